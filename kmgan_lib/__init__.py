@@ -1,0 +1,32 @@
+"""KM-GAN (label-removed GANs with K-Means) in PyTorch.
+
+``kmgan_lib.train`` trains a preset, ``kmgan_lib.load_generator`` loads what it trained. Names are looked up when they
+are first used, so that importing the package costs nothing beyond importing torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kmgan_lib.generator import Generator, load_generator
+    from kmgan_lib.run import Run
+    from kmgan_lib.trainer import train
+
+__version__ = "0.1.0"
+__all__ = ["Generator", "Run", "__version__", "load_generator", "train"]
+
+_HOMES = {"train": "trainer", "Run": "run", "load_generator": "generator", "Generator": "generator"}
+_MODULES = {
+    "centers", "checkpoint", "data", "errors", "figures", "losses", "methods", "metrics", "models", "presets",
+    "records", "report",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kmgan_lib.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"kmgan_lib.{name}")
+    raise AttributeError(f"module 'kmgan_lib' has no attribute {name!r}")

@@ -1,0 +1,212 @@
+"""K-Means on features: k-means++, assignment, and the bank of real and generated centers with its update rules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kmgan_lib.errors import UsageError
+
+UPDATES = ("eq4", "counts", "counts100", "ema", "recluster")
+EMA_DECAY = 0.9
+
+
+def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
+    """Squared Euclidean distances (b, k), at least 0.
+
+    Everything is shifted to the centers' mean first: far from the origin the expansion
+    |f|^2 - 2 f.c + |c|^2 would cancel the digits that decide between two centers.
+    """
+    origin = centers.mean(0)
+    f, c = features - origin, centers - origin
+    return (f.square().sum(1, keepdim=True) - 2 * f @ c.T + c.square().sum(1)).clamp_min(0)
+
+
+def assign(features: Tensor, centers: Tensor) -> Tensor:
+    r"""Nearest center of each feature, :math:`\ell_i = \arg\min_m \|f_i - c_m\|_2` (Section 2.3).
+
+    Parameters
+    ----------
+    features : Tensor, (b, d)
+    centers : Tensor, (k, d)
+
+    Returns
+    -------
+    Tensor, (b,) int64
+        Cluster labels in 0 ... k-1, the lowest index on a tie.
+    """
+    return _squared_distances(features, centers).argmin(1)
+
+
+def cluster_sums(features: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Sum (k, d) and number (k, 1) of the features of each cluster, as one matrix product without a branch."""
+    hot = F.one_hot(labels, k).to(features.dtype)
+    return hot.T @ features, hot.sum(0).unsqueeze(1)
+
+
+def updated_centers(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    r"""The fraction of Eq. (4): each center averaged with the features of its cluster.
+
+    .. math:: c_m \leftarrow \frac{c_m + \sum_{i: \ell_i = m} f_i}{1 + n_m}
+
+    It is the center update of Wen et al. (2016) with :math:`\alpha = 1`; a cluster without features keeps its center.
+
+    Parameters
+    ----------
+    centers : Tensor, (k, d)
+    features : Tensor, (b, d)
+    labels : Tensor, (b,) int64
+        Cluster of each feature, 0 ... k-1.
+
+    Returns
+    -------
+    Tensor, (k, d)
+        Differentiable in ``features`` and ``centers``.
+    """
+    sums, counts = cluster_sums(features, labels, len(centers))
+    return (centers + sums) / (1 + counts)
+
+
+def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    r"""Initial centers by greedy k-means++ (Arthur and Vassilvitskii, 2007).
+
+    The first center is a feature drawn uniformly. Each further step draws :math:`2 + \lfloor\ln k\rfloor` candidates
+    with probability proportional to the squared distance to the nearest center so far, and keeps the one that lowers
+    the sum of these distances most (the greedy variant, scikit-learn's default).
+
+    Parameters
+    ----------
+    features : Tensor, (n, d)
+    k : int
+        Number of centers, 1 ... n.
+    generator : torch.Generator
+        Source of randomness, on the device of ``features``.
+
+    Returns
+    -------
+    Tensor, (k, d)
+        Rows of ``features``.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer features than centers.
+    """
+    n = len(features)
+    if not 1 <= k <= n:
+        raise UsageError(f"k = {k} centers need at least {k} samples, and there are {n}: choose k between 1 and {n}")
+    device = features.device
+    trials = 2 + int(torch.tensor(float(k)).log())
+    first = torch.randint(n, (1,), generator=generator, device=device)
+    centers = [features[first]]
+    nearest = _squared_distances(features, centers[0]).squeeze(1)
+    for _ in range(1, k):
+        # Where every sample coincides with a center the weights are all zero: then any sample will do.
+        weights = torch.where(nearest.sum() > 0, nearest, torch.ones_like(nearest))
+        candidates = torch.multinomial(weights, trials, replacement=True, generator=generator)
+        reduced = torch.minimum(nearest.unsqueeze(1), _squared_distances(features, features[candidates]))
+        best = reduced.sum(0).argmin()
+        nearest = reduced[:, best]
+        centers.append(features[candidates[best]].unsqueeze(0))
+    return torch.cat(centers)
+
+
+def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
+    """At most ``iterations`` rounds of Lloyd's algorithm, Eq. (3); a cluster without features keeps its center.
+
+    Parameters
+    ----------
+    features : Tensor, (n, d)
+    centers : Tensor, (k, d)
+    iterations : int
+
+    Returns
+    -------
+    Tensor, (k, d)
+    """
+    for _ in range(iterations):
+        sums, counts = cluster_sums(features, assign(features, centers), len(centers))
+        moved = torch.where(counts > 0, sums / counts.clamp_min(1), centers)
+        if torch.equal(moved, centers):
+            break
+        centers = moved
+    return centers
+
+
+class CenterBank:
+    r"""The k real centers c and the k generated centers :math:`\hat c`, and how they move.
+
+    Parameters
+    ----------
+    k : int
+        Number of centers.
+    feature_dim : int
+        d.
+    update : {"eq4", "counts", "counts100", "ema", "recluster"}
+        How a batch moves the centers (readings, row 6).
+
+        - ``eq4``: the fraction of Eq. (4), `updated_centers`. It follows the features as D changes.
+        - ``counts``: Sculley's mini-batch K-Means: the mean of all features ever assigned; its rate falls to 0.
+        - ``counts100``: the same with counts that start at 100, as in DCN (Yang et al., 2017).
+        - ``ema``: :math:`c \leftarrow 0.9\,c + 0.1\,\bar f` for clusters with features in the batch.
+        - ``recluster``: the batch moves nothing; `recluster` runs Lloyd's algorithm on many features now and then.
+    device : torch.device or str
+
+    Attributes
+    ----------
+    real, fake : Tensor, (k, d)
+    real_counts, fake_counts : Tensor, (k, 1)
+        Features seen by each center; the weights of ``counts``, and how one finds a dead center.
+    """
+
+    def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
+        if update not in UPDATES:
+            raise ValueError(f"update is {update!r}; it must be one of {', '.join(UPDATES)}")
+        self.update_rule = update
+        self.real = torch.zeros(k, feature_dim, device=device)
+        self.fake = torch.zeros(k, feature_dim, device=device)
+        start = 100.0 if update == "counts100" else 0.0
+        self.real_counts = torch.full((k, 1), start, device=device)
+        self.fake_counts = torch.full((k, 1), start, device=device)
+
+    def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
+        """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
+        centers = kmeans_plus_plus(features, len(self.real), generator)
+        self.real.copy_(lloyd(features, centers, lloyd_iterations))
+        self.fake.copy_(self.real)
+
+    @torch.no_grad()
+    def update(self, real_features: Tensor, fake_features: Tensor, real_labels: Tensor, fake_labels: Tensor) -> None:
+        """Move both banks by one batch, in place."""
+        self._move(self.real, self.real_counts, real_features, real_labels)
+        self._move(self.fake, self.fake_counts, fake_features, fake_labels)
+
+    def _move(self, centers: Tensor, counts: Tensor, features: Tensor, labels: Tensor) -> None:
+        sums, batch = cluster_sums(features, labels, len(centers))
+        if self.update_rule == "eq4":
+            centers.copy_((centers + sums) / (1 + batch))
+        elif self.update_rule in ("counts", "counts100"):
+            centers.copy_(torch.where(batch > 0, (centers * counts + sums) / (counts + batch).clamp_min(1), centers))
+        elif self.update_rule == "ema":
+            mean = sums / batch.clamp_min(1)
+            centers.copy_(torch.where(batch > 0, torch.lerp(mean, centers, EMA_DECAY), centers))
+        counts.add_(batch)
+
+    @torch.no_grad()
+    def recluster(self, real_features: Tensor, fake_features: Tensor, *, iterations: int = 20) -> None:
+        """Lloyd's algorithm on many real features (n, d), then one step of it that groups the generated ones."""
+        self.real.copy_(lloyd(real_features, self.real, iterations))
+        sums, counts = cluster_sums(fake_features, assign(fake_features, self.real), len(self.fake))
+        self.fake.copy_(torch.where(counts > 0, sums / counts.clamp_min(1), self.fake))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The four tensors, by name."""
+        return {
+            "real": self.real, "fake": self.fake, "real_counts": self.real_counts, "fake_counts": self.fake_counts,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Copy the tensors of `state_dict` back, in place."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])

@@ -1,0 +1,89 @@
+"""The run directory: atomic files, checkpoints without pickled code, the generator as safetensors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kmgan_lib.errors import RunFailed, UsageError
+
+CHECKPOINT = "checkpoint.pt"
+CONFIG = "config.json"
+GENERATOR = "generator.safetensors"
+HISTORY = "history.csv"
+RESULT = "result.json"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and move it there when it is whole, so that no reader ever sees half of it.
+
+    Parameters
+    ----------
+    path : Path
+        The final place; its folder is made if need be.
+    write : callable
+        Writes the whole content to the path it is given.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        write(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise RunFailed(f"{path} could not be written ({error.strerror or error}); the previous one is kept") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a dictionary as readable JSON, atomically."""
+    write_atomically(path, lambda p: p.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a dictionary; a `UsageError` names a file that is missing or garbled."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path.parent} is not a run: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} cannot be read (it holds no dictionary)")
+    return content
+
+
+def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
+    """Write ``checkpoint.pt`` atomically.
+
+    Parameters
+    ----------
+    directory : Path
+        Run directory.
+    state : dict
+        Tensors, numbers, strings and containers of them; nothing else, so that it loads with ``weights_only=True``.
+    """
+    write_atomically(directory / CHECKPOINT, lambda path: torch.save(state, path))
+
+
+def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, Any]:
+    """Read ``checkpoint.pt`` without running any code that it may carry.
+
+    Raises
+    ------
+    UsageError
+        If the file is truncated, garbled or holds anything but plain data.
+    """
+    path = directory / CHECKPOINT
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise UsageError(f"{path} is not a usable checkpoint ({reason}); remove it to start this run anew") from error

@@ -1,0 +1,213 @@
+"""The command ``kmgan``: it turns words into calls of the library, and errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from kmgan_lib import presets
+from kmgan_lib.errors import RunFailed, UsageError
+
+app = typer.Typer(
+    name="kmgan", help="Train, sample and judge KM-GAN and its baselines.", no_args_is_help=True,
+    pretty_exceptions_enable=False, add_completion=False,
+)  # fmt: skip
+console = Console()
+DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
+RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    overrides = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
+        overrides[key.strip()] = value.strip()
+    return overrides
+
+
+@app.command("list")
+def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
+    """List presets and methods, or the fields of one preset with their sources."""
+    if preset is None:
+        table = Table("preset", "data", "method", "what differs from dataset/kmgan")
+        for name, p in presets.PRESETS.items():
+            base = presets.PRESETS[f"{p.dataset}/kmgan"].as_dict()
+            differs = [f"{k}={v}" for k, v in p.as_dict().items() if v != base[k] and k not in ("name", "method")]
+            table.add_row(name, p.dataset, p.method, ", ".join(differs))
+        table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32")
+        console.print(table)
+        return
+    table = Table("field", "value", "source", "meaning", title=preset)
+    for name, value in presets.resolve(preset).as_dict().items():
+        metadata = presets.FIELDS[name].metadata
+        choices = f" ({', '.join(metadata['choices'])})" if metadata["choices"] else ""
+        table.add_row(name, str(value), metadata["source"], metadata["text"] + choices)
+    console.print(table)
+
+
+@app.command()
+def data(
+    action: Annotated[
+        str, typer.Argument(help="show (what is found where), fetch (download), check (read all).")
+    ] = "show",
+    name: Annotated[str | None, typer.Argument(help="mnist or fashion; needed for fetch.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Show which data sets are found where, fetch one, or check that they read well."""
+    from kmgan_lib import data as library
+    from kmgan_lib.data.load import fetch
+
+    files = [n for n, d in library.DATASETS.items() if d.folder]
+    if action not in ("show", "fetch", "check"):
+        raise UsageError(f"data {action}: choose show, fetch or check")
+    known = files if action == "fetch" else list(library.DATASETS)
+    if name is not None and name not in known:
+        raise UsageError(f"unknown data set {name} (one of {', '.join(known)})")
+    if action == "fetch":
+        if name is None:
+            raise UsageError(f"data fetch needs a name (one of {', '.join(files)})")
+        console.print(f"{name} is in {fetch(name)}")
+        return
+    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else []))
+    for dataset in [name] if name else list(library.DATASETS):
+        place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
+        row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
+        if action == "check" and place:
+            loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
+            row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
+        table.add_row(*row)
+    console.print(table)
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="dataset/method[-variant] as `kmgan list` shows, or folder:PATH.")],
+    profile: Annotated[str, typer.Option(help="smoke, quick or paper: size and length.")] = "quick",
+    seed: Annotated[int, typer.Option(help="Fixes weights, batches and noise.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    data_root: DataRoot = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/PRESET/PROFILE-seedK.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
+) -> None:
+    """Train a preset, then measure it."""
+    from kmgan_lib.trainer import train as train_
+
+    run = train_(
+        preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
+        **_settings(set_ or []),
+    )  # fmt: skip
+    speed = run.result["images_per_second"]
+    console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)
+    _evaluate(run, data_root)
+
+
+@app.command()
+def evaluate(run: RunPath, data_root: DataRoot = None) -> None:
+    """Measure a finished run; the results go into its result.json."""
+    from kmgan_lib.run import Run
+
+    opened = Run.open(run)
+    if opened.result.get("status") != "completed":
+        raise UsageError(f"{run} is not completed: `kmgan train ... --out {run} --resume` continues it")
+    _evaluate(opened, data_root)
+
+
+def _evaluate(run: Any, data_root: Path | None) -> None:
+    from kmgan_lib.metrics import evaluate as evaluate_
+
+    results = evaluate_(run, data_root=str(data_root) if data_root else None)
+    if not results:
+        return
+    table = Table("measure", "value", "samples", "measured with")
+    for name, result in results.items():
+        value = f"{result['value']:.3f}"
+        if name == "classifier_score":
+            value += f" ± {result['std']:.3f} (real images {result['real_value']:.3f})"
+        elif name == "class_frequency":
+            value = " ".join(f"{100 * share:.1f}" for share in result["frequency"]) + " %"
+        elif name == "clustering":
+            value = f"NMI {result['nmi']:.3f}, ARI {result['ari']:.3f}, accuracy {result['accuracy']:.3f}"
+        accuracy = result["extractor"].get("test_accuracy")
+        extractor = result["extractor"]["name"] + (f", {100 * accuracy:.2f} % right" if accuracy else "")
+        table.add_row(name, value, f"{result['samples']:,}", extractor)
+    console.print(table)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")],
+    n: Annotated[int, typer.Option("-n", help="Number of images.")] = 64,
+    seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
+    out: Out = Path("grid.png"),
+) -> None:
+    """Draw images from a trained generator."""
+    console.print(str(_save(_pictures(run).sample(n, seed=seed), out)), highlight=False)
+
+
+@app.command()
+def interpolate(
+    run: Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")],
+    seed_a: Annotated[int, typer.Option(help="Seed of the leftmost image.")] = 0,
+    seed_b: Annotated[int, typer.Option(help="Seed of the rightmost image.")] = 1,
+    steps: Annotated[int, typer.Option(help="Number of images.")] = 10,
+    out: Out = Path("strip.png"),
+) -> None:
+    """Draw the images between two noise vectors (Section 4.5)."""
+    strip = _pictures(run).interpolate(seed_a, seed_b, steps)
+    console.print(str(_save(strip, out, columns=steps)), highlight=False)
+
+
+def _pictures(run: Path) -> Any:
+    from kmgan_lib.generator import load_generator
+
+    generator = load_generator(run)
+    if generator.preset.network == "synthetic":
+        raise UsageError("the synthetic data are points, not pictures: use kmgan_lib.load_generator(...).sample")
+    return generator
+
+
+def _save(images: Any, out: Path, *, columns: int | None = None) -> Path:
+    from PIL import Image
+
+    from kmgan_lib.pictures import save_sheet
+
+    if out.suffix.lower() not in Image.registered_extensions():
+        raise UsageError(f"{out}: unknown picture format; use .png, .jpg or .webp")
+    return save_sheet(images, out, columns=columns, zoom=2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit status 2 for wrong use, 1 for a failed run, 130 if interrupted."""
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    try:
+        app(arguments, standalone_mode=False)
+    except UsageError as error:
+        _die(str(error), 2)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except RunFailed as error:
+        _die(str(error), 1)
+    except Exception as error:
+        # Click's own complaints (a wrong option) know how to show themselves; everything else is a bug and stays loud.
+        if not hasattr(error, "format_message"):
+            raise
+        _die(error.format_message(), 2)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _die(message: str, status: int) -> None:
+    print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,13 @@
+"""The two ways in which a command ends badly; the command line turns them into one line and an exit status."""
+
+
+class UsageError(ValueError):
+    """Wrong use: an unknown name, a wrong value, data that is not there. Exit status 2; nothing was written."""
+
+
+class RunFailed(RuntimeError):
+    """A run that began and could not end well. Exit status 1; what was good is kept."""
+
+
+class Diverged(RunFailed):
+    """A loss stopped being finite; the last good checkpoint is kept and the run is recorded as ``diverged``."""

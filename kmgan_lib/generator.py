@@ -1,0 +1,169 @@
+"""A trained generator that samples and interpolates without data set, optimiser or trainer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib import presets
+from kmgan_lib.checkpoint import CONFIG, GENERATOR, read_json, write_atomically
+from kmgan_lib.errors import UsageError
+from kmgan_lib.methods.base import build_generator, draw_noise
+from kmgan_lib.presets import Preset
+
+CHUNK = 512
+
+
+class Generator:
+    """G with the noise distribution it was trained on.
+
+    Parameters
+    ----------
+    net : nn.Module
+        G in evaluation mode.
+    preset : Preset
+        The experiment that G comes from.
+
+    Attributes
+    ----------
+    classes : int
+        Number of classes of a conditional generator, else 0.
+    """
+
+    def __init__(self, net: nn.Module, preset: Preset):
+        self.net, self.preset = net.eval().requires_grad_(False), preset
+        self.classes = 10 if preset.conditional else 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where G lies."""
+        return next(self.net.parameters()).device
+
+    def noise(self, n: int, seed: int = 0) -> Tensor:
+        """The n noise vectors (n, z_dim) of a seed, the same on every device."""
+        return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
+
+    def images(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (n, c, h, w) in [0, 1] for given noise (n, z_dim); a conditional G without labels cycles them."""
+        if self.classes and labels is None:
+            labels = torch.arange(len(noise), device=noise.device) % self.classes
+        parts: list[Tensor | None] = [None] * len(noise.split(CHUNK))
+        if labels is not None:
+            parts = list(labels.split(CHUNK))
+        with torch.inference_mode():
+            return torch.cat([self.net(z, y) for z, y in zip(noise.split(CHUNK), parts, strict=True)])
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """Draw n images.
+
+        Parameters
+        ----------
+        n : int
+            Number of images, at least 1.
+        seed : int
+            Fixes the noise. A conditional generator cycles through its classes.
+
+        Returns
+        -------
+        Tensor, (n, c, h, w)
+            In [0, 1]; for the synthetic data points (n, 100).
+        """
+        if n < 1:
+            raise UsageError(f"n={n}: ask for at least 1 image")
+        return self.images(self.noise(n, seed))
+
+    def interpolate(self, seed_a: int, seed_b: int, steps: int) -> Tensor:
+        r"""Images along the straight line between the noise of two seeds (Section 4.5).
+
+        .. math:: z_\beta = \beta z_0 + (1 - \beta) z_1, \quad \beta \text{ from } 1 \text{ to } 0
+
+        Parameters
+        ----------
+        seed_a, seed_b : int
+            Seeds of :math:`z_0`, the leftmost image, and :math:`z_1`, the rightmost.
+        steps : int
+            Number of images, both ends included, at least 2.
+
+        Returns
+        -------
+        Tensor, (steps, c, h, w)
+            In [0, 1].
+        """
+        if steps < 2:
+            raise UsageError(f"steps={steps}: an interpolation needs at least 2 images")
+        beta = torch.linspace(1, 0, steps, device=self.device).unsqueeze(1)
+        noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, seed_b)
+        labels = torch.full((steps,), seed_a % self.classes, device=self.device) if self.classes else None
+        return self.images(noise, labels)
+
+    def save(self, path: Path) -> None:
+        """Write the weights in half precision, with the preset beside them, as safetensors."""
+        from safetensors.torch import save_file
+
+        tensors = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.net.state_dict().items()}
+        metadata = {"preset": json.dumps(self.preset.as_dict()), "format": "kmgan-generator-1"}
+        write_atomically(path, lambda p: save_file(tensors, p, metadata))
+
+
+def preset_of(fields: dict[str, Any], where: Path) -> Preset:
+    """The preset that a file names; unknown or missing fields are refused."""
+    if set(fields) != set(presets.FIELDS):
+        odd = ", ".join(sorted(set(fields) ^ set(presets.FIELDS)))
+        raise UsageError(f"{where} was written by another version of kmgan (fields that differ: {odd})")
+    return Preset(**fields)
+
+
+def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
+    """Load a trained generator.
+
+    Parameters
+    ----------
+    path_or_preset : str or Path
+        A run directory, a ``generator.safetensors``, or a preset's name: then the newest of its runs below ``runs/``
+        is taken.
+    device : torch.device or str
+
+    Returns
+    -------
+    Generator
+
+    Raises
+    ------
+    UsageError
+        If there is none, or the file is not a generator of this library.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path_or_preset)
+    if str(path_or_preset) in presets.PRESETS and not path.exists():
+        found = sorted(Path("runs", path).glob(f"*/{GENERATOR}"), key=lambda f: f.stat().st_mtime)
+        if not found:
+            raise UsageError(f"no trained generator below runs/{path}: `kmgan train {path}` makes one")
+        path = found[-1]
+    if path.is_dir():
+        path = path / GENERATOR
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist: train first, or name a run directory or a preset")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        fields = json.loads(metadata["preset"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path} is not a generator written by kmgan ({type(error).__name__}: {error})") from None
+    preset = preset_of(fields, path)
+    net = build_generator(preset, 10 if preset.conditional else 0)
+    try:
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise UsageError(f"{path} does not fit its own preset ({str(error).splitlines()[0]})") from None
+    return Generator(net.to(device), preset)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """``config.json`` of a run directory."""
+    return read_json(directory / CONFIG)

@@ -1,0 +1,79 @@
+"""The history of a run: window means of its losses, kept on the device until a row is written."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kmgan_lib import checkpoint
+
+
+def read_history(directory: Path) -> list[dict[str, float]]:
+    """Rows of ``history.csv``; an empty list if there is none yet."""
+    path = directory / checkpoint.HISTORY
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+class History:
+    """Window means of the losses, kept on the device until a row is written; and the first iteration gone wrong."""
+
+    def __init__(self, directory: Path, device: torch.device):
+        self.path, self.device = directory / checkpoint.HISTORY, device
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+
+    def add(self, iteration: int, losses: dict[str, Tensor]) -> None:
+        """Take in the losses of one iteration; never waits for the device."""
+        stacked = torch.stack(list(losses.values()))
+        if not self.sums:
+            self.sums = {name: torch.zeros((), device=self.device) for name in losses}
+        for total, value in zip(self.sums.values(), stacked, strict=True):
+            total.add_(value)
+        self.count += 1
+        bad = ~stacked.isfinite().all() & (self.first_bad < 0)
+        self.first_bad = torch.where(bad, torch.full_like(self.first_bad, iteration), self.first_bad)
+
+    def bad_iteration(self) -> int | None:
+        """The first iteration with a loss that is not finite, if any. Waits for the device."""
+        first = int(self.first_bad)
+        return None if first < 0 else first
+
+    def write(self, iteration: int, seconds: float) -> dict[str, float]:
+        """Append the means since the last row and start over. Waits for the device."""
+        means = {name: (total / self.count).item() for name, total in self.sums.items()}
+        row = {"iteration": iteration, "seconds": round(seconds, 3), **means}
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        for total in self.sums.values():
+            total.zero_()
+        self.count = 0
+        return row
+
+    def truncate(self, iteration: int) -> None:
+        """Drop rows of iterations that a resumed run will do again."""
+        if not self.path.exists():
+            return
+        with self.path.open(newline="") as file:
+            lines = file.read().splitlines()
+        kept = [line for line in lines[1:] if line.partition(",")[0].isdigit() and int(line.split(",")[0]) <= iteration]
+        checkpoint.write_atomically(self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The unfinished window."""
+        return {"sums": self.sums, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.sums, self.count = dict(state["sums"]), state["count"]

@@ -1,0 +1,165 @@
+"""The paper's objectives, one equation, one function, literally as printed (Eqs. 4 to 7).
+
+Features are (b, d), labels (b,) int64, centers (k, d), targets (b, d): the center of each row. Centers and targets are
+constants (readings, rows 3 and 10): gradients flow through the features only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kmgan_lib.centers import updated_centers
+
+REDUCTIONS = ("frobenius", "mean")
+PAIR_REDUCTIONS = ("sum", "mean")
+ROOT_EPS = 1e-12  # under a square root: its gradient at zero would be infinite
+
+
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+
+
+def center_loss(
+    real_features: Tensor,
+    fake_features: Tensor,
+    real_labels: Tensor,
+    fake_labels: Tensor,
+    real_centers: Tensor,
+    fake_centers: Tensor,
+    *,
+    per_cluster: bool = False,
+) -> Tensor:
+    r"""Center loss, Eq. (4), without its constraint (see `kmgan_lib.methods.kmgan`).
+
+    .. math:: L_{center} = \Big\| \sum_{m=1}^k \frac{c_m + \sum_{i: \ell_i = m} D(x_i)}{1 + n_m}
+              - \sum_{m=1}^k \frac{\hat c_m + \sum_{i: \hat\ell_i = m} D(G(z_i))}{1 + \hat n_m} \Big\|_1
+
+    Parameters
+    ----------
+    real_features, fake_features : Tensor, (b, d)
+        :math:`D(x)` and :math:`D(G(z))`.
+    real_labels, fake_labels : Tensor, (b,) int64
+        Cluster of each row, from the first forward pass.
+    real_centers, fake_centers : Tensor, (k, d)
+        :math:`c` and :math:`\hat c` after the last iteration; constants.
+    per_cluster : bool
+        Sum the distances of corresponding centers, :math:`\sum_m \|A_m - B_m\|_1`, which the text describes, instead
+        of the distance of the two sums, which the equation prints (readings, row 2).
+
+    Returns
+    -------
+    Tensor
+        A 0-dim tensor, in the units of the features.
+    """
+    real = updated_centers(real_centers.detach(), real_features, real_labels)
+    fake = updated_centers(fake_centers.detach(), fake_features, fake_labels)
+    difference = real - fake
+    return difference.abs().sum() if per_cluster else difference.sum(0).abs().sum()
+
+
+def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    square = (features - targets.detach()).square()
+    if reduction == "frobenius":
+        return (square.sum() + ROOT_EPS).sqrt()
+    return (square.sum(1) + ROOT_EPS).sqrt().mean()
+
+
+def discriminator_loss(
+    real_features: Tensor,
+    fake_features: Tensor,
+    real_targets: Tensor,
+    fake_targets: Tensor,
+    *,
+    reduction: str = "frobenius",
+) -> Tensor:
+    r"""Discriminator's objective, Eq. (5).
+
+    .. math:: L_D = \|D(x) - C_{real}\|_2 - \|D(G(z)) - C_{gen}\|_2
+
+    Parameters
+    ----------
+    real_features, fake_features : Tensor, (b, d)
+        :math:`D(x)` and :math:`D(G(z))`.
+    real_targets, fake_targets : Tensor, (b, d)
+        The center of each row, :math:`C_{real}` and :math:`C_{gen}`; constants.
+    reduction : {"frobenius", "mean"}
+        The norm of the whole b x d block, which is what the symbols say and what TensorFlow's ``tf.norm`` computes, or
+        the mean over the batch of each row's Euclidean norm (readings, row 9).
+
+    Returns
+    -------
+    Tensor
+        A 0-dim tensor. It has no lower bound where features have none (readings, row 11).
+    """
+    _check("reduction", reduction, REDUCTIONS)
+    return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
+
+
+def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: str = "frobenius") -> Tensor:
+    r"""Generator's objective, Eq. (6).
+
+    .. math:: L_G = \|D(G(z)) - C_{gen}\|_2
+
+    Parameters
+    ----------
+    fake_features, fake_targets : Tensor, (b, d)
+        :math:`D(G(z))` and the real center of each row, a constant.
+    reduction : {"frobenius", "mean"}
+        As in `discriminator_loss`.
+
+    Returns
+    -------
+    Tensor
+        A 0-dim tensor, at least 0.
+    """
+    _check("reduction", reduction, REDUCTIONS)
+    return _distance(fake_features, fake_targets, reduction)
+
+
+def _pairwise(a: Tensor, b: Tensor, reduction: str) -> Tensor:
+    _check("reduction", reduction, PAIR_REDUCTIONS)
+    total = torch.cdist(a, b, p=1).sum()
+    return total if reduction == "sum" else total / (len(a) * len(b))
+
+
+def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
+    r"""Distances within real and within generated samples, the :math:`L_{intra}` of Eq. (7).
+
+    .. math:: L_{intra} = \sum_{i,j} \|D(x_i) - D(x_j)\|_1 + \sum_{i,j} \|D(G(z_i)) - D(G(z_j))\|_1
+
+    Parameters
+    ----------
+    real_features, fake_features : Tensor, (b, d)
+        :math:`D(x)` and :math:`D(G(z))`.
+    reduction : {"sum", "mean"}
+        The sums over all :math:`b^2` ordered pairs, as printed, or each sum divided by the number of its pairs
+        (readings, row 33).
+
+    Returns
+    -------
+    Tensor
+        A 0-dim tensor, at least 0.
+    """
+    return _pairwise(real_features, real_features, reduction) + _pairwise(fake_features, fake_features, reduction)
+
+
+def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
+    r"""Distances between real and generated samples, the :math:`L_{inter}` of Eq. (7).
+
+    .. math:: L_{inter} = \sum_{i,j} \|D(x_i) - D(G(z_j))\|_1
+
+    Parameters
+    ----------
+    real_features, fake_features : Tensor, (b, d)
+        :math:`D(x)` and :math:`D(G(z))`.
+    reduction : {"sum", "mean"}
+        As in `intra_distance`.
+
+    Returns
+    -------
+    Tensor
+        A 0-dim tensor, at least 0.
+    """
+    return _pairwise(real_features, fake_features, reduction)

@@ -1,0 +1,218 @@
+"""What every method shares: its two networks, precision, optimisers, and how features and images come out."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib import models
+from kmgan_lib.data.images import to_unit
+from kmgan_lib.presets import Preset
+
+NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
+
+
+def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
+    """The preset's generator network, weights drawn from PyTorch's default random generator."""
+    if preset.network == "synthetic":
+        return models.SyntheticGenerator(z_dim=preset.z_dim, width=preset.width)
+    return models.MnistGenerator(
+        z_dim=preset.z_dim, channels=preset.channels, image_size=preset.image_size, width=preset.width, classes=classes
+    )
+
+
+def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
+    """The preset's discriminator network, which ends in features."""
+    if preset.network == "synthetic":
+        return models.SyntheticDiscriminator(width=preset.width)
+    return models.MnistDiscriminator(
+        head=preset.head, feature_dim=preset.feature_dim, conv_channels=(preset.conv_first, preset.conv_second),
+        channels=preset.channels, image_size=preset.image_size, width=preset.width, classes=classes,
+    )  # fmt: skip
+
+
+def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
+    """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
+    shape = (count, preset.z_dim)
+    if preset.z_distribution == "normal":
+        return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
+
+
+@contextlib.contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Within the block no gradient is computed for the module's parameters, only through them."""
+    for p in module.parameters():
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in module.parameters():
+            p.requires_grad_(True)
+
+
+class Method(ABC):
+    """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
+
+    Parameters
+    ----------
+    preset : Preset
+    device : torch.device
+    seed : int
+        Fixes the initial weights.
+
+    Attributes
+    ----------
+    generator_net, discriminator_net : nn.Module
+        G, and D as a feature extractor.
+    average_net : nn.Module or None
+        Running average of G's weights, from which samples are drawn; None if ``preset.average`` is 0.
+    classes : int
+        Number of classes that G and D are told, 0 for unconditional methods.
+    """
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        self.preset, self.device, self.seed = preset, device, seed
+        self.classes = 10 if preset.conditional else 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator_net = build_generator(preset, self.classes)
+            self.discriminator_net = build_discriminator(preset, self.classes)
+            self._build()
+        for net in self.networks().values():
+            net.to(device=device)
+            if preset.network != "synthetic":
+                net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.average_net: nn.Module | None = None
+        if preset.average:
+            self.average_net = copy.deepcopy(self.generator_net).requires_grad_(False)
+
+    def _build(self) -> None:
+        """Networks beyond G and D; weights are drawn here so that the seed covers them."""
+        return
+
+    def networks(self) -> dict[str, nn.Module]:
+        """All trained networks by name, as they stand in checkpoints."""
+        return {"generator": self.generator_net, "discriminator": self.discriminator_net}
+
+    @abstractmethod
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """All optimisers by name, as they stand in checkpoints."""
+
+    @abstractmethod
+    def setup(self, images: Tensor) -> None:
+        """Prepare on the whole training set (n, ...) once, before the first step; not called on resume."""
+
+    @abstractmethod
+    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
+        """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
+
+        Parameters
+        ----------
+        images : Tensor, (b, ...)
+            Float, in [0, 1].
+        labels : Tensor or None, (b,)
+            Real classes; only conditional methods may look at them.
+        noise : Tensor, (b, z_dim)
+        """
+
+    @torch.no_grad()
+    def update_average(self, iteration: int) -> None:
+        """Move the average of G's weights after an iteration, counted from 1; early on it follows G more closely."""
+        if self.average_net is not None:
+            decay = min(self.preset.average, iteration / (iteration + 10))
+            weights = zip(self.average_net.parameters(), self.generator_net.parameters(), strict=True)
+            for average, last in weights:
+                average.lerp_(last, 1 - decay)
+
+    def adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+        """Adam with the preset's settings, as one fused kernel."""
+        p = self.preset
+        return torch.optim.Adam(list(parameters), lr=p.learning_rate, betas=(p.beta1, p.beta2), fused=True)
+
+    def autocast(self) -> torch.autocast:
+        """The precision in which networks run. Features, centers and losses stay in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.precision == "bf16")
+
+    def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Features (b, d) in float32, in the network's present mode."""
+        with self.autocast():
+            return self.discriminator_net(images, labels if self.classes else None).float()
+
+    def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (b, ...) in float32, in the network's present mode."""
+        with self.autocast():
+            return self.generator_net(noise, labels if self.classes else None).float()
+
+    def batches(self, images: Tensor, size: int | None = None) -> Iterator[Tensor]:
+        """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""
+        size = size or self.preset.batch
+        edges = list(range(0, len(images), size))
+        if len(images) - edges[-1] < 2 and len(edges) > 1:
+            edges.pop()
+        for start, end in zip(edges, [*edges[1:], len(images)], strict=True):
+            yield to_unit(images[start:end].to(self.device))
+
+    @torch.no_grad()
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Features (n, d) of a data set by a copy of D with batch statistics re-estimated on it (row 22).
+
+        Parameters
+        ----------
+        images : Tensor, (n, ...)
+            As in `Images.tensor`.
+        labels : Tensor or None, (n,)
+            Real classes, which a conditional D needs.
+        """
+        net = copy.deepcopy(self.discriminator_net)
+        chunks = list(self.batches(images, 512))
+        parts: list[Tensor | None] = [None] * len(chunks)
+        if labels is not None:
+            parts = list(labels.to(self.device).split([len(c) for c in chunks]))
+        count = min(NORM_BATCHES, len(chunks))
+        models.reestimate_batch_norm(net, lambda i: net(chunks[i], parts[i]), count)
+        return torch.cat([net(x, y) for x, y in zip(chunks, parts, strict=True)])
+
+    def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
+        """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
+
+        Parameters
+        ----------
+        averaged : bool
+            The average of G's weights, if the preset keeps one; else the last weights.
+        """
+        net = copy.deepcopy(self.average_net if averaged and self.average_net is not None else self.generator_net)
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+
+        def batch(_: int) -> None:
+            noise = draw_noise(self.preset, self.preset.batch, generator)
+            labels = None
+            if self.classes:
+                labels = torch.randint(self.classes, (len(noise),), generator=generator, device=self.device)
+            net(noise, labels)
+
+        models.reestimate_batch_norm(net, batch, NORM_BATCHES)
+        return net
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "networks": {name: net.state_dict() for name, net in self.networks().items()},
+            "average": None if self.average_net is None else self.average_net.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`, in place."""
+        for name, net in self.networks().items():
+            net.load_state_dict(state["networks"][name])
+        if self.average_net is not None:
+            self.average_net.load_state_dict(state["average"])
+        for name, optimiser in self.optimisers().items():
+            optimiser.load_state_dict(state["optimisers"][name])

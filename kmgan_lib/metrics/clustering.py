@@ -1,0 +1,54 @@
+"""How well clusters agree with known classes. No method sees the classes; they only judge."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn import metrics as sk
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+
+def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, float]:
+    """Agreement of a clustering with the true classes.
+
+    Parameters
+    ----------
+    true_labels, cluster_labels : Tensor, (n,) int64
+        Classes and clusters, each counted from 0; their numbers need not correspond.
+
+    Returns
+    -------
+    dict
+        ``nmi``: normalised mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
+        points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points
+        in the majority class of their cluster. All at most 1; a random clustering has ``nmi`` and ``ari`` near 0.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length or are empty.
+    """
+    if len(true_labels) != len(cluster_labels) or len(true_labels) == 0:
+        raise ValueError(f"{len(true_labels)} classes and {len(cluster_labels)} clusters: need equally many, and some")
+    truth, clusters = true_labels.cpu().numpy(), cluster_labels.cpu().numpy()
+    table = sk.cluster.contingency_matrix(truth, clusters)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return {
+        "nmi": float(sk.normalized_mutual_info_score(truth, clusters)),
+        "ari": float(sk.adjusted_rand_score(truth, clusters)),
+        "accuracy": float(table[rows, columns].sum() / len(truth)),
+        "purity": float(table.max(0).sum() / len(truth)),
+    }
+
+
+def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
+    """Clusters (n,) of features (n, d) by scikit-learn's K-Means, the best of ten starts.
+
+    Fewer distinct features than k make as many clusters as there are distinct features.
+    """
+    points = features.detach().cpu().numpy().astype(np.float64)
+    distinct = len(np.unique(points, axis=0))
+    fitted = KMeans(min(k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))

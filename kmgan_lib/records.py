@@ -1,0 +1,111 @@
+"""Recorded results: finished runs worth keeping, as small folders that the book reads its numbers from."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmgan_lib import checkpoint
+from kmgan_lib.errors import UsageError
+from kmgan_lib.run import Run
+
+RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
+REQUIRED = (
+    "preset", "preset_hash", "profile", "seed", "command", "data", "status", "iterations", "wall_seconds",
+    "images_per_second", "device", "commit", "versions", "checkpoint_rule", "metrics",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded run.
+
+    Attributes
+    ----------
+    directory : Path
+        ``<results>/<preset>/<profile>-seed<k>``.
+    result : dict
+        Content of ``result.json``.
+    """
+
+    directory: Path
+    result: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.result["seed"])
+
+    def metric(self, name: str, key: str = "value") -> Any:
+        """A measured value, such as ``metric("clustering", "nmi")``."""
+        return self.result["metrics"][name][key]
+
+    @property
+    def samples(self) -> Path:
+        """The grid of the final samples, for runs on pictures."""
+        return self.directory / "samples.webp"
+
+
+def _read(directory: Path) -> Record:
+    result = checkpoint.read_json(directory / checkpoint.RESULT)
+    missing = [key for key in REQUIRED if key not in result]
+    if missing:
+        raise UsageError(f"{directory / checkpoint.RESULT} lacks {', '.join(missing)}: it is not a record")
+    return Record(directory, result)
+
+
+def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
+    """All records of a preset at a profile, by seed; an empty list if there are none."""
+    found = [_read(path) for path in sorted((results / preset).glob(f"{profile}-seed*")) if path.is_dir()]
+    return sorted(found, key=lambda record: record.seed)
+
+
+def badge(records: list[Record]) -> str:
+    """The line that tells a reader what made a recorded figure."""
+    if not records:
+        return "not yet recorded"
+    first = records[0].result
+    seeds = f"{len(records)} seeds" if len(records) > 1 else f"seed {records[0].seed}"
+    source = first["data"]
+    words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
+    return " · ".join(["recorded", first["profile"], *words, seeds, first["device"], f"commit {first['commit']}"])
+
+
+def save(run: Run, *, results: Path = RESULTS) -> Record:
+    """Keep a finished, evaluated run as a record: ``result.json``, ``history.csv`` and ``samples.webp``.
+
+    Parameters
+    ----------
+    run : Run
+        Completed or diverged; a completed one must have been evaluated.
+    results : Path
+        Folder of all records.
+
+    Raises
+    ------
+    UsageError
+        If the run is unfinished or unmeasured, or trained on your own folder of pictures.
+    """
+    if run.result.get("status") == "completed" and not run.result.get("metrics"):
+        raise UsageError(f"{run.directory} is not evaluated yet: `kmgan evaluate {run.directory}` first")
+    if not run.result:
+        raise UsageError(f"{run.directory} is not finished: --resume continues it")
+    if run.preset.dataset.startswith("folder:"):
+        raise UsageError("runs on a folder of your own are not recorded: nobody else could repeat them")
+    target = results / run.preset.name / f"{run.profile}-seed{run.seed}"
+    checkpoint.write_json(target / checkpoint.RESULT, run.result)
+    history = run.directory / checkpoint.HISTORY
+    if history.exists():
+        checkpoint.write_atomically(target / checkpoint.HISTORY, lambda p: shutil.copyfile(history, p))
+    grids = sorted((run.directory / "samples").glob("*.png"))
+    if grids:
+        from PIL import Image
+
+        with Image.open(grids[-1]) as picture:
+            grey = picture.convert("L") if run.preset.channels == 1 else picture
+            checkpoint.write_atomically(
+                target / "samples.webp", lambda p: grey.save(p, format="WEBP", quality=85, method=6)
+            )
+    return _read(target)

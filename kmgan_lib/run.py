@@ -1,0 +1,149 @@
+"""A run directory: what is in it, where it goes, and what may continue it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kmgan_lib import checkpoint, methods
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator, load_generator, preset_of
+from kmgan_lib.history import read_history
+from kmgan_lib.methods.base import Method
+from kmgan_lib.presets import Preset
+
+# What a resumed run may change: how long and how often, never what is trained.
+FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
+
+
+@dataclass
+class Run:
+    """A run directory and what is in it.
+
+    Attributes
+    ----------
+    directory : Path
+    preset : Preset
+    profile : str
+    seed : int
+    result : dict
+        Content of ``result.json``.
+    history : list of dict
+        Rows of ``history.csv``: means of the losses over the iterations since the row before.
+    method : Method or None
+        The trained method, if this process trained it.
+    """
+
+    directory: Path
+    preset: Preset
+    profile: str
+    seed: int
+    result: dict[str, Any]
+    history: list[dict[str, float]]
+    method: Method | None = None
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Run:
+        """Read a run directory; a `UsageError` says what is missing."""
+        directory = Path(directory)
+        config = checkpoint.read_json(directory / checkpoint.CONFIG)
+        preset = preset_of(config["preset"], directory / checkpoint.CONFIG)
+        path = directory / checkpoint.RESULT
+        result = checkpoint.read_json(path) if path.exists() else {}
+        return cls(directory, preset, config["profile"], config["seed"], result, read_history(directory))
+
+    @property
+    def generator(self) -> Generator:
+        """The trained generator, from memory or from the run directory."""
+        if self.method is None:
+            return load_generator(self.directory)
+        return Generator(self.method.frozen_generator(), self.preset)
+
+    @property
+    def label(self) -> str:
+        """The line that tells a reader what made a figure: profile, data and seed of this live run."""
+        source = self.result["data"]
+        words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
+        return " · ".join(["live", self.profile, *words, f"seed {self.seed}"])
+
+
+def restore(run: Run, *, device: str = "cpu") -> Method:
+    """The method of a finished run, from its checkpoint."""
+    target = pick_device(device)
+    method = methods.create(run.preset, device=target, seed=run.seed)
+    method.load_state_dict(checkpoint.load_checkpoint(run.directory, target)["method"])
+    return method
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` is the GPU if there is one. A `UsageError` if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        count = torch.cuda.device_count()
+        there = ", ".join(["auto", "cpu", *[f"cuda:{i}" for i in range(count)]])
+        raise UsageError(f"device {name} is not there (this machine has {there})") from None
+    return device
+
+
+def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
+    name = preset.name.replace(":", "-").strip("/").replace("..", "_") if ":" in preset.name else preset.name
+    name = "folder/" + Path(name).name if preset.name.startswith("folder:") else name
+    return Path("runs", name, f"{profile}-seed{seed}")
+
+
+def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
+    """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
+    directory = Path(out) if out else _default_directory(preset, profile, seed)
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file; give --out a folder")
+    taken = directory.exists() and any(directory.iterdir())
+    if not taken or resume:
+        return directory
+    if out:
+        raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
+    number = 2
+    while directory.with_name(f"{directory.name}-{number}").exists():
+        number += 1
+    return directory.with_name(f"{directory.name}-{number}")
+
+
+def check_resumable(directory: Path, config: dict[str, Any]) -> None:
+    """Refuse to continue a run under another profile, seed or algorithm; a `UsageError` says what differs."""
+    old = checkpoint.read_json(directory / checkpoint.CONFIG)
+    for key in ("profile", "seed"):
+        if old[key] != config[key]:
+            raise UsageError(f"{directory} was trained with {key} {old[key]}, not {config[key]}: name another --out")
+    changed = [k for k, v in config["preset"].items() if k not in FREE_ON_RESUME and old["preset"].get(k) != v]
+    if changed:
+        key = changed[0]
+        raise UsageError(
+            f"{directory} was trained with {key}={old['preset'].get(key)}, not {config['preset'][key]}: "
+            "use the same, or --out for a new run"
+        )
+
+
+def commit() -> str | None:
+    """Commit of the checkout that this library runs from; None where it is installed."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    answer = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or None
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the hardware, as records print it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,270 @@
+"""The training loop. It knows no method: it draws batches and noise, keeps history, checkpoints and the result."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from kmgan_lib import checkpoint, data, methods, presets
+from kmgan_lib.data import Images
+from kmgan_lib.data.images import to_unit
+from kmgan_lib.errors import Diverged, UsageError
+from kmgan_lib.generator import Generator
+from kmgan_lib.history import History, read_history
+from kmgan_lib.methods.base import Method, draw_noise
+from kmgan_lib.pictures import save_sheet
+from kmgan_lib.presets import Preset
+from kmgan_lib.run import Run, check_resumable, commit, device_name, pick_device, run_directory
+
+log = logging.getLogger(__name__)
+Callback = Callable[[int, Method], None]
+HISTORY_ROWS = 200
+GRID = 64
+
+
+class Batches:
+    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out.
+
+    Randomness comes from one generator on the device, whose state and position make a resume exact.
+    """
+
+    def __init__(self, images: Images, preset: Preset, device: torch.device, seed: int):
+        self.images, self.preset = images, preset
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.order, self.position = torch.empty(0, dtype=torch.int64, device=device), 0
+
+    def draw(self) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The next batch: images as float in [0, 1], labels if known, noise."""
+        b = self.preset.batch
+        if self.position + b > len(self.order):
+            n, device = len(self.images), self.generator.device
+            self.order, self.position = torch.randperm(n, generator=self.generator, device=device), 0
+        chosen = self.order[self.position : self.position + b]
+        self.position += b
+        labels = None if self.images.labels is None else self.images.labels[chosen]
+        return to_unit(self.images.tensor[chosen]), labels, draw_noise(self.preset, b, self.generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random state, and place in the epoch."""
+        return {"rng": self.generator.get_state(), "order": self.order, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.generator.set_state(state["rng"].cpu())
+        self.order, self.position = state["order"], state["position"]
+
+
+def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> str:
+    words = ["kmgan", "train", name, "--profile", profile, "--seed", str(seed)]
+    for key, value in overrides.items():
+        words += ["--set", f"{key}={value}"]
+    return shlex.join(words)
+
+
+def _show_progress() -> bool:
+    if os.environ.get("KMGAN_PROGRESS") == "0":
+        return False
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _snapshot(method: Method, directory: Path, iteration: int) -> None:
+    if method.preset.network != "synthetic":
+        generator = Generator(method.frozen_generator(), method.preset)
+        save_sheet(generator.sample(GRID), directory / "samples" / f"{iteration:06d}.png", columns=8)
+
+
+def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> Images:
+    standin = "always" if profile == "smoke" and preset.dataset == "mnist" else "never"
+    images = data.load(
+        preset.dataset, root=data_root, standin=standin, split=preset.split, image_size=preset.image_size,
+        channels=preset.channels,
+    )  # fmt: skip
+    n = len(images)
+    if preset.batch > n:
+        raise UsageError(f"batch={preset.batch} is larger than the data ({n} images): --set batch={max(2, n // 2)}")
+    if preset.method == "kmgan" and preset.k > min(n, preset.init_images):
+        raise UsageError(f"k={preset.k} centers need as many images, and there are {min(n, preset.init_images)}")
+    if preset.conditional and images.labels is None:
+        raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
+    shape = (preset.channels, preset.image_size, preset.image_size)
+    found = tuple(images.tensor.shape[1:])
+    if preset.network != "synthetic" and found != shape:
+        raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
+    return images
+
+
+def train(
+    preset: str,
+    *,
+    profile: str = "quick",
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+    **overrides: Any,
+) -> Run:
+    """Train a preset and keep everything in a run directory.
+
+    Parameters
+    ----------
+    preset : str
+        ``dataset/method[-variant]``, as `kmgan list` shows them, or ``folder:PATH``.
+    profile : {"smoke", "quick", "paper"}
+        Size and length. ``smoke`` trains on a stand-in where the data set has one.
+    seed : int
+        Fixes initial weights, batches and noise.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
+    data_root : path, optional
+        Where the data lie; by default ``$KMGAN_DATA``, then the places that `kmgan_lib.data.load` names.
+    out : path, optional
+        Run directory; by default ``runs/PRESET/PROFILE-seedK``, with a number behind it if that is taken.
+    resume : bool
+        Continue the run that is there from its last checkpoint. ``iterations`` is the total, not an addition.
+    callback : callable, optional
+        Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
+    **overrides
+        Fields of `kmgan_lib.presets.Preset`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    UsageError
+        On wrong use; nothing was written.
+    Diverged
+        If a loss stopped being finite. The last good checkpoint is kept, ``result.json`` says where.
+    """
+    settings = presets.resolve(preset, profile, **overrides)
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
+    target = pick_device(device)
+    images = _load_images(settings, profile, data_root)
+    directory = run_directory(settings, profile, seed, out, resume)
+    config = {
+        "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
+        "command": _command(preset, profile, seed, overrides), "data": images.provenance,
+    }  # fmt: skip
+    resumed = resume and (directory / checkpoint.CHECKPOINT).exists()
+    state = checkpoint.load_checkpoint(directory, target) if resumed else None
+    if state is not None:
+        check_resumable(directory, config)
+        if state["iteration"] > settings.iterations:
+            raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
+    directory.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_json(directory / checkpoint.CONFIG, config)
+    return _Training(settings, images, target, directory, config, state, callback).run()
+
+
+class _Training:
+    """One call of `train`, once everything is checked and the run directory is there."""
+
+    def __init__(
+        self, preset: Preset, images: Images, device: torch.device, directory: Path, config: dict[str, Any],
+        state: dict[str, Any] | None, callback: Callback | None,
+    ):  # fmt: skip
+        self.preset, self.directory, self.config, self.callback = preset, directory, config, callback
+        self.images, seed = images.to(device), config["seed"]
+        self.method = methods.create(preset, device=device, seed=seed)
+        self.batches = Batches(self.images, preset, device, seed)
+        self.history = History(directory, device)
+        self.iteration, self.seconds = 0, 0.0
+        if state is None:
+            self.method.setup(self.images.tensor)
+            self.history.path.unlink(missing_ok=True)
+            self._notify()
+        else:
+            self.method.load_state_dict(state["method"])
+            self.batches.load_state_dict(state["batches"])
+            self.history.load_state_dict(state["history"])
+            self.iteration, self.seconds = state["iteration"], state["seconds"]
+            self.history.truncate(self.iteration)
+
+    def run(self) -> Run:
+        total = self.preset.iterations
+        every = max(1, total // HISTORY_ROWS)
+        snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
+        before, begun = self.seconds, time.perf_counter()
+        label = f"{self.config['preset']['name']} seed {self.config['seed']}"
+        bar = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
+        try:
+            while self.iteration < total:
+                losses = self.method.step(*self.batches.draw())
+                self.iteration += 1
+                self.method.update_average(self.iteration)
+                self.history.add(self.iteration, losses)
+                bar.update()
+                self.seconds = before + time.perf_counter() - begun
+                if self.iteration % every == 0 or self.iteration == total:
+                    self._check_finite()
+                    row = self.history.write(self.iteration, self.seconds)
+                    bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
+                if self.iteration in snapshots:
+                    self._check_finite()
+                    _snapshot(self.method, self.directory, self.iteration)
+                    self._notify()
+                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total:
+                    self._check_finite()
+                    self._checkpoint()
+        except KeyboardInterrupt:
+            self._check_finite()
+            self._checkpoint()
+            log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
+            raise
+        finally:
+            bar.close()
+        return self._finish("completed")
+
+    def _notify(self) -> None:
+        if self.callback is not None:
+            self.callback(self.iteration, self.method)
+
+    def _check_finite(self) -> None:
+        bad = self.history.bad_iteration()
+        if bad is None:
+            return
+        self._finish("diverged", bad)
+        kept = self.directory / checkpoint.CHECKPOINT
+        kept_text = f"the last good checkpoint is {kept}" if kept.exists() else "there was no checkpoint yet"
+        raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept_text}")
+
+    def _checkpoint(self) -> None:
+        state = {
+            "format": 1, "iteration": self.iteration, "seconds": self.seconds, "method": self.method.state_dict(),
+            "batches": self.batches.state_dict(), "history": self.history.state_dict(),
+        }  # fmt: skip
+        checkpoint.save_checkpoint(self.directory, state)
+        Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
+
+    def _finish(self, status: str, diverged_at: int | None = None) -> Run:
+        import torchvision
+
+        done = self.iteration
+        result = {
+            **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
+            "wall_seconds": round(self.seconds, 2),
+            "images_per_second": round(done * self.preset.batch / max(self.seconds, 1e-9), 1),
+            "device": device_name(self.batches.generator.device), "commit": commit(),
+            "versions": {
+                "python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__
+            },
+            "checkpoint_rule": "final iteration", "metrics": {},
+        }  # fmt: skip
+        checkpoint.write_json(self.directory / checkpoint.RESULT, result)
+        p, c = self.preset, self.config
+        return Run(self.directory, p, c["profile"], c["seed"], result, read_history(self.directory), self.method)
