@@ -94,7 +94,7 @@ class Preset:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that identify the algorithm: every field but the sizes and the name."""
+        """Twelve hexadecimal digits that identify the algorithm, made from every field but the sizes and the name."""
         fields = {k: v for k, v in self.as_dict().items() if k not in (*SIZE_FIELDS, "name")}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -66,7 +66,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """The line that tells a reader what made a figure: profile, data and seed of this live run."""
+        """The line under a figure that tells a reader the profile, data and seed of this live run."""
         source = self.result["data"]
         words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
         return " · ".join(["live", self.profile, *words, f"seed {self.seed}"])

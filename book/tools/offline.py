@@ -1,0 +1,98 @@
+"""Find what a built page would load from another host. Plain hyperlinks are fine, loads are not."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+# Attributes whose address a browser fetches by itself, by element.
+LOADED: dict[str, tuple[str, ...]] = {
+    "audio": ("src",),
+    "base": ("href",),
+    "embed": ("src",),
+    "feimage": ("href", "xlink:href"),
+    "iframe": ("src",),
+    "image": ("href", "xlink:href"),
+    "img": ("src", "srcset"),
+    "input": ("src",),
+    "object": ("data",),
+    "script": ("src",),
+    "source": ("src", "srcset"),
+    "track": ("src",),
+    "use": ("href", "xlink:href"),
+    "video": ("src", "poster"),
+}
+# A <link> of these kinds only names a related page.
+NAMING_LINKS = {"alternate", "author", "canonical", "help", "index", "license", "next", "prev", "search"}
+EXTERNAL = re.compile(r"^\s*(?:https?:|wss?:|ftp:)?//", re.IGNORECASE)
+CSS_LOAD = re.compile(r"""(?:url\(\s*|@import\s+)["']?\s*((?:https?:)?//[^"')\s;]+)""", re.IGNORECASE)
+SCRIPT_LOAD = re.compile(
+    r"""(?:\bimport\s*\(?|\bfrom|importScripts\(|fetch\(|\.src\s*=|\.href\s*=\s*(?=["'`][^"'`]*\.css)|require\(\[?)"""
+    r"""\s*["'`]((?:https?:)?//[^"'`\s]+)""",
+)
+CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
+
+class _Page(HTMLParser):
+    """Collects the external loads of one page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at the element's loading attributes and its style."""
+        values = {name: value or "" for name, value in attrs}
+        self.inside = tag if tag in ("script", "style") else ""
+        if tag == "link" and not set(values.get("rel", "").lower().split()) <= NAMING_LINKS:
+            self._check("link", values.get("href", ""))
+        if tag == "meta" and values.get("http-equiv", "").lower() == "refresh":
+            self._check("meta refresh", values.get("content", "").partition("=")[2])
+        for name in LOADED.get(tag, ()):
+            # srcset lists several addresses; a data: address may hold commas of its own.
+            parts = values.get(name, "").split(",") if name == "srcset" else [values.get(name, "")]
+            for address in parts:
+                self._check(f"{tag} {name}", address)
+        self.found += [f"style {address}" for address in CSS_LOAD.findall(values.get("style", ""))]
+
+    def handle_data(self, data: str) -> None:
+        """Look into style sheets and scripts written in the page."""
+        if self.inside == "style":
+            self.found += [f"style {address}" for address in CSS_LOAD.findall(CSS_COMMENT.sub("", data))]
+        elif self.inside == "script":
+            self.found += [f"script {address}" for address in SCRIPT_LOAD.findall(data)]
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a style sheet or script."""
+        self.inside = ""
+
+    def _check(self, what: str, address: str) -> None:
+        if EXTERNAL.match(address):
+            self.found.append(f"{what} {address.strip()}")
+
+
+def external_loads(site: Path) -> Iterator[str]:
+    """Yield ``page: element address`` for every load from another host in a folder of pages."""
+    for path in sorted(site.rglob("*.html")):
+        page = _Page()
+        page.feed(path.read_text(encoding="utf8"))
+        page.close()
+        yield from (f"{path.relative_to(site)}: {found}" for found in dict.fromkeys(page.found))
+    for path in sorted(site.rglob("*.css")):
+        text = CSS_COMMENT.sub("", path.read_text(encoding="utf8"))
+        yield from (f"{path.relative_to(site)}: {found}" for found in dict.fromkeys(CSS_LOAD.findall(text)))
+
+
+def main() -> int:
+    """Check the folder named on the command line."""
+    found = list(external_loads(Path(sys.argv[1])))
+    sys.stderr.writelines(f"{line}\n" for line in found)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

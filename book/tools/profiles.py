@@ -1,0 +1,160 @@
+"""What each profile gives to each chapter, checked against the chapters before anything runs.
+
+papermill only warns about a parameter that a notebook does not have and then runs with the default, so a
+mistyped name would go unseen. Here it is an error, for every profile in the file and not only the one asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+
+SCALARS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
+SETTINGS = {"workers", "cell_timeout", "start_timeout"}
+
+
+class WrongUse(Exception):
+    """A request or a file that cannot be carried out as written; its text is one line."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a chapter's parameters cell."""
+
+    name: str
+    annotation: str
+    default: Any
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How the chapters run: how many at once, how long a cell may take (seconds), and their parameters."""
+
+    name: str
+    workers: int
+    cell_timeout: int
+    start_timeout: int
+    chapters: dict[str, dict[str, Any]]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest known name, or the list of all where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f" (there are: {', '.join(names)})" if names else ""
+
+
+def chapters(root: Path) -> dict[str, Path]:
+    """Return the notebooks that ``_toc.yml`` names, in its order, by their stem."""
+
+    def pages(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in ("root", "file"):
+                    yield str(value)
+                else:
+                    yield from pages(value)
+        elif isinstance(node, list):
+            for item in node:
+                yield from pages(item)
+
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
+    notebooks = (root / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages(toc))
+    return {path.stem: path for path in notebooks if path.is_file()}
+
+
+def fits(value: Any, annotation: str) -> bool:
+    """Tell whether a literal has the annotated type: a scalar of ``SCALARS`` or a list of one."""
+    if annotation.startswith("list[") and annotation.endswith("]"):
+        return isinstance(value, list) and all(fits(item, annotation[5:-1]) for item in value)
+    # bool is a subclass of int, but `true` for a number is a slip.
+    if isinstance(value, bool):
+        return annotation == "bool"
+    return isinstance(value, SCALARS.get(annotation, ()))
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """Return a chapter's parameters; exactly one tagged cell, each line `name: type = literal  # why`."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    chapter = path.stem
+    if len(cells) != 1:
+        raise WrongUse(f"{chapter}: has {len(cells)} cells tagged 'parameters', needs exactly one")
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise WrongUse(f"{chapter}: parameters cell, line {error.lineno}: {error.msg}") from None
+    found: dict[str, Parameter] = {}
+    for statement in statements:
+        where = f"{chapter}: parameters cell, line {statement.lineno}"
+        if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value):
+            raise WrongUse(f"{where}: expected `name: type = literal  # comment`")
+        name, annotation = statement.target.id, ast.unparse(statement.annotation)
+        try:
+            default = ast.literal_eval(statement.value)
+        except ValueError:
+            raise WrongUse(f"{where}: the value of {name!r} is not a literal") from None
+        if not fits(default, annotation):
+            raise WrongUse(f"{where}: {name!r} is {default!r}, which is not {annotation} (bool, int, float, str, list)")
+        found[name] = Parameter(name, annotation, default)
+    # papermill reads the cell line by line and may see less than Python does; what it misses it cannot set.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    seen = papermill.inspect_notebook(str(path))
+    for name in found:
+        if name not in seen:
+            raise WrongUse(f"{chapter}: papermill cannot read parameter {name!r}: one line each, no '=' in the comment")
+        if not seen[name]["help"]:
+            raise WrongUse(f"{chapter}: parameter {name!r} needs a comment on its line")
+    return found
+
+
+def _profile(name: str, entry: Any, known: dict[str, dict[str, Parameter]]) -> Profile:
+    """Turn one entry of the file into a profile, or say what is wrong with it."""
+    where = f"profiles.yml: {name}"
+    if not isinstance(entry, dict):
+        raise WrongUse(f"{where}: expected settings and chapters")
+    for key in entry:
+        if key not in SETTINGS | {"chapters"}:
+            raise WrongUse(f"{where}: unknown setting {key!r}{did_you_mean(key, [*sorted(SETTINGS), 'chapters'])}")
+    for key in sorted(SETTINGS):
+        if not fits(entry.get(key), "int") or entry[key] < 1:
+            raise WrongUse(f"{where}: {key} must be a whole number of at least 1, not {entry.get(key)!r}")
+    given: dict[str, dict[str, Any]] = entry.get("chapters") or {}
+    for chapter, values in given.items():
+        if chapter not in known:
+            raise WrongUse(f"{where}: unknown chapter {chapter!r}{did_you_mean(chapter, known)}")
+        for key, value in (values or {}).items():
+            parameter = known[chapter].get(key)
+            if parameter is None:
+                raise WrongUse(
+                    f"{where}: chapter {chapter!r} has no parameter {key!r}{did_you_mean(key, known[chapter])}"
+                )
+            if not fits(value, parameter.annotation):
+                raise WrongUse(
+                    f"{where}: chapter {chapter!r}, parameter {key!r} is {value!r}, needs {parameter.annotation}"
+                )
+    settings = {key: entry[key] for key in SETTINGS}
+    return Profile(name=name, chapters={chapter: given.get(chapter) or {} for chapter in known}, **settings)
+
+
+def load(root: Path, name: str) -> Profile:
+    """Return the profile of this name after checking the whole of ``book/profiles.yml``."""
+    known = {chapter: parameters(path) for chapter, path in chapters(root).items()}
+    try:
+        entries = yaml.safe_load((root / "book" / "profiles.yml").read_text(encoding="utf8"))
+    except yaml.YAMLError as error:
+        raise WrongUse(f"profiles.yml: {' '.join(str(error).split())}") from None
+    if name not in entries:
+        raise WrongUse(f"unknown profile {name!r}{did_you_mean(name, entries)}")
+    return {key: _profile(key, entry, known) for key, entry in entries.items()}[name]

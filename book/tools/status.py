@@ -1,0 +1,80 @@
+"""The page of execution statistics: what was executed for this build, when, how long it took, on what."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from book.tools.execute import Outcome
+from book.tools.profiles import Profile
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill", "jupyter-book")
+
+
+def _answer(*command: str) -> str:
+    """Return what a command prints, or nothing where it is missing or fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def device() -> str:
+    """Name the graphics card, or else the processor, without importing torch."""
+    cards = _answer("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if cards:
+        return cards.splitlines()[0]
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"CPU, {os.cpu_count()} cores ({names[0] if names else platform.machine()})"
+
+
+def commit(root: Path) -> str:
+    """Name the commit, with a word where files differ from it."""
+    name = _answer("git", "-C", str(root), "rev-parse", "--short=10", "HEAD")
+    if not name:
+        return "no commit"
+    return f"{name} with local changes" if _answer("git", "-C", str(root), "status", "--porcelain") else name
+
+
+def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], fresh: Mapping[str, str]) -> str:
+    """Return the page in MyST Markdown; ``fresh`` has a word about each chapter's executed copy."""
+    lines = [
+        "# Execution statistics",
+        "",
+        f"This book was built under the profile **{profile.name}**. A chapter runs in a process of its own; "
+        f"a cell that takes longer than {profile.cell_timeout} s fails the build. Times are wall-clock seconds and "
+        "include starting the kernel.",
+        "",
+        "| Chapter | State | Seconds | Finished (UTC) | Parameters of this run |",
+        "|---|---|--:|---|---|",
+    ]
+    for chapter, outcome in outcomes.items():
+        cells = [f"{{doc}}`{chapter}`", fresh[chapter]]
+        if outcome is None:
+            cells += ["–", "–", "–"]
+        else:
+            given = ", ".join(f"`{key} = {value!r}`" for key, value in outcome.parameters.items())
+            when = outcome.finished.replace("T", " ").removesuffix("+00:00")
+            cells += [f"{outcome.seconds:.1f}", when, given or "its defaults"]
+        lines.append("| " + " | ".join(cells) + " |")
+    total = sum(outcome.seconds for outcome in outcomes.values() if outcome)
+    lines += [
+        "",
+        f"Together {total:.0f} s of chapter time, {profile.workers} at a time.",
+        "",
+        "## Made with",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| Device | {device()} |",
+        f"| System | {platform.system()} {platform.machine()}, Python {platform.python_version()} |",
+        f"| Commit | {commit(root)} |",
+    ]
+    lines += [f"| {name} | {metadata.version(name)} |" for name in PACKAGES]
+    return "\n".join(lines) + "\n"

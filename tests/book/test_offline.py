@@ -1,0 +1,62 @@
+"""The checker finds what a browser would fetch by itself from another host, and only that."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from book.tools import offline
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        '<script src="//cdn.example/x.js"></script>',
+        '<script>const s = document.createElement("script"); s.src = "https://cdn.example/x.js";</script>',
+        '<script type="module">import { x } from "https://cdn.example/x.mjs";</script>',
+        '<script>require(["https://cdn.example/x.js"])</script>',
+        '<link rel="stylesheet" href="https://cdn.example/x.css">',
+        '<link rel="preconnect" href="https://cdn.example">',
+        '<img src="http://cdn.example/x.png">',
+        '<img srcset="a.png 1x, https://cdn.example/x.png 2x">',
+        '<p style="background: url(https://cdn.example/x.png)">x</p>',
+        '<style>@import "https://cdn.example/x.css";</style>',
+        '<style>@font-face { src: url("//cdn.example/x.woff2"); }</style>',
+        '<iframe src="https://cdn.example/"></iframe>',
+        '<svg><image xlink:href="https://cdn.example/x.png"/></svg>',
+        '<meta http-equiv="refresh" content="0; url=https://cdn.example/">',
+    ],
+)
+def test_found_in_pages(tmp_path: Path, html: str) -> None:
+    (tmp_path / "page.html").write_text(html, encoding="utf8")
+    (found,) = offline.external_loads(tmp_path)
+    assert found.startswith("page.html: ")
+    assert "cdn.example" in found
+
+
+def test_found_in_style_sheets(tmp_path: Path) -> None:
+    (tmp_path / "x.css").write_text('/* url(https://a.example) */ @import url("https://b.example/x.css");', "utf8")
+    assert list(offline.external_loads(tmp_path)) == ["x.css: https://b.example/x.css"]
+
+
+def test_what_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        '<a href="https://example.org">a link</a><link rel="canonical" href="https://example.org/page.html">'
+        '<link rel="stylesheet" href="x.css"><img src="data:image/png;base64,//8="><script src="_static/x.js"></script>'
+        '<svg xmlns="http://www.w3.org/2000/svg"></svg><script>const page = "https://example.org";</script>'
+        '<meta http-equiv="refresh" content="0; url=book/intro.html">',
+        encoding="utf8",
+    )
+    (tmp_path / "x.css").write_text("a { background: url(x.png) }", encoding="utf8")
+    assert list(offline.external_loads(tmp_path)) == []
+
+
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["offline", str(tmp_path)])
+    assert offline.main() == 0
+    (tmp_path / "page.html").write_text('<script src="https://cdn.example/x.js"></script>', encoding="utf8")
+    assert offline.main() == 1
+    assert capsys.readouterr().err == "page.html: script src https://cdn.example/x.js\n"

@@ -1,0 +1,110 @@
+"""The repository's files agree with each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from book.tools import profiles
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = profiles.chapters(ROOT)
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+
+
+def files() -> list[Path]:
+    """Return every file that is, or would be, under version control."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [path for line in listed.stdout.splitlines() if (path := ROOT / line).is_file()]
+
+
+def targets() -> set[str]:
+    """Return the targets of the Makefile."""
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
+
+
+def test_environment_is_in_step_with_pyproject() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf8"))
+    assert environment["channels"] == ["conda-forge"]
+    python, pip, installed = environment["dependencies"]
+    assert python.startswith(f"python{PROJECT['requires-python']}")
+    assert pip == "pip"
+    (extras,) = re.findall(r"^-e \.\[(.*)\]$", installed["pip"][0])
+    assert extras.split(",") == list(PROJECT["optional-dependencies"])
+
+
+def test_lock_holds_every_dependency_and_no_address() -> None:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf8").splitlines()
+    locked: dict[str, list[str]] = {}
+    for line in lines:
+        requirement = Requirement(line)
+        assert requirement.url is None
+        (exact,) = requirement.specifier
+        assert exact.operator == "=="
+        locked.setdefault(canonicalize_name(requirement.name), []).append(exact.version)
+    wanted = [*PROJECT["dependencies"], *chain.from_iterable(PROJECT["optional-dependencies"].values())]
+    for requirement in map(Requirement, wanted):
+        versions = locked[canonicalize_name(requirement.name)]
+        assert all(requirement.specifier.contains(version) for version in versions), requirement
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_notebooks_are_sources(chapter: str) -> None:
+    notebook = nbformat.read(CHAPTERS[chapter], as_version=4)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+    assert "profile" in profiles.parameters(CHAPTERS[chapter])
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
+def test_profiles_fit_the_chapters(profile: str) -> None:
+    chosen = profiles.load(ROOT, profile)
+    assert {given["profile"] for given in chosen.chapters.values()} == {profile}
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/reproduce.md", ".ci/run", ".github/workflows/ci.yml"])
+def test_commands_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf8")
+    # In a sentence a command stands in backticks; else it has its line, with variables, a redirection or a comment.
+    inline = re.findall(r"`make ([a-z]+)\b", text)
+    lines = re.findall(r"^[\s$-]*(?:run: )?make ([a-z]+)(?: [A-Z_]+=\S+)*(?: 2>.*| +#.*)?$", text, re.MULTILINE)
+    commands = {*inline, *lines}
+    assert {"book", "test"} <= commands
+    assert commands <= targets()
+
+
+def test_no_machine_paths() -> None:
+    # Spelt apart, or this file would be found.
+    places = re.compile("|".join(rf"(?<![\w.])/{name}/" for name in ("work", "root", "home", "Users")))
+    found = []
+    for path in files():
+        try:
+            text = path.read_text(encoding="utf8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {match}" for match in places.findall(text)]
+    assert found == []
+
+
+def test_files_stay_short() -> None:
+    sources = [*(ROOT / "kmgan_lib").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py")]
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf8").splitlines()) for path in sources}
+    assert {str(path): lines for path, lines in lengths.items() if lines > 300} == {}
