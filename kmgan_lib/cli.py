@@ -201,6 +201,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except RunFailed as error:
         _die(str(error), 1)
+    except OSError as error:
+        _die(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
     except Exception as error:
         # Click's own complaints (a wrong option) know how to show themselves; everything else is a bug and stays loud.
         if not hasattr(error, "format_message"):

@@ -122,6 +122,7 @@ def _variants(dataset: str, **common: Any) -> list[Preset]:
         kmgan("-nocenter", center_loss=False),
         kmgan("-k1", k=1),
         kmgan("-lr2e4", learning_rate=2e-4),
+        kmgan("-lr2e4-nocenter", learning_rate=2e-4, center_loss=False),
         kmgan("-printed", d_round=10_000.0),
         kmgan("-percluster", per_cluster=True),
         kmgan("-generalized", lambda_pair=5.0),

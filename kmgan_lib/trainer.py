@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
 import shlex
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,26 @@ def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> s
     for key, value in overrides.items():
         words += ["--set", f"{key}={value}"]
     return shlex.join(words)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Within the block the first Ctrl-C only fills the list, so that an iteration is never cut in the middle."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, before)  # a second one stops at once
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show_progress() -> bool:
@@ -166,6 +189,8 @@ def train(
         check_resumable(directory, config)
         if state["iteration"] > settings.iterations:
             raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
+        if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
+            return Run.open(directory)  # finished: nothing to do, and its measures stay
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint.write_json(directory / checkpoint.CONFIG, config)
     return _Training(settings, images, target, directory, config, state, callback).run()
@@ -201,9 +226,9 @@ class _Training:
         snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
         before, begun = self.seconds, time.perf_counter()
         label = f"{self.config['preset']['name']} seed {self.config['seed']}"
-        bar = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
-        try:
-            while self.iteration < total:
+        progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
+        with _interruptible() as interrupted, progress as bar:
+            while self.iteration < total and not interrupted:
                 losses = self.method.step(*self.batches.draw())
                 self.iteration += 1
                 self.method.update_average(self.iteration)
@@ -218,16 +243,12 @@ class _Training:
                     self._check_finite()
                     _snapshot(self.method, self.directory, self.iteration)
                     self._notify()
-                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total:
+                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or interrupted:
                     self._check_finite()
                     self._checkpoint()
-        except KeyboardInterrupt:
-            self._check_finite()
-            self._checkpoint()
+        if self.iteration < total:
             log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
-            raise
-        finally:
-            bar.close()
+            raise KeyboardInterrupt
         return self._finish("completed")
 
     def _notify(self) -> None:

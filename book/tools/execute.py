@@ -58,6 +58,7 @@ def environment(workers: int) -> dict[str, str]:
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         values[name] = threads
+    values["KMGAN_PROGRESS"] = "0"  # bars are for people who wait, not for pages
     # The debugger that Jupyter offers warns about frozen modules on each start.
     values["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     return values

@@ -1,0 +1,401 @@
+"""Algorithm 1 written a second time, slowly, and compared with the library's step."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib import methods, presets
+from kmgan_lib.centers import CenterBank, kmeans_plus_plus
+from kmgan_lib.data.images import to_unit
+from kmgan_lib.methods.base import draw_noise
+from kmgan_lib.methods.kmgan import KMGAN
+
+# Every choice of the default reading, spelled out: these tests hold whatever the presets' defaults become.
+READING: dict[str, Any] = {
+    "z_distribution": "uniform", "z_dim": 12, "k": 3, "center_loss": True, "d_round": 0.0, "center_gate": "floor",
+    "per_cluster": False, "center_update": "eq4", "fresh": False, "fake_labels": "real", "reduction": "frobenius",
+    "lambda_pair": 0.0, "pair_reduction": "mean", "init_images": 100, "lloyd_iterations": 0, "clip": None,
+    "clip_scope": "all", "batch": 16, "learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.999, "generator_updates": 1,
+    "precision": "float32", "average": 0.0,
+}  # fmt: skip
+PICTURES = {"head": "bn-relu", "feature_dim": 6, "conv_first": 8, "conv_second": 8, "width": 0.125}
+STEPS = 5
+
+
+def make(name: str = "synthetic/kmgan", **changes: Any) -> KMGAN:
+    """A method after its setup, on random data."""
+    sizes = PICTURES if name.startswith("digits") else {}
+    method = methods.create(presets.resolve(name, "smoke", **{**READING, **sizes, **changes}), seed=1)
+    assert isinstance(method, KMGAN)
+    method.setup(data(name, 60))
+    return method
+
+
+def data(name: str, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    if name.startswith("digits"):
+        return torch.randint(0, 256, (count, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    return torch.rand(count, 100, generator=generator)
+
+
+def batches(method: KMGAN, steps: int = STEPS) -> list[tuple[Tensor, Tensor]]:
+    b, generator = method.preset.batch, torch.Generator().manual_seed(5)
+    images = to_unit(data(method.preset.name, b * steps))
+    return [(images[i * b : (i + 1) * b], draw_noise(method.preset, b, generator)) for i in range(steps)]
+
+
+def in_float64(method: KMGAN) -> KMGAN:
+    """The same method in float64: Adam enlarges the rounding of float32 wherever a gradient is nearly zero."""
+    for net in method.networks().values():
+        net.double()
+    bank = method.bank
+    bank.real, bank.fake, bank.real_counts, bank.fake_counts = (t.double() for t in bank.state_dict().values())
+    method.D = lambda images, labels=None: method.discriminator_net(images)  # without the cast to float32
+    method.G = lambda noise, labels=None: method.generator_net(noise)
+    return method
+
+
+def weights(*nets: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for net in nets for p in net.parameters()]
+
+
+class ByHand:
+    """Algorithm 1 with plain PyTorch, starting where a `KMGAN` stands."""
+
+    def __init__(self, method: KMGAN):
+        self.p = method.preset
+        self.G, self.D = copy.deepcopy(method.generator_net), copy.deepcopy(method.discriminator_net)
+        self.c, self.e = method.bank.real.clone(), method.bank.fake.clone()
+        d, g = list(self.D.parameters()), list(self.G.parameters())
+        options = {"lr": self.p.learning_rate, "betas": (self.p.beta1, self.p.beta2), "eps": 1e-8, "foreach": False}
+        self.adams = [(torch.optim.Adam(group, **options), group) for group in (d, g, d + g)]
+        self.t = 0
+
+    def descend(self, which: int, loss: Tensor) -> None:
+        adam, parameters = self.adams[which]
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        adam.step()
+        if which != 1 and self.p.clip is not None:
+            for name, parameter in self.D.named_parameters():
+                if self.p.clip_scope == "all" or (name.endswith("weight") and parameter.ndim > 1):
+                    parameter.data = parameter.data.clamp(-self.p.clip, self.p.clip)
+
+    def nearest(self, features: Tensor, centers: Tensor) -> list[int]:
+        return [min(range(len(centers)), key=lambda m: float((f - centers[m]).norm())) for f in features.detach()]
+
+    def norm(self, difference: Tensor) -> Tensor:
+        if self.p.reduction == "mean":
+            return sum(row.norm() for row in difference) / len(difference)  # pyright: ignore[reportReturnType]
+        return torch.linalg.matrix_norm(difference, "fro")
+
+    def pairs(self, a: Tensor, b: Tensor) -> Tensor:
+        total = (a.unsqueeze(1) - b.unsqueeze(0)).abs().sum()
+        return total / (len(a) * len(b)) if self.p.pair_reduction == "mean" else total
+
+    def fractions(self, centers: Tensor, features: Tensor, labels: list[int]) -> Tensor:
+        rows = []
+        for m, center in enumerate(centers):
+            members = [features[i] for i, label in enumerate(labels) if label == m]
+            rows.append((center + sum(members, torch.zeros_like(center))) / (1 + len(members)))
+        return torch.stack(rows)
+
+    def open(self, loss: float) -> bool:
+        if not self.p.center_loss:
+            return False
+        gates = {"floor": loss > self.p.d_round, "start_step": self.t >= self.p.d_round}
+        return gates.get(self.p.center_gate, self.t < self.p.d_round)
+
+    def step(self, x: Tensor, z: Tensor) -> dict[str, float]:
+        p, G, D = self.p, self.G, self.D
+        fake_centers = self.c if p.fake_labels == "real" else self.e
+
+        f, g = D(x), D(G(z).detach())
+        lf, lg = self.nearest(f, self.c), self.nearest(g, fake_centers)
+        real_targets, fake_targets = self.c[lf], self.c[lg]
+        loss_d = self.norm(f - real_targets) - self.norm(g - fake_targets)
+        loss_d = loss_d + p.lambda_pair * (self.pairs(f, f) + self.pairs(g, g) - self.pairs(f, g))
+        self.descend(0, loss_d)
+
+        loss_g = torch.zeros(())
+        for _ in range(p.generator_updates):
+            g = D(G(z))
+            loss_g = self.norm(g - fake_targets) + p.lambda_pair * self.pairs(D(x).detach(), g)
+            self.descend(1, loss_g)
+
+        f, g = D(x), D(G(z))
+        difference = self.fractions(self.c, f, lf) - self.fractions(self.e, g, lg)
+        loss_center = difference.abs().sum() if p.per_cluster else difference.sum(0).abs().sum()
+        opened = self.open(loss_center.item())
+        if opened:
+            self.descend(2, loss_center)
+
+        with torch.no_grad():
+            if p.fresh:
+                f, g = D(x), D(G(z))
+                lf, lg = self.nearest(f, self.c), self.nearest(g, fake_centers)
+            self.c, self.e = self.fractions(self.c, f, lf).detach(), self.fractions(self.e, g, lg).detach()
+        self.t += 1
+        return {
+            "loss_d": loss_d.item(), "loss_g": loss_g.item(), "loss_center": loss_center.item(),
+            "center_step": float(opened),
+        }  # fmt: skip
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "mean": {"reduction": "mean"},
+    "generalized": {"lambda_pair": 5.0},
+    "generalized as printed": {"lambda_pair": 0.01, "pair_reduction": "sum"},
+    "per cluster": {"per_cluster": True},
+    "fresh": {"fresh": True},
+    "own labels": {"fake_labels": "own"},
+    "own labels, fresh": {"fake_labels": "own", "fresh": True},
+    "no center loss": {"center_loss": False},
+    "floor": {"d_round": 0.1},
+    "start": {"center_gate": "start_step", "d_round": 2},
+    "stop": {"center_gate": "stop_step", "d_round": 2},
+    "clipped": {"clip": 0.05},
+    "weights clipped": {"clip": 0.05, "clip_scope": "weights"},
+    "two generator updates": {"generator_updates": 2, "lambda_pair": 1.0},
+    "one center": {"k": 1},
+    "normal noise": {"z_distribution": "normal"},
+}
+
+
+def assert_five_steps_by_hand(method: KMGAN, tolerance: float, *, all_weights: bool = True) -> None:
+    by_hand = ByHand(method)
+    near = {"atol": tolerance, "rtol": 0}
+    dtype = method.bank.real.dtype
+    for x, z in batches(method):
+        losses = method.step(x.to(dtype), None, z.to(dtype))
+        expected = by_hand.step(x.to(dtype), z.to(dtype))
+        assert {name: losses[name].item() for name in expected} == pytest.approx(expected, abs=tolerance)
+        torch.testing.assert_close(method.bank.real, by_hand.c, **near)
+        torch.testing.assert_close(method.bank.fake, by_hand.e, **near)
+    if all_weights:
+        ours, theirs = weights(*method.networks().values()), weights(by_hand.G, by_hand.D)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, **near)
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
+def test_five_steps_are_algorithm_1_by_hand(changes: dict[str, Any]) -> None:
+    assert_five_steps_by_hand(in_float64(make(**changes)), 1e-8)
+
+
+@pytest.mark.parametrize("name", ["default", "generalized", "fresh", "clipped", "weights clipped", "own labels"])
+def test_five_steps_are_algorithm_1_by_hand_on_pictures(name: str) -> None:
+    assert_five_steps_by_hand(in_float64(make("digits/kmgan", **VARIANTS[name])), 1e-6)
+
+
+def test_five_steps_in_float32_are_algorithm_1_by_hand() -> None:
+    assert_five_steps_by_hand(make(), 1e-4, all_weights=False)
+
+
+def test_setup_takes_kmeans_plus_plus_centers_of_features_in_training_mode() -> None:
+    method = make(init_images=30)
+    images = data("synthetic/kmgan", 60)
+    generator = torch.Generator().manual_seed(method.seed)
+    chosen = torch.randperm(60, generator=generator)[:30]
+    fresh = methods.create(method.preset, seed=1)
+    with torch.no_grad():
+        features = torch.cat([fresh.discriminator_net(part) for part in (images[chosen][:16], images[chosen][16:])])
+    torch.testing.assert_close(method.bank.real, kmeans_plus_plus(features, 3, generator))
+    assert torch.equal(method.bank.real, method.bank.fake)
+
+
+def state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for per_weight in optimiser.state.values() for value in per_weight.values()]
+
+
+@pytest.mark.parametrize(
+    "gate", [{"d_round": 1e9}, {"center_gate": "start_step", "d_round": 100}, {"center_gate": "stop_step"}], ids=str
+)
+def test_a_closed_gate_moves_neither_weights_nor_moments(gate: dict[str, Any]) -> None:
+    closed, without = make(**gate), make(center_loss=False)
+    for x, z in batches(closed):
+        losses, expected = closed.step(x, None, z), without.step(x, None, z)
+        assert losses["center_step"] == 0
+        assert losses["loss_center"] == expected["loss_center"] > 0
+    for a, b in zip(closed.networks().values(), without.networks().values(), strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    assert torch.equal(closed.bank.real, without.bank.real)
+    assert not any(value.any() for value in state(closed.center_adam))
+
+
+def test_a_gate_that_closed_in_between_has_not_advanced_adam() -> None:
+    method = make(center_gate="stop_step", d_round=2)
+    for i, (x, z) in enumerate(batches(method)):
+        method.step(x, None, z)
+        steps = {int(s["step"]) for s in method.center_adam.state.values()}
+        assert steps == {min(i + 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ({"center_gate": "start_step", "d_round": 3}, [0, 0, 0, 1, 1]),
+        ({"center_gate": "stop_step", "d_round": 3}, [1, 1, 1, 0, 0]),
+        ({"center_gate": "start_step", "d_round": 0}, [1, 1, 1, 1, 1]),
+        ({"center_gate": "floor", "d_round": 0}, [1, 1, 1, 1, 1]),
+        ({"center_gate": "floor", "d_round": 10_000}, [0, 0, 0, 0, 0]),
+    ],
+    ids=str,
+)
+def test_the_gate_opens_as_its_reading_says(gate: dict[str, Any], expected: list[int]) -> None:
+    method = make(**gate)
+    assert [int(method.step(x, None, z)["center_step"]) for x, z in batches(method)] == expected
+
+
+@pytest.mark.parametrize(("share", "opened"), [(0.99, 1), (1.01, 0)])
+def test_the_floor_compares_the_loss_with_d_round(share: float, opened: int) -> None:
+    ((x, z),) = batches(make(), 1)
+    loss = make().step(x, None, z)["loss_center"].item()
+    assert make(d_round=share * loss).step(x, None, z)["center_step"].item() == opened
+
+
+@pytest.mark.parametrize("name", ["synthetic/kmgan", "digits/kmgan"])
+def test_clipping_all_bounds_every_parameter_of_d_after_every_step(name: str) -> None:
+    method = make(name, clip=0.01, learning_rate=0.1)
+    for x, z in batches(method):
+        method.step(x, None, z)
+        assert all(p.abs().max() <= 0.01 for p in method.discriminator_net.parameters())
+    assert any(p.abs().max() > 0.01 for p in method.generator_net.parameters())
+
+
+@pytest.mark.parametrize("name", ["synthetic/kmgan", "digits/kmgan"])
+def test_clipping_weights_leaves_biases_and_batch_normalisation_alone(name: str) -> None:
+    method = make(name, clip=0.01, clip_scope="weights", learning_rate=0.1)
+    for x, z in batches(method):
+        method.step(x, None, z)
+    for layer in method.discriminator_net.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            assert layer.weight.abs().max() <= 0.01
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            assert layer.weight.max() > 0.5
+    assert any(p.abs().max() > 0.01 for n, p in method.discriminator_net.named_parameters() if n.endswith("bias"))
+
+
+def test_no_clipping_means_no_bound() -> None:
+    method = make(clip=None)
+    for x, z in batches(method):
+        method.step(x, None, z)
+    assert any(p.abs().max() > 0.5 for p in method.discriminator_net.parameters())
+
+
+def test_the_generator_step_moves_g_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = make("digits/kmgan", center_loss=False)
+    seen: list[tuple[bool, bool]] = []
+    update = method._update
+
+    def watched(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        before = weights(method.discriminator_net), weights(method.generator_net)
+        update(optimiser, loss)
+        after = weights(method.discriminator_net), weights(method.generator_net)
+        moved = [
+            any(not torch.equal(a, b) for a, b in zip(x, y, strict=True)) for x, y in zip(before, after, strict=True)
+        ]
+        seen.append((moved[0], moved[1]))
+
+    monkeypatch.setattr(method, "_update", watched)
+    ((x, z),) = batches(method, 1)
+    method.step(x, None, z)
+    assert seen == [(True, False), (False, True)]
+    assert all(p.requires_grad for p in method.discriminator_net.parameters())
+
+
+def test_the_generator_step_leaves_no_gradient_in_d() -> None:
+    method = make(center_loss=False)
+    ((x, z),) = batches(method, 1)
+    method.discriminator_adam.step = lambda *_: None  # type: ignore[method-assign]
+    method.step(x, None, z)
+    of_the_first_step = [p.grad.clone() for p in method.discriminator_net.parameters() if p.grad is not None]
+    again = make(center_loss=False)
+    f, g = again.D(x), again.D(again.G(z).detach())
+    by_hand = ByHand(again)
+    c = again.bank.real
+    loss = (f - c[by_hand.nearest(f, c)]).norm() - (g - c[by_hand.nearest(g, c)]).norm()
+    wanted = torch.autograd.grad(loss, list(again.discriminator_net.parameters()))
+    for ours, right in zip(of_the_first_step, wanted, strict=True):
+        torch.testing.assert_close(ours, right, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"lambda_pair": 1.0}, {"center_loss": False}], ids=str)
+def test_real_labels_are_never_looked_at(changes: dict[str, Any]) -> None:
+    one, two = make(**changes), make(**changes)
+    for x, z in batches(one, 3):
+        one.step(x, None, z)
+        two.step(x, torch.full((len(x),), -(10**9)), z)
+    for a, b in zip(weights(*one.networks().values()), weights(*two.networks().values()), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_step_returns_numbers_that_nobody_waited_for() -> None:
+    method = make()
+    ((x, z),) = batches(method, 1)
+    losses = method.step(x, None, z)
+    assert {"loss_d", "loss_g", "loss_center", "center_step"} <= set(losses)
+    for value in losses.values():
+        assert isinstance(value, Tensor)
+        assert value.shape == ()
+        assert not value.requires_grad
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 0.0)])
+def test_one_center_has_no_assignment_entropy(k: int, expected: float) -> None:
+    method = make(k=k)
+    ((x, z),) = batches(method, 1)
+    assert method.step(x, None, z)["assignment_entropy"].item() == expected
+
+
+def test_the_bank_follows_the_rule_of_the_preset() -> None:
+    for rule in ("counts", "counts100", "ema"):
+        method = make(center_update=rule)
+        assert isinstance(method.bank, CenterBank)
+        assert method.bank.update_rule == rule
+        before = method.bank.real.clone()
+        ((x, z),) = batches(method, 1)
+        method.step(x, None, z)
+        assert not torch.equal(before, method.bank.real)
+
+
+def test_reclustering_waits_for_its_turn() -> None:
+    method = make(center_update="recluster", recluster_every=3)
+    moved = []
+    for x, z in batches(method, 4):
+        before = method.bank.real.clone()
+        method.step(x, None, z)
+        moved.append(not torch.equal(before, method.bank.real))
+    assert moved == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"center_update": "counts"}, {"center_gate": "stop_step", "d_round": 3}], ids=str
+)
+def test_state_dict_restores_a_method_that_goes_on_alike(changes: dict[str, Any]) -> None:
+    method = make(**changes)
+    drawn = batches(method)
+    for x, z in drawn[:2]:
+        method.step(x, None, z)
+    other = methods.create(method.preset, seed=99)
+    other.load_state_dict(copy.deepcopy(method.state_dict()))
+    for x, z in drawn[2:]:
+        one, two = method.step(x, None, z), other.step(x, None, z)
+        assert one == two
+    for a, b in zip(weights(*method.networks().values()), weights(*other.networks().values()), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_bf16_keeps_features_centers_and_losses_in_float32() -> None:
+    method = make("digits/kmgan", precision="bf16")
+    ((x, z),) = batches(method, 1)
+    losses = method.step(x, None, z)
+    assert {v.dtype for v in losses.values()} == {torch.float32}
+    assert method.bank.real.dtype == torch.float32
+    assert all(torch.isfinite(v) for v in losses.values())

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from kmgan_lib.metrics import METRICS, Judge, applicable, classifier, evaluate, judge
+from kmgan_lib.run import Run
+
+Quick = Callable[..., Run]
+
+
+@pytest.fixture
+def digits_run(pictures: Run, tmp_path: Path) -> Run:
+    """A copy of the digits run, read from its files."""
+    shutil.copytree(pictures.directory, tmp_path / "digits")
+    return Run.open(tmp_path / "digits")
+
+
+@pytest.mark.usefixtures("digits_judge")
+def test_a_run_on_digits_is_measured_in_every_way(digits_run: Run) -> None:
+    results = evaluate(digits_run)
+    assert list(results) == list(METRICS)
+    score = results["classifier_score"]
+    assert 1 <= score["value"] <= 10
+    assert 8 < score["real_value"] <= 10  # thirty images a split cannot be balanced
+    assert (score["samples"], score["real_samples"]) == (60, 297)
+    frequency = results["class_frequency"]
+    assert sum(frequency["frequency"]) == pytest.approx(1)
+    assert frequency["value"] == min(frequency["frequency"])
+    assert {"nmi", "ari", "accuracy", "purity"} <= set(results["clustering"])
+    assert results["clustering"]["samples"] == 1797
+
+
+@pytest.mark.usefixtures("digits_judge")
+def test_results_are_kept_in_the_run_one_line_each(digits_run: Run) -> None:
+    results = json.loads(json.dumps(evaluate(digits_run)))
+    kept = json.loads((digits_run.directory / "result.json").read_text())
+    assert kept["metrics"] == results
+    assert kept["status"] == "completed"
+    lines = [json.loads(line) for line in (digits_run.directory / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [{"metric": name, **result} for name, result in results.items()]
+    for result in results.values():
+        assert {"value", "samples", "seconds", "extractor"} <= set(result)
+        assert result["extractor"]["name"]
+    assert Run.open(digits_run.directory).result == kept
+
+
+def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_path: Path) -> None:
+    run = quick(tmp_path / "run", iterations=5)
+    results = evaluate(run)
+    assert list(results) == ["clustering"]
+    assert (results["clustering"]["k"], results["clustering"]["samples"]) == (4, 10_000)
+    assert 0 <= results["clustering"]["nmi"] <= 1
+    reopened = evaluate(Run.open(run.directory))
+    assert reopened["clustering"]["nmi"] == pytest.approx(results["clustering"]["nmi"])
+
+
+def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(digits_run: Run, digits_judge: Judge) -> None:
+    del digits_judge
+    before = torch.get_rng_state()
+    one = evaluate(digits_run, only=["class_frequency"])
+    assert torch.equal(before, torch.get_rng_state())
+    two = evaluate(Run.open(digits_run.directory), only=["classifier_score", "class_frequency"])
+    assert one["class_frequency"]["frequency"] == two["class_frequency"]["frequency"]
+    assert list(digits_run.result["metrics"]) == ["class_frequency"]
+    kept = json.loads((digits_run.directory / "result.json").read_text())
+    assert set(kept["metrics"]) == {"classifier_score", "class_frequency"}
+
+
+def test_only_measures_that_make_sense_apply(quick: Quick, pictures: Run, tmp_path: Path) -> None:
+    assert applicable(pictures) == list(METRICS)
+    conditional = quick(tmp_path / "dcgan", "digits/dcgan", iterations=1, snapshots=1)
+    assert conditional.preset.conditional
+    assert applicable(conditional) == ["classifier_score", "class_frequency"]
+
+
+def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
+    quick: Quick, digits_judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(classifier, "_fit", lambda _: digits_judge.net)
+    results = evaluate(run, only=["class_frequency"])
+    judge.cache_clear()
+    extractor = results["class_frequency"]["extractor"]
+    assert extractor["data"] == "stand-in"
+    assert extractor["name"].startswith("mnist classifier")

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from kmgan_lib.centers import UPDATES, CenterBank, assign, kmeans_plus_plus, lloyd, updated_centers
+from kmgan_lib.errors import UsageError
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=rng(seed))
+
+
+def naive_assign(features: Tensor, centers: Tensor) -> list[int]:
+    """Nearest center by subtraction in float64, the first one on a tie."""
+    labels = []
+    for f in features.double().tolist():
+        distances = [sum((x - y) ** 2 for x, y in zip(f, c, strict=True)) for c in centers.double().tolist()]
+        labels.append(distances.index(min(distances)))
+    return labels
+
+
+def naive_means(start: Tensor, weights: list[float], features: Tensor, labels: Tensor) -> Tensor:
+    """Weighted mean of a center, counted ``weight`` times, and the features of its cluster."""
+    rows = []
+    for m, (center, weight) in enumerate(zip(start, weights, strict=True)):
+        members = [f for f, label in zip(features, labels, strict=True) if label == m]
+        if weight == 0 and not members:
+            rows.append(center)
+        else:
+            rows.append((weight * center + sum(members, torch.zeros_like(center))) / (weight + len(members)))
+    return torch.stack(rows)
+
+
+def inertia(features: Tensor, centers: Tensor) -> float:
+    return torch.cdist(features.double(), centers.double()).min(1).values.square().sum().item()
+
+
+# Assignment
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3, -1e4], ids=["origin", "1e3", "-1e4"])
+@pytest.mark.parametrize(("b", "k", "d"), [(40, 5, 3), (1, 1, 1), (16, 20, 100), (8, 3, 1)])
+def test_assign_is_the_nearest_center_near_and_far_from_the_origin(b: int, k: int, d: int, shift: float) -> None:
+    features, centers = normal(b, d, seed=1) + shift, normal(k, d, seed=2) + shift
+    assert assign(features, centers).tolist() == naive_assign(features, centers)
+
+
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e6], ids=str)
+def test_one_center_far_away_does_not_blur_the_others(far: float) -> None:
+    features, centers = normal(64, 100, seed=1), normal(10, 100, seed=2)
+    centers[9] = far
+    assert assign(features, centers).tolist() == naive_assign(features, centers)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 10, 20, 33])
+@pytest.mark.parametrize("d", [1, 2, 100])
+def test_assign_takes_the_lowest_index_on_a_tie(k: int, d: int) -> None:
+    same = normal(1, d).expand(k, d)
+    assert assign(normal(17, d, seed=1), same).tolist() == [0] * 17
+    doubled = torch.cat([normal(k, d, seed=2)] * 2)
+    assert assign(doubled, doubled).max() < k
+
+
+def test_assign_gives_int64_labels_without_gradient() -> None:
+    labels = assign(normal(4, 2).requires_grad_(), normal(3, 2, seed=1))
+    assert labels.dtype == torch.int64
+    assert labels.shape == (4,)
+    assert not labels.requires_grad
+
+
+points = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=12)
+
+
+@given(features=points, centers=points, shift=st.integers(-1000, 1000))
+def test_assign_equals_subtraction_on_whole_numbers(features: list, centers: list, shift: int) -> None:
+    # Whole numbers this small have no rounding in the naive distances, so that ties are true ties; a label may differ
+    # from the naive one only where both centers are equally near.
+    f, c = torch.tensor(features).float() + shift, torch.tensor(centers).float() + shift
+    distances = (f[:, None] - c).square().sum(2)
+    chosen = distances.gather(1, assign(f, c)[:, None]).squeeze(1)
+    torch.testing.assert_close(chosen, distances.min(1).values, rtol=0, atol=1e-2)
+
+
+# The fraction of Eq. (4)
+
+
+@pytest.mark.parametrize(("b", "k", "d"), [(12, 4, 3), (1, 5, 2), (7, 1, 2), (3, 9, 1)])
+def test_updated_centers_are_the_fraction_of_equation_4(b: int, k: int, d: int) -> None:
+    centers, features, labels = normal(k, d), normal(b, d, seed=1), torch.randint(k, (b,), generator=rng(2))
+    torch.testing.assert_close(
+        updated_centers(centers, features, labels), naive_means(centers, [1] * k, features, labels)
+    )
+
+
+def test_updated_centers_pass_the_numerical_gradient_check() -> None:
+    labels = torch.tensor([0, 2, 2, 0])
+    arguments = (normal(3, 2).double().requires_grad_(), normal(4, 2, seed=1).double().requires_grad_())
+    assert torch.autograd.gradcheck(lambda c, f: updated_centers(c, f, labels), arguments)
+
+
+# k-means++
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=15),
+    data=st.data(),
+    seed=st.integers(0, 1000),
+)
+def test_kmeans_plus_plus_takes_rows_and_distinct_ones_while_there_are_any(
+    rows: list, data: st.DataObject, seed: int
+) -> None:
+    k = data.draw(st.integers(1, len(rows)))
+    centers = kmeans_plus_plus(torch.tensor(rows).float(), k, rng(seed))
+    chosen = [tuple(int(x) for x in row) for row in centers.tolist()]
+    assert len(chosen) == k
+    assert set(chosen) <= set(rows)
+    assert len(set(chosen)) == min(k, len(set(rows)))
+
+
+def test_kmeans_plus_plus_on_equal_rows_repeats_the_row() -> None:
+    features = torch.full((6, 3), 0.1)
+    assert torch.equal(kmeans_plus_plus(features, 4, rng()), features[:4])
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_kmeans_plus_plus_refuses_a_k_that_the_data_cannot_have(k: int) -> None:
+    with pytest.raises(UsageError, match="choose k between 1 and 3"):
+        kmeans_plus_plus(normal(3, 2), k, rng())
+
+
+def test_kmeans_plus_plus_is_reproduced_by_its_generator_and_only_by_it() -> None:
+    features = normal(200, 2)
+    first, second, other = (kmeans_plus_plus(features, 5, rng(seed)) for seed in (3, 3, 4))
+    torch.manual_seed(99)
+    assert torch.equal(first, second)
+    assert torch.equal(first, kmeans_plus_plus(features, 5, rng(3)))
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kmeans_plus_plus_gives_every_far_cluster_a_center(seed: int) -> None:
+    # 500 points in one heap, 5 in each of four others: drawing uniformly would miss them.
+    corners = torch.tensor([[100.0, 0.0], [0.0, 100.0], [-100.0, 0.0], [0.0, -100.0]])
+    features = torch.cat([normal(500, 2), corners.repeat_interleave(5, 0) + normal(20, 2, seed=1)])
+    centers = kmeans_plus_plus(features, 5, rng(seed))
+    assert sorted(assign(torch.cat([torch.zeros(1, 2), corners]), centers).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_kmeans_plus_plus_draws_by_the_squared_distance() -> None:
+    # From 0 the other rows are 1 and 2 away. Greedy with two trials keeps the better of two draws: row 2 has less
+    # inertia left (1 against 4 at the rows left over), so row 1 wins only if both draws, 1/5 each, are row 1.
+    features = torch.tensor([[0.0]] * 500 + [[1.0], [-2.0]])
+    seconds = [kmeans_plus_plus(features, 2, rng(seed))[1].item() for seed in range(600)]
+    share = seconds.count(1.0) / (seconds.count(1.0) + seconds.count(-2.0))
+    assert share == pytest.approx((1 / 5) ** 2, abs=0.03)
+
+
+# Lloyd's algorithm
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_round_of_lloyd_lowers_the_inertia(seed: int) -> None:
+    features = normal(300, 2, seed=seed)
+    centers = kmeans_plus_plus(features, 6, rng(seed))
+    values = [inertia(features, lloyd(features, centers, n)) for n in range(8)]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < values[0]
+
+
+def test_lloyd_agrees_with_scikit_learn_from_the_same_start() -> None:
+    features = torch.cat([normal(60, 3, seed=i) + 3 * i for i in range(4)])
+    start = kmeans_plus_plus(features, 4, rng())
+    options: dict[str, Any] = {"init": start.double().numpy(), "n_init": 1, "tol": 0, "max_iter": 100}
+    reference = KMeans(4, **options)
+    labels = reference.fit_predict(features.double().numpy())
+    ours = lloyd(features, start, 100)
+    np.testing.assert_allclose(ours.numpy(), reference.cluster_centers_, rtol=1e-4, atol=1e-4)
+    assert assign(features, ours).tolist() == labels.tolist()
+
+
+def test_lloyd_keeps_a_center_without_features_and_changes_none_in_no_rounds() -> None:
+    features, centers = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.4], [50.0]])
+    assert lloyd(features, centers, 3).tolist() == [[0.5], [50.0]]
+    assert torch.equal(lloyd(features, centers, 0), centers)
+
+
+# The bank
+
+
+def bank_and_batches(update: str, batches: int = 4) -> tuple[CenterBank, list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
+    bank = CenterBank(4, 3, update=update)
+    bank.initialise(normal(50, 3, seed=5), rng())
+    # The last center never gets a feature.
+    labels = [torch.randint(3, (8,), generator=rng(seed)) for seed in range(2 * batches)]
+    features = [normal(8, 3, seed=10 + seed) for seed in range(2 * batches)]
+    return bank, [(features[2 * i], features[2 * i + 1], labels[2 * i], labels[2 * i + 1]) for i in range(batches)]
+
+
+def test_generated_centers_begin_as_a_copy_of_the_real_ones() -> None:
+    bank = CenterBank(4, 3)
+    features = normal(50, 3)
+    bank.initialise(features, rng())
+    assert torch.equal(bank.real, bank.fake)
+    assert torch.equal(bank.real, kmeans_plus_plus(features, 4, rng()))
+    bank.real.add_(1)
+    assert not torch.equal(bank.real, bank.fake)
+
+
+def test_initialise_may_run_lloyd_after_kmeans_plus_plus() -> None:
+    bank = CenterBank(4, 3)
+    features = normal(50, 3)
+    bank.initialise(features, rng(), lloyd_iterations=5)
+    torch.testing.assert_close(bank.real, lloyd(features, kmeans_plus_plus(features, 4, rng()), 5))
+
+
+def test_update_eq4_is_the_fraction_of_equation_4() -> None:
+    bank, batches = bank_and_batches("eq4")
+    real, fake = bank.real.clone(), bank.fake.clone()
+    for f, g, lf, lg in batches:
+        bank.update(f, g, lf, lg)
+        real, fake = naive_means(real, [1] * 4, f, lf), naive_means(fake, [1] * 4, g, lg)
+    torch.testing.assert_close(bank.real, real)
+    torch.testing.assert_close(bank.fake, fake)
+
+
+def test_update_counts_is_the_mean_of_all_features_so_far() -> None:
+    bank, batches = bank_and_batches("counts")
+    start = bank.real.clone()
+    for batch in batches:
+        bank.update(*batch)
+    f, g = torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches])
+    lf, lg = torch.cat([b[2] for b in batches]), torch.cat([b[3] for b in batches])
+    torch.testing.assert_close(bank.real, naive_means(start, [0] * 4, f, lf))
+    torch.testing.assert_close(bank.fake, naive_means(start, [0] * 4, g, lg))
+
+
+def test_update_counts100_counts_the_first_center_a_hundred_times() -> None:
+    bank, batches = bank_and_batches("counts100")
+    start = bank.real.clone()
+    for batch in batches:
+        bank.update(*batch)
+    f, lf = torch.cat([b[0] for b in batches]), torch.cat([b[2] for b in batches])
+    torch.testing.assert_close(bank.real, naive_means(start, [100] * 4, f, lf))
+
+
+def test_update_ema_moves_a_tenth_of_the_way_to_the_mean() -> None:
+    bank, batches = bank_and_batches("ema")
+    real, fake = bank.real.clone(), bank.fake.clone()
+    for f, g, lf, lg in batches:
+        bank.update(f, g, lf, lg)
+        real = torch.stack([0.9 * c + 0.1 * f[lf == m].mean(0) if m in lf else c for m, c in enumerate(real)])
+        fake = torch.stack([0.9 * c + 0.1 * g[lg == m].mean(0) if m in lg else c for m, c in enumerate(fake)])
+    torch.testing.assert_close(bank.real, real)
+    torch.testing.assert_close(bank.fake, fake)
+
+
+def test_update_recluster_leaves_the_centers_to_recluster() -> None:
+    bank, batches = bank_and_batches("recluster")
+    start = bank.real.clone()
+    for batch in batches:
+        bank.update(*batch)
+    assert torch.equal(bank.real, start)
+    assert torch.equal(bank.fake, start)
+    real, fake = normal(80, 3, seed=1), normal(60, 3, seed=2)
+    bank.recluster(real, fake, iterations=7)
+    torch.testing.assert_close(bank.real, lloyd(real, start, 7))
+    labels = torch.tensor(naive_assign(fake, bank.real))
+    torch.testing.assert_close(bank.fake, naive_means(start, [0] * 4, fake, labels))
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_every_rule_keeps_a_center_without_features_and_counts_the_others(update: str) -> None:
+    bank, batches = bank_and_batches(update)
+    before = bank.real[3].clone()
+    start = bank.real_counts.clone()
+    for batch in batches:
+        bank.update(*batch)
+    torch.testing.assert_close(bank.real[3], before)
+    seen = torch.bincount(torch.cat([b[2] for b in batches]), minlength=4)
+    assert (bank.real_counts - start).squeeze(1).tolist() == seen.tolist()
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_state_dict_restores_a_bank_that_goes_on_alike(update: str) -> None:
+    bank, batches = bank_and_batches(update)
+    bank.update(*batches[0])
+    other = CenterBank(4, 3, update=update)
+    other.load_state_dict({name: tensor.clone() for name, tensor in bank.state_dict().items()})
+    for each in (bank, other):
+        each.update(*batches[1])
+    for name, tensor in bank.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor)
+
+
+def test_update_takes_features_with_gradients_and_keeps_none() -> None:
+    bank, ((f, g, lf, lg), *_) = bank_and_batches("eq4")
+    bank.update(f.requires_grad_(), g.requires_grad_(), lf, lg)
+    assert not bank.real.requires_grad
+    assert not bank.fake.requires_grad
+
+
+def test_an_unknown_update_rule_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="update is 'mean'; it must be one of eq4, counts"):
+        CenterBank(2, 2, update="mean")

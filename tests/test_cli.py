@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kmgan_lib import presets
+from kmgan_lib.cli import main
+from kmgan_lib.metrics import Judge
+from kmgan_lib.run import Run
+
+Quick = Callable[..., Run]
+Command = Callable[..., tuple[int, str, str]]
+TINY = [
+    part
+    for pair in ("batch=16", "iterations=3", "width=0.125", "eval_samples=20", "snapshots=1", "init_images=100")
+    for part in ("--set", pair)
+]
+
+
+@pytest.fixture
+def kmgan(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return a function that runs a command line in an empty folder: exit status, output, errors."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main(list(arguments))
+        except SystemExit as exit_:
+            status = int(str(exit_.code))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def written(folder: Path = Path()) -> list[str]:
+    return sorted(str(p) for p in folder.rglob("*"))
+
+
+BAD = {
+    "unknown preset": (["train", "mnist/kmgann"], "did you mean mnist/kmgan?"),
+    "unknown profile": (["train", "synthetic/kmgan", "--profile", "tiny"], "unknown profile tiny"),
+    "unknown key": (["train", "synthetic/kmgan", "--set", "learningrate=1"], "did you mean learning_rate?"),
+    "no key": (["train", "synthetic/kmgan", "--set", "k"], "write key=value"),
+    "an option as a key": (["train", "synthetic/kmgan", "--set", "seed=3"], "seed"),
+    "an argument as a key": (["train", "synthetic/kmgan", "--set", "preset=x"], "preset"),
+    "the name as a key": (["train", "synthetic/kmgan", "--set", "name=x"], "name"),
+    "a callback as a key": (["train", "synthetic/kmgan", "--set", "callback=x"], "callback"),
+    "wrong value type": (["train", "synthetic/kmgan", "--set", "k=many"], "k=many"),
+    "wrong choice": (["train", "synthetic/kmgan", "--set", "reduction=max"], "reduction=max"),
+    "wrong option type": (["train", "synthetic/kmgan", "--seed", "one"], "--seed"),
+    "negative seed": (["train", "synthetic/kmgan", "--seed", "-1"], "seed=-1"),
+    "k larger than the data": (["train", "digits/kmgan", "--set", "k=1798"], "k=1798"),
+    "batch larger than the data": (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"),
+    "a device that is not there": (["train", "synthetic/kmgan", "--device", "cuda:99"], "device cuda:99"),
+    "no such device": (["train", "synthetic/kmgan", "--device", "abacus"], "device abacus"),
+    "a data root without the data": (["train", "mnist/kmgan", "--data-root", "."], "Three ways"),
+    "no such data root": (["train", "fashion/kmgan", "--data-root", "nowhere"], "Three ways"),
+    "an empty folder": (["train", "folder:."], "no pictures"),
+    "garbage option": (["train", "synthetic/kmgan", "--garbage"], "--garbage"),
+    "garbage argument": (["train", "synthetic/kmgan", "garbage"], "garbage"),
+    "garbage command": (["garbage"], "garbage"),
+    "no preset": (["train"], "preset"),
+    "list an unknown preset": (["list", "nothing"], "unknown preset nothing"),
+    "unknown data action": (["data", "eat"], "data eat"),
+    "unknown data set": (["data", "show", "imagenet"], "imagenet"),
+    "fetch without a name": (["data", "fetch"], "needs a name"),
+    "fetch what comes with the library": (["data", "fetch", "digits"], "digits"),
+    "sample from nothing": (["sample", "nowhere"], "does not exist"),
+    "sample from a preset without runs": (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"),
+    "interpolate nothing": (["interpolate", "nowhere"], "does not exist"),
+    "evaluate nothing": (["evaluate", "nowhere"], "is not a run"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_line_and_status_2_and_nothing_written(
+    kmgan: Command, arguments: list[str], message: str
+) -> None:
+    status, out, err = kmgan(*arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("kmgan: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert message in err
+    assert written() == []
+
+
+def test_without_a_command_there_is_help_and_nothing_else(kmgan: Command) -> None:
+    status, out, err = kmgan()
+    assert status in (0, 2)
+    assert "Usage" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("command", ["", "list", "data", "train", "sample", "interpolate", "evaluate"])
+def test_every_command_has_help(kmgan: Command, command: str) -> None:
+    status, out, err = kmgan(*command.split(), "--help")
+    assert (status, err) == (0, "")
+    assert "Usage" in out
+
+
+def test_list_names_every_preset(kmgan: Command) -> None:
+    status, out, err = kmgan("list")
+    assert (status, err) == (0, "")
+    for dataset in ("synthetic", "digits", "mnist", "fashion"):
+        assert f"{dataset}/kmgan" in out
+    assert "folder:PATH" in out
+
+
+def test_list_shows_every_field_of_a_preset_with_its_source(kmgan: Command) -> None:
+    status, out, _ = kmgan("list", "digits/kmgan")
+    assert status == 0
+    # Rich may break a long name over two lines.
+    assert all(name[:10] in out for name in presets.FIELDS)
+    assert "Eq. (4)" in out
+
+
+def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KMGAN_CACHE", str(Path.cwd()))
+    status, out, err = kmgan("data")
+    assert (status, err) == (0, "")
+    lines = {line.split()[1]: line for line in out.splitlines() if line.startswith("│")}
+    assert "with the library" in lines["digits"]
+    assert "no" in lines["mnist"].split()
+
+
+def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
+    raw = tmp_path / "root" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix, n in (("train", 3), ("t10k", 2)):
+        shape = b"".join(m.to_bytes(4, "big") for m in (n, 28, 28))
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + bytes(n * 784))
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + n.to_bytes(4, "big") + bytes(n))
+    status, out, _ = kmgan("data", "check", "mnist", "--data-root", str(tmp_path / "root"))
+    assert status == 0
+    assert "data root" in out
+    (raw / "train-images-idx3-ubyte").write_bytes(b"garbage")
+    status, _, err = kmgan("data", "check", "mnist", "--data-root", str(tmp_path / "root"))
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "train-images-idx3-ubyte" in err
+
+
+# Train, sample, interpolate, evaluate
+
+
+def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, digits_judge: Judge) -> None:
+    del digits_judge
+    status, out, err = kmgan("train", "digits/kmgan", "--profile", "smoke", "--device", "cpu", "--out", "run", *TINY)
+    assert (status, err) == (0, "")
+    assert "3 iterations" in out
+    assert "classifier_score" in out
+    assert set(json.loads(Path("run/result.json").read_text())["metrics"]) == {
+        "classifier_score", "class_frequency", "clustering",
+    }  # fmt: skip
+
+    status, out, err = kmgan("sample", "run", "-n", "6", "-o", "grid.png")
+    assert (status, out.strip(), err) == (0, "grid.png", "")
+    with Image.open("grid.png") as grid:
+        assert grid.size == (2 * (3 * 29 - 1), 2 * (2 * 29 - 1))
+
+    status, out, err = kmgan("interpolate", "run", "--steps", "4", "--seed-a", "1", "--seed-b", "2", "-o", "strip.webp")
+    assert (status, out.strip(), err) == (0, "strip.webp", "")
+    with Image.open("strip.webp") as strip:
+        assert strip.size == (2 * (4 * 29 - 1), 2 * 28)
+
+    before = json.loads(Path("run/result.json").read_text())["metrics"]
+    status, out, err = kmgan("evaluate", "run")
+    assert (status, err) == (0, "")
+    again = json.loads(Path("run/result.json").read_text())["metrics"]
+    assert again["class_frequency"]["frequency"] == before["class_frequency"]["frequency"]
+
+
+def test_train_resumes_to_a_new_total(kmgan: Command) -> None:
+    words = ["train", "synthetic/kmgan", "--profile", "smoke", "--device", "cpu", "--out", "run"]
+    sizes = ["--set", "batch=16", "--set", "init_images=100", "--set"]
+    assert kmgan(*words, *sizes, "iterations=3")[0] == 0
+    status, out, _ = kmgan(*words, "--resume", *sizes, "iterations=5")
+    assert status == 0
+    assert "5 iterations" in out
+    assert json.loads(Path("run/result.json").read_text())["iterations"] == 5
+
+
+def test_the_recorded_command_repeats_the_run(kmgan: Command) -> None:
+    words = ["train", "synthetic/kmgan", "--profile", "smoke", "--seed", "4"]
+    sizes = ["--set", "iterations=2", "--set", "batch=16", "--set", "init_images=100"]
+    assert kmgan(*words, *sizes)[0] == 0
+    result = json.loads(Path("runs/synthetic/kmgan/smoke-seed4/result.json").read_text())
+    assert result["command"].split()[1:] == [*words, *sizes]
+
+
+@pytest.fixture
+def run_directory(pictures: Run, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pictures.directory, tmp_path / "run"))
+
+
+BAD_FOR_A_RUN = {
+    "no images": (["sample", "RUN", "-n", "0"], "at least 1"),
+    "one step": (["interpolate", "RUN", "--steps", "1"], "at least 2"),
+    "unknown picture format": (["sample", "RUN", "-o", "grid.xyz"], "unknown picture format"),
+    "no picture format": (["interpolate", "RUN", "-o", "strip"], "unknown picture format"),
+    "an out that is taken": (["train", "digits/kmgan", "--out", "RUN"], "--resume"),
+    "an out in a file": (["train", "digits/kmgan", "--out", "RUN/config.json/run"], "config.json"),
+    "resume as another profile": (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile smoke, not quick"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_FOR_A_RUN.values(), ids=BAD_FOR_A_RUN.keys())
+def test_bad_input_about_a_run_is_one_line_and_leaves_it_alone(
+    kmgan: Command, run_directory: Path, arguments: list[str], message: str
+) -> None:
+    before = {p: p.read_bytes() for p in run_directory.rglob("*") if p.is_file()}
+    status, out, err = kmgan(*[a.replace("RUN", str(run_directory)) for a in arguments])
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert {p: p.read_bytes() for p in run_directory.rglob("*") if p.is_file()} == before
+    assert written() == []
+
+
+def test_a_picture_that_cannot_be_written_is_a_failure_in_one_line(kmgan: Command, run_directory: Path) -> None:
+    Path("file").write_text("mine")
+    status, _, err = kmgan("sample", str(run_directory), "-n", "1", "-o", "file/grid.png")
+    assert status in (1, 2)
+    assert err.count("\n") == 1
+    assert written() == ["file"]
+
+
+def test_an_unfinished_run_is_not_evaluated(kmgan: Command, run_directory: Path) -> None:
+    (run_directory / "result.json").unlink()
+    status, _, err = kmgan("evaluate", str(run_directory))
+    assert status == 2
+    assert "--resume" in err
+
+
+@pytest.mark.parametrize("name", ["config.json", "result.json"])
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_a_garbled_run_is_one_line(kmgan: Command, run_directory: Path, name: str, content: str) -> None:
+    (run_directory / name).write_text(content)
+    status, _, err = kmgan("evaluate", str(run_directory))
+    assert status == 2
+    assert err.count("\n") == 1
+
+
+def test_points_are_no_pictures(kmgan: Command, quick: Quick, tmp_path: Path) -> None:
+    run = quick(tmp_path / "points", iterations=1)
+    status, _, err = kmgan("sample", str(run.directory))
+    assert status == 2
+    assert "points, not pictures" in err
+    assert written() == []
+
+
+def test_a_run_that_diverges_is_status_1_and_one_line(kmgan: Command) -> None:
+    words = ["train", "synthetic/kmgan", "--profile", "smoke", "--device", "cpu", "--out", "run"]
+    status, out, err = kmgan(*words, "--set", "learning_rate=1e30", "--set", "init_images=100")
+    assert (status, out) == (1, "")
+    assert err.startswith("kmgan: a loss was not finite at iteration ")
+    assert err.count("\n") == 1
+    assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
+
+
+def test_a_folder_of_your_own_trains_without_measures(kmgan: Command, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    noise = np.random.default_rng(0)
+    for i in range(20):
+        Image.fromarray(noise.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(album / f"{i}.png")
+    status, out, err = kmgan(
+        "train", f"folder:{album}", "--profile", "smoke", "--device", "cpu", *TINY, "--set", "image_size=16"
+    )
+    assert (status, err) == (0, "")
+    assert "runs/folder/album/smoke-seed0" in out.replace("\n", "")
+    assert kmgan("sample", "runs/folder/album/smoke-seed0", "-n", "1")[0] == 0
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+
+
+def test_the_package_is_the_command_too() -> None:
+    answer = run_python("-m", "kmgan_lib", "train", "mnist/kmgann")
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("kmgan: unknown preset mnist/kmgann")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_importing_the_library_imports_nothing_heavy_but_torch() -> None:
+    heavy = "torchvision matplotlib seaborn sklearn scipy PIL rich typer IPython ipykernel ipywidgets jupyter papermill"
+    code = f"import sys, kmgan_lib; print(*[name for name in {heavy.split()} if name in sys.modules])"
+    answer = run_python("-W", "error", "-c", code)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == []
+
+
+def test_training_needs_no_jupyter() -> None:
+    forbidden = ["IPython", "ipykernel", "ipywidgets", "papermill", "jupyter_book", "nbformat", "nbclient"]
+    code = f"""
+import sys
+for name in {forbidden}:
+    sys.modules[name] = None  # importing it fails
+import kmgan_lib.trainer, kmgan_lib.metrics, kmgan_lib.records, kmgan_lib.generator, kmgan_lib.cli
+"""
+    answer = run_python("-c", code)
+    assert answer.returncode == 0, answer.stderr

@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from kmgan_lib import data
+from kmgan_lib.data.digits import digits
+from kmgan_lib.data.idx import read_idx
+from kmgan_lib.data.images import Images, to_unit
+from kmgan_lib.data.load import fetch
+from kmgan_lib.data.synthetic import MEANS, hidden_points, synthetic
+from kmgan_lib.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _no_package_and_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without Debian's package, with an empty cache."""
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
+    fashion = data.DATASETS["fashion"]
+    monkeypatch.setitem(data.DATASETS, "fashion", data.Dataset("fashion", fashion.folder, "", fashion.classes))
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_mnist(raw: Path, *, zipped: bool = False, train: int = 6, test: int = 4) -> np.ndarray:
+    """A tiny MNIST in torchvision's layout; returns all its pictures."""
+    raw.mkdir(parents=True)
+    pictures = np.random.default_rng(0).integers(0, 256, (train + test, 28, 28), dtype=np.uint8)
+    parts = {"train": slice(None, train), "t10k": slice(train, None)}
+    for prefix, part in parts.items():
+        arrays = {"images-idx3": pictures[part], "labels-idx1": np.arange(train + test)[part] % 10}
+        for kind, array in arrays.items():
+            content = idx_bytes(array)
+            name = f"{prefix}-{kind}-ubyte" + (".gz" if zipped else "")
+            (raw / name).write_bytes(gzip.compress(content) if zipped else content)
+    return pictures
+
+
+# IDX files
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (0, 28, 28)], ids=str)
+def test_idx_files_read_back_as_written(tmp_path: Path, shape: tuple[int, ...], zipped: bool) -> None:
+    array = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    content = idx_bytes(array)
+    path = tmp_path / ("x-ubyte.gz" if zipped else "x-ubyte")
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    tensor, digest = read_idx(path)
+    assert tensor.dtype == torch.uint8
+    assert tuple(tensor.shape) == shape
+    assert np.array_equal(tensor.numpy(), array)
+    assert digest == hashlib.sha256(content).hexdigest()
+
+
+GOOD = idx_bytes(np.arange(24).reshape(2, 3, 4))
+BROKEN = {
+    "empty": (b"", "not an IDX file"),
+    "wrong magic": (b"\x00\x00\x0d" + GOOD[3:], "not an IDX file"),
+    "another format": (b"\x89PNG\r\n\x1a\n" * 5, "not an IDX file"),
+    "too many dimensions": (b"\x00\x00\x08\x09" + GOOD[4:], "not an IDX file"),
+    "ends in its header": (GOOD[:10], "ends within its header"),
+    "truncated": (GOOD[:-5], "holds 19 bytes where its header promises 24"),
+    "longer than its header": (GOOD + b"x", "holds 25 bytes where its header promises 24"),
+    "a header that promises too much": (GOOD[:4] + b"\xff" * 12 + GOOD[16:], "header promises"),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("content", "message"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_idx_file_is_named_with_the_reason(tmp_path: Path, content: bytes, message: str, zipped: bool) -> None:
+    path = tmp_path / ("x-ubyte.gz" if zipped else "x-ubyte")
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_idx(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 12, 25], ids=str)
+def test_a_truncated_gzip_file_is_named(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "x-ubyte.gz"
+    path.write_bytes(gzip.compress(GOOD)[:-cut])
+    with pytest.raises(UsageError, match=r"x-ubyte\.gz"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 12, 20, 30, -8, -7, -1])  # not gzip's time stamp: nobody reads it
+def test_a_garbled_gzip_file_is_named(tmp_path: Path, position: int) -> None:
+    content = bytearray(gzip.compress(GOOD, mtime=0))
+    content[position] ^= 0xFF
+    path = tmp_path / "x-ubyte.gz"
+    path.write_bytes(bytes(content))
+    with pytest.raises(UsageError, match=r"x-ubyte\.gz"):
+        read_idx(path)
+
+
+# Data roots
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion", "FashionMNIST")])
+def test_a_data_root_is_read_in_place(tmp_path: Path, name: str, folder: str, zipped: bool) -> None:
+    pictures = write_mnist(tmp_path / folder / "raw", zipped=zipped)
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    train, test, both = (data.load(name, root=tmp_path, split=split) for split in ("train", "test", "all"))
+    assert np.array_equal(train.tensor.numpy(), pictures[:6, None])
+    assert np.array_equal(test.tensor.numpy(), pictures[6:, None])
+    assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
+    assert both.labels is not None
+    assert both.labels.tolist() == list(range(10))
+    assert both.labels.dtype == torch.int64
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+
+
+def test_provenance_says_what_the_data_are_and_names_no_machine(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "MNIST" / "raw")
+    images = data.load("mnist", root=tmp_path, split="all")
+    expected = {"name": "mnist", "kind": "real", "split": "all", "count": 10, "source": "data root, MNIST/raw"}
+    assert expected.items() <= images.provenance.items()
+    assert images.provenance["sha256"] == hashlib.sha256(images.tensor.numpy().tobytes()).hexdigest()
+    assert str(tmp_path) not in str(images.provenance)
+
+
+def test_the_environment_names_the_data_root_and_an_argument_outdoes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mnist(tmp_path / "one" / "MNIST" / "raw", train=6)
+    write_mnist(tmp_path / "two" / "MNIST" / "raw", train=5)
+    monkeypatch.setenv("KMGAN_DATA", str(tmp_path / "one"))
+    assert len(data.load("mnist")) == 6
+    assert len(data.load("mnist", root=tmp_path / "two")) == 5
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion"])
+def test_a_root_without_the_data_is_an_error_with_three_ways_out(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = importlib.import_module("kmgan_lib.data.load")  # the package's name `load` is the function
+    monkeypatch.setattr(loader, "fetch", lambda _: pytest.fail("a wrong root must not be hidden"))
+    with pytest.raises(UsageError) as caught:
+        data.load(name, root=tmp_path, standin="never")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"no {name} under {tmp_path}")
+    for way in ("(1) --data-root or KMGAN_DATA", f"(2) `kmgan data fetch {name}`", "(3) use "):
+        assert way in message
+
+
+def test_labels_and_images_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    write_mnist(raw)
+    (raw / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(5)))
+    with pytest.raises(UsageError, match="do not belong together"):
+        data.load("mnist", root=tmp_path)
+
+
+def test_an_incomplete_folder_is_not_the_data_set(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "MNIST" / "raw")
+    (tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
+    assert data.find("mnist", root=tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "imagenet"}, "unknown data set imagenet"),
+        ({"name": "digits", "split": "valid"}, "split=valid"),
+        ({"name": "digits", "standin": "maybe"}, "standin=maybe"),
+    ],
+)
+def test_unknown_words_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        data.load(**arguments)
+
+
+# Stand-ins
+
+
+def test_mnist_has_real_digits_as_its_stand_in_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked = data.load("mnist", standin="always", split="all")
+    assert asked.provenance["kind"] == "stand-in"
+    assert asked.provenance["name"] == "mnist"
+    assert not caplog.records
+    found_nothing = data.load("mnist", root=tmp_path, standin="auto")
+    assert found_nothing.provenance["kind"] == "stand-in"
+    assert "using the stand-in" in caplog.text
+    assert torch.equal(asked.tensor, data.load("digits", split="all").tensor)
+
+
+def test_real_data_go_before_a_stand_in_unless_it_is_asked_for(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "MNIST" / "raw")
+    kinds = {s: data.load("mnist", root=tmp_path, standin=s).provenance["kind"] for s in ("auto", "always", "never")}
+    assert kinds == {"auto": "real", "always": "stand-in", "never": "real"}
+
+
+def test_fashion_without_a_stand_in_says_so() -> None:
+    if data.DATASETS["fashion"].standin is None:
+        with pytest.raises(UsageError, match="no stand-in"):
+            data.load("fashion", standin="always")
+
+
+# Digits and synthetic points
+
+
+def test_digits_are_real_grey_28_by_28_and_split_by_writers() -> None:
+    train, test = digits("train"), digits("test")
+    assert (len(train), len(test)) == (1500, 297)
+    for part in (train, test):
+        assert part.tensor.dtype == torch.uint8
+        assert part.tensor.shape[1:] == (1, 28, 28)
+        assert part.labels is not None
+        assert sorted(set(part.labels.tolist())) == list(range(10))
+        assert not part.tensor[:, :, :4].any()  # MNIST's margin
+        assert part.tensor.amax((1, 2, 3)).min() > 200
+    assert train.provenance["kind"] == "real"
+    assert train.provenance["sha256"] != test.provenance["sha256"]
+
+
+def test_synthetic_points_are_ten_thousand_in_four_known_classes() -> None:
+    images = data.load("synthetic")
+    assert images.tensor.shape == (10_000, 100)
+    assert images.labels is not None
+    assert torch.bincount(images.labels).tolist() == [2500] * 4
+    assert images.provenance["kind"] == "synthetic"
+    assert len(images.classes) == 4
+
+
+def test_synthetic_points_are_the_mapping_of_table_2_by_hand() -> None:
+    images = synthetic(seed=3, points_per_class=5)
+    hidden, _ = hidden_points(3, 5)
+    generator = torch.Generator().manual_seed(3 + 1_000_003)
+    w1, w2 = (torch.randn(*shape, generator=generator).double() for shape in ((2, 10), (10, 100)))
+
+    def sigmoid(x: Tensor) -> Tensor:
+        return 1 / (1 + torch.exp(-x))
+
+    for i, h in enumerate(hidden.double()):
+        first = torch.stack([sigmoid(sum(h[j] * w1[j, n] for j in range(2))) for n in range(10)])  # pyright: ignore
+        expected = [float(sigmoid((first * w2[:, n]).sum())) for n in range(100)]
+        assert images.tensor[i].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_synthetic_points_are_fixed_by_their_seed_alone() -> None:
+    torch.manual_seed(5)
+    first = synthetic(1, 50)
+    torch.manual_seed(6)
+    assert torch.equal(first.tensor, synthetic(1, 50).tensor)
+    assert not torch.equal(first.tensor, synthetic(2, 50).tensor)
+
+
+def test_hidden_classes_have_the_means_of_dcn_and_covariances_of_their_own() -> None:
+    points, labels = hidden_points(0, 2500)
+    covariances = []
+    for m, mean in enumerate(MEANS):
+        cluster = points[labels == m]
+        assert cluster.mean(0).tolist() == pytest.approx(mean.tolist(), abs=0.2)
+        covariance = torch.cov(cluster.T)
+        # 1.5 is the geometric mean of the two deviations
+        assert covariance.det().item() ** 0.25 == pytest.approx(1.5, rel=0.05)
+        covariances.append(covariance)
+    assert all((covariances[0] - other).abs().max() > 0.3 for other in covariances[1:])
+
+
+# Downloads, without a network
+
+
+class Downloader:
+    """torchvision's MNIST as `fetch` calls it: it writes some files, then perhaps fails."""
+
+    error: Exception | None = None
+
+    def __init__(self, root: str, download: bool):
+        assert download
+        write_mnist(Path(root) / "MNIST" / "raw")
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def downloader(monkeypatch: pytest.MonkeyPatch) -> type[Downloader]:
+    from torchvision import datasets
+
+    fake = type("Fake", (Downloader,), {})
+    monkeypatch.setattr(datasets, "MNIST", fake)
+    return fake
+
+
+def test_a_download_lands_in_the_cache_and_is_found_there(tmp_path: Path, downloader: type[Downloader]) -> None:
+    images = data.load("mnist", standin="never")
+    assert images.provenance["source"] == "download, MNIST/raw"
+    assert data.find("mnist") == ("download", tmp_path / "cache" / "data" / "MNIST" / "raw")
+    downloader.error = RuntimeError("the second time nothing may be downloaded")
+    assert len(data.load("mnist", standin="never")) == 6
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("Error downloading\nno mirror answers"), OSError("no network"), TimeoutError(), ConnectionError()],
+    ids=repr,
+)
+def test_a_failed_download_is_an_error_and_leaves_nothing(
+    tmp_path: Path, downloader: type[Downloader], error: Exception
+) -> None:
+    downloader.error = error
+    with pytest.raises(UsageError, match=r"mnist could not be downloaded.*Three ways") as caught:
+        fetch("mnist")
+    assert "\n" not in str(caught.value)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert data.find("mnist") is None
+
+
+def test_no_download_where_it_is_not_wanted(downloader: type[Downloader]) -> None:
+    downloader.error = AssertionError("no download was asked for")
+    with pytest.raises(UsageError, match="no mnist on this machine"):
+        data.load("mnist", download=False, standin="never")
+
+
+# The container
+
+
+def test_to_unit_scales_pictures_and_leaves_points_alone() -> None:
+    assert to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+    points = torch.tensor([-3.0, 300.0])
+    assert torch.equal(to_unit(points), points)
+
+
+def test_images_move_between_devices_with_all_they_know() -> None:
+    images = Images.create(
+        torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), classes=("a", "b"), name="x"
+    )
+    moved = images.to("cpu")
+    assert len(moved) == 2
+    assert moved.provenance == images.provenance
+    assert moved.classes == ("a", "b")
+
+
+# Folders of pictures
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Pictures of every size and mode, all of them one colour so that it can be recognised, in one subfolder too."""
+    place = tmp_path / "album"
+    (place / "deeper").mkdir(parents=True)
+    Image.new("RGB", (40, 40), (255, 0, 0)).save(place / "a-rgb.png")
+    Image.new("RGBA", (64, 10), (255, 0, 0, 0)).save(place / "b-rgba-clear.png")
+    Image.new("RGBA", (9, 70), (0, 0, 255, 255)).save(place / "c-rgba-solid.png")
+    palette = Image.new("P", (33, 20), 1)
+    palette.putpalette([0, 0, 0, 0, 255, 0])
+    palette.save(place / "d-palette.png")
+    palette.save(place / "e-palette-clear.png", transparency=1)
+    Image.fromarray(np.full((30, 30), 32768, np.uint16)).save(place / "f-16bit.png")
+    Image.new("L", (1, 1), 128).save(place / "g-grey.png")
+    Image.new("CMYK", (50, 20), (0, 255, 255, 0)).save(place / "h-cmyk.jpg", quality=100)
+    Image.new("LA", (20, 50), (0, 0)).save(place / "i-la-clear.png")
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ((0, 0, 255), (255, 255, 0))]
+    frames[0].save(place / "j-animated.gif", save_all=True, append_images=frames[1:])
+    Image.new("1", (12, 12), 1).save(place / "k-bilevel.tif")
+    Image.new("RGB", (300, 200), (0, 255, 0)).save(place / "deeper" / "l-large.webp", lossless=True)
+    (place / "notes.txt").write_text("no picture")
+    return place
+
+
+COLOURS = {
+    "a-rgb": (255, 0, 0),
+    "b-rgba-clear": (255, 255, 255),
+    "c-rgba-solid": (0, 0, 255),
+    "d-palette": (0, 255, 0),
+    "e-palette-clear": (255, 255, 255),
+    "f-16bit": (128, 128, 128),
+    "g-grey": (128, 128, 128),
+    "h-cmyk": (255, 0, 0),
+    "i-la-clear": (255, 255, 255),
+    "j-animated": (0, 0, 255),
+    "k-bilevel": (255, 255, 255),
+    "deeper/l-large": (0, 255, 0),
+}
+
+
+def test_pictures_of_every_size_and_mode_are_read(album: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = data.load(f"folder:{album}", image_size=8, channels=3)
+    assert images.labels is None
+    assert images.tensor.shape == (len(COLOURS), 3, 8, 8)
+    assert images.tensor.dtype == torch.uint8
+    assert images.tensor.is_contiguous()
+    names = sorted(str(p.relative_to(album).with_suffix("")) for p in album.rglob("*.*") if p.suffix != ".txt")
+    for name, picture in zip(names, images.tensor.int(), strict=True):
+        off = (picture - torch.tensor(COLOURS[name]).view(3, 1, 1)).abs().max()
+        assert off <= 3, name
+    assert not caplog.records
+
+
+def test_grey_is_one_channel(album: Path) -> None:
+    images = data.load(f"folder:{album}", image_size=4, channels=1)
+    assert images.tensor.shape == (len(COLOURS), 1, 4, 4)
+
+
+def test_a_folder_gives_the_central_square(tmp_path: Path) -> None:
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert (data.load(f"folder:{tmp_path}", image_size=10).tensor == 255).all()
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    top_white = np.zeros((8, 8, 3), np.uint8)
+    top_white[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(top_white).save(tmp_path / "turned.png", exif=exif)
+    picture = data.load(f"folder:{tmp_path}", image_size=8).tensor[0]
+    assert (picture[:, :4] == 0).all()
+    assert (picture[:, 4:] == 255).all()
+
+
+BAD_FILES = {"empty.png": b"", "text.jpg": b"no picture at all", "cut.png": None}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_broken_file_is_named_in_a_warning_and_left_out(
+    album: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = BAD_FILES[name]
+    (album / name).write_bytes((album / "a-rgb.png").read_bytes()[:60] if content is None else content)
+    with caplog.at_level(logging.WARNING):
+        images = data.load(f"folder:{album}", image_size=8)
+    assert len(images) == len(COLOURS)
+    (record,) = caplog.records
+    assert str(album / name) in record.getMessage()
+    assert f"{len(COLOURS)} of {len(COLOURS) + 1} files" in images.provenance["source"]
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths_and_not_written(album: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in album.rglob("*")}
+    one, two = (data.load(f"folder:{album}", image_size=8) for _ in range(2))
+    assert one.provenance == two.provenance
+    assert {p: p.stat().st_mtime_ns for p in album.rglob("*")} == before
+    assert str(album.parent) not in str(one.provenance)
+
+
+def test_an_empty_folder_a_file_and_a_folder_of_broken_pictures_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no pictures there"):
+        data.load(f"folder:{tmp_path}")
+    with pytest.raises(UsageError, match="no such folder"):
+        data.load(f"folder:{tmp_path / 'nowhere'}")
+    (tmp_path / "broken.png").write_bytes(b"x")
+    with pytest.raises(UsageError, match="none of the 1 pictures can be read"):
+        data.load(f"folder:{tmp_path}")
+    with pytest.raises(UsageError, match="no such folder"):
+        data.load(f"folder:{tmp_path / 'broken.png'}")
+
+
+def test_the_home_sign_works_in_roots_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_mnist(tmp_path / "sets" / "MNIST" / "raw")
+    Image.new("RGB", (4, 4)).save(tmp_path / "one.png")
+    assert len(data.load("mnist", root=f"~{os.sep}sets")) == 6
+    assert len(data.load("folder:~", image_size=4)) == 1

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from kmgan_lib import methods, presets
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator, load_generator
+
+
+def make(name: str, **overrides: object) -> Generator:
+    preset = presets.resolve(name, "smoke", width=0.125, **overrides)
+    return Generator(methods.create(preset).frozen_generator(), preset)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Generator:
+    return make("digits/kmgan", z_dim=20)
+
+
+@pytest.fixture(scope="module")
+def conditional() -> Generator:
+    return make("digits/dcgan", conditional=True)
+
+
+def test_samples_are_pictures_in_the_unit_range(plain: Generator) -> None:
+    samples = plain.sample(5)
+    assert samples.shape == (5, 1, 28, 28)
+    assert samples.dtype == torch.float32
+    assert 0 <= samples.min() < samples.max() <= 1
+
+
+def test_a_sample_is_fixed_by_its_seed_alone(plain: Generator) -> None:
+    torch.manual_seed(1)
+    first = plain.sample(4, seed=7)
+    torch.manual_seed(2)
+    assert torch.equal(first, plain.sample(4, seed=7))
+    assert not torch.equal(first, plain.sample(4, seed=8))
+
+
+def test_sampling_leaves_the_global_randomness_alone(plain: Generator) -> None:
+    before = torch.get_rng_state()
+    plain.sample(3)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_many_samples_are_drawn_in_chunks_that_change_nothing(
+    plain: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = plain.sample(7)
+    monkeypatch.setattr("kmgan_lib.generator.CHUNK", 3)
+    torch.testing.assert_close(plain.sample(7), whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("distribution", "bound"), [("uniform", 1.0), ("normal", 6.0)])
+def test_noise_has_the_distribution_of_the_preset(distribution: str, bound: float) -> None:
+    noise = make("synthetic/kmgan", z_distribution=distribution).noise(2000)
+    assert noise.abs().max() <= bound
+    assert noise.mean().item() == pytest.approx(0, abs=0.02)
+    assert noise.std().item() == pytest.approx(1 if distribution == "normal" else 3**-0.5, abs=0.02)
+
+
+def test_an_interpolation_ends_at_the_samples_of_its_seeds(plain: Generator) -> None:
+    strip = plain.interpolate(3, 9, 5)
+    assert strip.shape == (5, 1, 28, 28)
+    torch.testing.assert_close(strip[:1], plain.sample(1, seed=3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(strip[-1:], plain.sample(1, seed=9), atol=1e-5, rtol=0)
+
+
+def test_an_interpolation_is_a_straight_line_in_the_noise(plain: Generator) -> None:
+    middle = (plain.noise(1, 3) + plain.noise(1, 9)) / 2
+    torch.testing.assert_close(plain.interpolate(3, 9, 3)[1:2], plain.images(middle), atol=1e-5, rtol=0)
+
+
+def test_a_conditional_generator_cycles_its_classes_and_keeps_one_along_a_line(conditional: Generator) -> None:
+    noise = conditional.noise(1).expand(12, -1)
+    cycled = conditional.images(noise)
+    assert torch.allclose(cycled[0], cycled[10], atol=1e-5)
+    assert not torch.allclose(cycled[0], cycled[1], atol=1e-5)
+    same = conditional.images(noise, torch.full((12,), 3))
+    torch.testing.assert_close(same[0], cycled[3], atol=1e-5, rtol=0)
+    still = conditional.interpolate(13, 13, 3)
+    torch.testing.assert_close(still[0], still[2], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("fixture", ["plain", "conditional"])
+def test_a_saved_generator_comes_back_in_half_precision(
+    fixture: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    generator: Generator = request.getfixturevalue(fixture)
+    path = tmp_path / "generator.safetensors"
+    generator.save(path)
+    with safe_open(path, framework="pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys() if "tracked" not in name}  # noqa: SIM118
+    assert kinds == {torch.float16}
+    for source in (path, tmp_path, str(tmp_path)):
+        loaded = load_generator(source)
+        assert loaded.preset == generator.preset
+        torch.testing.assert_close(loaded.sample(4, seed=2), generator.sample(4, seed=2), atol=5e-3, rtol=0)
+    assert not loaded.net.training
+    assert not any(p.requires_grad for p in loaded.net.parameters())
+
+
+def test_a_generator_loaded_and_saved_again_is_the_same(plain: Generator, tmp_path: Path) -> None:
+    plain.save(tmp_path / "one.safetensors")
+    load_generator(tmp_path / "one.safetensors").save(tmp_path / "two.safetensors")
+    one, two = (load_generator(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    assert torch.equal(one.sample(3), two.sample(3))
+
+
+def test_a_preset_name_means_its_newest_run(plain: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="`kmgan train digits/kmgan` makes one"):
+        load_generator("digits/kmgan")
+    old, new = (tmp_path / "runs/digits/kmgan" / n / "generator.safetensors" for n in ("smoke-seed0", "quick-seed0"))
+    plain.save(new)
+    make("digits/kmgan", z_dim=5).save(old)
+    os.utime(old, (1, 1))
+    assert load_generator("digits/kmgan").preset.z_dim == plain.preset.z_dim
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_no_images_are_too_few(plain: Generator, n: int) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        plain.sample(n)
+
+
+@pytest.mark.parametrize("steps", [1, 0])
+def test_a_line_needs_two_images(plain: Generator, steps: int) -> None:
+    with pytest.raises(UsageError, match="at least 2"):
+        plain.interpolate(0, 1, steps)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(UsageError, match=f"{path}.* does not exist"):
+            load_generator(path)
+
+
+class Bomb:
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+def test_a_pickle_in_place_of_safetensors_is_refused_and_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "generator.safetensors"
+    path.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        load_generator(path)
+    torch.save({"fc1.weight": torch.ones(2), "x": Bomb(tmp_path / "ran")}, path)
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        load_generator(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_foreign_and_damaged_safetensors_are_refused(plain: Generator, tmp_path: Path) -> None:
+    path = tmp_path / "generator.safetensors"
+    save_file({"weight": torch.ones(2)}, path)
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        load_generator(path)
+    save_file({"weight": torch.ones(2)}, path, {"preset": "no json"})
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        load_generator(path)
+    save_file({"weight": torch.ones(2)}, path, {"preset": '{"k": 3}'})
+    with pytest.raises(UsageError, match="another version of kmgan"):
+        load_generator(path)
+    plain.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        load_generator(path)
+
+
+def test_weights_that_do_not_fit_their_preset_are_refused(plain: Generator, tmp_path: Path) -> None:
+    path = tmp_path / "generator.safetensors"
+    Generator(plain.net, presets.resolve("digits/kmgan", "smoke", z_dim=21, width=0.125)).save(path)
+    with pytest.raises(UsageError, match="does not fit its own preset"):
+        load_generator(path)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kmgan_lib.history import History, read_history
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path, torch.device("cpu"))
+
+
+def add(history: History, *iterations: int) -> None:
+    """Losses a = iteration and b = -iteration."""
+    for n in iterations:
+        history.add(n, {"a": torch.tensor(float(n)), "b": torch.tensor(-float(n))})
+
+
+def test_rows_are_means_over_the_iterations_since_the_row_before(history: History, tmp_path: Path) -> None:
+    add(history, 1, 2, 3)
+    assert history.write(3, 0.5) == {"iteration": 3, "seconds": 0.5, "a": 2.0, "b": -2.0}
+    add(history, 4, 5)
+    history.write(5, 0.75)
+    assert read_history(tmp_path) == [
+        {"iteration": 3, "seconds": 0.5, "a": 2.0, "b": -2.0},
+        {"iteration": 5, "seconds": 0.75, "a": 4.5, "b": -4.5},
+    ]
+
+
+def test_a_folder_without_history_has_no_rows(tmp_path: Path) -> None:
+    assert read_history(tmp_path) == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_the_first_iteration_that_is_not_finite_is_remembered(history: History, bad: float) -> None:
+    add(history, 1, 2)
+    assert history.bad_iteration() is None
+    history.add(3, {"a": torch.tensor(1.0), "b": torch.tensor(bad)})
+    add(history, 4)
+    history.add(5, {"a": torch.tensor(bad), "b": torch.tensor(bad)})
+    assert history.bad_iteration() == 3
+
+
+def test_truncate_drops_what_will_be_done_again(history: History, tmp_path: Path) -> None:
+    for n in range(1, 6):
+        add(history, n)
+        history.write(n, n / 10)
+    rows = read_history(tmp_path)
+    history.truncate(3)
+    assert read_history(tmp_path) == rows[:3]
+
+
+def test_truncate_without_a_file_makes_none(history: History, tmp_path: Path) -> None:
+    history.truncate(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("torn", ["1", "12,0.", "2,0.2"])
+def test_truncate_drops_a_row_torn_by_a_full_disk(history: History, tmp_path: Path, torn: str) -> None:
+    add(history, 10)
+    history.write(10, 1)
+    rows = read_history(tmp_path)
+    with history.path.open("a") as file:
+        file.write(torn)
+    history.truncate(11)
+    assert read_history(tmp_path) == rows
+
+
+def test_an_unfinished_window_goes_on_where_it_was(history: History, tmp_path: Path) -> None:
+    add(history, 1, 2)
+    state = {"sums": {k: v.clone() for k, v in history.state_dict()["sums"].items()}, "count": 2}
+    other = History(tmp_path / "other", torch.device("cpu"))
+    other.load_state_dict(state)
+    (tmp_path / "other").mkdir()
+    add(other, 3)
+    assert other.write(3, 0)["a"] == 2.0

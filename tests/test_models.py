@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from kmgan_lib.models import (
+    MnistDiscriminator,
+    MnistGenerator,
+    SyntheticDiscriminator,
+    SyntheticGenerator,
+    parameter_count,
+    reestimate_batch_norm,
+    scaled,
+)
+
+
+def linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def conv(inputs: int, outputs: int) -> int:
+    return 5 * 5 * inputs * outputs + outputs
+
+
+def test_mnist_generator_has_the_size_of_the_dcgan_it_copies() -> None:
+    layers = linear(100, 1024) + linear(1024, 6272) + conv(128, 128) + conv(128, 1)
+    assert parameter_count(MnistGenerator()) == layers + 2 * (1024 + 6272 + 128)
+    assert parameter_count(MnistGenerator()) == pytest.approx(6.96e6, rel=1e-3)
+
+
+def test_conditional_generator_sees_ten_more_channels_in_every_layer() -> None:
+    layers = linear(110, 1024) + linear(1034, 6272) + conv(138, 128) + conv(138, 1)
+    assert parameter_count(MnistGenerator(classes=10)) == layers + 2 * (1024 + 6272 + 128)
+
+
+def test_mnist_discriminator_has_the_size_of_the_dcgan_it_copies() -> None:
+    wide = MnistDiscriminator(head="penultimate", conv_channels=(64, 74))
+    assert parameter_count(wide) == conv(1, 64) + conv(64, 74) + linear(74 * 49, 1024) + 2 * (74 + 1024)
+    assert parameter_count(wide) == pytest.approx(3.84e6, rel=1e-3)
+
+
+def test_conditional_discriminator_sees_ten_more_channels_in_every_layer() -> None:
+    net = MnistDiscriminator(head="penultimate", conv_channels=(11, 74), classes=10)
+    assert parameter_count(net) == conv(11, 11) + conv(21, 74) + linear(3626 + 10, 1024) + 2 * (74 + 1024)
+
+
+@pytest.mark.parametrize(("head", "extra"), [("bn-relu", linear(1024, 100) + 200), ("sigmoid", linear(1024, 100))])
+def test_feature_heads_add_one_layer_to_the_penultimate_one(head: str, extra: int) -> None:
+    counts = [parameter_count(MnistDiscriminator(head=h, feature_dim=100)) for h in ("penultimate", head)]
+    assert counts[1] - counts[0] == extra
+
+
+def test_synthetic_networks_are_those_of_table_2() -> None:
+    def dense(*sizes: int) -> int:
+        return sum(linear(a, b) for a, b in itertools.pairwise(sizes))
+
+    assert parameter_count(SyntheticGenerator()) == dense(100, 10, 50, 100) + 2 * (10 + 50 + 100)
+    assert parameter_count(SyntheticDiscriminator()) == dense(100, 100, 50, 10, 2) + 2 * (100 + 50 + 10)
+
+
+def test_table_2_prints_relu_before_batch_normalisation() -> None:
+    kinds = [type(layer) for layer in SyntheticGenerator().layers]
+    assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3
+    kinds = [type(layer) for layer in SyntheticDiscriminator().layers]
+    assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3 + [nn.Linear, nn.Sigmoid]
+
+
+@pytest.mark.parametrize(("channels", "image_size"), [(1, 28), (3, 32), (3, 8)])
+@pytest.mark.parametrize("width", [1 / 8, 0.5])
+def test_pictures_go_in_and_out_in_every_size(channels: int, image_size: int, width: float) -> None:
+    size = {"channels": channels, "image_size": image_size, "width": width}
+    images = MnistGenerator(z_dim=7, **size)(torch.randn(3, 7))
+    assert images.shape == (3, channels, image_size, image_size)
+    assert 0 <= images.min() <= images.max() <= 1
+    net = MnistDiscriminator(feature_dim=5, **size)
+    assert net(images).shape == (3, 5) == (3, net.feature_dim)
+
+
+@pytest.mark.parametrize(("head", "low", "high"), [("bn-relu", 0, float("inf")), ("sigmoid", 0, 1)])
+def test_heads_bound_the_features(head: str, low: float, high: float) -> None:
+    features = MnistDiscriminator(head=head, width=1 / 8)(torch.rand(16, 1, 28, 28))
+    assert low <= features.min() < features.max() <= high
+
+
+def test_penultimate_features_are_the_hidden_layer_and_take_both_signs() -> None:
+    net = MnistDiscriminator(head="penultimate", feature_dim=7, width=1 / 8)
+    features = net(torch.rand(16, 1, 28, 28))
+    assert features.shape == (16, 128) == (16, net.feature_dim)
+    assert features.min() < 0 < features.max()
+
+
+def test_synthetic_networks_map_noise_to_points_to_two_features() -> None:
+    x = SyntheticGenerator(z_dim=6, width=2)(torch.randn(5, 6))
+    assert x.shape == (5, 100)
+    features = SyntheticDiscriminator(width=2)(x)
+    assert features.shape == (5, 2)
+    assert 0 < features.min() <= features.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "expected"),
+    [(11, 1, 11), (74, 1, 74), (1024, 1 / 8, 128), (74, 1 / 8, 8), (74, 0.5, 40), (11, 1 / 8, 8), (100, 2, 200)],
+)
+def test_width_scales_channels_to_multiples_of_eight_but_never_at_one(
+    channels: int, width: float, expected: int
+) -> None:
+    assert scaled(channels, width) == expected
+
+
+def test_width_leaves_the_number_of_features_alone() -> None:
+    assert MnistDiscriminator(feature_dim=100, width=1 / 8)(torch.rand(2, 1, 28, 28)).shape == (2, 100)
+
+
+@pytest.mark.parametrize("net", [MnistGenerator(width=1 / 8, classes=10), MnistDiscriminator(width=1 / 8, classes=10)])
+def test_conditional_networks_depend_on_labels_and_need_them(net: nn.Module) -> None:
+    inputs = torch.rand(4, 100) if isinstance(net, MnistGenerator) else torch.rand(4, 1, 28, 28)
+    with torch.no_grad():
+        one, two = (net(inputs, torch.tensor(labels)) for labels in ([0, 1, 2, 3], [0, 1, 2, 9]))
+    assert not torch.allclose(one, two)
+    with pytest.raises(ValueError, match="needs labels"):
+        net(inputs)
+
+
+def test_weights_begin_as_in_dcgan_and_biases_at_zero() -> None:
+    torch.manual_seed(0)
+    for net in (MnistGenerator(width=0.5), MnistDiscriminator(width=0.5)):
+        for layer in net.modules():
+            if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+                assert layer.bias is not None
+                assert not layer.bias.any()
+                bound = 0.04 if isinstance(layer, nn.Conv2d) else 1.0
+                assert layer.weight.abs().max() <= bound
+                if layer.weight.numel() > 10_000:
+                    # A normal truncated at two deviations keeps 0.88 of its deviation.
+                    expected = 0.02 * (0.88 if isinstance(layer, nn.Conv2d) else 1)
+                    assert layer.weight.std().item() == pytest.approx(expected, rel=0.05)
+
+
+def test_reestimated_batch_norm_has_the_plain_averages_of_the_batches() -> None:
+    norm = nn.BatchNorm1d(3, momentum=0.1)
+    net = nn.Sequential(nn.Linear(2, 3), norm)
+    net(torch.full((4, 2), 1e3))  # statistics to be forgotten
+    batches = [torch.randn(8, 2) + i for i in range(5)]
+    weights = [p.clone() for p in net.parameters()]
+    reestimate_batch_norm(net, lambda i: net(batches[i]), 5)
+    with torch.no_grad():
+        before = [net[0](x) for x in batches]
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(0) for x in before]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([x.var(0) for x in before]).mean(0))
+    assert norm.momentum == 0.1
+    assert not net.training
+    assert all(torch.equal(a, b) for a, b in zip(weights, net.parameters(), strict=True))
+
+
+def test_reestimated_network_gives_a_sample_the_same_value_alone_and_in_company() -> None:
+    net = SyntheticDiscriminator()
+    points = torch.rand(32, 100)
+    reestimate_batch_norm(net, lambda _: net(points), 1)
+    torch.testing.assert_close(net(points[:1]), net(points)[:1])

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from kmgan_lib.errors import UsageError
+from kmgan_lib.presets import FIELDS, PRESETS, PROFILES, SIZE_FIELDS, Preset, resolve
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_preset_resolves_at_every_profile(name: str, profile: str) -> None:
+    assert resolve(name, profile).name == name
+
+
+def test_names_are_dataset_method_and_variant() -> None:
+    for name, preset in PRESETS.items():
+        dataset, rest = name.split("/")
+        assert (dataset, rest.split("-")[0]) == (preset.dataset, preset.method)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_profile_changes_size_and_length_and_never_the_algorithm(name: str) -> None:
+    smoke, *others = (resolve(name, profile) for profile in PROFILES)
+    for other in others:
+        changed = {k for k, v in smoke.as_dict().items() if other.as_dict()[k] != v}
+        assert changed <= set(SIZE_FIELDS)
+        assert other.hash == smoke.hash
+
+
+def test_the_paper_profile_is_as_wide_as_the_paper() -> None:
+    assert all(resolve(name, "paper").width == 1 for name in PRESETS)
+
+
+def test_no_two_presets_are_the_same_algorithm_on_the_same_data() -> None:
+    assert len({preset.hash for preset in PRESETS.values()}) == len(PRESETS)
+
+
+def test_every_field_has_a_source_and_a_meaning_and_a_default_that_is_allowed() -> None:
+    for field in FIELDS.values():
+        assert field.metadata["source"]
+        assert field.metadata["text"]
+        assert not field.metadata["choices"] or field.default in field.metadata["choices"]
+
+
+@pytest.mark.parametrize("field", [name for name in FIELDS if name not in (*SIZE_FIELDS, "name")])
+def test_the_hash_covers_every_field_of_the_algorithm(field: str) -> None:
+    preset = PRESETS["mnist/kmgan"]
+    assert dataclasses.replace(preset, **{field: "something else"}).hash != preset.hash
+
+
+@pytest.mark.parametrize("field", [*SIZE_FIELDS, "name"])
+def test_the_hash_leaves_size_and_name_out(field: str) -> None:
+    preset = PRESETS["mnist/kmgan"]
+    assert dataclasses.replace(preset, **{field: "something else"}).hash == preset.hash
+
+
+def test_a_preset_survives_json() -> None:
+    preset = resolve("digits/kmgan-clip", "smoke")
+    assert Preset(**json.loads(json.dumps(preset.as_dict()))) == preset
+
+
+def test_a_preset_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PRESETS["mnist/kmgan"].k = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "expected"),
+    [
+        ("k", "20", 20),
+        ("k", 20, 20),
+        ("iterations", 20.0, 20),
+        ("clip", "0.01", 0.01),
+        ("clip", "none", None),
+        ("clip", None, None),
+        ("clip", 1, 1.0),
+        ("center_loss", "False", False),
+        ("center_loss", True, True),
+        ("learning_rate", "1e-3", 1e-3),
+        ("d_round", "0", 0.0),
+        ("reduction", "mean", "mean"),
+    ],
+)
+def test_overrides_come_as_values_or_as_text(key: str, given: Any, expected: Any) -> None:
+    value = getattr(resolve("mnist/kmgan", **{key: given}), key)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("k", "many"),
+        ("k", "2.5"),
+        ("k", 2.5),
+        ("k", True),
+        ("k", "none"),
+        ("k", ""),
+        ("k", [3]),
+        ("center_loss", "maybe"),
+        ("center_loss", 1),
+        ("clip", "tight"),
+        ("learning_rate", "nan"),
+        ("learning_rate", "inf"),
+        ("d_round", "1e999"),
+        ("reduction", 3),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"{key}="):
+        resolve("mnist/kmgan", **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("k", 0),
+        ("batch", 1),
+        ("beta1", 1.0),
+        ("beta2", -0.1),
+        ("average", 1.0),
+        ("clip", 0),
+        ("clip", -1),
+        ("channels", 2),
+        ("image_size", 30),
+        ("iterations", 0),
+        ("width", 0),
+        ("snapshots", 0),
+        ("d_round", -1),
+        ("lambda_pair", -1),
+        ("center_update", "eq3"),
+        ("fake_labels", "both"),
+        ("precision", "fp8"),
+        ("conditional", True),
+        ("eval_samples", 5),  # the classifier score has ten splits
+        ("init_images", 1),  # batch normalisation has no statistics of one image
+    ],
+)
+def test_a_value_that_no_run_can_have_is_named(key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=key):
+        resolve("mnist/kmgan", **{"k": 1, key: value})
+
+
+def test_conditional_is_for_dcgan() -> None:
+    assert resolve("mnist/dcgan-unconditional", conditional=True).conditional
+    with pytest.raises(UsageError, match="method dcgan"):
+        resolve("mnist/kmgan", conditional=True)
+
+
+@pytest.mark.parametrize("key", ["kk", "name", "dataset", "network", "learning-rate"])
+def test_an_unknown_key_is_refused_with_the_nearest_one(key: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown key {key}"):
+        resolve("mnist/kmgan", "quick", **{key: 1})
+
+
+def test_errors_suggest_what_was_meant() -> None:
+    with pytest.raises(UsageError, match=r"did you mean mnist/kmgan\?"):
+        resolve("mnist/kmgann")
+    with pytest.raises(UsageError, match=r"did you mean smoke\?"):
+        resolve("mnist/kmgan", "smok")
+    with pytest.raises(UsageError, match=r"did you mean learning_rate\?"):
+        resolve("mnist/kmgan", learningrate=1)
+    with pytest.raises(UsageError, match=r"did you mean frobenius\?"):
+        resolve("mnist/kmgan", reduction="frobenious")
+
+
+def test_a_folder_is_a_preset_of_its_own() -> None:
+    preset = resolve("folder:some/where", "smoke", image_size=16)
+    assert (preset.dataset, preset.method, preset.channels, preset.image_size) == ("folder:some/where", "kmgan", 3, 16)
