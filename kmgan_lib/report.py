@@ -80,9 +80,18 @@ def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, fl
     return float(gaps.mean()), float(gaps.mean()) - half, float(gaps.mean()) + half
 
 
-def compared(a: Sequence[float], b: Sequence[float], *, higher: str, lower: str, equal: str) -> str:
-    """One of three sentences, by the interval of `difference`: above 0, below 0, or around it."""
-    _, low, high = difference(a, b)
+def compared(
+    a: Sequence[Record | Run], b: Sequence[Record | Run], column: Column, *, higher: str, lower: str, equal: str
+) -> str:
+    """One of three sentences, by the interval of `difference` over the seeds of both: above 0, below 0, or around it.
+
+    With fewer than two common seeds there is no interval, and a sentence says so.
+    """
+    ours, theirs = ({run.seed: values([run], column) for run in group} for group in (a, b))
+    common = [seed for seed in ours if ours[seed] and theirs.get(seed)]
+    if len(common) < 2:
+        return "Fewer than two seeds of both are recorded, so nothing can be compared yet. "
+    _, low, high = difference([ours[seed][0] for seed in common], [theirs[seed][0] for seed in common])
     return higher if low > 0 else lower if high < 0 else equal
 
 

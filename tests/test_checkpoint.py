@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint, read_json, save_checkpoint, write_atomically, write_json
 from kmgan_lib.errors import RunFailed, UsageError
@@ -50,6 +53,33 @@ def test_a_full_disk_is_a_failed_run_that_names_the_file(tmp_path: Path) -> None
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["x.txt"]
+
+
+@contextlib.contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """What a full disk does to every writer, whatever it is written in."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("writer", ["torch", "safetensors", "plain"])
+def test_no_writer_loses_the_old_file_to_a_full_disk(tmp_path: Path, writer: str) -> None:
+    path = tmp_path / CHECKPOINT
+    path.write_text("old")
+    tensors = {"weights": torch.ones(100_000)}
+    writers: dict[str, Callable[[Path], object]] = {
+        "torch": lambda p: torch.save(tensors, p),
+        "safetensors": lambda p: save_file(tensors, p),
+        "plain": lambda p: p.write_bytes(bytes(100_000)),
+    }
+    with no_file_longer_than(50_000), pytest.raises(RunFailed, match="could not be written"):
+        write_atomically(path, writers[writer])
+    assert path.read_text() == "old"
+    assert names(tmp_path) == [CHECKPOINT]
 
 
 def test_nobody_sees_the_new_file_before_it_is_whole(tmp_path: Path) -> None:

@@ -28,8 +28,7 @@ def closed() -> Iterator[None]:
 
 
 def made_by(figure: Figure) -> str:
-    label = figure.get_supxlabel()
-    return label
+    return figure.get_supxlabel()
 
 
 def test_grids_show_the_sheets_of_tensors_and_of_recorded_files(tmp_path: Path) -> None:

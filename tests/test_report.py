@@ -47,8 +47,12 @@ def test_difference_needs_the_same_seeds_at_least_two() -> None:
 @pytest.mark.parametrize(
     ("a", "sentence"), [([1.0, 1.1, 1.2], "up"), ([-1.0, -1.1, -1.2], "down"), ([-1.0, 1.0, 0.1], "level")]
 )
-def test_the_sentence_follows_from_the_interval(a: list[float], sentence: str) -> None:
-    assert report.compared(a, [0.0, 0.0, 0.0], higher="up", lower="down", equal="level") == sentence
+def test_the_sentence_follows_from_the_interval_over_common_seeds(a: list[float], sentence: str) -> None:
+    ours = [record(seed, value) for seed, value in enumerate(a)]
+    theirs = [record(seed, 0.0) for seed in (3, 2, 1, 0)]
+    texts = {"higher": "up", "lower": "down", "equal": "level"}
+    assert report.compared(ours, theirs, report.NMI, **texts) == sentence
+    assert "Fewer than two seeds" in report.compared(ours, theirs[:1], report.NMI, **texts)
 
 
 def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None:
