@@ -204,7 +204,11 @@ class Stopped(Exception):
     ],
     ids=str,
 )
-def test_every_method_resumes_exactly(quick: Quick, tmp_path: Path, preset: str, changes: dict[str, Any]) -> None:
+def test_every_method_resumes_exactly(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("kmgan_lib.trainer.HISTORY_ROWS", 4)  # five iterations a row: the checkpoint falls into one
+
     def stop(iteration: int, method: Method) -> None:
         if iteration == 10:
             raise Stopped
