@@ -16,7 +16,7 @@ from kmgan_lib import presets
 from kmgan_lib.errors import RunFailed, UsageError
 
 app = typer.Typer(
-    name="kmgan", help="Train, sample and judge KM-GAN and its baselines.", no_args_is_help=True,
+    name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False,
 )  # fmt: skip
 console = Console()
@@ -25,12 +25,13 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mni
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
+def _settings(pairs: list[str], preset: str) -> dict[str, Any]:
     overrides = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
+        presets.check_key(key.strip(), preset)
         overrides[key.strip()] = value.strip()
     return overrides
 
@@ -105,7 +106,7 @@ def train(
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        **_settings(set_ or []),
+        **_settings(set_ or [], preset),
     )  # fmt: skip
     speed = run.result["images_per_second"]
     console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)
@@ -192,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        app(arguments, standalone_mode=False)
+        app(arguments or sys.argv[1:] or ["--help"], standalone_mode=False)
     except UsageError as error:
         _die(str(error), 2)
     except typer.Exit as error:

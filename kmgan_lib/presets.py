@@ -208,6 +208,10 @@ def _check(preset: Preset) -> None:
     for name in ("d_round", "lambda_pair", "lloyd_iterations"):
         if getattr(preset, name) < 0:
             raise UsageError(f"{name}={getattr(preset, name)} must not be negative")
+    if preset.init_images < 2:
+        raise UsageError(f"init_images={preset.init_images} is too small: batch normalisation needs at least 2 images")
+    if preset.eval_samples < 10:
+        raise UsageError(f"eval_samples={preset.eval_samples} is too small: the score needs at least one a split, 10")
     if preset.batch < 2:
         raise UsageError(f"batch={preset.batch} is too small: batch normalisation needs at least 2 images")
     for name in ("beta1", "beta2", "average"):
@@ -223,7 +227,13 @@ def _check(preset: Preset) -> None:
         raise UsageError("conditional=true needs method dcgan: KM-GAN uses no labels")
 
 
-def resolve(name: str, profile: str = "quick", **overrides: Any) -> Preset:
+def check_key(key: str, preset: str) -> None:
+    """Refuse a key that is no field of a preset, or one that would make it another experiment."""
+    if key not in FIELDS or key in ("name", "dataset", "network"):
+        raise UsageError(f"unknown key {key}{_nearest(key, FIELDS)} (`kmgan list {preset}` shows all)")
+
+
+def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
     Parameters
@@ -255,8 +265,7 @@ def resolve(name: str, profile: str = "quick", **overrides: Any) -> Preset:
         raise UsageError(f"unknown profile {profile}{_nearest(profile, PROFILES)} (one of {', '.join(PROFILES)})")
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, _SIZES[preset.network, profile], strict=True))
     for key, value in overrides.items():
-        if key not in FIELDS or key in ("name", "dataset", "network"):
-            raise UsageError(f"unknown key {key}{_nearest(key, FIELDS)} (`kmgan list {name}` shows all)")
+        check_key(key, name)
         fields[key] = _convert(key, value)
     preset = dataclasses.replace(preset, **fields)
     _check(preset)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib import checkpoint
+from kmgan_lib import checkpoint, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.run import Run
 
@@ -92,6 +92,10 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
         raise UsageError(f"{run.directory} is not evaluated yet: `kmgan evaluate {run.directory}` first")
     if not run.result:
         raise UsageError(f"{run.directory} is not finished: --resume continues it")
+    if run.preset.name in presets.PRESETS and run.preset.hash != presets.PRESETS[run.preset.name].hash:
+        named = presets.PRESETS[run.preset.name].as_dict()
+        changed = [k for k, v in run.preset.as_dict().items() if v != named[k] and k not in presets.SIZE_FIELDS]
+        raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
     if run.preset.dataset.startswith("folder:"):
         raise UsageError("runs on a folder of your own are not recorded: nobody else could repeat them")
     target = results / run.preset.name / f"{run.profile}-seed{run.seed}"

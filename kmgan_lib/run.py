@@ -52,6 +52,9 @@ class Run:
         """Read a run directory; a `UsageError` says what is missing."""
         directory = Path(directory)
         config = checkpoint.read_json(directory / checkpoint.CONFIG)
+        missing = {"preset", "profile", "seed"} - set(config)
+        if missing:
+            raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
         preset = preset_of(config["preset"], directory / checkpoint.CONFIG)
         path = directory / checkpoint.RESULT
         result = checkpoint.read_json(path) if path.exists() else {}
@@ -86,6 +89,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type == "meta":  # it holds no numbers
+            raise RuntimeError
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         count = torch.cuda.device_count()
@@ -103,8 +108,9 @@ def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
 def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
     """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
     directory = Path(out) if out else _default_directory(preset, profile, seed)
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file; give --out a folder")
+    in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
+    if in_the_way is not None and not in_the_way.is_dir():
+        raise UsageError(f"{in_the_way} is a file; give --out a folder")
     taken = directory.exists() and any(directory.iterdir())
     if not taken or resume:
         return directory

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmgan_lib.checkpoint import first_line
 from kmgan_lib.data.digits import digits
 from kmgan_lib.data.folder import folder
 from kmgan_lib.data.idx import read_idx
@@ -102,8 +103,7 @@ def fetch(name: str) -> Path:
         try:
             kinds[name](partial, download=True)
         except (RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UsageError(f"{name} could not be downloaded ({reason}). {_ways(name)}") from None
+            raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(name)}") from None
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(Path(partial) / DATASETS[name].folder, target)
