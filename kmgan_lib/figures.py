@@ -122,7 +122,7 @@ def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str
         mine = labels.cpu().numpy() == index
         axes[0, 0].scatter(x[mine], y[mine], s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
     axes[0, 0].set(title=title, aspect="equal")
-    axes[0, 0].legend(markerscale=4, frameon=False, title="class")
+    axes[0, 0].legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     return badge(figure, made_by)
 
 

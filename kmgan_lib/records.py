@@ -9,7 +9,7 @@ from typing import Any
 
 from kmgan_lib import checkpoint, presets
 from kmgan_lib.errors import UsageError
-from kmgan_lib.run import Run
+from kmgan_lib.run import Run, data_label
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 REQUIRED = (
@@ -68,9 +68,15 @@ def badge(records: list[Record]) -> str:
         return "not yet recorded"
     first = records[0].result
     seeds = f"{len(records)} seeds" if len(records) > 1 else f"seed {records[0].seed}"
-    source = first["data"]
-    words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
-    return " · ".join(["recorded", first["profile"], *words, seeds, first["device"], f"commit {first['commit']}"])
+    words = [
+        "recorded",
+        first["profile"],
+        data_label(first["data"]),
+        seeds,
+        first["device"],
+        f"commit {first['commit']}",
+    ]
+    return " · ".join(words)
 
 
 def save(run: Run, *, results: Path = RESULTS) -> Record:

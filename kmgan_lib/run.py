@@ -70,9 +70,7 @@ class Run:
     @property
     def label(self) -> str:
         """The line under a figure that tells a reader the profile, data and seed of this live run."""
-        source = self.result["data"]
-        words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
-        return " · ".join(["live", self.profile, *words, f"seed {self.seed}"])
+        return " · ".join(["live", self.profile, data_label(self.result["data"]), f"seed {self.seed}"])
 
 
 def restore(run: Run, *, device: str = "cpu") -> Method:
@@ -137,6 +135,12 @@ def check_resumable(directory: Path, config: dict[str, Any]) -> None:
         )
 
 
+def data_label(provenance: dict[str, Any]) -> str:
+    """Name of a data set for a badge; a stand-in says what it stands for."""
+    name = str(provenance["name"])
+    return f"stand-in for {name}" if provenance["kind"] == "stand-in" else name
+
+
 def commit() -> str | None:
     """Commit of the checkout that this library runs from; None where it is installed."""
     root = Path(__file__).resolve().parent.parent
@@ -152,4 +156,5 @@ def device_name(device: torch.device) -> str:
     """Name of the hardware, as records print it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"

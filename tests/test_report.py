@@ -71,5 +71,5 @@ def test_html_of_names_is_escaped() -> None:
 
 def test_the_badge_of_records_names_seeds_device_and_commit() -> None:
     groups = {"a": [record(0, 0.1), record(1, 0.2)], "b": [record(1, 0.3)]}
-    assert report.made_by(groups) == "recorded · quick · 2 seeds · CPU · commit abc"
+    assert report.made_by(groups) == "recorded · quick · mnist · 2 seeds · CPU · commit abc"
     assert report.made_by({"a": []}) == "not yet recorded"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.models import initialise
 
 
 class DCGAN(Method):
@@ -25,8 +26,8 @@ class DCGAN(Method):
     def _build(self) -> None:
         d = int(self.discriminator_net.feature_dim)  # pyright: ignore[reportArgumentType]
         self.logit = nn.Linear(d + self.classes, 1)
-        nn.init.normal_(self.logit.weight, std=0.02)
-        nn.init.zeros_(self.logit.bias)
+        if self.preset.network != "synthetic":  # Table 2's networks start from PyTorch's own initialisation
+            initialise(self.logit)
 
     def __init__(self, preset: Any, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
