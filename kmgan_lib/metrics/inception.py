@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -204,15 +205,19 @@ def inception_measures(
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     size = min(SUBSET_SIZE, fewest)
     inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
-    found = fidelity.calculate_metrics(
-        input1=inputs[0], input2=inputs[1], fid=True, kid=True, isc=layer == "2048",
-        feature_extractor=extractor, feature_extractor_weights_path=str(weights) if weights else None,
-        feature_layer_fid=layer, feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False, kid_subsets=SUBSETS,
-        kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True, verbose=False,
-        cache_root=str(cache_root() / "inception" / "features"), input2_cache_name=real_name,
-    )  # fmt: skip
-    for pictures in inputs:
-        pictures.bar.close()
+    try:
+        found = fidelity.calculate_metrics(
+            input1=inputs[0], input2=inputs[1], fid=True, kid=True, isc=layer == "2048", feature_extractor=extractor,
+            feature_extractor_weights_path=str(weights) if weights else None, feature_layer_fid=layer,
+            feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False, kid_subsets=SUBSETS,
+            kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True, verbose=False,
+            cache_root=str(cache_root() / "inception" / "features"), input2_cache_name=real_name,
+        )  # fmt: skip
+    except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
+        found = {"frechet_inception_distance": math.nan}
+    finally:
+        for pictures in inputs:
+            pictures.bar.close()
     if not all(math.isfinite(value) for value in found.values()):
         raise UsageError(
             f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768 and "

@@ -35,6 +35,6 @@ def path_lengths(
     Tensor, (n,)
         In squared units of the features.
     """
-    t = position.reshape(-1, 1)
+    t = position.to(start).reshape(-1, 1)  # t in single precision would move the step by its rounding
     near, far = (embed(start + (end - start) * (t + step)) for step in (0.0, epsilon))
     return (far - near).flatten(1).square().sum(1) / epsilon**2
