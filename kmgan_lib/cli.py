@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
+from rich.table import Column, Table
 
 from kmgan_lib import presets
 from kmgan_lib.errors import RunFailed, UsageError
@@ -38,7 +38,7 @@ def _settings(pairs: list[str], preset: str) -> dict[str, Any]:
 
 @app.command("list")
 def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
-    """List presets and methods, or the fields of one preset with their sources."""
+    """List presets, methods and measures, or the fields of one preset with their sources."""
     if preset is None:
         table = Table("preset", "data", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
@@ -47,6 +47,7 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
             table.add_row(name, p.dataset, p.method, ", ".join(differs))
         table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32")
         console.print(table)
+        console.print(_measures())
         return
     table = Table("field", "value", "source", "meaning", title=preset)
     for name, value in presets.resolve(preset).as_dict().items():
@@ -56,12 +57,21 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     console.print(table)
 
 
+def _measures() -> Table:
+    from kmgan_lib.metrics import METRICS
+
+    table = Table(Column("measure", no_wrap=True), "what it is", "when")
+    for name, measure in METRICS.items():
+        table.add_row(name, measure.text, "after training" if measure.quick else "evaluate --only or --all")
+    return table
+
+
 @app.command()
 def data(
     action: Annotated[
         str, typer.Argument(help="show (what is found where), fetch (download), check (read all).")
     ] = "show",
-    name: Annotated[str | None, typer.Argument(help="mnist or fashion; needed for fetch.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A data set; for fetch also inception, the weights.")] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Show which data sets are found where, fetch one, or check that they read well."""
@@ -71,12 +81,17 @@ def data(
     files = [n for n, d in library.DATASETS.items() if d.folder]
     if action not in ("show", "fetch", "check"):
         raise UsageError(f"data {action}: choose show, fetch or check")
-    known = files if action == "fetch" else list(library.DATASETS)
+    known = [*files, "inception"] if action == "fetch" else list(library.DATASETS)
     if name is not None and name not in known:
         raise UsageError(f"unknown data set {name} (one of {', '.join(known)})")
     if action == "fetch":
         if name is None:
-            raise UsageError(f"data fetch needs a name (one of {', '.join(files)})")
+            raise UsageError(f"data fetch needs a name (one of {', '.join(known)})")
+        if name == "inception":
+            from kmgan_lib.metrics import inception
+
+            console.print(f"the Inception weights are {inception.fetch()}", highlight=False)
+            return
         console.print(f"{name} is in {fetch(name)}")
         return
     table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else []))
@@ -114,34 +129,42 @@ def train(
 
 
 @app.command()
-def evaluate(run: RunPath, data_root: DataRoot = None) -> None:
-    """Measure a finished run; the results go into its result.json."""
+def evaluate(
+    run: RunPath,
+    only: Annotated[list[str] | None, typer.Option(help="A measure that `kmgan list` names; may be repeated.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every measure that applies; some take minutes.")] = False,
+    inception_weights: Annotated[
+        Path | None, typer.Option(help="The 2015 weights; by default $KMGAN_INCEPTION, or what the data root has.")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Measure a finished run; the results go into its result.json and metrics.jsonl.
+
+    Without --only or --all: the quick measures, those that `kmgan train` ends with.
+    """
     from kmgan_lib.run import Run
 
+    if only and all_:
+        raise UsageError("--only and --all exclude each other: name some measures, or take all")
     opened = Run.open(run)
     if opened.result.get("status") != "completed":
         raise UsageError(f"{run} is not completed: `kmgan train ... --out {run} --resume` continues it")
-    _evaluate(opened, data_root)
+    _evaluate(opened, data_root, only=only, everything=all_, inception_weights=inception_weights)
 
 
-def _evaluate(run: Any, data_root: Path | None) -> None:
+def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
+    from kmgan_lib.metrics import METRICS
     from kmgan_lib.metrics import evaluate as evaluate_
 
-    results = evaluate_(run, data_root=str(data_root) if data_root else None)
+    results = evaluate_(run, data_root=str(data_root) if data_root else None, **choice)
     if not results:
         return
-    table = Table("measure", "value", "samples", "measured with")
+    table = Table(Column("measure", no_wrap=True), "value", "samples", "measured with", "seconds")
     for name, result in results.items():
-        value = f"{result['value']:.3f}"
-        if name == "classifier_score":
-            value += f" ± {result['std']:.3f} (real images {result['real_value']:.3f})"
-        elif name == "class_frequency":
-            value = " ".join(f"{100 * share:.1f}" for share in result["frequency"]) + " %"
-        elif name == "clustering":
-            value = f"NMI {result['nmi']:.3f}, ARI {result['ari']:.3f}, accuracy {result['accuracy']:.3f}"
         accuracy = result["extractor"].get("test_accuracy")
         extractor = result["extractor"]["name"] + (f", {100 * accuracy:.2f} % right" if accuracy else "")
-        table.add_row(name, value, f"{result['samples']:,}", extractor)
+        shown = METRICS[name].shown(result)
+        table.add_row(name, shown, f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
     console.print(table)
 
 
