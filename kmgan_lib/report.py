@@ -22,6 +22,9 @@ NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
 
 
+FAILED = 3.0  # a classifier score below this, of 10, is a failed run: less than a third of what is possible
+
+
 class Html:
     """A piece of HTML that Jupyter shows as it is."""
 
@@ -59,6 +62,11 @@ def span(numbers: Sequence[float], digits: int = 2) -> str:
     if len(numbers) == 1:
         return f"{numbers[0]:.{digits}f}"
     return f"{np.mean(numbers):.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
+
+
+def failures(scores: Sequence[float]) -> str:
+    """How many of the seeds have a classifier score below `FAILED`, ``1 of 3 seeds``."""
+    return f"{sum(score < FAILED for score in scores)} of {len(scores)} seeds"
 
 
 def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:

@@ -11,7 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint, read_json, save_checkpoint, write_atomically, write_json
+from kmgan_lib.checkpoint import (
+    CHECKPOINT,
+    KEYS,
+    load_checkpoint,
+    read_json,
+    save_checkpoint,
+    write_atomically,
+    write_json,
+)
 from kmgan_lib.errors import RunFailed, UsageError
 
 
@@ -120,12 +128,12 @@ def test_a_folder_without_the_file_is_not_a_run(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_keeps_tensors_exactly(tmp_path: Path) -> None:
-    state = {"iteration": 3, "nested": {"weights": torch.randn(4, 3), "rng": torch.get_rng_state()}}
-    save_checkpoint(tmp_path, state)
+    tensors = {"weights": torch.randn(4, 3), "rng": torch.get_rng_state()}
+    save_checkpoint(tmp_path, {**dict.fromkeys(KEYS, 3), "method": tensors})
     loaded = load_checkpoint(tmp_path, "cpu")
     assert loaded["iteration"] == 3
-    for name, tensor in state["nested"].items():
-        assert torch.equal(loaded["nested"][name], tensor)
+    for name, tensor in tensors.items():
+        assert torch.equal(loaded["method"][name], tensor)
 
 
 class Bomb:
@@ -140,7 +148,7 @@ class Bomb:
 
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
 def test_a_checkpoint_that_carries_code_is_refused_and_not_run(tmp_path: Path, writer: str) -> None:
-    state = {"iteration": 3, "method": Bomb(tmp_path / "ran")}
+    state = {**dict.fromkeys(KEYS, 3), "method": Bomb(tmp_path / "ran")}
     if writer == "torch":
         torch.save(state, tmp_path / CHECKPOINT)
     else:
@@ -155,7 +163,7 @@ def test_a_checkpoint_that_carries_code_is_refused_and_not_run(tmp_path: Path, w
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_checkpoint_is_refused_in_one_line(tmp_path: Path, share: float) -> None:
-    save_checkpoint(tmp_path, {"weights": torch.randn(100)})
+    save_checkpoint(tmp_path, {**dict.fromkeys(KEYS, 3), "method": {"weights": torch.randn(100)}})
     whole = (tmp_path / CHECKPOINT).read_bytes()
     (tmp_path / CHECKPOINT).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(UsageError, match="remove it to start this run anew") as caught:

@@ -32,6 +32,10 @@ def test_span_prints_mean_and_range(numbers: list[float], text: str) -> None:
     assert report.span(numbers) == text
 
 
+def test_failures_count_the_seeds_below_the_bound() -> None:
+    assert report.failures([1.0, report.FAILED, 8.0]) == "1 of 3 seeds"
+
+
 def test_difference_is_the_paired_t_interval_of_scipy() -> None:
     a, b = [0.5, 0.7, 0.4, 0.9], [0.2, 0.6, 0.5, 0.3]
     low, high = stats.ttest_rel(a, b).confidence_interval(0.95)

@@ -107,7 +107,7 @@ def test_history_rows_are_means_over_their_window(quick: Quick, tmp_path: Path) 
 def test_smoke_trains_mnist_presets_on_the_stand_in_and_says_so(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
     assert run.result["data"]["kind"] == "stand-in"
-    assert run.label == "live · smoke · stand-in mnist · seed 0"
+    assert run.label == "live · smoke · stand-in for mnist · seed 0"
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_not(quick: Quick, tmp_path: Path) -> None:

@@ -367,6 +367,7 @@ def test_the_bank_follows_the_rule_of_the_preset() -> None:
 
 def test_reclustering_waits_for_its_turn() -> None:
     method = make(center_update="recluster", recluster_every=3)
+    method.training_set = data("synthetic/kmgan", 60)
     moved = []
     for x, z in batches(method, 4):
         before = method.bank.real.clone()
