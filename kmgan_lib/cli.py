@@ -60,14 +60,14 @@ def data(
     action: Annotated[
         str, typer.Argument(help="show (what is found where), fetch (download), check (read all).")
     ] = "show",
-    name: Annotated[str | None, typer.Argument(help="mnist or fashion; needed for fetch.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A data set; needed for fetch.")] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Show which data sets are found where, fetch one, or check that they read well."""
     from kmgan_lib import data as library
     from kmgan_lib.data.load import fetch
 
-    files = [n for n, d in library.DATASETS.items() if d.folder]
+    files = [n for n, d in library.DATASETS.items() if d.layouts]
     if action not in ("show", "fetch", "check"):
         raise UsageError(f"data {action}: choose show, fetch or check")
     known = files if action == "fetch" else list(library.DATASETS)
@@ -78,13 +78,15 @@ def data(
             raise UsageError(f"data fetch needs a name (one of {', '.join(files)})")
         console.print(f"{name} is in {fetch(name)}")
         return
-    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else []))
+    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
     for dataset in [name] if name else list(library.DATASETS):
         place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
         row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
         if action == "check" and place:
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
             row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
+        if action == "show":
+            row.append(library.DATASETS[dataset].standin_text)
         table.add_row(*row)
     console.print(table)
 

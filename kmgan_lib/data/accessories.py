@@ -69,8 +69,8 @@ def sneaker(dice: Dice) -> Tensor:
     opening = dice.uniform(0.2, 0.34)
     outline: list[Point] = [
         (toe + 0.02, floor), (toe, (low + floor) / 2), (toe + 0.25, low), (-0.25, low - 0.1),
-        (opening - 0.12, collar + 0.08), (opening, collar), ((opening + back) / 2, collar + 0.13), (back - 0.08, collar - 0.02), (back, floor - 0.25),
-        (back, floor), (0.0, floor + 0.02),
+        (opening - 0.12, collar + 0.08), (opening, collar), ((opening + back) / 2, collar + 0.13),
+        (back - 0.08, collar - 0.02), (back, floor - 0.25), (back, floor), (0.0, floor + 0.02),
     ]  # fmt: skip
     upper = polygon(x + 0 * back, y, rounded(outline, 2))
     sew(canvas, upper, fabric)
@@ -135,8 +135,8 @@ def boot(dice: Dice) -> Tensor:
     sole_y = floor - heel
     outline: list[Point] = [
         (toe, floor), (toe + 0.02, low + 0.12), (toe + 0.3, low - 0.04), (front - 0.12, low - 0.24),
-        (front, low - 0.55), (front - 0.02, top), (back, top + 0.03), (back - 0.05, low - 0.4), (back + 0.04, sole_y - 0.15), (back, sole_y),
-        (back - 0.35, sole_y + 0.02), (toe + 0.6, floor),
+        (front, low - 0.55), (front - 0.02, top), (back, top + 0.03), (back - 0.05, low - 0.4),
+        (back + 0.04, sole_y - 0.15), (back, sole_y), (back - 0.35, sole_y + 0.02), (toe + 0.6, floor),
     ]  # fmt: skip
     boot = polygon(x + 0 * back, y, rounded(outline, 2))
     sew(canvas, boot, fabric)

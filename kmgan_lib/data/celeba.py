@@ -25,7 +25,7 @@ def _decoded(jobs: Iterable[tuple[Path, np.ndarray]], read: Callable[[Path, np.n
     """Run ``read(file, out)`` for every job in threads: Pillow decodes without Python's lock."""
     with ThreadPoolExecutor() as pool:
         results = pool.map(lambda job: read(*job), jobs)
-        for _ in tqdm(results, "reading faces", count, delay=2, leave=False):
+        for _ in tqdm(results, "reading faces", count, delay=2, disable=None):
             pass
 
 

@@ -43,7 +43,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _check(pixels: np.ndarray, expected: str, what: str, place: Path) -> None:
-    found = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    found = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
     if found != expected:
         raise UsageError(f"{place}: the {what} have SHA-256 {found[:12]}... instead of {expected[:12]}...: {AGAIN}")
 

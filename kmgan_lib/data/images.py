@@ -43,7 +43,7 @@ class Images:
         cls, tensor: Tensor, labels: Tensor | None, *, classes: tuple[str, ...] = (), **provenance: Any
     ) -> Images:
         """Build from a tensor, adding its count and checksum to the provenance."""
-        digest = hashlib.sha256(tensor.contiguous().numpy()).hexdigest()  # without a copy of the bytes
+        digest = hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()  # without a copy of the bytes
         return cls(tensor, labels, {**provenance, "count": len(tensor), "sha256": digest}, classes)
 
     def to(self, device: torch.device | str) -> Images:
