@@ -150,11 +150,11 @@ def fetch(name: str) -> Path:
     import shutil
     import tempfile
 
-    from torchvision import datasets
-
     dataset = DATASETS[name]
     if not dataset.torchvision:
         raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
+    from torchvision import datasets
+
     target = cache_root() / "data" / dataset.layouts[0].folder
     store = cache_root() / "data"
     store.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def fetch(name: str) -> Path:
         try:
             getattr(datasets, dataset.torchvision)(partial, download=True)
         except (RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise UsageError(f"{name} could not be downloaded ({reason}). {_ways(dataset)}") from None
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
