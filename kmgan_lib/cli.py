@@ -78,7 +78,7 @@ def data(
     from kmgan_lib import data as library
     from kmgan_lib.data.load import fetch
 
-    files = [n for n, d in library.DATASETS.items() if d.folder]
+    files = [n for n, d in library.DATASETS.items() if d.layouts]
     if action not in ("show", "fetch", "check"):
         raise UsageError(f"data {action}: choose show, fetch or check")
     known = [*files, "inception"] if action == "fetch" else list(library.DATASETS)
@@ -94,13 +94,15 @@ def data(
             return
         console.print(f"{name} is in {fetch(name)}")
         return
-    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else []))
+    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
     for dataset in [name] if name else list(library.DATASETS):
         place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
         row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
         if action == "check" and place:
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
             row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
+        if action == "show":
+            row.append(library.DATASETS[dataset].standin_text)
         table.add_row(*row)
     console.print(table)
 

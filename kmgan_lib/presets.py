@@ -35,7 +35,7 @@ class Preset:
     """
 
     name: str = _field("", "ours", "dataset/method[-variant]")
-    dataset: str = _field("mnist", "Table 1", "synthetic, digits, mnist, fashion or folder:PATH")
+    dataset: str = _field("mnist", "Table 1", "synthetic, digits, mnist, fashion, cifar10, celeba or folder:PATH")
     method: str = _field("kmgan", "Algorithm 1", "training method", ("kmgan", "dcgan"))
     split: str = _field("all", "Table 1", "images to train on; 70,000 is train and test together", ("train", "all"))
     # Networks

@@ -75,7 +75,8 @@ def _snapshot(method: Method, directory: Path, iteration: int) -> None:
 
 
 def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> Images:
-    standin = "always" if profile == "smoke" and preset.dataset == "mnist" else "never"
+    known = data.DATASETS.get(preset.dataset)
+    standin = "always" if profile == "smoke" and known is not None and known.standin is not None else "never"
     images = data.load(
         preset.dataset, root=data_root, standin=standin, split=preset.split, image_size=preset.image_size,
         channels=preset.channels,

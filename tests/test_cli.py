@@ -76,6 +76,7 @@ BAD = {
     "list an unknown preset": (["list", "nothing"], "unknown preset nothing"),
     "unknown data action": (["data", "eat"], "data eat"),
     "unknown data set": (["data", "show", "imagenet"], "imagenet"),
+    "fetch what has no download": (["data", "fetch", "celeba"], "no dependable download"),
     "fetch without a name": (["data", "fetch"], "needs a name"),
     "fetch what comes with the library": (["data", "fetch", "digits"], "digits"),
     "sample from nothing": (["sample", "nowhere"], "does not exist"),
@@ -143,6 +144,9 @@ def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: p
     lines = {line.split()[1]: line for line in out.splitlines() if line.startswith("│")}
     assert "with the library" in lines["digits"]
     assert "no" in lines["mnist"].split()
+    assert set(lines) == {"synthetic", "digits", "mnist", "fashion", "cifar10", "celeba"}
+    for name, standin in (("fashion", "drawn garments"), ("celeba", "drawn faces")):
+        assert standin in lines[name]
 
 
 def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
