@@ -114,7 +114,7 @@ def test_smoke_trains_on_the_stand_in_of_any_data_set_that_has_one(quick: Quick,
     run = quick(tmp_path / "run", "fashion/kmgan", iterations=1, snapshots=1)
     assert run.result["data"]["kind"] == "stand-in"
     assert "drawn garments" in run.result["data"]["source"]
-    assert run.label == "live · smoke · stand-in fashion · seed 0"
+    assert run.label == "live · smoke · stand-in for fashion · seed 0"
 
 
 def test_pictures_are_resized_to_the_size_of_the_preset(quick: Quick, tmp_path: Path) -> None:
