@@ -223,6 +223,8 @@ def _check(preset: Preset) -> None:
         raise UsageError(f"channels={preset.channels} must be 1 (grey) or 3 (RGB)")
     if preset.network == "mnist" and preset.image_size % 4:
         raise UsageError(f"image_size={preset.image_size} must be a multiple of 4, since D halves it twice")
+    if preset.conditional and preset.network == "synthetic":
+        raise UsageError("conditional=true needs a network for pictures: Table 2's takes no labels")
     if preset.conditional and preset.method != "dcgan":
         raise UsageError("conditional=true needs method dcgan: KM-GAN uses no labels")
 

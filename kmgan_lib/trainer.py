@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -258,8 +259,6 @@ class _Training:
         Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
 
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
-        import torchvision
-
         done = self.iteration
         result = {
             **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
@@ -267,7 +266,7 @@ class _Training:
             "images_per_second": round(done * self.preset.batch / max(self.seconds, 1e-9), 1),
             "device": device_name(self.batches.generator.device), "commit": commit(),
             "versions": {
-                "python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__
+                "python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")
             },
             "checkpoint_rule": "final iteration", "metrics": {},
         }  # fmt: skip
