@@ -41,17 +41,17 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     if preset is None:
         table = Table("preset", "data", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
-            base = presets.PRESETS[f"{p.dataset}/kmgan"].as_dict()
-            differs = [f"{k}={v}" for k, v in p.as_dict().items() if v != base[k] and k not in ("name", "method")]
+            base = presets.PRESETS[f"{name.split('/')[0]}/kmgan"].as_dict() | {"name": name, "method": p.method}
+            differs = [f"{k}={v}" for k, v in p.as_dict().items() if k not in base or v != base[k]]
             table.add_row(name, p.dataset, p.method, ", ".join(differs))
-        table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32")
+        table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32; --set method=... for others")
         console.print(table)
         return
     table = Table("field", "value", "source", "meaning", title=preset)
-    for name, value in presets.resolve(preset).as_dict().items():
-        metadata = presets.FIELDS[name].metadata
-        choices = f" ({', '.join(metadata['choices'])})" if metadata["choices"] else ""
-        table.add_row(name, str(value), metadata["source"], metadata["text"] + choices)
+    resolved = presets.resolve(preset)
+    for name, known in resolved.fields().items():
+        choices = f" ({', '.join(known.metadata['choices'])})" if known.metadata["choices"] else ""
+        table.add_row(name, str(getattr(resolved, name)), known.metadata["source"], known.metadata["text"] + choices)
     console.print(table)
 
 
