@@ -139,10 +139,10 @@ _SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("mnist", "quick"): (1 / 8, 10_000, "float32", 5, 1_000, 10_000),
     ("mnist", "paper"): (1.0, 27_325, "float32", 5, 1_000, 50_000),  # 25 epochs of 70,000 images
     ("cifar10", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
-    ("cifar10", "quick"): (1 / 8, 4_000, "float32", 5, 500, 5_000),
+    ("cifar10", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
     ("cifar10", "paper"): (1.0, 23_425, "float32", 5, 1_000, 50_000),  # 25 epochs of 60,000 images
     ("celeba", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
-    ("celeba", "quick"): (1 / 8, 4_000, "float32", 5, 500, 5_000),
+    ("celeba", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
     ("celeba", "paper"): (1.0, 79_125, "float32", 5, 1_000, 50_000),  # 25 epochs of 202,599 images
 }
 
@@ -152,7 +152,7 @@ class MethodType(Protocol):
 
     name: str
     Options: Any
-    short: float
+    short: Mapping[str, float]
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]: ...  # noqa: D102
@@ -257,8 +257,8 @@ def resolve(name: str, /, profile: str = "quick", **overrides: Any) -> Preset:
     if profile not in PROFILES:
         raise UsageError(f"unknown profile {profile}{nearest(profile, PROFILES)} (one of {', '.join(PROFILES)})")
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, _SIZES[preset.network, profile], strict=True))
-    if profile != "paper":
-        fields["iterations"] = max(1, round(fields["iterations"] * method(preset.method).short))
+    share = method(preset.method).short.get(profile, 1)
+    fields["iterations"] = max(1, round(fields["iterations"] * share))
     known = {key: f for key, f in preset.fields().items() if key not in FIXED}
     for key, value in overrides.items():
         if key not in known:

@@ -20,18 +20,6 @@ from kmgan_lib.presets import Options, Preset
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
 
 
-def feature_dim(net: nn.Module) -> int:
-    """Number d of features of a discriminator network."""
-    return int(net.feature_dim)  # pyright: ignore[reportArgumentType]
-
-
-def linear(inputs: int, outputs: int = 1) -> nn.Linear:
-    """One linear layer, its weights drawn as the networks' are."""
-    layer = nn.Linear(inputs, outputs)
-    models.initialise(layer)
-    return layer
-
-
 def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
     """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
     shape = (count, preset.z_dim)
@@ -50,14 +38,6 @@ def frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for p in module.parameters():
             p.requires_grad_(True)
-
-
-@torch.no_grad()
-def clamp(parameters: Iterable[Tensor], bound: float | None) -> None:
-    """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
-    if bound is not None:
-        for p in parameters:
-            p.clamp_(-bound, bound)
 
 
 class Method(ABC):
@@ -79,8 +59,8 @@ class Method(ABC):
         The method in ``dataset/method``.
     Options : type
         Frozen dataclass of what only this method has; ``--set`` reaches its fields.
-    short : float
-        Share of the iterations of the profiles smoke and quick, for methods whose iteration takes longer.
+    short : mapping
+        Profile to the share of its iterations, for methods whose iteration takes longer.
     options : Options
         The preset's.
     generator_net, discriminator_net : nn.Module
@@ -93,7 +73,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
-    short: ClassVar[float] = 1.0
+    short: ClassVar[Mapping[str, float]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

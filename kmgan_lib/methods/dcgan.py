@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method, feature_dim, frozen, linear
+from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.parts import feature_dim, linear
 from kmgan_lib.presets import Options, Preset
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kmgan_lib import losses
 from kmgan_lib.centers import UPDATES, CenterBank, assign
@@ -15,7 +15,8 @@ from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.methods.base import Method, clamp, draw_noise, feature_dim, frozen
+from kmgan_lib.methods.base import Method, draw_noise, frozen
+from kmgan_lib.methods.parts import clamp, clipped, feature_dim
 from kmgan_lib.presets import Options, Preset
 
 CLASSES = 10  # of the data sets with labels
@@ -128,10 +129,7 @@ class KMGAN(Method):
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
         self.center_adam = self.adam([*d, *g])
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-        layers = [m for m in self.discriminator_net.modules() if not isinstance(m, norms)]
-        weights = [p for m in layers for name, p in m.named_parameters(recurse=False) if name == "weight"]
-        self._clipped = d if o.clip_scope == "all" else weights
+        self._clipped = clipped(self.discriminator_net, o.clip_scope)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {
