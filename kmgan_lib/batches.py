@@ -24,8 +24,13 @@ class Batches:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.order, self.position = torch.empty(0, dtype=torch.int64, device=device), 0
 
-    def draw(self) -> tuple[Tensor, Tensor | None, Tensor]:
-        """The next batch: images as float in [0, 1], labels if known, noise."""
+    def draw(self, count: int = 1) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The next batch, or several one after the other: images as float in [0, 1], labels if known, noise."""
+        images, labels, noise = zip(*(self._one() for _ in range(count)), strict=True)
+        known = None if labels[0] is None else torch.cat(labels)
+        return torch.cat(images), known, torch.cat(noise)
+
+    def _one(self) -> tuple[Tensor, Tensor | None, Tensor]:
         b = self.preset.batch
         if self.position + b > len(self.order):
             n, device = len(self.images), self.generator.device

@@ -25,14 +25,14 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mni
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
 
 
-def _settings(pairs: list[str], preset: str) -> dict[str, Any]:
+def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
     overrides = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
-        presets.check_key(key.strip(), preset)
         overrides[key.strip()] = value.strip()
+    presets.resolve(preset, profile, **overrides)  # before the keys become arguments
     return overrides
 
 
@@ -42,18 +42,18 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     if preset is None:
         table = Table("preset", "data", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
-            base = presets.PRESETS[f"{p.dataset}/kmgan"].as_dict()
-            differs = [f"{k}={v}" for k, v in p.as_dict().items() if v != base[k] and k not in ("name", "method")]
+            base = presets.PRESETS[f"{name.split('/')[0]}/kmgan"].as_dict() | {"name": name, "method": p.method}
+            differs = [f"{k}={v}" for k, v in p.as_dict().items() if k not in base or v != base[k]]
             table.add_row(name, p.dataset, p.method, ", ".join(differs))
-        table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32")
+        table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32; --set method=... for others")
         console.print(table)
         console.print(_measures())
         return
     table = Table("field", "value", "source", "meaning", title=preset)
-    for name, value in presets.resolve(preset).as_dict().items():
-        metadata = presets.FIELDS[name].metadata
-        choices = f" ({', '.join(metadata['choices'])})" if metadata["choices"] else ""
-        table.add_row(name, str(value), metadata["source"], metadata["text"] + choices)
+    resolved = presets.resolve(preset)
+    for name, known in resolved.fields().items():
+        choices = f" ({', '.join(known.metadata['choices'])})" if known.metadata["choices"] else ""
+        table.add_row(name, str(getattr(resolved, name)), known.metadata["source"], known.metadata["text"] + choices)
     console.print(table)
 
 
@@ -123,7 +123,7 @@ def train(
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        **_settings(set_ or [], preset),
+        **_settings(set_ or [], preset, profile),
     )  # fmt: skip
     speed = run.result["images_per_second"]
     console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import presets
+from kmgan_lib import methods, presets
 from kmgan_lib.checkpoint import CONFIG, GENERATOR, read_json, write_atomically
 from kmgan_lib.errors import UsageError
-from kmgan_lib.methods.base import build_generator, draw_noise
+from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.presets import Preset
 
 CHUNK = 512
@@ -111,10 +111,10 @@ class Generator:
 
 def preset_of(fields: dict[str, Any], where: Path) -> Preset:
     """The preset that a file names; unknown or missing fields are refused."""
-    if set(fields) != set(presets.FIELDS):
-        odd = ", ".join(sorted(set(fields) ^ set(presets.FIELDS)))
-        raise UsageError(f"{where} was written by another version of kmgan (fields that differ: {odd})")
-    return Preset(**fields)
+    try:
+        return presets.from_dict(fields)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
@@ -156,7 +156,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UsageError(f"{path} is not a generator written by kmgan ({type(error).__name__}: {error})") from None
     preset = preset_of(fields, path)
-    net = build_generator(preset, 10 if preset.conditional else 0)
+    net = methods.of(preset).make_generator(preset)
     try:
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except RuntimeError as error:

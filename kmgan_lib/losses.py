@@ -59,11 +59,16 @@ def center_loss(
     return difference.abs().sum() if per_cluster else difference.sum(0).abs().sum()
 
 
+def block_norm(block: Tensor) -> Tensor:
+    r"""Frobenius norm :math:`\sqrt{\sum_{ij} B_{ij}^2}` of a block (b, d), as in Eqs. (5), (6) and Algorithm 2."""
+    return (block.square().sum() + ROOT_EPS).sqrt()
+
+
 def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    square = (features - targets.detach()).square()
+    difference = features - targets.detach()
     if reduction == "frobenius":
-        return (square.sum() + ROOT_EPS).sqrt()
-    return (square.sum(1) + ROOT_EPS).sqrt().mean()
+        return block_norm(difference)
+    return (difference.square().sum(1) + ROOT_EPS).sqrt().mean()
 
 
 def discriminator_loss(

@@ -85,10 +85,7 @@ def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> 
     n = len(images)
     if preset.batch > n:
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} images): --set batch={max(2, n // 2)}")
-    if preset.method == "kmgan" and preset.k > min(n, preset.init_images):
-        raise UsageError(f"k={preset.k} centers need as many images, and there are {min(n, preset.init_images)}")
-    if preset.conditional and images.labels is None:
-        raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
+    methods.of(preset).check_data(preset, images)
     shape = (preset.channels, preset.image_size, preset.image_size)
     found = tuple(images.tensor.shape[1:])
     if preset.network != "synthetic" and found != shape:
@@ -129,7 +126,7 @@ def train(
     callback : callable, optional
         Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
     **overrides
-        Fields of `kmgan_lib.presets.Preset`.
+        Fields of `kmgan_lib.presets.Preset` and of the method's options.
 
     Returns
     -------
@@ -208,7 +205,7 @@ class _Training:
         progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
         with _interruptible() as interrupted, progress as bar:
             while self.iteration < total and not interrupted:
-                losses = self.method.step(*self.batches.draw())
+                losses = self.method.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
                 self.method.update_average(self.iteration)
                 self.history.add(self.iteration, losses)
@@ -260,10 +257,11 @@ class _Training:
 
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
         done = self.iteration
+        images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
         result = {
             **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
             "wall_seconds": round(self.seconds, 2),
-            "images_per_second": round(done * self.preset.batch / max(self.seconds, 1e-9), 1),
+            "images_per_second": round(images / max(self.seconds, 1e-9), 1),
             "device": device_name(self.batches.generator.device), "commit": commit(),
             "versions": {
                 "python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")

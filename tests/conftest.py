@@ -12,6 +12,7 @@ import torch
 
 from kmgan_lib import train
 from kmgan_lib.metrics import Judge, judge
+from kmgan_lib.presets import resolve
 from kmgan_lib.run import Run
 
 # No deadlines: a busy machine is not a wrong result. The same examples on every run, and none kept on disk.
@@ -52,7 +53,8 @@ def quick() -> Quick:
     """Return a function that trains for less than a second, on synthetic points unless told otherwise."""
 
     def run(out: Path | None, preset: str = "synthetic/kmgan", **changes: Any) -> Run:
-        sizes = QUICK if preset.startswith("synthetic") else PICTURES
+        known = resolve(preset, **{k: v for k, v in changes.items() if k == "method"}).fields()
+        sizes = {k: v for k, v in (QUICK if preset.startswith("synthetic") else PICTURES).items() if k in known}
         return train(preset, profile="smoke", device="cpu", out=out, **{**sizes, **changes})
 
     return run

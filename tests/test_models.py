@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from kmgan_lib.models import (
+    ConvDiscriminator,
+    ConvGenerator,
     MnistDiscriminator,
     MnistGenerator,
     SyntheticDiscriminator,
@@ -162,3 +165,85 @@ def test_reestimated_network_gives_a_sample_the_same_value_alone_and_in_company(
     points = torch.rand(32, 100)
     reestimate_batch_norm(net, lambda _: net(points), 1)
     torch.testing.assert_close(net(points[:1]), net(points)[:1])
+
+
+# Tables 3 and 5
+
+MEGA = {("cifar10", "G"): 5.14, ("cifar10", "D"): 38.28, ("celeba", "G"): 5.35, ("celeba", "D"): 5.13}
+
+
+@pytest.mark.parametrize(("table", "net"), MEGA)
+def test_tables_3_and_5_have_the_sizes_that_were_counted(table: str, net: str) -> None:
+    head = "bn-relu" if table == "cifar10" else "sigmoid"
+    with torch.device("meta"):
+        module = ConvGenerator(table) if net == "G" else ConvDiscriminator(table, head=head)
+    assert round(parameter_count(module) / 1e6, 2) == MEGA[table, net]
+
+
+def test_table_3_by_hand() -> None:
+    with torch.device("meta"):
+        generator, discriminator = ConvGenerator("cifar10"), ConvDiscriminator("cifar10")
+    ups = conv(512, 256) + conv(256, 128) + conv(128, 64) + conv(64, 3)
+    assert parameter_count(generator) == linear(100, 8192) + ups + 2 * (512 + 256 + 128 + 64)
+    downs = conv(3, 64) + conv(64, 128) + conv(128, 256) + conv(256, 512)
+    dense = linear(8192, 4096) + linear(4096, 100)
+    assert parameter_count(discriminator) == downs + dense + 2 * (128 + 256 + 512 + 4096 + 100)
+
+
+def test_table_5_by_hand() -> None:
+    with torch.device("meta"):
+        generator, discriminator = ConvGenerator("celeba"), ConvDiscriminator("celeba", head="sigmoid")
+    ups = conv(512, 256) + conv(256, 128) + conv(128, 128) + conv(128, 3)
+    assert parameter_count(generator) == linear(100, 8192) + ups + 2 * (512 + 256 + 128 + 128)
+    downs = conv(3, 64) + conv(64, 128) + conv(128, 256) + conv(256, 512)
+    assert parameter_count(discriminator) == downs + linear(8192, 100) + 2 * (64 + 128 + 256 + 512)
+
+
+def test_32_pixels_have_one_stage_fewer() -> None:
+    with torch.device("meta"):
+        generator, discriminator = (net("cifar10", image_size=32) for net in (ConvGenerator, ConvDiscriminator))
+    ups = conv(256, 128) + conv(128, 64) + conv(64, 3)
+    assert parameter_count(generator) == linear(100, 4096) + ups + 2 * (256 + 128 + 64)
+    downs = conv(3, 64) + conv(64, 128) + conv(128, 256)
+    dense = linear(4096, 4096) + linear(4096, 100)
+    assert parameter_count(discriminator) == downs + dense + 2 * (128 + 256 + 4096 + 100)
+
+
+@pytest.mark.parametrize("table", ["cifar10", "celeba"])
+@pytest.mark.parametrize("image_size", [32, 64])
+@pytest.mark.parametrize("classes", [0, 10])
+def test_tables_3_and_5_map_noise_to_pictures_to_features(table: str, image_size: int, classes: int) -> None:
+    size: dict[str, Any] = {"image_size": image_size, "width": 1 / 8, "classes": classes}
+    labels = torch.tensor([0, 1, 2]) if classes else None
+    images = ConvGenerator(table, z_dim=7, **size)(torch.randn(3, 7), labels)
+    assert images.shape == (3, 3, image_size, image_size)
+    assert 0 <= images.min() < images.max() <= 1
+    for head in ("penultimate", "bn-relu", "sigmoid"):
+        net = ConvDiscriminator(table, head=head, feature_dim=5, **size)
+        assert net(images, labels).shape == (3, net.feature_dim)
+        if classes:
+            other = torch.tensor([0, 1, 9])
+            assert not torch.allclose(net(images, labels), net(images, other))
+            with pytest.raises(ValueError, match="needs labels"):
+                net(images)
+
+
+def test_the_signed_range_of_table_5_stays_inside_its_networks() -> None:
+    generator, discriminator = ConvGenerator("celeba", width=1 / 8).eval(), ConvDiscriminator("celeba", width=1 / 8)
+    generator.ups[-1].register_forward_hook(lambda *_: torch.tensor([-50.0, 0.0, 50.0]))
+    assert generator(torch.zeros(1, 100)).tolist() == [0, 0.5, 1]
+    seen = []
+    discriminator.downs[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    discriminator(torch.full((1, 3, 64, 64), 0.25))
+    assert torch.equal(seen[0], torch.full((1, 3, 64, 64), -0.5))
+
+
+def test_only_table_5_normalises_its_first_convolution() -> None:
+    kinds = {t: type(ConvDiscriminator(t, width=1 / 8).norms[0]) for t in ("cifar10", "celeba")}
+    assert kinds == {"cifar10": nn.Identity, "celeba": nn.BatchNorm2d}
+
+
+@pytest.mark.parametrize(("table", "image_size"), [("cifar10", 48), ("mnist", 64)])
+def test_tables_and_sizes_that_are_not_there_are_refused(table: str, image_size: int) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        ConvGenerator(table, image_size=image_size)

@@ -1,40 +1,23 @@
-"""What every method shares: its two networks, precision, optimisers, and how features and images come out."""
+"""What every method shares: registration, its two networks, precision, and how features and images come out."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import models
-from kmgan_lib.data.images import to_unit
-from kmgan_lib.presets import Preset
+from kmgan_lib import models, presets
+from kmgan_lib.data.images import Images, to_unit
+from kmgan_lib.errors import UsageError
+from kmgan_lib.models.build import build_discriminator, build_generator
+from kmgan_lib.presets import Options, Preset
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
-
-
-def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
-    """The preset's generator network, weights drawn from PyTorch's default random generator."""
-    if preset.network == "synthetic":
-        return models.SyntheticGenerator(z_dim=preset.z_dim, width=preset.width)
-    return models.MnistGenerator(
-        z_dim=preset.z_dim, channels=preset.channels, image_size=preset.image_size, width=preset.width, classes=classes
-    )
-
-
-def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
-    """The preset's discriminator network, which ends in features."""
-    if preset.network == "synthetic":
-        return models.SyntheticDiscriminator(width=preset.width)
-    return models.MnistDiscriminator(
-        head=preset.head, feature_dim=preset.feature_dim, conv_channels=(preset.conv_first, preset.conv_second),
-        channels=preset.channels, image_size=preset.image_size, width=preset.width, classes=classes,
-    )  # fmt: skip
 
 
 def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
@@ -60,6 +43,9 @@ def frozen(module: nn.Module) -> Iterator[None]:
 class Method(ABC):
     """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
 
+    A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
+    `train` and `load_generator`. Nothing else needs to be changed (see the book's chapter on a new method).
+
     Parameters
     ----------
     preset : Preset
@@ -69,6 +55,14 @@ class Method(ABC):
 
     Attributes
     ----------
+    name : str
+        The method in ``dataset/method``.
+    Options : type
+        Frozen dataclass of what only this method has; ``--set`` reaches its fields.
+    short : mapping
+        Profile to the share of its iterations, for methods whose iteration takes longer.
+    options : Options
+        The preset's.
     generator_net, discriminator_net : nn.Module
         G, and D as a feature extractor.
     average_net : nn.Module or None
@@ -79,14 +73,58 @@ class Method(ABC):
         Number of classes that G and D are told, 0 for unconditional methods.
     """
 
+    name: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+    short: ClassVar[Mapping[str, float]] = {}
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "name" in cls.__dict__:
+            presets.register(cls)
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """The presets of this method in a group: name behind the slash to what differs from ``base``.
+
+        Parameters
+        ----------
+        base : Preset
+            The group's data and networks with this method's defaults. By default every group of pictures has one
+            preset, and the synthetic points none.
+        """
+        return {} if base.network == "synthetic" else {cls.name: {}}
+
+    @classmethod
+    def check(cls, preset: Preset) -> None:
+        """Raise a `UsageError` for settings that do not go together."""
+        if preset.conditional:
+            raise UsageError("conditional=true needs method dcgan: the others use no labels")
+
+    @classmethod
+    def check_data(cls, preset: Preset, images: Images) -> None:
+        """Raise a `UsageError` for data that this method cannot learn from."""
+        if preset.conditional and images.labels is None:
+            raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
+
+    @classmethod
+    def make_generator(cls, preset: Preset) -> nn.Module:
+        """The network that samples are drawn from, before training or before its file is read."""
+        return build_generator(preset, 10 if preset.conditional else 0)
+
+    @classmethod
+    def make_discriminator(cls, preset: Preset) -> nn.Module:
+        """The network that extracts features."""
+        return build_discriminator(preset, 10 if preset.conditional else 0)
+
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
+        self.options: Any = preset.options
         self.classes = 10 if preset.conditional else 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator_net = build_generator(preset, self.classes)
-            self.discriminator_net = build_discriminator(preset, self.classes)
+            self.generator_net = self.make_generator(preset)
+            self.discriminator_net = self.make_discriminator(preset)
             self._build()
         for net in self.networks().values():
             net.to(device=device)
@@ -108,9 +146,16 @@ class Method(ABC):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """All optimisers by name, as they stand in checkpoints."""
 
-    @abstractmethod
     def setup(self, images: Tensor) -> None:
         """Prepare on the whole training set (n, ...) once, before the first step; not called on resume."""
+        return
+
+    def batches_per_step(self, iteration: int) -> int:
+        """Number of batches that one step takes, given how many steps are done.
+
+        A step is one update of G. A method that updates D more often gets the batches of all these updates at once.
+        """
+        return 1
 
     @abstractmethod
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
@@ -119,9 +164,9 @@ class Method(ABC):
         Parameters
         ----------
         images : Tensor, (b, ...)
-            Float, in [0, 1].
+            Float, in [0, 1]. Where `batches_per_step` is not 1, that many batches one after the other.
         labels : Tensor or None, (b,)
-            Real classes; only conditional methods may look at them.
+            Real classes; only conditional methods and the control with true labels may look at them.
         noise : Tensor, (b, z_dim)
         """
 
@@ -138,6 +183,11 @@ class Method(ABC):
         """Adam with the preset's settings, as one fused kernel."""
         p = self.preset
         return torch.optim.Adam(list(parameters), lr=p.learning_rate, betas=(p.beta1, p.beta2), fused=True)
+
+    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
 
     def autocast(self) -> torch.autocast:
         """The precision in which networks run. Features, centers and losses stay in float32."""

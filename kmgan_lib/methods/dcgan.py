@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.models import initialise
+from kmgan_lib.methods.parts import feature_dim, linear
+from kmgan_lib.presets import Options, Preset
+
+
+@dataclass(frozen=True)
+class DCGANOptions(Options):
+    """What only DCGAN has."""
+
+    generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", above=0)
 
 
 class DCGAN(Method):
@@ -23,25 +35,46 @@ class DCGAN(Method):
     batch's real labels to every layer of both networks.
     """
 
-    def _build(self) -> None:
-        d = int(self.discriminator_net.feature_dim)  # pyright: ignore[reportArgumentType]
-        self.logit = nn.Linear(d + self.classes, 1)
-        if self.preset.network != "synthetic":  # Table 2's networks start from PyTorch's own initialisation
-            initialise(self.logit)
+    name = "dcgan"
+    Options = DCGANOptions
+    options: DCGANOptions
 
-    def __init__(self, preset: Any, *, device: torch.device, seed: int):
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """With labels on MNIST and Fashion-10, as in its code, and without; on the others the other way round."""
+        if base.network == "synthetic":
+            return {"dcgan": {"generator_updates": 1}}
+        code: dict[str, Any] = {"learning_rate": 2e-4}
+        if base.network != "mnist":
+            named = {"dcgan": code}
+            return named if base.dataset == "celeba" else named | {"dcgan-conditional": code | {"conditional": True}}
+        # carpedm20/DCGAN-tensorflow: c_dim + y_dim and df_dim + y_dim channels, and no layer between FC 1024 and logit.
+        code |= {"head": "penultimate", "conv_first": 11, "conv_second": 74}
+        if base.dataset.startswith("folder:"):
+            return {"dcgan": code}
+        return {"dcgan": code | {"conditional": True}, "dcgan-unconditional": code}
+
+    @classmethod
+    def check(cls, preset: Preset) -> None:
+        """Labels are welcome here, except where there are none."""
+        if preset.conditional and preset.network == "synthetic":
+            raise UsageError("conditional=true: Table 2's networks take no labels")
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
         self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *self.logit.parameters()])
         self.generator_adam = self.adam(self.generator_net.parameters())
+
+    def _build(self) -> None:
+        inputs = feature_dim(self.discriminator_net) + self.classes
+        # Table 2's networks start from PyTorch's own initialisation, and so does the layer on top of them.
+        self.logit = nn.Linear(inputs, 1) if self.preset.network == "synthetic" else linear(inputs)
 
     def networks(self) -> dict[str, nn.Module]:  # noqa: D102
         return {**super().networks(), "logit": self.logit}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
-
-    def setup(self, images: Tensor) -> None:
-        """Nothing to prepare."""
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         features = self.D(images, labels)
@@ -55,17 +88,13 @@ class DCGAN(Method):
         fake = self.G(noise, labels)
         real_logits, fake_logits = self._logits(images, labels), self._logits(fake.detach(), labels)
         loss_d = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-        self.discriminator_adam.zero_grad(set_to_none=True)
-        loss_d.backward()
-        self.discriminator_adam.step()
+        self._update(self.discriminator_adam, loss_d)
 
         loss_g = torch.zeros((), device=self.device)
-        for update in range(self.preset.generator_updates):
+        for update in range(self.options.generator_updates):
             with frozen(self.discriminator_net), frozen(self.logit):
                 loss_g = F.softplus(-self._logits(fake if update == 0 else self.G(noise, labels), labels)).mean()
-                self.generator_adam.zero_grad(set_to_none=True)
-                loss_g.backward()
-                self.generator_adam.step()
+                self._update(self.generator_adam, loss_g)
         return {
             "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),
             "real_probability": real_logits.detach().sigmoid().mean(),

@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kmgan_lib.centers import CenterBank, assign
+from kmgan_lib import losses
+from kmgan_lib.centers import UPDATES, CenterBank, assign
+from kmgan_lib.data.images import Images
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, draw_noise, frozen
+from kmgan_lib.methods.parts import clamp, clipped, feature_dim
+from kmgan_lib.presets import Options, Preset
+
+CLASSES = 10  # of the data sets with labels
+
+
+@dataclass(frozen=True)
+class KMGANOptions(Options):
+    """What only KM-GAN has."""
+
+    k: int = field(10, "Section 2.1", "number of centers", above=0)
+    grouping: str = field(
+        "nearest", "ours", "labels: nearest centers, or as controls random ones or (for real images) the true ones",
+        ("nearest", "random", "true"),
+    )  # fmt: skip
+    center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
+    d_round: float = field(0.0, "Eq. (4); readings, row 1", "threshold of the center loss", least=0)
+    center_gate: str = field(
+        "floor", "readings, row 1", "what d_round bounds: the loss from below, or the first or last iteration",
+        ("floor", "start_step", "stop_step"),
+    )  # fmt: skip
+    per_cluster: bool = field(False, "readings, row 2", "distances of corresponding centers, not of their sums")
+    center_update: str = field("eq4", "readings, row 6", "how a batch moves the centers", UPDATES)
+    fresh: bool = field(
+        False, "readings, row 7", "recompute the features after the third step, with one more pass, for the update"
+    )
+    fake_labels: str = field("real", "readings, row 4", "centers that label generated samples", ("real", "own"))
+    reduction: str = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)", losses.REDUCTIONS)
+    lambda_pair: float = field(0.0, "Eq. (7)", "weight lambda of L_intra and L_inter", least=0)
+    pair_reduction: str = field("mean", "readings, row 33", "pair sums as printed, or means", losses.PAIR_REDUCTIONS)
+    init_images: int = field(10_000, "readings, row 23", "images whose features k-means++ sees", least=2)
+    lloyd_iterations: int = field(0, "readings, row 23", "rounds of Lloyd's algorithm after k-means++", least=0)
+    recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", above=0)
+    clip: float | None = field(None, "Section 4.2.2", "bound on D's parameters, or none", above=0)
+    clip_scope: str = field("all", "readings, row 14", "which parameters are clipped", ("all", "weights"))
+    generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", above=0)
 
 
 class KMGAN(Method):
@@ -33,22 +75,61 @@ class KMGAN(Method):
         Number of finished steps.
     """
 
+    name = "kmgan"
+    Options = KMGANOptions
+    options: KMGANOptions
     bank: CenterBank
 
-    def __init__(self, preset: Any, *, device: torch.device, seed: int):
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """The readings and ablations of each data set; the first is the reading that trains."""
+        if base.network == "synthetic":
+            return {"kmgan": {"k": 4}, "kmgan-nocenter": {"k": 4, "center_loss": False}}
+        controls: dict[str, dict[str, Any]] = {
+            "kmgan-nocenter": {"center_loss": False}, "kmgan-k1": {"k": 1}, "kmgan-percluster": {"per_cluster": True},
+            "kmgan-random": {"grouping": "random"}, "kmgan-true": {"grouping": "true"},
+        }  # fmt: skip
+        if base.network == "mnist":
+            return {
+                "kmgan": {}, "kmgan-clip": {"clip": 1.0}, "kmgan-clip001": {"clip": 0.01},
+                "kmgan-clip001w": {"clip": 0.01, "clip_scope": "weights"}, **controls,
+                "kmgan-lr2e4": {"learning_rate": 2e-4},
+                "kmgan-lr2e4-nocenter": {"learning_rate": 2e-4, "center_loss": False},
+                "kmgan-printed": {"d_round": 10_000.0}, "kmgan-generalized": {"lambda_pair": 5.0},
+            }  # fmt: skip
+        # Every parameter within 0.01 silences D behind its last batch normalisation; the weights alone leave it be.
+        weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
+        printed: dict[str, Any] = {"clip": 0.01, "clip_scope": "all", "d_round": 20_000.0}
+        if base.dataset == "celeba":
+            faces = {"lambda_pair": 5.0}
+            return {
+                "generalized": weights | faces, "generalized-printed": printed | faces | {"pair_reduction": "sum"},
+                "kmgan": weights,
+            }  # fmt: skip
+        return {
+            "kmgan": weights, "kmgan-printed": printed, "kmgan-noclip": {},
+            **{name: weights | changes for name, changes in controls.items()},
+        }  # fmt: skip
+
+    @classmethod
+    def check_data(cls, preset: Preset, images: Images) -> None:
+        """As many images as centers, and labels where they are to group."""
+        super().check_data(preset, images)
+        there = min(len(images), preset.init_images)
+        if preset.k > there:
+            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
+        if preset.grouping == "true" and (images.labels is None or preset.k < CLASSES):
+            raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
-        self.iteration = 0
-        self.bank = CenterBank(preset.k, self._feature_dim(), update=preset.center_update, device=device)
+        self.iteration, o = 0, self.options
+        self.bank = CenterBank(o.k, feature_dim(self.discriminator_net), update=o.center_update, device=device)
+        self.dice = torch.Generator(device).manual_seed(seed)
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
         self.center_adam = self.adam([*d, *g])
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-        layers = [m for m in self.discriminator_net.modules() if not isinstance(m, norms)]
-        weights = [p for m in layers for name, p in m.named_parameters(recurse=False) if name == "weight"]
-        self._clipped = d if preset.clip_scope == "all" else weights
-
-    def _feature_dim(self) -> int:
-        return int(self.discriminator_net.feature_dim)  # pyright: ignore[reportArgumentType]
+        self._clipped = clipped(self.discriminator_net, o.clip_scope)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {
@@ -60,19 +141,18 @@ class KMGAN(Method):
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
         features = torch.cat([self.D(x) for x in self.batches(self._subset(images, generator))])
-        self.bank.initialise(features, generator, lloyd_iterations=self.preset.lloyd_iterations)
+        self.bank.initialise(features, generator, lloyd_iterations=self.options.lloyd_iterations)
 
     def _subset(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.preset.init_images]
+        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
         return images[chosen.to(images.device)]
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
-        p, D, G, bank = self.preset, self.D, self.G, self.bank
+        p, D, G, bank = self.options, self.D, self.G, self.bank
         fake = G(noise)
         f, g = D(images), D(fake.detach())
-        real_labels = assign(f.detach(), bank.real)
-        fake_labels = assign(g.detach(), bank.real if p.fake_labels == "real" else bank.fake)
+        real_labels, fake_labels = self._group(f.detach(), g.detach(), labels)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
         loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
@@ -93,20 +173,31 @@ class KMGAN(Method):
                     loss_g = loss_g + p.lambda_pair * inter_distance(f, g, reduction=p.pair_reduction)
                 self._update(self.generator_adam, loss_g)
 
-        losses = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
-        losses |= self._center_step(images, noise, real_labels, fake_labels)
+        logged = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
+        logged |= self._center_step(images, noise, real_labels, fake_labels)
         self.iteration += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
             self._recluster()
         sizes = torch.bincount(real_labels, minlength=p.k) / len(images)
-        losses["assignment_entropy"] = torch.special.entr(sizes).sum()
-        return losses
+        logged["assignment_entropy"] = torch.special.entr(sizes).sum()
+        return logged
+
+    def _group(self, f: Tensor, g: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Labels of real and generated features: those of K-Means, or of the two controls."""
+        o, bank = self.options, self.bank
+        if o.grouping == "random":
+            return tuple(torch.randint(o.k, (2, len(f)), generator=self.dice, device=self.device))  # pyright: ignore[reportReturnType]
+        fake_labels = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
+        if o.grouping == "true":
+            assert labels is not None
+            return labels, fake_labels
+        return assign(f, bank.real), fake_labels
 
     def _center_step(
         self, images: Tensor, noise: Tensor, real_labels: Tensor, fake_labels: Tensor
     ) -> dict[str, Tensor]:
         """Step 3 on Eq. (4), then the update of the centers."""
-        p, bank = self.preset, self.bank
+        p, bank = self.options, self.bank
         with torch.set_grad_enabled(p.center_loss):
             f, g = self.D(images), self.D(self.G(noise))
             loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
@@ -120,14 +211,13 @@ class KMGAN(Method):
         with torch.no_grad():
             if p.fresh:
                 f, g = self.D(images), self.D(self.G(noise))
-                real_labels = assign(f, bank.real)
-                fake_labels = assign(g, bank.real if p.fake_labels == "real" else bank.fake)
+                real_labels, fake_labels = self._group(f, g, real_labels)
             bank.update(f.detach(), g.detach(), real_labels, fake_labels)
         return {"loss_center": loss.detach(), "center_step": 1 - closed.float()}
 
     def _gate_closed(self, loss: Tensor) -> Tensor:
         """Whether the center step is skipped, as a 0-dim bool tensor: the readings of L_center >= d_round (row 1)."""
-        p = self.preset
+        p = self.options
         if not p.center_loss:
             return torch.ones_like(loss, dtype=torch.bool)
         if p.center_gate == "floor":
@@ -145,21 +235,15 @@ class KMGAN(Method):
         fake = [self.D(self.G(draw_noise(self.preset, self.preset.batch, generator))) for _ in range(count)]
         self.bank.recluster(real, torch.cat(fake))
 
-    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-
-    @torch.no_grad()
     def _clip(self) -> None:
-        if self.preset.clip is not None:
-            for p in self._clipped:
-                p.clamp_(-self.preset.clip, self.preset.clip)
+        clamp(self._clipped, self.options.clip)
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        return {**super().state_dict(), "centers": self.bank.state_dict(), "iteration": self.iteration}
+        mine = {"centers": self.bank.state_dict(), "iteration": self.iteration, "dice": self.dice.get_state()}
+        return super().state_dict() | mine
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         super().load_state_dict(state)
         self.bank.load_state_dict(state["centers"])
         self.iteration = state["iteration"]
+        self.dice.set_state(state["dice"].cpu())

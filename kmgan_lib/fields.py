@@ -1,0 +1,94 @@
+"""Fields of frozen dataclasses that carry their source, their choices and their bounds, and how a value is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from kmgan_lib.errors import UsageError
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
+
+def field(
+    default: Any, source: str, text: str, choices: tuple[str, ...] = (), *, above: float | None = None,
+    least: float | None = None, below: float | None = None,
+) -> Any:  # fmt: skip
+    """A dataclass field with its default and what readers and checks need to know of it.
+
+    Parameters
+    ----------
+    default : object
+        A number, bool, text or None; a field that may be None is annotated so.
+    source : str
+        Equation, table, section, row of the readings or other code; "ours" where nothing decides.
+    text : str
+        Meaning in a few words.
+    choices : tuple of str
+        All allowed words, if they are few.
+    above, least, below : float, optional
+        Bounds of a number: greater than, at least, less than. None as a value passes.
+    """
+    metadata = {"source": source, "text": text, "choices": choices, "above": above, "least": least, "below": below}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` for a word close to a known one, else nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def convert(owner: type, key: str, value: Any) -> Any:
+    """Value of a dataclass's field from Python or from the text behind ``--set key=``.
+
+    Raises
+    ------
+    UsageError
+        If the value is not of the field's type.
+    """
+    kind, optional = typing.get_type_hints(owner)[key], False
+    if isinstance(kind, types.UnionType):
+        kind, optional = typing.get_args(kind)[0], True
+    if optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
+        return None
+    text = next(f for f in dataclasses.fields(owner) if f.name == key).metadata["text"]
+    wrong = UsageError(f"{key}={value}: {key} must be {_WORDS[kind]} ({text})")
+    if kind is bool:
+        word = str(value).lower()
+        if word not in ("true", "false"):
+            raise wrong
+        return word == "true"
+    if isinstance(value, bool) or (not isinstance(value, str) and kind is str):
+        raise wrong
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if kind is int and isinstance(value, float) and value != number:
+        raise wrong
+    return number
+
+
+def check(instance: Any) -> None:
+    """Reject values outside their field's choices and bounds, naming the field and what it must be."""
+    for f in dataclasses.fields(instance):
+        value, known = getattr(instance, f.name), f.metadata
+        choices = known.get("choices", ())
+        if choices and value not in choices:
+            raise UsageError(f"{f.name}={value} is unknown{nearest(str(value), choices)} (one of {', '.join(choices)})")
+        if not isinstance(value, (int, float)):
+            continue
+        if not abs(value) < float("inf"):
+            raise UsageError(f"{f.name}={value} is not a finite number")
+        above, least, below = known["above"], known["least"], known["below"]
+        if above is not None and value <= above:
+            raise UsageError(f"{f.name}={value} must be greater than {above}")
+        if least is not None and value < least:
+            raise UsageError(f"{f.name}={value} must be at least {least}")
+        if below is not None and value >= below:
+            raise UsageError(f"{f.name}={value} must be less than {below}")

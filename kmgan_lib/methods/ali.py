@@ -1,0 +1,124 @@
+"""Adversarially learned inference: an encoder beside G, and D sees image and code (Dumoulin et al., 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.parts import feature_dim, linear
+from kmgan_lib.models import build_discriminator, scaled
+from kmgan_lib.presets import Preset
+
+
+class Encoder(nn.Module):
+    r"""The conditional distribution :math:`q(z | x) = N(\mu(x), \sigma(x)^2)` on the convolutions of D.
+
+    Parameters
+    ----------
+    preset : Preset
+        Networks and length of the code.
+    """
+
+    def __init__(self, preset: Preset):
+        super().__init__()
+        self.trunk = build_discriminator(preset.replace(head="penultimate"))
+        self.last = linear(feature_dim(self.trunk), 2 * preset.z_dim)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (b, c, h, w) to mean and standard deviation (b, z_dim)."""
+        mean, log_deviation = self.last(self.trunk(images)).chunk(2, 1)
+        return mean, log_deviation.exp()
+
+
+class JointHead(nn.Module):
+    """Whether an image, by its features, and a code belong to the encoder or to G: two layers after joining them."""
+
+    def __init__(self, features: int, z_dim: int, width: float):
+        super().__init__()
+        code, hidden = scaled(512, width), scaled(1024, width)
+        self.code, self.joint, self.logit = linear(z_dim, code), linear(features + code, hidden), linear(hidden)
+
+    def forward(self, features: Tensor, codes: Tensor) -> Tensor:
+        """Features (b, d) and codes (b, z_dim) to logits (b,), high for the encoder's pairs."""
+        x = torch.cat([features, F.leaky_relu(self.code(codes), 0.2)], 1)
+        return self.logit(F.leaky_relu(self.joint(x), 0.2)).squeeze(1)
+
+
+class ALI(Method):
+    r"""Adversarially learned inference: D tells pairs :math:`(x, \hat z)` from pairs :math:`(G(z), z)`.
+
+    .. math:: \hat z = \mu(x) + \sigma(x)\,\epsilon, \quad \epsilon \sim N(0, 1), \qquad
+              \max_D\; E \log D(x, \hat z) + E \log (1 - D(G(z), z))
+
+    G and the encoder together maximise the same with the roles exchanged,
+    :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come Adam with rate 1e-4, the
+    Gaussian prior, and D's shape: features of the image and of the code, joined, then two layers. Image networks are
+    those of the other methods here, without the original's maxout units and dropout, and ``z_dim`` and ``batch`` are
+    theirs too (original: 64 and 100, for 6,475 epochs).
+
+    Attributes
+    ----------
+    encoder : Encoder
+    """
+
+    name = "ali"
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """One preset, with the code's own rate and prior and, on 28x28, the features of DCGAN."""
+        if base.network == "synthetic":
+            return {}
+        head = {"head": "penultimate"} if base.network == "mnist" else {}
+        return {cls.name: {"learning_rate": 1e-4, "z_distribution": "normal", **head}}
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        super().__init__(preset, device=device, seed=seed)
+        self.dice = torch.Generator(device).manual_seed(seed)
+        self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *self.joint.parameters()])
+        self.generator_adam = self.adam([*self.generator_net.parameters(), *self.encoder.parameters()])
+
+    def _build(self) -> None:
+        self.encoder = Encoder(self.preset)
+        self.joint = JointHead(feature_dim(self.discriminator_net), self.preset.z_dim, self.preset.width)
+
+    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
+        return {**super().networks(), "encoder": self.encoder, "joint": self.joint}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
+        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
+
+    def encode(self, images: Tensor) -> Tensor:
+        """A code (b, z_dim) drawn for each image (b, c, h, w)."""
+        with self.autocast():
+            mean, deviation = (part.float() for part in self.encoder(images))
+        return mean + deviation * torch.randn(mean.shape, generator=self.dice, device=self.device)
+
+    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
+        """One update of D and one of G and the encoder; see `Method.step`."""
+        fake, codes = self.G(noise), self.encode(images)
+        encoded = self.joint(self.D(images), codes.detach())
+        generated = self.joint(self.D(fake.detach()), noise)
+        loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()
+        self._update(self.discriminator_adam, loss_d)
+
+        with frozen(self.discriminator_net), frozen(self.joint):
+            loss_g = F.softplus(self.joint(self.D(images), codes)).mean()
+            loss_g = loss_g + F.softplus(-self.joint(self.D(fake), noise)).mean()
+            self._update(self.generator_adam, loss_g)
+        return {
+            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),
+            "real_probability": encoded.detach().sigmoid().mean(),
+            "fake_probability": generated.detach().sigmoid().mean(),
+        }  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return super().state_dict() | {"dice": self.dice.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        super().load_state_dict(state)
+        self.dice.set_state(state["dice"].cpu())

@@ -1,0 +1,174 @@
+"""MIX+WGAN: mixtures of generators and of critics with learned weights (Arora et al., 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import field
+from kmgan_lib.methods.parts import feature_dim
+from kmgan_lib.methods.wgan import WGAN, WGANOptions
+from kmgan_lib.models import build_discriminator, build_generator
+from kmgan_lib.presets import Preset
+
+
+@dataclass(frozen=True)
+class MixWGANOptions(WGANOptions):
+    """What only MIX+WGAN has."""
+
+    burst: int = field(
+        5, "ours", "updates of D in each of the first 25 iterations, and in every 500th: no burst here", above=0
+    )
+    components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", above=0)
+    entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", least=0)
+
+
+class MixtureGenerator(nn.Module):
+    r"""Generators :math:`G_1 \dots G_n` and the weights with which samples are drawn from them.
+
+    The first number of the noise picks the generator, the others are its noise: with :math:`u \in (0, 1)` the value of
+    :math:`z_1` under its distribution function, the generator is the first i with
+    :math:`u \le w_1 + \dots + w_i`. So a sample is a function of z alone, and z has the length of the other methods'.
+
+    Parameters
+    ----------
+    components : list of nn.Module
+        They take noise (b, z_dim - 1).
+    normal : bool
+        Noise is N(0, 1), else U(-1, 1).
+    """
+
+    def __init__(self, components: list[nn.Module], *, normal: bool):
+        super().__init__()
+        self.components, self.normal = nn.ModuleList(components), normal
+        self.logits = nn.Parameter(torch.zeros(len(components)))
+
+    def weights(self) -> Tensor:
+        """Mixture weights (n,), positive with sum 1."""
+        return self.logits.float().softmax(0)
+
+    def pick(self, noise: Tensor) -> Tensor:
+        """Number (b,) of the generator of each row of noise."""
+        first = noise[:, 0].float()
+        u = torch.special.ndtr(first) if self.normal else (first + 1) / 2
+        return (u.unsqueeze(1) > self.weights().cumsum(0)[:-1]).sum(1)
+
+    def every(self, noise: Tensor) -> list[Tensor]:
+        """Images (b, c, h, w) of each generator for the same noise (b, z_dim)."""
+        return [net(noise[:, 1:]) for net in self.components]
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) to images (b, c, h, w) of the mixture."""
+        return torch.stack(self.every(noise))[self.pick(noise), torch.arange(len(noise), device=noise.device)]
+
+
+class MixtureDiscriminator(nn.Module):
+    """Feature extractors side by side: images to features (b, n * d)."""
+
+    def __init__(self, components: list[nn.Module]):
+        super().__init__()
+        self.components = nn.ModuleList(components)
+        self.feature_dim = sum(map(feature_dim, components))
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (b, c, h, w) to the features (b, n * d) of all extractors."""
+        return torch.cat([net(images) for net in self.components], 1)
+
+
+class Critics(nn.Module):
+    """One linear unit on the features of each extractor, and the weights of the critics' mixture."""
+
+    def __init__(self, count: int, features: int):
+        super().__init__()
+        self.count = count
+        self.weight = nn.Parameter(torch.randn(count, features) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(count))
+        self.logits = nn.Parameter(torch.zeros(count))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (b, n * d) to the values (b, n) of the critics."""
+        return (features.view(len(features), self.count, -1) * self.weight).sum(2) + self.bias
+
+
+class MixWGAN(WGAN):
+    r"""MIX+WGAN: n generators against n critics, each pair playing WGAN's game with learned probabilities.
+
+    With :math:`F_{ij} = E f_j(x) - E f_j(G_i(z))` and mixture weights :math:`w = \mathrm{softmax}(\alpha)` for
+    generators, :math:`v` for critics,
+
+    .. math:: \max_{f, v} \min_{G, w}\; \sum_{ij} w_i v_j F_{ij}, \qquad
+              R(w) = -\frac{1}{n} \sum_i \log w_i ,
+
+    where each side also minimises :math:`0.1\,R` of its own weights, which keeps them from collapsing on one member
+    (Arora et al., 2017, Section 6).
+
+    *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
+    label-conditional MIX+DCGAN only. From it come 5 + 5 members and the regulariser; the objective, RMSprop, clipping
+    and five updates of the critics are WGAN's, without WGAN's bursts, which 25 pairs would make very long. The mixture
+    weights are not clipped.
+    """
+
+    name = "mix_wgan"
+    Options = MixWGANOptions
+    short = MappingProxyType({"smoke": 0.02, "quick": 0.05})
+    unclipped: ClassVar[tuple[str, ...]] = ("logits",)
+    options: MixWGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
+    generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
+    critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @classmethod
+    def check(cls, preset: Preset) -> None:
+        """One number of the noise is spent on the choice of the generator."""
+        super().check(preset)
+        if preset.z_dim < 2:
+            raise UsageError("z_dim=1 is too short: its first number picks the generator")
+
+    @classmethod
+    def make_generator(cls, preset: Preset) -> nn.Module:
+        """The mixture."""
+        one = preset.replace(z_dim=preset.z_dim - 1)
+        members = [build_generator(one) for _ in range(preset.components)]
+        return MixtureGenerator(members, normal=preset.z_distribution == "normal")
+
+    @classmethod
+    def make_discriminator(cls, preset: Preset) -> nn.Module:
+        """All extractors."""
+        return MixtureDiscriminator([build_discriminator(preset) for _ in range(preset.components)])
+
+    def _build(self) -> None:
+        count = self.options.components
+        self.critic = Critics(count, feature_dim(self.discriminator_net) // count)
+
+    def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
+        """Weighted sum of F, without its first term if ``images`` is None."""
+        weights = self.generator_net.weights()
+        per_pair = -torch.stack([self.critic(self.D(fake)).mean(0) for fake in fakes])
+        if images is not None:
+            weights, per_pair = weights.detach(), per_pair + self.critic(self.D(images)).mean(0)
+        return weights @ per_pair @ self.critic.logits.softmax(0)
+
+    def _fakes(self, noise: Tensor) -> list[Tensor]:
+        with self.autocast():
+            return [fake.float() for fake in self.generator_net.every(noise)]
+
+    def _regulariser(self, logits: Tensor) -> Tensor:
+        return -self.options.entropy * logits.log_softmax(0).mean()
+
+    def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
+        with torch.no_grad():
+            fakes = self._fakes(noise)
+        return self._regulariser(self.critic.logits) - self._payoff(fakes, images)
+
+    def _generator_loss(self, noise: Tensor) -> Tensor:
+        return self._regulariser(self.generator_net.logits) + self._payoff(self._fakes(noise), None)
+
+    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
+        """As `WGAN.step`; also logs the largest weight of either mixture."""
+        logged = super().step(images, labels, noise)
+        generators, critics = self.generator_net.weights().detach(), self.critic.logits.detach().softmax(0)
+        return {**logged, "largest_generator": generators.max(), "largest_critic": critics.max()}

@@ -1,0 +1,138 @@
+"""Reduced KM-GAN, Algorithm 2: K-Means on the pixels instead of the features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kmgan_lib.centers import CenterBank, assign, updated_centers
+from kmgan_lib.data.images import Images
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import field
+from kmgan_lib.losses import block_norm
+from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.presets import Options, Preset
+
+
+@dataclass(frozen=True)
+class ReducedOptions(Options):
+    """What only reduced KM-GAN has."""
+
+    k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", least=2)
+    repulsion: bool = field(False, "readings, row 37", "D pushes generated samples off their centers, as in Eq. (5)")
+    fake_targets: str = field(
+        "generated", "readings, row 37", "centers that Eq. (6)'s counterpart pulls generated samples to: their own, or "
+        "the nearest real ones as in Algorithm 1", ("generated", "real"),
+    )  # fmt: skip
+    init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", least=2)
+
+
+class Reduced(Method):
+    r"""Reduced KM-GAN (Algorithm 2), with the centers :math:`\tilde C` in pixel space.
+
+    With labels :math:`\ell, \hat\ell` by the nearest real center, both centers moved by the batch as in Eq. (4),
+
+    .. math:: \tilde c_m = \frac{c_m + \sum_{\ell_i = m} x_i}{1 + n_m}, \qquad
+              \tilde e_m = \frac{\hat c_m + \sum_{\hat\ell_i = m} G(z_i)}{1 + \hat n_m},
+
+    one iteration descends, in the paper's order,
+
+    .. math:: \tilde L_{center} = \|D(\tilde c) - D(\tilde e)\|_1, \quad
+              \tilde L_D = \|D(x) - D(\tilde c)_\ell\|_2 \;[- \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2], \quad
+              \tilde L_G = \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2 .
+
+    The term in brackets is no part of Algorithm 2. Without it a constant D minimises everything, so Fig. 3 compares
+    pixel space *and* missing repulsion with KM-GAN; ``repulsion=true`` takes the second difference away (readings,
+    row 37). The targets :math:`\tilde t` are the generated centers :math:`\tilde e`, so that the symbol
+    :math:`\tilde C_{gen}` means one thing in all of Algorithm 2, or the real ones :math:`\tilde c` as in Algorithm 1.
+    Were :math:`\tilde C_{gen}` real in the center loss too, no gradient would reach G, though the algorithm says so.
+
+    Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant pictures. D sees
+    the k centers as a batch of their own.
+    """
+
+    name = "reduced"
+    Options = ReducedOptions
+    options: ReducedOptions
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """As printed; with repulsion; and with repulsion and real targets, KM-GAN but for the pixels."""
+        if base.network == "synthetic":
+            return {}
+        repulsion: dict[str, Any] = {"repulsion": True}
+        return {
+            "reduced": {}, "reduced-repulsion": repulsion, "reduced-fair": repulsion | {"fake_targets": "real"},
+        }  # fmt: skip
+
+    @classmethod
+    def check_data(cls, preset: Preset, images: Images) -> None:
+        """As many images as centers."""
+        super().check_data(preset, images)
+        there = min(len(images), preset.init_images)
+        if preset.k > there:
+            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        super().__init__(preset, device=device, seed=seed)
+        self.shape = (preset.channels, preset.image_size, preset.image_size)
+        self.bank = CenterBank(self.options.k, preset.channels * preset.image_size**2, device=device)
+        d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
+        self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
+        self.center_adam = self.adam([*d, *g])
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
+        return {
+            "discriminator": self.discriminator_adam, "generator": self.generator_adam, "center": self.center_adam,
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def setup(self, images: Tensor) -> None:
+        """Initialise the real centers by k-means++ on the pixels of at most ``init_images`` images."""
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
+        pixels = torch.cat([x.flatten(1) for x in self.batches(images[chosen.to(images.device)])])
+        self.bank.initialise(pixels, generator)
+
+    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
+        """One iteration; see the class and `Method.step`."""
+        bank, x = self.bank, images.flatten(1)
+        fake = self.G(noise)
+        pixels = fake.flatten(1)
+        real_labels, fake_labels = assign(x, bank.real), assign(pixels.detach(), bank.real)
+        real_centers = updated_centers(bank.real, x, real_labels).view(-1, *self.shape)
+        fake_centers = updated_centers(bank.fake, pixels, fake_labels).view(-1, *self.shape)
+
+        loss_center = (self.D(real_centers) - self.D(fake_centers)).abs().sum()
+        self._update(self.center_adam, loss_center)
+
+        fake_centers = fake_centers.detach()
+        targets = real_centers if self.options.fake_targets == "real" else fake_centers
+        loss_d = block_norm(self.D(images) - self.D(real_centers)[real_labels])
+        if self.options.repulsion:
+            loss_d = loss_d - block_norm(self.D(fake.detach()) - self.D(targets)[fake_labels])
+        self._update(self.discriminator_adam, loss_d)
+
+        with frozen(self.discriminator_net):
+            with torch.no_grad():
+                wanted = self.D(targets)[fake_labels]
+            loss_g = block_norm(self.D(self.G(noise)) - wanted)
+            self._update(self.generator_adam, loss_g)
+
+        bank.update(x, pixels.detach(), real_labels, fake_labels)
+        sizes = torch.bincount(real_labels, minlength=self.options.k) / len(images)
+        return {
+            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "loss_center": loss_center.detach(),
+            "assignment_entropy": torch.special.entr(sizes).sum(),
+        }  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return super().state_dict() | {"centers": self.bank.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        super().load_state_dict(state)
+        self.bank.load_state_dict(state["centers"])

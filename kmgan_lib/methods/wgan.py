@@ -1,0 +1,98 @@
+"""Wasserstein GAN with weight clipping (Arjovsky et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib.fields import field
+from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.parts import clamp, feature_dim, linear
+from kmgan_lib.presets import Options, Preset
+
+WARM_UP, BURST_EVERY = 25, 500
+
+
+@dataclass(frozen=True)
+class WGANOptions(Options):
+    """What only the Wasserstein GANs have."""
+
+    clip: float = field(0.01, "WGAN's code", "bound on every parameter of D", above=0)
+    critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", above=0)
+    burst: int = field(
+        100, "WGAN's code", "updates of D in each of the first 25 iterations, and in every 500th", above=0
+    )
+
+
+class WGAN(Method):
+    r"""Wasserstein GAN: D is a critic f with one linear unit on the features, its parameters kept within ±0.01.
+
+    .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
+
+    Settings of martinarjovsky/WassersteinGAN: RMSprop with rate 5e-5, five updates of the critic for one of G, a
+    hundred in the first 25 iterations and in every 500th, clipping after the update of *all* parameters of the critic,
+    batch normalisation and biases too. G's update takes the noise of the critic's last one, where the code draws anew.
+    Networks are those of the other methods here, not the code's; Table 4's 3.82 is another run with smaller networks.
+    """
+
+    name = "wgan"
+    Options = WGANOptions
+    short = MappingProxyType({"smoke": 0.02, "quick": 0.4})
+    options: WGANOptions
+    critic: Any  # a module; MIX+WGAN has another
+    unclipped: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """One preset, with the code's own rate and, on 28x28, the features of DCGAN."""
+        if base.network == "synthetic":
+            return {}
+        head = {"head": "penultimate"} if base.network == "mnist" else {}
+        return {cls.name: {"learning_rate": 5e-5, **head}}
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        super().__init__(preset, device=device, seed=seed)
+        critic = [*self.discriminator_net.named_parameters(), *self.critic.named_parameters()]
+        self._clipped = [p for name, p in critic if name not in self.unclipped]
+        self.discriminator_rms = torch.optim.RMSprop([p for _, p in critic], lr=preset.learning_rate)
+        self.generator_rms = torch.optim.RMSprop(self.generator_net.parameters(), lr=preset.learning_rate)
+
+    def _build(self) -> None:
+        self.critic = linear(feature_dim(self.discriminator_net))
+
+    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
+        return {**super().networks(), "critic": self.critic}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
+        return {"discriminator": self.discriminator_rms, "generator": self.generator_rms}
+
+    def batches_per_step(self, iteration: int) -> int:
+        """Updates of the critic in the iteration after ``iteration`` finished ones."""
+        burst = iteration < WARM_UP or iteration % BURST_EVERY == 0
+        return self.options.burst if burst else self.options.critic_updates
+
+    def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
+        with torch.no_grad():
+            fake = self.G(noise)
+        return self.critic(self.D(fake)).mean() - self.critic(self.D(images)).mean()
+
+    def _generator_loss(self, noise: Tensor) -> Tensor:
+        return -self.critic(self.D(self.G(noise))).mean()
+
+    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
+        """One update of the critic a batch, then one of G; see `Method.step`. ``loss_d`` is of the last batch."""
+        size = self.preset.batch
+        loss_d = torch.zeros((), device=self.device)
+        for x, z in zip(images.split(size), noise.split(size), strict=True):
+            loss_d = self._critic_loss(x, z)
+            self._update(self.discriminator_rms, loss_d)
+            clamp(self._clipped, self.options.clip)
+        with frozen(self.discriminator_net), frozen(self.critic):
+            loss_g = self._generator_loss(noise[-size:])
+            self._update(self.generator_rms, loss_g)
+        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}

@@ -1,0 +1,21 @@
+"""Networks: Tables 2, 3 and 5 of the paper and the DCGAN of MNIST, widened or narrowed by one factor.
+
+A discriminator of KM-GAN is a feature extractor, so every discriminator here maps images to features (b, d); the
+method that needs a probability (DCGAN) puts one linear unit on top. Convolutions are 5x5 with stride 2 and "same"
+padding. TensorFlow pads (1, 2) for stride 2 on even sizes where PyTorch pads (2, 2) and (2, 2) with one extra output
+row: a known, small difference from the code that the paper builds on (readings, row 46).
+"""
+
+from kmgan_lib.models.build import build_discriminator, build_generator
+from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
+from kmgan_lib.models.layers import HEADS, initialise, parameter_count, reestimate_batch_norm, scaled
+from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
+from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
+
+NETWORKS = ("synthetic", "mnist", "cifar10", "celeba")
+
+__all__ = [
+    "HEADS", "NETWORKS", "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator",
+    "SyntheticDiscriminator", "SyntheticGenerator", "build_discriminator", "build_generator", "initialise",
+    "parameter_count", "reestimate_batch_norm", "scaled",
+]  # fmt: skip

@@ -1,0 +1,36 @@
+"""The networks that a preset names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
+from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
+from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
+from kmgan_lib.presets import Preset
+
+
+def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
+    """The preset's generator network, weights drawn from PyTorch's default random generator."""
+    if preset.network == "synthetic":
+        return SyntheticGenerator(z_dim=preset.z_dim, width=preset.width)
+    size: dict[str, Any] = {
+        "z_dim": preset.z_dim, "channels": preset.channels, "image_size": preset.image_size, "width": preset.width,
+        "classes": classes,
+    }  # fmt: skip
+    return MnistGenerator(**size) if preset.network == "mnist" else ConvGenerator(preset.network, **size)
+
+
+def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
+    """The preset's discriminator network, which ends in features."""
+    if preset.network == "synthetic":
+        return SyntheticDiscriminator(width=preset.width)
+    size: dict[str, Any] = {
+        "head": preset.head, "feature_dim": preset.feature_dim, "channels": preset.channels,
+        "image_size": preset.image_size, "width": preset.width, "classes": classes,
+    }  # fmt: skip
+    if preset.network == "mnist":
+        return MnistDiscriminator(conv_channels=(preset.conv_first, preset.conv_second), **size)
+    return ConvDiscriminator(preset.network, **size)

@@ -1,0 +1,97 @@
+"""What all networks share: the width factor, labels as inputs, initial weights, feature heads, batch statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+HEADS = ("penultimate", "bn-relu", "sigmoid")
+
+
+def scaled(channels: int, width: float) -> int:
+    """Number of channels after the width factor: exact at 1, else a multiple of 8 (vector units) and at least 8."""
+    return channels if width == 1 else max(8, 8 * round(channels * width / 8))
+
+
+def one_hot_maps(labels: Tensor, classes: int, like: Tensor) -> Tensor:
+    """One-hot labels as constant maps (b, classes, h, w), the way conditional DCGAN feeds them to a convolution."""
+    hot = F.one_hot(labels, classes).to(like.dtype)
+    return hot if like.ndim == 2 else hot[:, :, None, None].expand(-1, -1, like.shape[2], like.shape[3])
+
+
+def join(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """A layer's input with the one-hot labels of its rows appended; ``x`` itself if there are no classes."""
+    if not classes:
+        return x
+    if labels is None:
+        raise ValueError("a conditional network needs labels")
+    return torch.cat([x, one_hot_maps(labels, classes, x)], 1)
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights as in carpedm20/DCGAN-tensorflow: N(0, 0.02), truncated at two deviations for convolutions; biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+        elif isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, std=0.02)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
+    """The last layers of a discriminator, from ``hidden`` units to features.
+
+    Parameters
+    ----------
+    hidden : int
+        Units before it.
+    head : {"penultimate", "bn-relu", "sigmoid"}
+        The units themselves; FC d, batch normalisation and ReLU (as Table 3 ends); or FC d and sigmoid (Tables 2, 5).
+    feature_dim : int
+        d for the last two.
+    """
+    if head == "penultimate":
+        return nn.Identity()
+    if head == "bn-relu":
+        return nn.Sequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
+    return nn.Sequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], count: int) -> None:
+    """Replace the running statistics of every batch normalisation by plain averages over ``count`` fresh batches.
+
+    In training the statistics of real and generated batches mix and lag behind the weights, so nothing is sampled or
+    measured with them (readings, row 22).
+
+    Parameters
+    ----------
+    module : nn.Module
+        Network in which every batch normalisation is reset; left in evaluation mode.
+    batches : callable
+        ``batches(i)`` runs the i-th batch through ``module``.
+    count : int
+        Number of batches.
+    """
+    norms = [m for m in module.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    momenta = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's cumulative average
+    module.train()
+    with torch.no_grad():
+        for i in range(count):
+            batches(i)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()

@@ -1,0 +1,104 @@
+"""The networks of the MNIST DCGAN, which KM-GAN shares on MNIST and Fashion-10 (Section 4.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kmgan_lib.models.layers import feature_head, initialise, join, scaled
+
+
+class MnistGenerator(nn.Module):
+    """The generator of the MNIST DCGAN: z -> FC 1024 -> FC 7x7x128 -> deconv 128 -> deconv c, sigmoid.
+
+    Parameters
+    ----------
+    z_dim : int
+        Length of the noise vector.
+    channels, image_size : int
+        Colour channels and side length of the pictures in pixels; the side is a multiple of 4.
+    width : float
+        Factor on every hidden width; 1 is the original.
+    classes : int
+        Number of classes whose one-hot label joins every layer's input (conditional DCGAN); 0 for none.
+
+    Notes
+    -----
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``. Output in [0, 1].
+    """
+
+    def __init__(
+        self, *, z_dim: int = 100, channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0
+    ):
+        super().__init__()
+        hidden, maps = scaled(1024, width), scaled(128, width)
+        self.classes, self.maps, self.side = classes, maps, image_size // 4
+        self.fc1 = nn.Linear(z_dim + classes, hidden)
+        self.bn1 = nn.BatchNorm1d(hidden)
+        self.fc2 = nn.Linear(hidden + classes, maps * self.side**2)
+        self.bn2 = nn.BatchNorm1d(maps * self.side**2)
+        self.up1 = nn.ConvTranspose2d(maps + classes, maps, 5, stride=2, padding=2, output_padding=1)
+        self.bn3 = nn.BatchNorm2d(maps)
+        self.up2 = nn.ConvTranspose2d(maps + classes, channels, 5, stride=2, padding=2, output_padding=1)
+        initialise(self)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) and, if conditional, labels (b,) to images (b, c, h, w) in [0, 1]."""
+        x = F.relu(self.bn1(self.fc1(join(noise, labels, self.classes))))
+        x = F.relu(self.bn2(self.fc2(join(x, labels, self.classes))))
+        x = x.view(-1, self.maps, self.side, self.side)
+        x = F.relu(self.bn3(self.up1(join(x, labels, self.classes))))
+        return torch.sigmoid(self.up2(join(x, labels, self.classes)))
+
+
+class MnistDiscriminator(nn.Module):
+    """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
+
+    Parameters
+    ----------
+    head : {"penultimate", "bn-relu", "sigmoid"}
+        What the features are: the 1,024 units themselves; FC d, batch normalisation and ReLU (as Table 3 ends); or
+        FC d and sigmoid (as Tables 2 and 5 end).
+    feature_dim : int
+        d for the last two heads.
+    conv_channels : tuple of int
+        Channels of the two convolutions. carpedm20 has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only
+        make sense with ten labels at hand.
+    channels, image_size, width, classes
+        As in `MnistGenerator`.
+
+    Notes
+    -----
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13. LeakyReLU with slope 0.2.
+    """
+
+    def __init__(
+        self,
+        *,
+        head: str = "bn-relu",
+        feature_dim: int = 100,
+        conv_channels: tuple[int, int] = (11, 74),
+        channels: int = 1,
+        image_size: int = 28,
+        width: float = 1.0,
+        classes: int = 0,
+    ):
+        super().__init__()
+        first, second, hidden = scaled(conv_channels[0], width), scaled(conv_channels[1], width), scaled(1024, width)
+        self.classes = classes
+        self.conv1 = nn.Conv2d(channels + classes, first, 5, stride=2, padding=2)
+        self.conv2 = nn.Conv2d(first + classes, second, 5, stride=2, padding=2)
+        self.bn2 = nn.BatchNorm2d(second)
+        self.fc = nn.Linear(second * (image_size // 4) ** 2 + classes, hidden)
+        self.bn3 = nn.BatchNorm1d(hidden)
+        self.head = feature_head(hidden, head, feature_dim)
+        self.feature_dim = hidden if head == "penultimate" else feature_dim
+        initialise(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (b, c, h, w) and, if conditional, labels (b,) to features (b, d)."""
+        x = F.leaky_relu(self.conv1(join(images, labels, self.classes)), 0.2)
+        x = F.leaky_relu(self.bn2(self.conv2(join(x, labels, self.classes))), 0.2)
+        x = F.leaky_relu(self.bn3(self.fc(join(x.flatten(1), labels, self.classes))), 0.2)
+        return self.head(x)

@@ -1,0 +1,103 @@
+"""A tenth method takes one file: the worked example of the book is what is tested here."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmgan_lib import load_generator, presets
+from kmgan_lib.cli import main
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import field
+from kmgan_lib.run import Run
+
+PAGE = Path(__file__).resolve().parents[2] / "book" / "new_method.md"
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The page's file, imported as a reader would import it."""
+    (code,) = re.findall(r"^```python\n(\"\"\".*?)^```", PAGE.read_text(encoding="utf8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "lsgan.py").write_text(code, encoding="utf8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert len(presets.PRESETS)  # the library's methods come first
+    before = dict(presets.METHODS)
+    yield importlib.import_module("lsgan")
+    del sys.modules["lsgan"]
+    for name in set(presets.METHODS) - set(before):
+        del presets.METHODS[name]
+    presets._presets.cache_clear()
+
+
+def test_the_worked_example_trains_on_digits_and_resumes(
+    example: Any, quick: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = quick(tmp_path / "run", "digits/lsgan", iterations=10, decay=0.3)
+    assert isinstance(run.method, example.LSGAN)
+    assert run.preset.decay == 0.3
+    run = quick(tmp_path / "run", "digits/lsgan", iterations=20, decay=0.3, resume=True)
+    assert (run.result["status"], run.result["iterations"]) == ("completed", 20)
+    assert run.history[-1]["loss_d"] < run.history[0]["loss_d"]
+    assert load_generator(run.directory).sample(2).shape == (2, 1, 28, 28)
+
+
+def test_the_worked_example_is_listed_with_its_options_and_sources(
+    example: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, expected in ((["list"], ["mnist/lsgan", "celeba/lsgan"]), (["list", "mnist/lsgan"], ["decay", "ours"])):
+        main(words)
+        shown = capsys.readouterr().out
+        assert all(word in shown for word in expected)
+
+
+def test_an_option_of_one_method_is_unknown_to_the_others(example: Any) -> None:
+    assert presets.resolve("mnist/lsgan", decay="0.5").decay == 0.5
+    for name, key in (("mnist/kmgan", "decay"), ("mnist/lsgan", "k"), ("mnist/dcgan", "components")):
+        with pytest.raises(UsageError, match=f"unknown key {key}"):
+            presets.resolve(name, "quick", **{key: 1})
+
+
+def test_options_are_checked_like_fields(example: Any) -> None:
+    for value, message in (("much", "must be a number"), (1.5, "must be less than 1"), ("nan", "not a finite number")):
+        with pytest.raises(UsageError, match=f"decay=.*{message}"):
+            presets.resolve("mnist/lsgan", decay=value)
+
+
+def test_what_an_unknown_method_wrote_says_so(example: Any) -> None:
+    fields = presets.resolve("mnist/lsgan").as_dict()
+    assert presets.from_dict(fields) == presets.resolve("mnist/lsgan")
+    del presets.METHODS["lsgan"]
+    with pytest.raises(UsageError, match="is not imported: unknown method lsgan"):
+        presets.from_dict(fields)
+
+
+def test_options_cannot_hide_a_field_of_every_preset() -> None:
+    @dataclass(frozen=True)
+    class Hiding(presets.Options):
+        batch: int = field(1, "ours", "already there")
+
+    class Nothing:
+        name = "nothing"
+        Options = Hiding
+
+    with pytest.raises(TypeError, match=r"nothing .*: batch"):
+        presets.register(Nothing)  # pyright: ignore[reportArgumentType]
+    assert "nothing" not in presets.METHODS
+
+
+def test_a_folder_is_trained_by_any_method() -> None:
+    preset = presets.resolve("folder:album", method="wgan", clip="0.1")
+    assert (preset.method, preset.clip, preset.dataset) == ("wgan", 0.1, "folder:album")
+    assert not presets.resolve("folder:album", method="dcgan").conditional
+    with pytest.raises(UsageError, match=r"unknown method wgam; did you mean wgan\?"):
+        presets.resolve("folder:album", method="wgam")
+    with pytest.raises(UsageError, match="unknown key method"):
+        presets.resolve("mnist/kmgan", method="wgan")

@@ -1,0 +1,294 @@
+"""One step of each compared method written a second time, slowly."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kmgan_lib import methods, presets
+from kmgan_lib.centers import updated_centers
+from kmgan_lib.generator import Generator
+from kmgan_lib.methods.base import draw_noise
+from kmgan_lib.methods.improved_gan import MinibatchDiscrimination
+from kmgan_lib.methods.mix_wgan import MixtureGenerator
+
+BATCH = 6
+
+
+def make(name: str, **changes: Any) -> Any:
+    settings = {"width": 0.125, "batch": BATCH, "z_dim": 9, "feature_dim": 7, "learning_rate": 1e-3, **changes}
+    return methods.create(presets.resolve(f"digits/{name}", "smoke", **settings), seed=1)
+
+
+def batch(method: Any, count: int = 1) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return torch.rand(BATCH * count, 1, 28, 28, generator=generator), draw_noise(
+        method.preset, BATCH * count, generator
+    )
+
+
+def before_and_after(method: Any, count: int = 1) -> tuple[Any, Tensor, Tensor, dict[str, Tensor]]:
+    """The method as it was, its batch, and what its step returned. G's loss is seen by the D that the step leaves."""
+    before = copy.deepcopy(method)
+    images, noise = batch(method, count)
+    return before, images, noise, method.step(images, None, noise)
+
+
+@torch.no_grad()
+def test_mbgan_losses_are_those_of_its_triplets() -> None:
+    method = make("mbgan")
+    with torch.enable_grad():
+        before, x, z, losses = before_and_after(method)
+    fake = before.G(z)
+    f, g = before.D(x), before.D(fake)
+    terms = []
+    for i in range(BATCH):
+        other = (i - 1) % BATCH
+        real = (f[i] - f[other]).abs().sum() / 7
+        margin = (x[i] - fake[i]).abs().sum() / 784
+        terms.append(real + max(torch.zeros(()), margin + real - (f[i] - g[i]).abs().sum() / 7))
+    torch.testing.assert_close(losses["loss_d"], torch.stack(terms).mean())
+    torch.testing.assert_close(losses["loss_g"], (method.D(x) - method.D(fake)).abs().mean())
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
+    method = make("mlgan", pair_reduction=reduction, clip=0.05)
+    before, x, z, losses = before_and_after(method)
+    with torch.no_grad():
+        fake = before.G(z)
+        f, g = before.D(x), before.D(fake)
+
+        def pairs(a: Tensor, b: Tensor) -> Tensor:
+            total = torch.stack([(p - q).abs().sum() for p in a for q in b]).sum()
+            return total / BATCH**2 if reduction == "mean" else total
+
+        torch.testing.assert_close(losses["loss_d"], pairs(f, f) + pairs(g, g) - pairs(f, g), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(losses["loss_g"], pairs(method.D(x), method.D(fake)), rtol=1e-4, atol=1e-4)
+    assert all(p.abs().max() <= 0.05 for p in method.discriminator_net.parameters())
+
+
+def test_ali_tells_pairs_of_image_and_code_apart() -> None:
+    method = make("ali")
+    before, x, z, losses = before_and_after(method)
+    with torch.no_grad():
+        fake = before.G(z)
+        mean, deviation = before.encoder(x)
+        epsilon = torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
+        codes = mean + deviation * epsilon
+        encoded, generated = before.joint(before.D(x), codes), before.joint(before.D(fake), z)
+        loss_d = -(F.logsigmoid(encoded) + F.logsigmoid(-generated)).mean()
+        torch.testing.assert_close(losses["loss_d"], loss_d)
+        encoded, generated = method.joint(method.D(x), codes), method.joint(method.D(fake), z)
+        torch.testing.assert_close(losses["loss_g"], -(F.logsigmoid(-encoded) + F.logsigmoid(generated)).mean())
+    moved = [a for a, b in zip(method.encoder.parameters(), before.encoder.parameters(), strict=True) if (a != b).any()]
+    assert len(moved) > 1
+
+
+def test_minibatch_discrimination_sums_over_the_others() -> None:
+    layer = MinibatchDiscrimination(3, kernels=2, kernel_dim=4)
+    features = torch.randn(5, 3)
+    with torch.no_grad():
+        out = layer(features)
+        rows = (features @ layer.tensor).view(5, 2, 4)
+        for i in range(5):
+            for r in range(2):
+                others = [(-(rows[i, r] - rows[j, r]).abs().sum()).exp() for j in range(5) if j != i]
+                torch.testing.assert_close(out[i, 3 + r], torch.stack(others).mean(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(out[:, :3], features)
+
+
+def test_improved_gan_matches_the_mean_features_of_one_common_batch() -> None:
+    method = make("improved_gan", kernels=3, kernel_dim=2)
+    before, x, z, losses = before_and_after(method)
+    with torch.no_grad():
+        fake = before.G(z)
+
+        def hidden(of: Any) -> tuple[Tensor, Tensor]:
+            f = of.D(torch.cat([x, fake]))
+            return of.minibatch(f[:BATCH]), of.minibatch(f[BATCH:])
+
+        real, generated = (before.logit(h).squeeze(1) for h in hidden(before))
+        torch.testing.assert_close(losses["loss_d"], -(F.logsigmoid(real) + F.logsigmoid(-generated)).mean())
+        real, generated = hidden(method)
+        difference = real.sum(0) / BATCH - generated.sum(0) / BATCH
+        torch.testing.assert_close(losses["loss_g"], difference.abs().sum() / len(difference), rtol=1e-4, atol=1e-6)
+
+
+def rms_step(parameters: list[Tensor], gradients: tuple[Tensor, ...], squares: list[Tensor], rate: float) -> None:
+    """RMSprop by its formula, in place."""
+    for p, g, s in zip(parameters, gradients, squares, strict=True):
+        s.mul_(0.99).add_(0.01 * g * g)
+        p.data -= rate * g / (s.sqrt() + 1e-8)
+
+
+def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
+    method = make("wgan", burst=2, critic_updates=2, clip=0.02)
+    for module in method.networks().values():
+        module.double()  # in float32 RMSprop would divide the rounding of a gradient that is zero by itself
+    by_hand = copy.deepcopy(method)
+    method.D, method.G = method.discriminator_net, method.generator_net  # without the cast to float32
+    images, noise = (part.double() for part in batch(method, method.batches_per_step(0)))
+    losses = method.step(images, None, noise)
+    net, critic, G = by_hand.discriminator_net, by_hand.critic, by_hand.generator_net
+    d, g = [*net.parameters(), *critic.parameters()], list(G.parameters())
+    squares = [torch.zeros_like(p) for p in d]
+    loss = torch.zeros(())
+    for x, z in zip(images.split(BATCH), noise.split(BATCH), strict=True):
+        loss = critic(net(G(z).detach())).mean() - critic(net(x)).mean()
+        rms_step(d, torch.autograd.grad(loss, d), squares, 1e-3)
+        for p in d:
+            p.data = p.data.clamp(-0.02, 0.02)
+    torch.testing.assert_close(losses["loss_d"], loss.detach())
+    loss = -critic(net(G(noise[-BATCH:]))).mean()
+    rms_step(g, torch.autograd.grad(loss, g), [torch.zeros_like(p) for p in g], 1e-3)
+    torch.testing.assert_close(losses["loss_g"], loss.detach())
+    assert all(p.abs().max() <= 0.02 for p in d)
+    for ours, theirs in zip([*method._clipped, *method.generator_net.parameters()], [*d, *g], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
+
+
+# MIX+WGAN
+
+
+def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
+    method = make("mix_wgan", components=3, burst=1, critic_updates=1)
+    with torch.no_grad():
+        method.generator_net.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
+        method.critic.logits.copy_(torch.tensor([0.5, 0.0, 0.2]))
+    before, x, z, losses = before_and_after(method)
+
+    def payoff(of: Any, real: bool) -> Tensor:
+        w, v = of.generator_net.logits.softmax(0), of.critic.logits.softmax(0)
+        total = torch.zeros(())
+        for i, G in enumerate(before.generator_net.components):
+            for j, D in enumerate(of.discriminator_net.components):
+                values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z[:, 1:]))]
+                total = total + w[i] * v[j] * ((values[0].mean() if real else 0) - values[1].mean())
+        return total
+
+    with torch.no_grad():
+        entropy = [-0.1 * logits.softmax(0).log().mean() for logits in (before.critic.logits, method.critic.logits)]
+        torch.testing.assert_close(losses["loss_d"], entropy[0] - payoff(before, True), rtol=1e-4, atol=1e-5)
+        before.critic, before.discriminator_net = method.critic, method.discriminator_net
+        entropy_g = -0.1 * before.generator_net.logits.softmax(0).log().mean()
+        torch.testing.assert_close(losses["loss_g"], entropy_g + payoff(before, False), rtol=1e-4, atol=1e-5)
+
+
+def test_mixture_weights_learn_and_are_not_clipped() -> None:
+    method = make("mix_wgan", components=2, burst=1, critic_updates=1)
+    with torch.no_grad():
+        method.critic.logits.copy_(torch.tensor([2.0, 0.0]))
+    generators = method.generator_net.logits.clone()
+    images, noise = batch(method)
+    method.step(images, None, noise)
+    assert method.critic.logits.max() > 1.5
+    assert method.critic.logits[0] < 2  # the regulariser pulls the weights together
+    assert all(p.abs().max() <= 0.01 for p in method.discriminator_net.parameters())
+    assert method.critic.weight.abs().max() <= 0.01
+    assert not torch.equal(method.generator_net.logits, generators)
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+def test_a_mixture_is_sampled_by_its_weights_and_is_a_function_of_the_noise(distribution: str) -> None:
+    method = make("mix_wgan", components=3, z_distribution=distribution)
+    net = method.generator_net
+    assert isinstance(net, MixtureGenerator)
+    with torch.no_grad():
+        net.logits.copy_(torch.tensor([0.5, 0.3, 0.2]).log())
+    noise = draw_noise(method.preset, 20_000, torch.Generator().manual_seed(0))
+    shares = net.pick(noise).bincount(minlength=3) / len(noise)
+    torch.testing.assert_close(shares, torch.tensor([0.5, 0.3, 0.2]), atol=0.015, rtol=0)
+    generator = Generator(method.frozen_generator(averaged=False), method.preset)
+    samples = generator.sample(9, seed=4)
+    assert torch.equal(samples, generator.sample(9, seed=4))
+    z = generator.noise(9, seed=4)
+    frozen: Any = generator.net
+    for i, member in enumerate(frozen.pick(z).tolist()):
+        alone = frozen.components[member](z[i : i + 1, 1:])
+        torch.testing.assert_close(samples[i : i + 1], alone, atol=1e-5, rtol=0)
+
+
+# Reduced KM-GAN and the controls
+
+
+@pytest.mark.parametrize("repulsion", [False, True])
+@pytest.mark.parametrize("targets", ["generated", "real"])
+def test_reduced_step_is_algorithm_2_by_hand(repulsion: bool, targets: str) -> None:
+    method = make("reduced", k=3, repulsion=repulsion, fake_targets=targets)
+    method.setup(torch.randint(256, (30, 1, 28, 28), generator=torch.Generator().manual_seed(2)).byte())
+    by_hand = copy.deepcopy(method)
+    images, noise = batch(method)
+    losses = method.step(images, None, noise)
+    D, G, c, e = by_hand.discriminator_net, by_hand.generator_net, by_hand.bank.real, by_hand.bank.fake
+    d, g = list(D.parameters()), list(G.parameters())
+    adams = {
+        name: torch.optim.Adam(p, lr=1e-3, betas=(0.5, 0.999), foreach=False)
+        for name, p in {"center": [*d, *g], "d": d, "g": g}.items()
+    }
+
+    def descend(name: str, loss: Tensor) -> Tensor:
+        parameters = adams[name].param_groups[0]["params"]
+        for p, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            p.grad = gradient
+        adams[name].step()
+        return loss.detach()
+
+    def nearest(pictures: Tensor) -> Tensor:
+        return torch.tensor([int((c - p.flatten()).norm(dim=1).argmin()) for p in pictures])
+
+    fake = G(noise)
+    lx, lg = nearest(images), nearest(fake.detach())
+    real_centers = updated_centers(c, images.flatten(1), lx).view(3, 1, 28, 28)
+    fake_centers = updated_centers(e, fake.flatten(1), lg).view(3, 1, 28, 28)
+    expected = {"loss_center": descend("center", (D(real_centers) - D(fake_centers)).abs().sum())}
+    fake, fake_centers = fake.detach(), fake_centers.detach()
+    wanted = real_centers if targets == "real" else fake_centers
+    loss = torch.linalg.matrix_norm(D(images) - D(real_centers)[lx], "fro")
+    if repulsion:
+        loss = loss - torch.linalg.matrix_norm(D(fake) - D(wanted)[lg], "fro")
+    expected["loss_d"] = descend("d", loss)
+    loss = torch.linalg.matrix_norm(D(G(noise)) - D(wanted)[lg].detach(), "fro")
+    expected["loss_g"] = descend("g", loss)
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(method.bank.real, real_centers.flatten(1))
+    torch.testing.assert_close(method.bank.fake, fake_centers.flatten(1))
+
+
+def test_the_center_step_of_algorithm_2_reaches_g() -> None:
+    method = make("reduced", k=3)
+    method.setup(torch.randint(256, (30, 1, 28, 28)).byte())
+    method.discriminator_adam.step = method.generator_adam.step = lambda: None
+    before = [p.clone() for p in method.generator_net.parameters()]
+    images, noise = batch(method)
+    method.step(images, None, noise)
+    assert any(not torch.equal(a, b) for a, b in zip(before, method.generator_net.parameters(), strict=True))
+
+
+def test_true_labels_group_the_real_images_and_random_ones_nothing() -> None:
+    labels = torch.tensor([3, 3, 1, 0, 9, 1])
+    banks = {}
+    for grouping in ("true", "random", "nearest"):
+        method = make("kmgan", grouping=grouping)
+        method.setup(torch.randint(256, (30, 1, 28, 28), generator=torch.Generator().manual_seed(2)).byte())
+        seen: list[tuple[Tensor, Tensor]] = []
+        update = method.bank.update
+        method.bank.update = lambda f, g, lf, lg, seen=seen, update=update: (
+            seen.append((lf, lg)),
+            update(f, g, lf, lg),
+        )
+        images, noise = batch(method)
+        method.step(images, labels, noise)
+        method.step(images, labels, noise)
+        banks[grouping] = seen
+    assert all(torch.equal(real, labels) for real, _ in banks["true"])
+    (one, _), (two, fake) = banks["random"]
+    assert not torch.equal(one, two)
+    assert not torch.equal(two, fake)
+    assert not torch.equal(banks["nearest"][0][0], labels)
