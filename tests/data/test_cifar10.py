@@ -179,7 +179,11 @@ class Evil:
         return os.mkdir, ("evil",)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"data": 3, "labels": []}, {"labels": []}, Evil(), None], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [[1, 2], {"data": 3, "labels": []}, {"labels": []}, Evil(), None],
+    ids=["a list", "no array", "no data", "code", "nothing"],
+)
 def test_what_is_no_batch_is_named_and_runs_no_code(
     batches: Path, content: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
