@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        app(arguments or sys.argv[1:] or ["--help"], standalone_mode=False)
+        app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
     except UsageError as error:
         _die(str(error), 2)
     except typer.Exit as error:
