@@ -13,14 +13,12 @@ EMA_DECAY = 0.9
 
 
 def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
-    """Squared Euclidean distances (b, k), at least 0.
+    """Squared Euclidean distances (b, k), difference by difference.
 
-    Everything is shifted to the centers' mean first: far from the origin the expansion
-    |f|^2 - 2 f.c + |c|^2 would cancel the digits that decide between two centers.
+    The expansion |f|^2 - 2 f.c + |c|^2 would be one matrix product, but far from the origin it cancels the digits that
+    decide between two centers.
     """
-    origin = centers.mean(0)
-    f, c = features - origin, centers - origin
-    return (f.square().sum(1, keepdim=True) - 2 * f @ c.T + c.square().sum(1)).clamp_min(0)
+    return torch.cdist(features, centers, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def assign(features: Tensor, centers: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +18,12 @@ CONFIG = "config.json"
 GENERATOR = "generator.safetensors"
 HISTORY = "history.csv"
 RESULT = "result.json"
+KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}  # of a checkpoint
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return (getattr(error, "strerror", None) or f"{error}".strip() or type(error).__name__).splitlines()[0]
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -29,17 +36,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     write : callable
         Writes the whole content to the path it is given.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError as error:
-        raise RunFailed(f"{path} could not be written ({error.strerror or error}); the previous one is kept") from error
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        raise RunFailed(f"{path} could not be written ({first_line(error)}); a previous one is kept") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -83,7 +91,10 @@ def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, An
     """
     path = directory / CHECKPOINT
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(state, dict) or set(state) != KEYS:
+            raise ValueError("it holds something else")
     except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = first_line(error)[:200]
         raise UsageError(f"{path} is not a usable checkpoint ({reason}); remove it to start this run anew") from error
+    return state

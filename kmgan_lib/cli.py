@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
+from rich.table import Column, Table
 
 from kmgan_lib import presets
 from kmgan_lib.errors import RunFailed, UsageError
 
 app = typer.Typer(
-    name="kmgan", help="Train, sample and judge KM-GAN and its baselines.", no_args_is_help=True,
+    name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False,
 )  # fmt: skip
 console = Console()
@@ -25,19 +25,20 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mni
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
+def _settings(pairs: list[str], preset: str) -> dict[str, Any]:
     overrides = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
+        presets.check_key(key.strip(), preset)
         overrides[key.strip()] = value.strip()
     return overrides
 
 
 @app.command("list")
 def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
-    """List presets and methods, or the fields of one preset with their sources."""
+    """List presets, methods and measures, or the fields of one preset with their sources."""
     if preset is None:
         table = Table("preset", "data", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
@@ -46,6 +47,7 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
             table.add_row(name, p.dataset, p.method, ", ".join(differs))
         table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32; --set method=... for others")
         console.print(table)
+        console.print(_measures())
         return
     table = Table("field", "value", "source", "meaning", title=preset)
     resolved = presets.resolve(preset)
@@ -55,36 +57,52 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     console.print(table)
 
 
+def _measures() -> Table:
+    from kmgan_lib.metrics import METRICS
+
+    table = Table(Column("measure", no_wrap=True), "what it is", "when")
+    for name, measure in METRICS.items():
+        table.add_row(name, measure.text, "after training" if measure.quick else "evaluate --only or --all")
+    return table
+
+
 @app.command()
 def data(
     action: Annotated[
         str, typer.Argument(help="show (what is found where), fetch (download), check (read all).")
     ] = "show",
-    name: Annotated[str | None, typer.Argument(help="mnist or fashion; needed for fetch.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A data set; for fetch also inception, the weights.")] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Show which data sets are found where, fetch one, or check that they read well."""
     from kmgan_lib import data as library
     from kmgan_lib.data.load import fetch
 
-    files = [n for n, d in library.DATASETS.items() if d.folder]
+    files = [n for n, d in library.DATASETS.items() if d.layouts]
     if action not in ("show", "fetch", "check"):
         raise UsageError(f"data {action}: choose show, fetch or check")
-    known = files if action == "fetch" else list(library.DATASETS)
+    known = [*files, "inception"] if action == "fetch" else list(library.DATASETS)
     if name is not None and name not in known:
         raise UsageError(f"unknown data set {name} (one of {', '.join(known)})")
     if action == "fetch":
         if name is None:
-            raise UsageError(f"data fetch needs a name (one of {', '.join(files)})")
+            raise UsageError(f"data fetch needs a name (one of {', '.join(known)})")
+        if name == "inception":
+            from kmgan_lib.metrics import inception
+
+            console.print(f"the Inception weights are {inception.fetch()}", highlight=False)
+            return
         console.print(f"{name} is in {fetch(name)}")
         return
-    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else []))
+    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
     for dataset in [name] if name else list(library.DATASETS):
         place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
         row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
         if action == "check" and place:
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
             row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
+        if action == "show":
+            row.append(library.DATASETS[dataset].standin_text)
         table.add_row(*row)
     console.print(table)
 
@@ -105,7 +123,7 @@ def train(
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        **_settings(set_ or []),
+        **_settings(set_ or [], preset),
     )  # fmt: skip
     speed = run.result["images_per_second"]
     console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)
@@ -113,34 +131,42 @@ def train(
 
 
 @app.command()
-def evaluate(run: RunPath, data_root: DataRoot = None) -> None:
-    """Measure a finished run; the results go into its result.json."""
+def evaluate(
+    run: RunPath,
+    only: Annotated[list[str] | None, typer.Option(help="A measure that `kmgan list` names; may be repeated.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every measure that applies; some take minutes.")] = False,
+    inception_weights: Annotated[
+        Path | None, typer.Option(help="The 2015 weights; by default $KMGAN_INCEPTION, or what the data root has.")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Measure a finished run; the results go into its result.json and metrics.jsonl.
+
+    Without --only or --all: the quick measures, those that `kmgan train` ends with.
+    """
     from kmgan_lib.run import Run
 
+    if only and all_:
+        raise UsageError("--only and --all exclude each other: name some measures, or take all")
     opened = Run.open(run)
     if opened.result.get("status") != "completed":
         raise UsageError(f"{run} is not completed: `kmgan train ... --out {run} --resume` continues it")
-    _evaluate(opened, data_root)
+    _evaluate(opened, data_root, only=only, everything=all_, inception_weights=inception_weights)
 
 
-def _evaluate(run: Any, data_root: Path | None) -> None:
+def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
+    from kmgan_lib.metrics import METRICS
     from kmgan_lib.metrics import evaluate as evaluate_
 
-    results = evaluate_(run, data_root=str(data_root) if data_root else None)
+    results = evaluate_(run, data_root=str(data_root) if data_root else None, **choice)
     if not results:
         return
-    table = Table("measure", "value", "samples", "measured with")
+    table = Table(Column("measure", no_wrap=True), "value", "samples", "measured with", "seconds")
     for name, result in results.items():
-        value = f"{result['value']:.3f}"
-        if name == "classifier_score":
-            value += f" ± {result['std']:.3f} (real images {result['real_value']:.3f})"
-        elif name == "class_frequency":
-            value = " ".join(f"{100 * share:.1f}" for share in result["frequency"]) + " %"
-        elif name == "clustering":
-            value = f"NMI {result['nmi']:.3f}, ARI {result['ari']:.3f}, accuracy {result['accuracy']:.3f}"
         accuracy = result["extractor"].get("test_accuracy")
         extractor = result["extractor"]["name"] + (f", {100 * accuracy:.2f} % right" if accuracy else "")
-        table.add_row(name, value, f"{result['samples']:,}", extractor)
+        shown = METRICS[name].shown(result)
+        table.add_row(name, shown, f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
     console.print(table)
 
 
@@ -192,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        app(arguments, standalone_mode=False)
+        app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
     except UsageError as error:
         _die(str(error), 2)
     except typer.Exit as error:

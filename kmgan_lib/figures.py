@@ -5,6 +5,7 @@ Backgrounds are opaque, so that axes stay readable on a dark page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def badge(figure: Figure, text: str) -> Figure:
     return figure
 
 
-def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8) -> Figure:
+def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8, across: int = 3) -> Figure:
     """Sample sheets side by side.
 
     Parameters
@@ -54,9 +55,15 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
         The badge.
     columns : int
         Images in a row of each sheet.
+    across : int
+        Sheets in a row of the figure.
     """
-    figure, axes = _canvas(1, len(panels), 3.1 * len(panels), 3.55)
-    for ax, (title, images) in zip(axes[0], panels.items(), strict=True):
+    across = min(across, len(panels))
+    rows = math.ceil(len(panels) / across)
+    figure, axes = _canvas(rows, across, 3.1 * across, 3.3 * rows + 0.25)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (title, images) in zip(axes.flat, panels.items(), strict=False):
         if isinstance(images, Tensor):
             picture = sheet(images, columns=columns)
         else:
@@ -64,7 +71,6 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
                 picture = np.asarray(file.convert("RGB"))
         ax.imshow(picture, interpolation="nearest")
         ax.set_title(title)
-        ax.set_axis_off()
     return badge(figure, made_by)
 
 
@@ -116,7 +122,7 @@ def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str
         mine = labels.cpu().numpy() == index
         axes[0, 0].scatter(x[mine], y[mine], s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
     axes[0, 0].set(title=title, aspect="equal")
-    axes[0, 0].legend(markerscale=4, frameon=False, title="class")
+    axes[0, 0].legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     return badge(figure, made_by)
 
 

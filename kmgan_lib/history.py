@@ -18,7 +18,9 @@ def read_history(directory: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        header, *rows = list(csv.reader(file)) or [[]]
+    # A row torn by a kill or a full disk is shorter; its iterations were not finished.
+    return [dict(zip(header, map(float, row), strict=True)) for row in rows if len(row) == len(header)]
 
 
 class History:
@@ -67,7 +69,9 @@ class History:
             return
         with self.path.open(newline="") as file:
             lines = file.read().splitlines()
-        kept = [line for line in lines[1:] if line.partition(",")[0].isdigit() and int(line.split(",")[0]) <= iteration]
+        columns = lines[0].count(",") if lines else 0
+        whole = [line for line in lines[1:] if line.count(",") == columns and line.partition(",")[0].isdigit()]
+        kept = [line for line in whole if int(line.partition(",")[0]) <= iteration]
         checkpoint.write_atomically(self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n"))
 
     def state_dict(self) -> dict[str, Any]:

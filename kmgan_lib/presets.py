@@ -119,7 +119,8 @@ GROUPS: dict[str, dict[str, Any]] = {
         "dataset": "synthetic", "network": "synthetic", "head": "sigmoid", "feature_dim": 2, "image_size": 1,
         "learning_rate": 2e-4,
     },
-    "digits": {"dataset": "digits"},
+    # Short runs on few and small pictures: a larger step shows digits within seconds.
+    "digits": {"dataset": "digits", "learning_rate": 1e-3},
     "mnist": {"dataset": "mnist"},
     "fashion": {"dataset": "fashion"},
     "cifar10": {"dataset": "cifar10", "network": "cifar10", "channels": 3, "image_size": 64, "learning_rate": 2e-4},
@@ -224,7 +225,16 @@ def _check(preset: Preset) -> None:
     method(preset.method).check(preset)
 
 
-def resolve(name: str, /, profile: str = "quick", **overrides: Any) -> Preset:
+def check_key(key: str, preset: str) -> None:
+    """Refuse a key that is no field or option at all, or one that would make a preset another experiment."""
+    importlib.import_module("kmgan_lib.methods")
+    options = {f.name for kind in METHODS.values() for f in dataclasses.fields(kind.Options)}
+    known = (FIELDS.keys() | options) - {key for key in FIXED if key != "method" or not preset.startswith("folder:")}
+    if key not in known:
+        raise UsageError(f"unknown key {key}{nearest(key, known)} (`kmgan list {preset}` shows all)")
+
+
+def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
     Parameters

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib import checkpoint
+from kmgan_lib import checkpoint, presets
 from kmgan_lib.errors import UsageError
-from kmgan_lib.run import Run
+from kmgan_lib.run import Run, data_label
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 REQUIRED = (
@@ -68,9 +68,15 @@ def badge(records: list[Record]) -> str:
         return "not yet recorded"
     first = records[0].result
     seeds = f"{len(records)} seeds" if len(records) > 1 else f"seed {records[0].seed}"
-    source = first["data"]
-    words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
-    return " · ".join(["recorded", first["profile"], *words, seeds, first["device"], f"commit {first['commit']}"])
+    words = [
+        "recorded",
+        first["profile"],
+        data_label(first["data"]),
+        seeds,
+        first["device"],
+        f"commit {first['commit']}",
+    ]
+    return " · ".join(words)
 
 
 def save(run: Run, *, results: Path = RESULTS) -> Record:
@@ -92,6 +98,10 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
         raise UsageError(f"{run.directory} is not evaluated yet: `kmgan evaluate {run.directory}` first")
     if not run.result:
         raise UsageError(f"{run.directory} is not finished: --resume continues it")
+    if run.preset.name in presets.PRESETS and run.preset.hash != presets.PRESETS[run.preset.name].hash:
+        named = presets.PRESETS[run.preset.name].as_dict()
+        changed = [k for k, v in run.preset.as_dict().items() if v != named[k] and k not in presets.SIZE_FIELDS]
+        raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
     if run.preset.dataset.startswith("folder:"):
         raise UsageError("runs on a folder of your own are not recorded: nobody else could repeat them")
     target = results / run.preset.name / f"{run.profile}-seed{run.seed}"

@@ -22,6 +22,9 @@ NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
 
 
+FAILED = 3.0  # a classifier score below this, of 10, is a failed run: less than a third of what is possible
+
+
 class Html:
     """A piece of HTML that Jupyter shows as it is."""
 
@@ -61,6 +64,11 @@ def span(numbers: Sequence[float], digits: int = 2) -> str:
     return f"{np.mean(numbers):.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
 
 
+def failures(scores: Sequence[float]) -> str:
+    """How many of the seeds have a classifier score below `FAILED`, ``1 of 3 seeds``."""
+    return f"{sum(score < FAILED for score in scores)} of {len(scores)} seeds"
+
+
 def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
     """Mean of the paired differences a - b over seeds and its 95 % interval (Student's t).
 
@@ -80,9 +88,18 @@ def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, fl
     return float(gaps.mean()), float(gaps.mean()) - half, float(gaps.mean()) + half
 
 
-def compared(a: Sequence[float], b: Sequence[float], *, higher: str, lower: str, equal: str) -> str:
-    """One of three sentences, by the interval of `difference`: above 0, below 0, or around it."""
-    _, low, high = difference(a, b)
+def compared(
+    a: Sequence[Record | Run], b: Sequence[Record | Run], column: Column, *, higher: str, lower: str, equal: str
+) -> str:
+    """One of three sentences, by the interval of `difference` over the seeds of both: above 0, below 0, or around it.
+
+    With fewer than two common seeds there is no interval, and a sentence says so.
+    """
+    ours, theirs = ({run.seed: values([run], column) for run in group} for group in (a, b))
+    common = [seed for seed in ours if ours[seed] and theirs.get(seed)]
+    if len(common) < 2:
+        return "Fewer than two seeds of both are recorded, so nothing can be compared yet. "
+    _, low, high = difference([ours[seed][0] for seed in common], [theirs[seed][0] for seed in common])
     return higher if low > 0 else lower if high < 0 else equal
 
 

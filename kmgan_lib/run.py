@@ -52,6 +52,9 @@ class Run:
         """Read a run directory; a `UsageError` says what is missing."""
         directory = Path(directory)
         config = checkpoint.read_json(directory / checkpoint.CONFIG)
+        missing = {"preset", "profile", "seed"} - set(config)
+        if missing:
+            raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
         preset = preset_of(config["preset"], directory / checkpoint.CONFIG)
         path = directory / checkpoint.RESULT
         result = checkpoint.read_json(path) if path.exists() else {}
@@ -67,9 +70,7 @@ class Run:
     @property
     def label(self) -> str:
         """The line under a figure that tells a reader the profile, data and seed of this live run."""
-        source = self.result["data"]
-        words = [] if source["kind"] == "real" else [f"{source['kind']} {source['name']}"]
-        return " · ".join(["live", self.profile, *words, f"seed {self.seed}"])
+        return " · ".join(["live", self.profile, data_label(self.result["data"]), f"seed {self.seed}"])
 
 
 def restore(run: Run, *, device: str = "cpu") -> Method:
@@ -86,6 +87,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type == "meta":  # it holds no numbers
+            raise RuntimeError
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         count = torch.cuda.device_count()
@@ -103,8 +106,9 @@ def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
 def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
     """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
     directory = Path(out) if out else _default_directory(preset, profile, seed)
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file; give --out a folder")
+    in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
+    if in_the_way is not None and not in_the_way.is_dir():
+        raise UsageError(f"{in_the_way} is a file; give --out a folder")
     taken = directory.exists() and any(directory.iterdir())
     if not taken or resume:
         return directory
@@ -131,6 +135,12 @@ def check_resumable(directory: Path, config: dict[str, Any]) -> None:
         )
 
 
+def data_label(provenance: dict[str, Any]) -> str:
+    """Name of a data set for a badge; a stand-in says what it stands for."""
+    name = str(provenance["name"])
+    return f"stand-in for {name}" if provenance["kind"] == "stand-in" else name
+
+
 def commit() -> str | None:
     """Commit of the checkout that this library runs from; None where it is installed."""
     root = Path(__file__).resolve().parent.parent
@@ -146,4 +156,5 @@ def device_name(device: torch.device) -> str:
     """Name of the hardware, as records print it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -13,19 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from kmgan_lib import checkpoint, data, methods, presets
+from kmgan_lib.batches import Batches
 from kmgan_lib.data import Images
-from kmgan_lib.data.images import to_unit
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.history import History, read_history
-from kmgan_lib.methods.base import Method, draw_noise
+from kmgan_lib.methods.base import Method
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.presets import Preset
 from kmgan_lib.run import Run, check_resumable, commit, device_name, pick_device, run_directory
@@ -34,43 +33,6 @@ log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
 HISTORY_ROWS = 200
 GRID = 64
-
-
-class Batches:
-    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out.
-
-    Randomness comes from one generator on the device, whose state and position make a resume exact.
-    """
-
-    def __init__(self, images: Images, preset: Preset, device: torch.device, seed: int):
-        self.images, self.preset = images, preset
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.order, self.position = torch.empty(0, dtype=torch.int64, device=device), 0
-
-    def draw(self, count: int = 1) -> tuple[Tensor, Tensor | None, Tensor]:
-        """The next batch, or several one after the other: images as float in [0, 1], labels if known, noise."""
-        images, labels, noise = zip(*(self._one() for _ in range(count)), strict=True)
-        known = None if labels[0] is None else torch.cat(labels)
-        return torch.cat(images), known, torch.cat(noise)
-
-    def _one(self) -> tuple[Tensor, Tensor | None, Tensor]:
-        b = self.preset.batch
-        if self.position + b > len(self.order):
-            n, device = len(self.images), self.generator.device
-            self.order, self.position = torch.randperm(n, generator=self.generator, device=device), 0
-        chosen = self.order[self.position : self.position + b]
-        self.position += b
-        labels = None if self.images.labels is None else self.images.labels[chosen]
-        return to_unit(self.images.tensor[chosen]), labels, draw_noise(self.preset, b, self.generator)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Random state, and place in the epoch."""
-        return {"rng": self.generator.get_state(), "order": self.order, "position": self.position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore `state_dict`."""
-        self.generator.set_state(state["rng"].cpu())
-        self.order, self.position = state["order"], state["position"]
 
 
 def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> str:
@@ -113,7 +75,8 @@ def _snapshot(method: Method, directory: Path, iteration: int) -> None:
 
 
 def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> Images:
-    standin = "always" if profile == "smoke" and preset.dataset == "mnist" else "never"
+    known = data.DATASETS.get(preset.dataset)
+    standin = "always" if profile == "smoke" and known is not None and known.standin is not None else "never"
     images = data.load(
         preset.dataset, root=data_root, standin=standin, split=preset.split, image_size=preset.image_size,
         channels=preset.channels,
@@ -121,7 +84,7 @@ def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> 
     n = len(images)
     if preset.batch > n:
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} images): --set batch={max(2, n // 2)}")
-    methods.of(preset).check_data(preset, images)
+    methods.METHODS[preset.method].check_data(preset, images)
     shape = (preset.channels, preset.image_size, preset.image_size)
     found = tuple(images.tensor.shape[1:])
     if preset.network != "synthetic" and found != shape:
@@ -208,6 +171,7 @@ class _Training:
         self.preset, self.directory, self.config, self.callback = preset, directory, config, callback
         self.images, seed = images.to(device), config["seed"]
         self.method = methods.create(preset, device=device, seed=seed)
+        self.method.training_set = self.images.tensor
         self.batches = Batches(self.images, preset, device, seed)
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
@@ -223,6 +187,15 @@ class _Training:
             self.history.truncate(self.iteration)
 
     def run(self) -> Run:
+        """Train to the last iteration. Table 2's tiny networks get one thread: more would wait for each other."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1 if self.preset.network == "synthetic" else threads)
+        try:
+            return self._loop()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _loop(self) -> Run:
         total = self.preset.iterations
         every = max(1, total // HISTORY_ROWS)
         snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
@@ -261,12 +234,19 @@ class _Training:
         bad = self.history.bad_iteration()
         if bad is None:
             return
+        self._diverged(bad)
+
+    def _diverged(self, bad: int) -> NoReturn:
         self._finish("diverged", bad)
         kept = self.directory / checkpoint.CHECKPOINT
         kept_text = f"the last good checkpoint is {kept}" if kept.exists() else "there was no checkpoint yet"
         raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept_text}")
 
     def _checkpoint(self) -> None:
+        # The losses of an iteration know nothing of its last update.
+        weights = [p for net in self.method.networks().values() for p in net.parameters()]
+        if not all(bool(p.isfinite().all()) for p in weights):
+            self._diverged(self.iteration)
         state = {
             "format": 1, "iteration": self.iteration, "seconds": self.seconds, "method": self.method.state_dict(),
             "batches": self.batches.state_dict(), "history": self.history.state_dict(),

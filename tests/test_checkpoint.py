@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint, read_json, save_checkpoint, write_atomically, write_json
+from kmgan_lib.checkpoint import (
+    CHECKPOINT,
+    KEYS,
+    load_checkpoint,
+    read_json,
+    save_checkpoint,
+    write_atomically,
+    write_json,
+)
 from kmgan_lib.errors import RunFailed, UsageError
 
 
@@ -52,6 +63,33 @@ def test_a_full_disk_is_a_failed_run_that_names_the_file(tmp_path: Path) -> None
     assert names(tmp_path) == ["x.txt"]
 
 
+@contextlib.contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """What a full disk does to every writer, whatever it is written in."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("writer", ["torch", "safetensors", "plain"])
+def test_no_writer_loses_the_old_file_to_a_full_disk(tmp_path: Path, writer: str) -> None:
+    path = tmp_path / CHECKPOINT
+    path.write_text("old")
+    tensors = {"weights": torch.ones(100_000)}
+    writers: dict[str, Callable[[Path], object]] = {
+        "torch": lambda p: torch.save(tensors, p),
+        "safetensors": lambda p: save_file(tensors, p),
+        "plain": lambda p: p.write_bytes(bytes(100_000)),
+    }
+    with no_file_longer_than(50_000), pytest.raises(RunFailed, match="could not be written"):
+        write_atomically(path, writers[writer])
+    assert path.read_text() == "old"
+    assert names(tmp_path) == [CHECKPOINT]
+
+
 def test_nobody_sees_the_new_file_before_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("old")
@@ -90,12 +128,12 @@ def test_a_folder_without_the_file_is_not_a_run(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_keeps_tensors_exactly(tmp_path: Path) -> None:
-    state = {"iteration": 3, "nested": {"weights": torch.randn(4, 3), "rng": torch.get_rng_state()}}
-    save_checkpoint(tmp_path, state)
+    tensors = {"weights": torch.randn(4, 3), "rng": torch.get_rng_state()}
+    save_checkpoint(tmp_path, {**dict.fromkeys(KEYS, 3), "method": tensors})
     loaded = load_checkpoint(tmp_path, "cpu")
     assert loaded["iteration"] == 3
-    for name, tensor in state["nested"].items():
-        assert torch.equal(loaded["nested"][name], tensor)
+    for name, tensor in tensors.items():
+        assert torch.equal(loaded["method"][name], tensor)
 
 
 class Bomb:
@@ -110,7 +148,7 @@ class Bomb:
 
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
 def test_a_checkpoint_that_carries_code_is_refused_and_not_run(tmp_path: Path, writer: str) -> None:
-    state = {"iteration": 3, "method": Bomb(tmp_path / "ran")}
+    state = {**dict.fromkeys(KEYS, 3), "method": Bomb(tmp_path / "ran")}
     if writer == "torch":
         torch.save(state, tmp_path / CHECKPOINT)
     else:
@@ -125,7 +163,7 @@ def test_a_checkpoint_that_carries_code_is_refused_and_not_run(tmp_path: Path, w
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_checkpoint_is_refused_in_one_line(tmp_path: Path, share: float) -> None:
-    save_checkpoint(tmp_path, {"weights": torch.randn(100)})
+    save_checkpoint(tmp_path, {**dict.fromkeys(KEYS, 3), "method": {"weights": torch.randn(100)}})
     whole = (tmp_path / CHECKPOINT).read_bytes()
     (tmp_path / CHECKPOINT).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(UsageError, match="remove it to start this run anew") as caught:

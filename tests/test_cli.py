@@ -14,7 +14,7 @@ from PIL import Image
 
 from kmgan_lib import presets
 from kmgan_lib.cli import main
-from kmgan_lib.metrics import Judge
+from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.run import Run
 
 Quick = Callable[..., Run]
@@ -76,12 +76,15 @@ BAD = {
     "list an unknown preset": (["list", "nothing"], "unknown preset nothing"),
     "unknown data action": (["data", "eat"], "data eat"),
     "unknown data set": (["data", "show", "imagenet"], "imagenet"),
+    "fetch what has no download": (["data", "fetch", "celeba"], "no dependable download"),
     "fetch without a name": (["data", "fetch"], "needs a name"),
     "fetch what comes with the library": (["data", "fetch", "digits"], "digits"),
     "sample from nothing": (["sample", "nowhere"], "does not exist"),
     "sample from a preset without runs": (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"),
     "interpolate nothing": (["interpolate", "nowhere"], "does not exist"),
+    "fetch an unknown name": (["data", "fetch", "inceptions"], "inceptions"),
     "evaluate nothing": (["evaluate", "nowhere"], "is not a run"),
+    "some measures and all": (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),
 }
 
 
@@ -121,6 +124,11 @@ def test_list_names_every_preset(kmgan: Command) -> None:
     assert "folder:PATH" in out
 
 
+def test_list_names_every_measure(kmgan: Command) -> None:
+    out = kmgan("list")[1]
+    assert all(f" {name} " in out for name in METRICS)
+
+
 def test_list_shows_every_field_of_a_preset_with_its_source(kmgan: Command) -> None:
     status, out, _ = kmgan("list", "digits/kmgan")
     assert status == 0
@@ -136,6 +144,9 @@ def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: p
     lines = {line.split()[1]: line for line in out.splitlines() if line.startswith("│")}
     assert "with the library" in lines["digits"]
     assert "no" in lines["mnist"].split()
+    assert set(lines) == {"synthetic", "digits", "mnist", "fashion", "cifar10", "celeba"}
+    for name, standin in (("fashion", "drawn garments"), ("celeba", "drawn faces")):
+        assert standin in lines[name]
 
 
 def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
@@ -165,7 +176,7 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert "3 iterations" in out
     assert "classifier_score" in out
     assert set(json.loads(Path("run/result.json").read_text())["metrics"]) == {
-        "classifier_score", "class_frequency", "clustering",
+        "classifier_score", "classifier_frechet", "class_frequency", "clustering",
     }  # fmt: skip
 
     status, out, err = kmgan("sample", "run", "-n", "6", "-o", "grid.png")
@@ -183,6 +194,11 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert (status, err) == (0, "")
     again = json.loads(Path("run/result.json").read_text())["metrics"]
     assert again["class_frequency"]["frequency"] == before["class_frequency"]["frequency"]
+
+    status, out, err = kmgan("evaluate", "run", "--only", "centers", "--only", "coverage")
+    assert (status, err) == (0, "")
+    assert "centers" in out
+    assert "clustering" not in out
 
 
 def test_train_resumes_to_a_new_total(kmgan: Command) -> None:
@@ -215,6 +231,12 @@ BAD_FOR_A_RUN = {
     "no picture format": (["interpolate", "RUN", "-o", "strip"], "unknown picture format"),
     "an out that is taken": (["train", "digits/kmgan", "--out", "RUN"], "--resume"),
     "an out in a file": (["train", "digits/kmgan", "--out", "RUN/config.json/run"], "config.json"),
+    "unknown measure": (["evaluate", "RUN", "--only", "fidd"], "did you mean fid?"),
+    "no Inception weights": (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
+    "Inception weights that are none": (
+        ["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"],
+        "SHA-256",
+    ),
     "resume as another profile": (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile smoke, not quick"),
 }
 

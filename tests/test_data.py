@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import importlib
@@ -15,9 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from kmgan_lib import data
+from kmgan_lib.data import images as container
 from kmgan_lib.data.digits import digits
 from kmgan_lib.data.idx import read_idx
-from kmgan_lib.data.images import Images, to_unit
+from kmgan_lib.data.images import Images, resized, to_unit
 from kmgan_lib.data.load import fetch
 from kmgan_lib.data.synthetic import MEANS, hidden_points, synthetic
 from kmgan_lib.errors import UsageError
@@ -27,8 +29,7 @@ from kmgan_lib.errors import UsageError
 def _no_package_and_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine without Debian's package, with an empty cache."""
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
-    fashion = data.DATASETS["fashion"]
-    monkeypatch.setitem(data.DATASETS, "fashion", data.Dataset("fashion", fashion.folder, "", fashion.classes))
+    monkeypatch.setitem(data.DATASETS, "fashion", dataclasses.replace(data.DATASETS["fashion"], package=""))
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -145,7 +146,7 @@ def test_the_environment_names_the_data_root_and_an_argument_outdoes_it(
     assert len(data.load("mnist", root=tmp_path / "two")) == 5
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion"])
+@pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10"])
 def test_a_root_without_the_data_is_an_error_with_three_ways_out(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,10 +208,13 @@ def test_real_data_go_before_a_stand_in_unless_it_is_asked_for(tmp_path: Path) -
     assert kinds == {"auto": "real", "always": "stand-in", "never": "real"}
 
 
-def test_fashion_without_a_stand_in_says_so() -> None:
-    if data.DATASETS["fashion"].standin is None:
-        with pytest.raises(UsageError, match="no stand-in"):
-            data.load("fashion", standin="always")
+@pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10", "celeba"])
+def test_every_data_set_of_files_has_a_stand_in_and_says_which(name: str, tmp_path: Path) -> None:
+    dataset = data.DATASETS[name]
+    assert dataset.standin is not None
+    assert dataset.standin_text
+    with pytest.raises(UsageError, match=dataset.standin_text):
+        data.load(name, root=tmp_path, standin="never")
 
 
 # Digits and synthetic points
@@ -346,6 +350,46 @@ def test_images_move_between_devices_with_all_they_know() -> None:
     assert len(moved) == 2
     assert moved.provenance == images.provenance
     assert moved.classes == ("a", "b")
+
+
+# Other sizes
+
+
+def test_resizing_is_bilinear_between_the_centres_of_pixels() -> None:
+    corners = torch.tensor([[0, 80], [160, 240]], dtype=torch.uint8).view(1, 1, 2, 2)
+    assert resized(corners, 4)[0, 0].tolist() == [
+        [0, 20, 60, 80], [40, 60, 100, 120], [120, 140, 180, 200], [160, 180, 220, 240]
+    ]  # fmt: skip
+    flat = torch.full((3, 3, 8, 8), 77, dtype=torch.uint8)
+    assert torch.equal(resized(flat, 13), torch.full((3, 3, 13, 13), 77, dtype=torch.uint8))
+
+
+def test_smaller_pictures_take_every_pixel_into_account() -> None:
+    checker = (torch.arange(16).view(-1, 1) + torch.arange(16)) % 2 * 254
+    small = resized(checker.to(torch.uint8).view(1, 1, 16, 16), 4)
+    assert ((small.int() - 127).abs() <= 2)[..., 1:-1, 1:-1].all()
+
+
+def test_resizing_in_pieces_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = torch.randint(0, 256, (7, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    whole = resized(pictures, 12)
+    assert whole.shape == (7, 3, 12, 12)
+    assert whole.dtype == torch.uint8
+    monkeypatch.setattr(container, "RESIZED_AT_ONCE", 2)
+    assert torch.equal(resized(pictures, 12), whole)
+    assert resized(pictures, 6) is pictures
+
+
+def test_load_resizes_and_the_provenance_says_so() -> None:
+    native, large = data.load("digits"), data.load("digits", image_size=56)
+    assert data.load("digits", image_size=28).provenance == native.provenance
+    assert large.tensor.shape == (1500, 1, 56, 56)
+    assert torch.equal(large.tensor, resized(native.tensor, 56))
+    assert large.provenance["source"].endswith("resized from 28 to 56 pixels (bilinear)")
+    assert large.provenance["sha256"] == hashlib.sha256(large.tensor.numpy().tobytes()).hexdigest()
+    assert large.labels is native.labels or torch.equal(large.labels, native.labels)  # pyright: ignore
+    assert large.classes == native.classes
+    assert data.load("synthetic", image_size=1).tensor.shape == (10_000, 100)
 
 
 # Folders of pictures

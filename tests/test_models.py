@@ -234,8 +234,8 @@ def test_the_signed_range_of_table_5_stays_inside_its_networks() -> None:
     assert generator(torch.zeros(1, 100)).tolist() == [0, 0.5, 1]
     seen = []
     discriminator.downs[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    discriminator(torch.full((1, 3, 64, 64), 0.25))
-    assert torch.equal(seen[0], torch.full((1, 3, 64, 64), -0.5))
+    discriminator(torch.full((2, 3, 64, 64), 0.25))
+    assert torch.equal(seen[0], torch.full((2, 3, 64, 64), -0.5))
 
 
 def test_only_table_5_normalises_its_first_convolution() -> None:

@@ -66,8 +66,8 @@ def test_the_badge_names_profile_data_seeds_device_and_commit(points: Run, tmp_p
     assert records.badge([]) == "not yet recorded"
     one = records.save(measured(points, device="a GPU", commit="abc"), results=tmp_path)
     two = records.save(measured(points, device="a GPU", commit="abc", seed=1), results=tmp_path)
-    assert records.badge([one]) == "recorded · smoke · synthetic synthetic · seed 0 · a GPU · commit abc"
-    assert records.badge([one, two]) == "recorded · smoke · synthetic synthetic · 2 seeds · a GPU · commit abc"
+    assert records.badge([one]) == "recorded · smoke · synthetic · seed 0 · a GPU · commit abc"
+    assert records.badge([one, two]) == "recorded · smoke · synthetic · 2 seeds · a GPU · commit abc"
 
 
 def test_a_diverged_run_is_a_record_without_measures(points: Run, tmp_path: Path) -> None:

@@ -34,11 +34,9 @@ def test_a_restored_method_has_the_weights_and_centers_of_the_end(pictures: Run)
             assert torch.equal(a, b)
 
 
-def test_the_label_names_profile_and_seed_and_data_that_are_not_real(
-    quick: Quick, pictures: Run, tmp_path: Path
-) -> None:
-    assert pictures.label == "live · smoke · seed 0"
-    assert quick(tmp_path / "x", iterations=1).label == "live · smoke · synthetic synthetic · seed 0"
+def test_the_label_names_profile_data_and_seed(quick: Quick, pictures: Run, tmp_path: Path) -> None:
+    assert pictures.label == "live · smoke · digits · seed 0"
+    assert quick(tmp_path / "x", iterations=1).label == "live · smoke · synthetic · seed 0"
 
 
 @pytest.mark.parametrize("name", ["", "config.json"])

@@ -52,3 +52,36 @@ def read_idx(path: Path) -> tuple[Tensor, str]:
         raise UsageError(f"{path} holds {len(raw) - header} bytes where its header promises {math.prod(shape)}: {hint}")
     data = np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
     return torch.from_numpy(data.copy()), hashlib.sha256(raw).hexdigest()
+
+
+def _files(place: Path) -> dict[str, Path] | None:
+    found = {}
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        for kind in ("images-idx3", "labels-idx1"):
+            candidates = [place / f"{prefix}-{kind}-ubyte{suffix}" for suffix in ("", ".gz")]
+            path = next((c for c in candidates if c.is_file()), None)
+            if path is None:
+                return None
+            found[f"{split}-{kind[:6]}"] = path
+    return found
+
+
+def complete(place: Path) -> bool:
+    """Whether a folder holds the four files of MNIST or Fashion-MNIST."""
+    return _files(place) is not None
+
+
+def read(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
+    """Grey pictures (n, 1, h, w) as uint8, labels (n,) as int64, and nothing to remark, of a `complete` folder."""
+    files = _files(place)
+    assert files is not None
+    tensors, labels = [], []
+    for part in ("train", "test") if split == "all" else (split,):
+        tensors.append(read_idx(files[f"{part}-images"])[0])
+        labels.append(read_idx(files[f"{part}-labels"])[0])
+        if tensors[-1].ndim != 3 or labels[-1].shape != tensors[-1].shape[:1]:
+            raise UsageError(
+                f"{place}: the {part} images {tuple(tensors[-1].shape)} and labels {tuple(labels[-1].shape)} do not "
+                "belong together: get the data again"
+            )
+    return torch.cat(tensors).unsqueeze(1), torch.cat(labels).long(), ""

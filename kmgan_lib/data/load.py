@@ -2,47 +2,112 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
+from kmgan_lib.checkpoint import first_line
+from kmgan_lib.data import celeba, cifar10, idx
 from kmgan_lib.data.digits import digits
+from kmgan_lib.data.faces import drawn_faces
 from kmgan_lib.data.folder import folder
-from kmgan_lib.data.idx import read_idx
+from kmgan_lib.data.garments import CLASSES as GARMENTS
+from kmgan_lib.data.garments import garments
 from kmgan_lib.data.images import Images, joined
+from kmgan_lib.data.shapes import shapes
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
 
 log = logging.getLogger(__name__)
 STANDIN_MODES = ("auto", "always", "never")
-_GARMENTS = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which the files of a data set lie below a data root.
+
+    Attributes
+    ----------
+    folder : str
+        Below the root.
+    complete : callable
+        Whether a folder holds all the files: ``complete(place)``.
+    read : callable
+        ``read(place, split)`` gives pictures, labels or None, and a remark for the provenance.
+    """
+
+    folder: str
+    complete: Callable[[Path], bool]
+    read: Callable[[Path, str], tuple[Tensor, Tensor | None, str]]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set: where its files lie below a root, and what may stand in for it."""
+    """A named data set: how its files may lie below a root, and what may stand in for it.
+
+    Attributes
+    ----------
+    name : str
+    layouts : tuple of Layout
+        The first is torchvision's, where a download goes. None for data that come with the library.
+    package : str
+        Folder of a platform's package, in the first layout.
+    torchvision : str
+        Name of torchvision's class that downloads it; empty where there is no dependable download.
+    classes : tuple of str
+        Names of the classes; empty where there are none.
+    standin : callable, optional
+        ``standin(split)`` gives the stand-in's train or test images.
+    standin_text : str
+        What the stand-in is.
+    """
 
     name: str
-    folder: str = ""  # below a data root, torchvision's layout
-    package: str = ""  # folder of a platform's package
+    layouts: tuple[Layout, ...] = ()
+    package: str = ""
+    torchvision: str = ""
     classes: tuple[str, ...] = ()
     standin: Callable[[str], Images] | None = None
+    standin_text: str = ""
 
 
 DATASETS = {
     d.name: d
     for d in [
         Dataset("synthetic", classes=("A", "B", "C", "D")),
-        Dataset("digits", classes=tuple("0123456789")),
-        Dataset("mnist", "MNIST/raw", classes=tuple("0123456789"), standin=lambda s: digits(s, standin_for="mnist")),
-        Dataset("fashion", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist", classes=_GARMENTS),
+        Dataset("digits", classes=DIGITS),
+        Dataset(
+            "mnist", (Layout("MNIST/raw", idx.complete, idx.read),), "", "MNIST", DIGITS,
+            functools.partial(digits, standin_for="mnist"), "real 8x8 digits",
+        ),
+        Dataset(
+            "fashion", (Layout("FashionMNIST/raw", idx.complete, idx.read),), "/usr/share/datasets/fashion-mnist",
+            "FashionMNIST", GARMENTS, garments, "drawn garments",
+        ),
+        Dataset(
+            "cifar10",
+            (
+                Layout("cifar-10-batches-py", cifar10.complete_batches, cifar10.read_batches),
+                Layout("cifar10", cifar10.complete_shards, cifar10.read_shards),
+            ),
+            "", "CIFAR10", cifar10.CLASSES, shapes, "drawn coloured shapes",
+        ),
+        Dataset(
+            "celeba",
+            (
+                Layout("celeba", celeba.complete_photographs, celeba.read_photographs),
+                Layout("celeba64", celeba.complete_shards, celeba.read_shards),
+            ),
+            standin=drawn_faces, standin_text="drawn faces",
+        ),
     ]
-}
-_FILES = {"train": "train", "test": "t10k"}
+}  # fmt: skip
 
 
 def cache_root() -> Path:
@@ -51,16 +116,14 @@ def cache_root() -> Path:
     return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "kmgan"
 
 
-def _idx_files(place: Path) -> dict[str, Path] | None:
-    found = {}
-    for split, prefix in _FILES.items():
-        for kind in ("images-idx3", "labels-idx1"):
-            candidates = [place / f"{prefix}-{kind}-ubyte{suffix}" for suffix in ("", ".gz")]
-            path = next((c for c in candidates if c.is_file()), None)
-            if path is None:
-                return None
-            found[f"{split}-{kind[:6]}"] = path
-    return found
+def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layout] | None:
+    given = root or os.environ.get("KMGAN_DATA")
+    places = [("data root", Path(given).expanduser() / way.folder, way) for way in dataset.layouts if given]
+    if dataset.package:
+        places.append(("package", Path(dataset.package), dataset.layouts[0]))
+    if dataset.torchvision:
+        places.append(("download", cache_root() / "data" / dataset.layouts[0].folder, dataset.layouts[0]))
+    return next(((word, place, way) for word, place, way in places if way.complete(place)), None)
 
 
 def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | None:
@@ -69,17 +132,12 @@ def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | Non
     Parameters
     ----------
     name : str
-        ``mnist`` or ``fashion``.
+        ``mnist``, ``fashion``, ``cifar10`` or ``celeba``.
     root : path, optional
         Looked at first; by default ``$KMGAN_DATA``.
     """
-    dataset = DATASETS[name]
-    given = root or os.environ.get("KMGAN_DATA")
-    places = [("data root", Path(given).expanduser() / dataset.folder)] if given else []
-    if dataset.package:
-        places.append(("package", Path(dataset.package)))
-    places.append(("download", cache_root() / "data" / dataset.folder))
-    return next(((word, place) for word, place in places if _idx_files(place)), None)
+    located = _located(DATASETS[name], root)
+    return located and located[:2]
 
 
 def fetch(name: str) -> Path:
@@ -88,49 +146,73 @@ def fetch(name: str) -> Path:
     Raises
     ------
     UsageError
-        If the download fails; nothing half-written is kept.
+        If there is no dependable download, or it fails; nothing half-written is kept.
     """
     import shutil
     import tempfile
 
+    dataset = DATASETS[name]
+    if not dataset.torchvision:
+        raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
     from torchvision import datasets
 
-    kinds = {"mnist": datasets.MNIST, "fashion": datasets.FashionMNIST}
-    target = cache_root() / "data" / DATASETS[name].folder
-    target.parent.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent.parent) as partial:
+    target = cache_root() / "data" / dataset.layouts[0].folder
+    store = cache_root() / "data"
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store) as partial:
         try:
-            kinds[name](partial, download=True)
+            getattr(datasets, dataset.torchvision)(partial, download=True)
         except (RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UsageError(f"{name} could not be downloaded ({reason}). {_ways(name)}") from None
+            raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
-        shutil.move(Path(partial) / DATASETS[name].folder, target)
+        shutil.move(Path(partial) / dataset.layouts[0].folder, target)
     return target
 
 
-def _ways(name: str) -> str:
-    standin = "use the digits presets" if name == "mnist" else "use a digits preset"
+def _ways(dataset: Dataset) -> str:
+    folders = " or ".join(way.folder for way in dataset.layouts)
+    if dataset.torchvision:
+        second = f"`kmgan data fetch {dataset.name}` downloads it"
+    else:
+        second = (
+            f"put the data set's own img_align_celeba/*.jpg and list_eval_partition.txt into a folder "
+            f"{dataset.layouts[0].folder} there, by hand, since its server often refuses downloads"
+        )
+    third = "use the digits presets, whose " if dataset.name == "mnist" else "use --profile smoke, whose "
     return (
-        f"Three ways to get it: (1) --data-root or KMGAN_DATA names a folder that holds {DATASETS[name].folder}; "
-        f"(2) `kmgan data fetch {name}` downloads it; (3) {standin}, whose real 8x8 digits come with the library"
+        f"Three ways to get it: (1) --data-root or KMGAN_DATA names a folder that holds {folders}; "
+        f"(2) {second}; (3) {third}{dataset.standin_text} come with the library"
     )
 
 
-def _from_idx(dataset: Dataset, split: str, word: str, place: Path) -> Images:
-    files = _idx_files(place)
-    assert files is not None
-    tensor, _ = read_idx(files[f"{split}-images"])
-    labels, _ = read_idx(files[f"{split}-labels"])
-    if tensor.ndim != 3 or labels.shape != tensor.shape[:1]:
-        raise UsageError(
-            f"{place}: the {split} images {tuple(tensor.shape)} and labels {tuple(labels.shape)} do not belong "
-            "together: get the data again"
-        )
+def _standin(dataset: Dataset, split: str) -> Images:
+    assert dataset.standin is not None
+    return joined([dataset.standin(part) for part in ("train", "test")]) if split == "all" else dataset.standin(split)
+
+
+def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin: str, split: str) -> Images:
+    """A data set of files, or its stand-in, at its own size."""
+    if standin == "always":
+        return _standin(dataset, split)
+    located = _located(dataset, root)
+    if located is None:
+        given = root or os.environ.get("KMGAN_DATA")
+        try:
+            if given or not download:
+                where = f"under {given}" if given else "on this machine"
+                raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
+            located = ("download", fetch(dataset.name), dataset.layouts[0])
+        except UsageError as error:
+            if standin == "never":
+                raise
+            log.warning("%s: using the stand-in (%s)", dataset.name, error)
+            return _standin(dataset, split)
+    word, place, layout = located
+    tensor, labels, remark = layout.read(place, split)
     return Images.create(
-        tensor.unsqueeze(1), labels.long(), classes=dataset.classes, name=dataset.name, kind="real", split=split,
-        source=f"{word}, {dataset.folder}",
+        tensor, labels, classes=dataset.classes, name=dataset.name, kind="real", split=split,
+        source=f"{word}, {layout.folder}" + (f" ({remark})" if remark else ""),
     )  # fmt: skip
 
 
@@ -141,15 +223,15 @@ def load(
     download: bool = True,
     standin: str = "auto",
     split: str = "train",
-    image_size: int = 32,
-    channels: int = 3,
+    image_size: int | None = None,
+    channels: int | None = None,
 ) -> Images:
     """Load a data set by name.
 
     Parameters
     ----------
     name : str
-        ``synthetic``, ``digits``, ``mnist``, ``fashion``, or ``folder:PATH``.
+        ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``.
     root : path, optional
         Data root, searched first; by default ``$KMGAN_DATA``. Where a root is given and lacks the data, nothing is
         downloaded: that would hide the mistake.
@@ -158,9 +240,13 @@ def load(
     standin : {"auto", "always", "never"}
         Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
     split : {"train", "test", "all"}
-        ``all`` is both, train first. ``synthetic`` and folders have no splits.
-    image_size, channels : int
-        For ``folder:PATH`` only.
+        ``all`` is both, train first; of ``celeba`` it has the valid partition too. ``synthetic`` and folders have no
+        splits.
+    image_size : int, optional
+        Side of the pictures in pixels. By default they have their own, and those of a folder 32. Bilinear, as
+        `kmgan_lib.data.images.resized` does it.
+    channels : int, optional
+        1 for grey, 3 for RGB (the default); for ``folder:PATH`` only.
 
     Returns
     -------
@@ -176,32 +262,13 @@ def load(
     if split not in ("train", "test", "all"):
         raise UsageError(f"split={split} must be one of train, test, all")
     if name.startswith("folder:"):
-        return folder(name.removeprefix("folder:"), image_size=image_size, channels=channels)
+        return folder(name.removeprefix("folder:"), image_size=image_size or 32, channels=channels or 3)
     if name == "synthetic":
         return synthetic()
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name} (one of {', '.join(DATASETS)}, folder:PATH)")
-    if split == "all":
-        options = {"root": root, "download": download, "standin": standin}
-        return joined([load(name, split=part, **options) for part in ("train", "test")])
     if name == "digits":
-        return digits(split)
-    dataset = DATASETS[name]
-    if standin == "always":
-        if dataset.standin is None:
-            raise UsageError(f"{name} has no stand-in. {_ways(name)}")
-        return dataset.standin(split)
-    place = find(name, root=root)
-    if place is None:
-        given = root or os.environ.get("KMGAN_DATA")
-        try:
-            if given or not download:
-                where = f"under {given}" if given else "on this machine"
-                raise UsageError(f"no {name} {where}. {_ways(name)}")
-            place = ("download", fetch(name))
-        except UsageError as error:
-            if standin == "never" or dataset.standin is None:
-                raise
-            log.warning("%s: using the stand-in (%s)", name, error)
-            return dataset.standin(split)
-    return _from_idx(dataset, split, *place)
+        images = joined([digits("train"), digits("test")]) if split == "all" else digits(split)
+    else:
+        images = _pictures(DATASETS[name], root, download, standin, split)
+    return images if image_size is None else images.at(image_size)

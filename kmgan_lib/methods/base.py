@@ -67,6 +67,8 @@ class Method(ABC):
         G, and D as a feature extractor.
     average_net : nn.Module or None
         Running average of G's weights, from which samples are drawn; None if ``preset.average`` is 0.
+    training_set : Tensor or None
+        All images (n, ...), for methods that look at more than a batch; set by the trainer.
     classes : int
         Number of classes that G and D are told, 0 for unconditional methods.
     """
@@ -116,6 +118,7 @@ class Method(ABC):
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         self.preset, self.device, self.seed = preset, device, seed
+        self.training_set: Tensor | None = None
         self.options: Any = preset.options
         self.classes = 10 if preset.conditional else 0
         with torch.random.fork_rng(devices=[]):

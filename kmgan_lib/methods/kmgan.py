@@ -140,10 +140,12 @@ class KMGAN(Method):
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
-        features = torch.cat([self.D(x) for x in self.batches(images[chosen.to(images.device)])])
+        features = torch.cat([self.D(x) for x in self.batches(self._subset(images, generator))])
         self.bank.initialise(features, generator, lloyd_iterations=self.options.lloyd_iterations)
-        self._recluster_images = images[chosen.to(images.device)] if self.options.center_update == "recluster" else None
+
+    def _subset(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
+        return images[chosen.to(images.device)]
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
@@ -225,8 +227,8 @@ class KMGAN(Method):
 
     @torch.no_grad()
     def _recluster(self) -> None:
-        images = self._recluster_images
-        assert images is not None
+        assert self.training_set is not None
+        images = self._subset(self.training_set, torch.Generator(self.device).manual_seed(self.seed))
         real = torch.cat([self.D(x) for x in self.batches(images)])
         generator = torch.Generator(self.device).manual_seed(self.seed + self.iteration)
         count = len(images) // self.preset.batch + 1

@@ -9,6 +9,8 @@ from sklearn import metrics as sk
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+SILHOUETTE_POINTS = 2_000
+
 
 def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, float]:
     """Agreement of a clustering with the true classes.
@@ -52,3 +54,28 @@ def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
     distinct = len(np.unique(points, axis=0))
     fitted = KMeans(min(k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
+
+
+def silhouette(features: Tensor, cluster_labels: Tensor, points: int = SILHOUETTE_POINTS) -> float | None:
+    r"""Mean silhouette :math:`(b - a) / \max(a, b)` of a fixed subsample (Rousseeuw, 1987).
+
+    a is a point's mean distance to its own cluster, b to the nearest other one. It needs no classes: it says how well
+    clusters are separated, not whether they are the right ones.
+
+    Parameters
+    ----------
+    features : Tensor, (n, d)
+    cluster_labels : Tensor, (n,) int64
+    points : int
+        Size of the subsample; the distances take its square.
+
+    Returns
+    -------
+    float or None
+        In [-1, 1]; None where all points of the subsample are in one cluster or each is alone.
+    """
+    chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:points]
+    labels = cluster_labels.cpu()[chosen].numpy()
+    if not 2 <= len(np.unique(labels)) < len(labels):
+        return None
+    return float(sk.silhouette_score(features.detach().cpu()[chosen].double().numpy(), labels))

@@ -2,117 +2,163 @@
 
 from __future__ import annotations
 
-import functools
+import difflib
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from kmgan_lib import checkpoint, data
-from kmgan_lib.data import Images
-from kmgan_lib.generator import Generator
-from kmgan_lib.methods import Method
-from kmgan_lib.metrics.classifier import Judge, judge
-from kmgan_lib.metrics.clustering import clustering_scores, kmeans_labels
-from kmgan_lib.metrics.frequency import class_frequency
-from kmgan_lib.metrics.scores import inception_score
-from kmgan_lib.run import Run, restore
+from kmgan_lib import checkpoint, methods
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import measures
+from kmgan_lib.metrics.classifier import judged
+from kmgan_lib.metrics.inception import Unavailable
+from kmgan_lib.metrics.subject import Subject
+from kmgan_lib.presets import Preset
+from kmgan_lib.run import Run
 
-SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
-CLUSTERED = 10_000
+log = logging.getLogger(__name__)
 
 
-@dataclass
-class Subject:
-    """What the measures look at; each part is made when a measure first asks for it."""
-
-    run: Run
-    data_root: str | None
-
-    @property
-    def standin(self) -> str:
-        """Whether the run was trained on a stand-in; then it is judged by the stand-in too."""
-        return "always" if self.run.result["data"]["kind"] == "stand-in" else "never"
-
-    @functools.cached_property
-    def judge(self) -> Judge:
-        """The classifier of the run's data set."""
-        return judge(self.run.preset.dataset, data_root=self.data_root, standin=self.standin)
-
-    @functools.cached_property
-    def method(self) -> Method:
-        """The trained method, from memory or from the checkpoint."""
-        return self.run.method or restore(self.run)
-
-    @functools.cached_property
-    def fake_probabilities(self) -> Tensor:
-        """The judge's opinion (n, c) of ``eval_samples`` generated images."""
-        return self._probabilities(self.run.generator)
-
-    @functools.cached_property
-    def last_weights_probabilities(self) -> Tensor:
-        """The same for the last weights of G instead of their average."""
-        return self._probabilities(Generator(self.method.frozen_generator(averaged=False), self.run.preset))
-
-    def _probabilities(self, generator: Generator) -> Tensor:
-        return self.judge.probabilities(generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu())
-
-    def images(self, split: str) -> Images:
-        """Real data of the run's data set."""
-        return data.load(self.run.preset.dataset, root=self.data_root, standin=self.standin, split=split)
+def _is_judged(preset: Preset) -> bool:
+    return judged(preset.dataset)
 
 
-def _classifier_score(subject: Subject) -> dict[str, Any]:
-    probabilities = subject.fake_probabilities
-    real = subject.judge.probabilities(subject.images("test").tensor)
-    mean, std = inception_score(probabilities)
-    real_mean, real_std = inception_score(real)
-    last = inception_score(subject.last_weights_probabilities)[0]
-    return {
-        "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last,
-        "real_value": real_mean, "real_std": real_std, "real_samples": len(real), "extractor": subject.judge.describe(),
-    }  # fmt: skip
+def _makes_pictures(preset: Preset) -> bool:
+    return preset.network != "synthetic"
 
 
-def _class_frequency(subject: Subject) -> dict[str, Any]:
-    labels = subject.fake_probabilities.argmax(1)
-    result = class_frequency(labels, len(subject.judge.classes))
-    extractor = subject.judge.describe()
-    return {"value": min(result["frequency"]), **result, "samples": len(labels), "extractor": extractor}
+def _has_classes(preset: Preset) -> bool:
+    # A conditional D is told the class: clustering its features would measure the label it was given.
+    return (judged(preset.dataset) or preset.dataset == "synthetic") and not preset.conditional
 
 
-def _clustering(subject: Subject) -> dict[str, Any]:
-    images = subject.images("all")
-    assert images.labels is not None
-    tensor, labels = images.tensor[-CLUSTERED:], images.labels[-CLUSTERED:]
-    classes = int(images.labels.max()) + 1
-    scores = clustering_scores(labels, kmeans_labels(subject.method.features(tensor), classes, seed=0))
-    extractor = {"name": "the run's D"}
-    return {"value": scores["nmi"], **scores, "k": classes, "samples": len(labels), "extractor": extractor}
+def _has_centers(preset: Preset) -> bool:
+    return issubclass(methods.METHODS[preset.method], methods.KMGAN)
 
 
-METRICS: dict[str, Callable[[Subject], dict[str, Any]]] = {
-    "classifier_score": _classifier_score,
-    "class_frequency": _class_frequency,
-    "clustering": _clustering,
-}
+def _is_synthetic(preset: Preset) -> bool:
+    return preset.dataset == "synthetic"
+
+
+def _shares(result: Mapping[str, Any]) -> str:
+    shares, corrected = (" ".join(f"{100 * s:.1f}" for s in result[key]) for key in ("frequency", "corrected"))
+    return f"{shares} %; corrected {corrected} %"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of runs.
+
+    Attributes
+    ----------
+    compute : callable
+        `Subject` to a result with at least ``value``, ``samples`` and ``extractor``.
+    text : str
+        What it is.
+    applies : callable
+        Whether it makes sense for a preset.
+    show : str or callable
+        The result in a table: a format string over its keys, or a function of it.
+    quick : bool
+        Whether it is measured after every training.
+    """
+
+    compute: Callable[[Subject], dict[str, Any]]
+    text: str
+    applies: Callable[[Preset], bool]
+    show: str | Callable[[Mapping[str, Any]], str]
+    quick: bool = False
+
+    def shown(self, result: Mapping[str, Any]) -> str:
+        """The result in one line."""
+        return self.show.format(**result) if isinstance(self.show, str) else self.show(result)
+
+
+def _inception(name: str, layer: str, text: str, show: str) -> Measure:
+    return Measure(partial(measures.inception_measure, name=name, layer=layer), text, _makes_pictures, show)
+
+
+METRICS: dict[str, Measure] = {
+    "classifier_score": Measure(
+        measures.classifier_score, "Eq. (8) with a classifier of the data set", _is_judged,
+        "{value:.3f} ± {std:.3f} (real images {real_value:.3f})", quick=True,
+    ),
+    "classifier_frechet": Measure(
+        measures.classifier_frechet, "Fréchet distance in the classifier's features", _is_judged,
+        "{value:.3f} (real images {real_value:.3f})", quick=True,
+    ),
+    "class_frequency": Measure(
+        measures.frequency, "share of each class by the classifier", _is_judged, _shares, quick=True
+    ),
+    "clustering": Measure(
+        measures.clustering, "agreement of D's clusters with the classes", _has_classes,
+        lambda r: f"NMI {r['nmi']:.3f}, ARI {r['ari']:.3f}, accuracy {r['accuracy']:.3f}, silhouette "
+        + ("–" if r["silhouette"] is None else f"{r['silhouette']:.3f}"),
+        quick=True,
+    ),
+    "centers": Measure(
+        measures.centers, "have K-Means' centers become one (Section 3.3)", _has_centers,
+        "{distinct} of {k} distinct, {used} used; distance {distance:.2f}, at least {smallest_distance:.2f}, "
+        "of the features' spread; entropy {entropy:.2f}",
+    ),
+    "modes": Measure(
+        measures.modes, "hidden classes that generated points belong to", _is_synthetic,
+        lambda r: f"{r['modes']} of {len(r['share'])} ({' '.join(f'{100 * s:.1f}' for s in r['share'])} %), "
+        f"{100 * r['near_data']:.1f} % near the data",
+    ),
+    "coverage": Measure(
+        measures.coverage, "precision, recall, density and coverage in the classifier's features", _is_judged,
+        "precision {precision:.3f}, recall {recall:.3f}, density {density:.3f}, coverage {coverage:.3f} "
+        "(real images {real_precision:.3f}, {real_recall:.3f}, {real_density:.3f}, {real_coverage:.3f})",
+    ),
+    "memorisation": Measure(
+        measures.memorisation, "nearest training images of 64 samples", _makes_pictures,
+        "distance {ratio:.2f}, at least {smallest:.2f}, times that of unseen real images",
+    ),
+    "path_length": Measure(
+        measures.path_length, "perceptual path length in the classifier's features", _is_judged,
+        "{value:.4g} ± {standard_error:.2g}, {detour:.1f} times the straight line",
+    ),
+    "inception_score": _inception("inception_score", "2048", "Inception Score, Eq. (8)", "{value:.3f} ± {std:.3f}"),
+    "fid": _inception("fid", "2048", "Fréchet Inception Distance", "{value:.3f}"),
+    "kid": _inception("kid", "2048", "Kernel Inception Distance", "{value:.5f} ± {std:.5f}"),
+    "fid768": _inception("fid", "768", "FID's formula on 768 features, not comparable with FID", "{value:.4f}"),
+    "kid768": _inception("kid", "768", "KID's formula on 768 features", "{value:.5f} ± {std:.5f}"),
+}  # fmt: skip
 
 
 def applicable(run: Run) -> list[str]:
     """Names of the measures that make sense for a run."""
-    if run.preset.dataset.startswith("folder:"):
-        return []
-    if run.preset.network == "synthetic":
-        return ["clustering"]
-    # A conditional D is told the class: clustering its features would measure the label it was given.
-    return [name for name in METRICS if name != "clustering" or not run.preset.conditional]
+    return [name for name, measure in METRICS.items() if measure.applies(run.preset)]
 
 
-def evaluate(run: Run, *, data_root: str | None = None, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
+def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]:
+    possible = applicable(run)
+    for name in only or ():
+        if name not in METRICS:
+            close = difflib.get_close_matches(name, METRICS, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"unknown measure {name}{meant} (one of {', '.join(METRICS)})")
+        if name not in possible:
+            raise UsageError(f"{name} makes no sense for {run.preset.name}: choose from {', '.join(possible)}")
+    return list(only) if only else [name for name in possible if everything or METRICS[name].quick]
+
+
+def evaluate(
+    run: Run,
+    *,
+    data_root: str | None = None,
+    only: Sequence[str] | None = None,
+    everything: bool = False,
+    inception_weights: Path | None = None,
+) -> dict[str, dict[str, Any]]:
     """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
 
     Parameters
@@ -120,23 +166,42 @@ def evaluate(run: Run, *, data_root: str | None = None, only: list[str] | None =
     run : Run
     data_root : str, optional
         As in `kmgan_lib.data.load`.
-    only : list of str, optional
-        Names of measures; by default all that apply.
+    only : sequence of str, optional
+        Names of measures; by default the quick ones that apply.
+    everything : bool
+        All that apply; those whose weights or packages are not on this machine are left out with a warning.
+    inception_weights : Path, optional
+        As in `kmgan_lib.metrics.inception.find_weights`.
 
     Returns
     -------
     dict
         By name: ``value``, ``samples``, ``seconds``, ``extractor`` and what else the measure reports.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or makes no sense for this run, or what a measure needs is not there.
     """
-    subject = Subject(run, data_root)
+    subject = Subject(run, data_root, inception_weights)
     results: dict[str, dict[str, Any]] = {}
-    for name in only or applicable(run):
+    for name in _chosen(run, only, everything):
         begun = time.perf_counter()
-        with torch.random.fork_rng(devices=[]):
-            result = METRICS[name](subject)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                result = METRICS[name].compute(subject)
+        except Unavailable as error:
+            if not everything:
+                raise
+            log.warning("%s is left out: %s", name, error)
+            continue
         results[name] = {**result, "seconds": round(time.perf_counter() - begun, 2)}
+        _keep(run, {name: results[name]})  # at once: a measure that fails later loses nothing
+    return results
+
+
+def _keep(run: Run, results: dict[str, dict[str, Any]]) -> None:
     run.result["metrics"] = {**run.result.get("metrics", {}), **results}
     checkpoint.write_json(run.directory / checkpoint.RESULT, run.result)
     lines = "".join(json.dumps({"metric": name, **r}) + "\n" for name, r in run.result["metrics"].items())
-    checkpoint.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines))
-    return results
+    checkpoint.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))

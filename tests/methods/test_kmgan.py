@@ -253,7 +253,7 @@ def test_the_gate_opens_as_its_reading_says(gate: dict[str, Any], expected: list
     assert [int(method.step(x, None, z)["center_step"]) for x, z in batches(method)] == expected
 
 
-@pytest.mark.parametrize(("share", "opened"), [(0.99, 1), (1.01, 0)])
+@pytest.mark.parametrize(("share", "opened"), [(0.99, 1), (1.0, 0), (1.01, 0)])
 def test_the_floor_compares_the_loss_with_d_round(share: float, opened: int) -> None:
     ((x, z),) = batches(make(), 1)
     loss = make().step(x, None, z)["loss_center"].item()
@@ -367,6 +367,7 @@ def test_the_bank_follows_the_rule_of_the_preset() -> None:
 
 def test_reclustering_waits_for_its_turn() -> None:
     method = make(center_update="recluster", recluster_every=3)
+    method.training_set = data("synthetic/kmgan", 60)
     moved = []
     for x, z in batches(method, 4):
         before = method.bank.real.clone()

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kmgan_lib.metrics import METRICS, Judge, applicable, classifier, evaluate, judge
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import METRICS, Judge, applicable, classifier, evaluate, judge, measures
 from kmgan_lib.run import Run
 
 Quick = Callable[..., Run]
+QUICK = ["classifier_score", "classifier_frechet", "class_frequency", "clustering"]
+INCEPTION = ["inception_score", "fid", "kid", "fid768", "kid768"]
 
 
 @pytest.fixture
@@ -22,9 +25,9 @@ def digits_run(pictures: Run, tmp_path: Path) -> Run:
 
 
 @pytest.mark.usefixtures("digits_judge")
-def test_a_run_on_digits_is_measured_in_every_way(digits_run: Run) -> None:
+def test_a_run_on_digits_is_measured_after_training(digits_run: Run) -> None:
     results = evaluate(digits_run)
-    assert list(results) == list(METRICS)
+    assert list(results) == QUICK
     score = results["classifier_score"]
     assert 1 <= score["value"] <= 10
     assert 8 < score["real_value"] <= 10  # thirty images a split cannot be balanced
@@ -32,8 +35,50 @@ def test_a_run_on_digits_is_measured_in_every_way(digits_run: Run) -> None:
     frequency = results["class_frequency"]
     assert sum(frequency["frequency"]) == pytest.approx(1)
     assert frequency["value"] == min(frequency["frequency"])
+    assert sum(frequency["corrected"]) == pytest.approx(1)
+    distance = results["classifier_frechet"]
+    assert 0 < distance["real_value"] < distance["value"]
+    assert (distance["samples"], distance["reference_samples"], distance["real_samples"]) == (60, 297, 60)
     assert {"nmi", "ari", "accuracy", "purity"} <= set(results["clustering"])
+    assert -1 <= results["clustering"]["silhouette"] <= 1
     assert results["clustering"]["samples"] == 1797
+
+
+@pytest.mark.usefixtures("digits_judge")
+def test_the_other_measures_of_a_run_on_digits(
+    digits_run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(measures, "PATHS", 20)
+    results = evaluate(digits_run, everything=True)
+    assert list(results) == [*QUICK, "centers", "coverage", "memorisation", "path_length"]
+    assert len(caplog.records) == len(INCEPTION)
+    for name, result in results.items():
+        assert METRICS[name].shown(result)
+    assert 1 <= results["centers"]["distinct"] <= results["centers"]["k"] == 10
+    assert results["coverage"]["real_coverage"] > results["coverage"]["coverage"]
+    memorised = results["memorisation"]
+    assert len(memorised["nearest"]) == len(memorised["features"]["nearest"]) == memorised["samples"] == 64
+    assert memorised["training_samples"] == 1797
+    assert 0 < memorised["smallest"] <= memorised["value"]
+    assert results["path_length"]["value"] > 0
+    assert results["path_length"]["detour"] > 0.5
+
+
+@pytest.mark.usefixtures("digits_judge")
+def test_fashion_is_counted_on_as_many_samples_as_in_the_paper(
+    digits_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measures.FREQUENCY_SAMPLES == {"fashion": 5_000}
+    monkeypatch.setitem(measures.FREQUENCY_SAMPLES, "digits", 50)
+    assert evaluate(digits_run, only=["class_frequency"])["class_frequency"]["samples"] == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("classifier_scor", "did you mean classifier_score"), ("modes", "makes no sense for digits")]
+)
+def test_a_measure_that_cannot_be_had_is_refused(digits_run: Run, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate(digits_run, only=[name])
 
 
 @pytest.mark.usefixtures("digits_judge")
@@ -54,6 +99,11 @@ def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_
     run = quick(tmp_path / "run", iterations=5)
     results = evaluate(run)
     assert list(results) == ["clustering"]
+    other = evaluate(run, only=["modes", "centers"])
+    assert sum(other["modes"]["share"]) == pytest.approx(1)
+    assert other["modes"]["samples"] == run.preset.eval_samples
+    assert other["centers"]["k"] == 4
+    assert [METRICS[name].shown(result) for name, result in other.items()]
     assert (results["clustering"]["k"], results["clustering"]["samples"]) == (4, 10_000)
     assert 0 <= results["clustering"]["nmi"] <= 1
     reopened = evaluate(Run.open(run.directory))
@@ -73,10 +123,11 @@ def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(digits_run: 
 
 
 def test_only_measures_that_make_sense_apply(quick: Quick, pictures: Run, tmp_path: Path) -> None:
-    assert applicable(pictures) == list(METRICS)
+    assert applicable(pictures) == [name for name in METRICS if name != "modes"]
     conditional = quick(tmp_path / "dcgan", "digits/dcgan", iterations=1, snapshots=1)
     assert conditional.preset.conditional
-    assert applicable(conditional) == ["classifier_score", "class_frequency"]
+    without = {"clustering", "centers", "modes"}
+    assert applicable(conditional) == [name for name in METRICS if name not in without]
 
 
 def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
@@ -84,7 +135,7 @@ def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
 ) -> None:
     run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(classifier, "_fit", lambda _: digits_judge.net)
+    monkeypatch.setattr(classifier, "_fit", lambda *_: digits_judge.net)
     results = evaluate(run, only=["class_frequency"])
     judge.cache_clear()
     extractor = results["class_frequency"]["extractor"]

@@ -1,0 +1,227 @@
+"""Inception Score, FID and KID with the Inception network of 2015: torch-fidelity does the work, the weights are yours.
+
+Nothing is downloaded unless asked for, and no other network ever takes Inception's place.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from kmgan_lib.data.load import cache_root
+from kmgan_lib.errors import UsageError
+
+EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
+FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
+FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the beginnings
+SPLITS, SUBSETS, SUBSET_SIZE = 10, 100, 1000
+# torch-fidelity's names and ours
+NAMES = {
+    "inception_score_mean": "inception_score", "inception_score_std": "inception_score_std",
+    "frechet_inception_distance": "fid", "kernel_inception_distance_mean": "kid",
+    "kernel_inception_distance_std": "kid_std",
+}  # fmt: skip
+BY_HAND = (
+    f"give --inception-weights PATH, set KMGAN_INCEPTION, or put {FULL_NAME} into the data root's folder inception"
+)
+WAYS = f"{BY_HAND}; or `kmgan data fetch inception` downloads it"
+
+
+class Unavailable(UsageError):
+    """Something that a measure needs is not on this machine: a package or a file of weights."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checked file of weights; ``full`` if it goes on after the 768 features."""
+
+    path: Path
+    sha256: str
+    full: bool
+
+    def describe(self) -> dict[str, Any]:
+        """What a reported number says about its extractor."""
+        name = "Inception 2015-12-05" + ("" if self.full else " up to 768 features, half precision")
+        return {"name": f"{name} (torch-fidelity)", "weights_sha256": self.sha256[:12]}
+
+
+class _Bytes(Dataset[Tensor]):
+    """Pictures as torch-fidelity wants them: uint8, three channels, one at a time, with a bar that follows."""
+
+    def __init__(self, pictures: Tensor, what: str):
+        self.pictures = pictures
+        self.bar = tqdm(total=len(pictures), desc=f"Inception features of {what} pictures", delay=2, disable=None)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        self.bar.update(index + 1 - self.bar.n)
+        return self.pictures[index].expand(3, -1, -1)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Pictures in [0, 1] as uint8, rounded; bytes stay as they are."""
+    return images if images.dtype == torch.uint8 else (images.detach().cpu().clamp(0, 1) * 255).round().byte()
+
+
+@functools.cache
+def _checked(path: Path) -> Weights:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Unavailable(f"no Inception weights at {path} ({error.strerror}): {WAYS}") from None
+    if not digest.startswith((FULL_SHA256, PART_SHA256)):
+        raise UsageError(
+            f"{path} has SHA-256 {digest[:8]}... and the 2015 weights have {FULL_SHA256}... "
+            f"(up to 768 features {PART_SHA256[:8]}...): get {FULL_NAME} again"
+        )
+    return Weights(path, digest, digest.startswith(FULL_SHA256))
+
+
+def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
+    """The weights of the Inception network, after a look at their SHA-256.
+
+    Parameters
+    ----------
+    path : path, optional
+        The file; by default ``$KMGAN_INCEPTION``, then the folder ``inception`` of the data root, then the download.
+    data_root : path, optional
+        By default ``$KMGAN_DATA``.
+    full : bool
+        Whether more than the 768 features is needed.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    UsageError
+        If there is no file, if it is another file, or if it ends too early; the message says how to get it.
+    """
+    given = path or os.environ.get("KMGAN_INCEPTION")
+    root = data_root or os.environ.get("KMGAN_DATA")
+    places = [Path(root).expanduser() / "inception"] if root else []
+    files = [folder / name for name in (FULL_NAME, PART_NAME) for folder in [*places, cache_root() / "inception"]]
+    found = Path(given).expanduser() if given else next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
+    weights = _checked(found)
+    if full and not weights.full:
+        raise Unavailable(
+            f"{found} ends after the 768 features, where every number behind them is NaN: fid768 and kid768 can be had "
+            f"from it; for inception_score, fid and kid {WAYS}"
+        )
+    return weights
+
+
+def fetch() -> Path:
+    """Download the full weights from where torch-fidelity keeps them, check them, and put them into the cache.
+
+    Raises
+    ------
+    UsageError
+        If the download fails or is not the file; nothing half-written is kept.
+    """
+    url = _fidelity().feature_extractor_inceptionv3.URL_INCEPTION_V3
+    target = cache_root() / "inception" / FULL_NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(target), hash_prefix=FULL_SHA256, progress=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UsageError(f"the Inception weights could not be downloaded ({reason}): {BY_HAND}") from None
+    return target
+
+
+def _fidelity() -> Any:
+    try:
+        import torch_fidelity
+        import torch_fidelity.feature_extractor_inceptionv3
+    except ImportError:
+        raise Unavailable(
+            "Inception measures need torch-fidelity: `pip install torch-fidelity` (or the extra kmgan[inception])"
+        ) from None
+    return torch_fidelity
+
+
+def inception_measures(
+    fake: Tensor,
+    real: Tensor,
+    *,
+    layer: str = "2048",
+    weights: Path | None = None,
+    extractor: str = EXTRACTOR,
+    real_name: str | None = None,
+) -> dict[str, float | int]:
+    """Inception Score, FID and KID of generated against real pictures, by torch-fidelity.
+
+    The protocol is that of the original code: pictures as uint8, resized bilinearly to 299x299 as TensorFlow 1 did,
+    grey ones with three equal channels; Inception Score of the softmax of the 1,008 outputs without their bias, on 10
+    consecutive splits; KID on 100 subsets of 1,000.
+
+    Parameters
+    ----------
+    fake, real : Tensor, (n, c, h, w) and (m, c, h, w)
+        Float in [0, 1] or uint8, with 1 or 3 channels.
+    layer : str
+        Features of FID and KID: ``2048``, the real one, or ``768``; then there is no Inception Score.
+    weights : Path, optional
+        From `find_weights`. An extractor other than Inception may need none.
+    extractor : str
+        A name in torch-fidelity's registry of feature extractors.
+    real_name : str, optional
+        A name for the real pictures, under which their features are kept in the cache.
+
+    Returns
+    -------
+    dict
+        ``fid``, ``kid``, ``kid_std``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``,
+        ``subsets``, ``subset_size``.
+
+    Raises
+    ------
+    UsageError
+        Without torch-fidelity, with fewer pictures than splits, or where the weights give NaN.
+    """
+    fidelity = _fidelity()
+    fewest = min(len(fake), len(real))
+    if fewest < SPLITS:
+        raise UsageError(f"{fewest} pictures: Inception measures need at least {SPLITS}, one a split")
+    if weights is None and extractor == EXTRACTOR:
+        raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
+    size = min(SUBSET_SIZE, fewest)
+    inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
+    try:
+        found = fidelity.calculate_metrics(
+            input1=inputs[0], input2=inputs[1], fid=True, kid=True, isc=layer == "2048", feature_extractor=extractor,
+            feature_extractor_weights_path=str(weights) if weights else None, feature_layer_fid=layer,
+            feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False, kid_subsets=SUBSETS,
+            kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True, verbose=False,
+            cache_root=str(cache_root() / "inception" / "features"), input2_cache_name=real_name,
+        )  # fmt: skip
+    except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
+        found = {"frechet_inception_distance": math.nan}
+    finally:
+        for pictures in inputs:
+            pictures.bar.close()
+    if not all(math.isfinite(value) for value in found.values()):
+        raise UsageError(
+            f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768 and "
+            f"kid768, or {WAYS}"
+        )
+    measured = {NAMES[name]: float(value) for name, value in found.items()}
+    return {**measured, "splits": SPLITS, "subsets": SUBSETS, "subset_size": size}

@@ -1,0 +1,175 @@
+"""The measures of a run, one function each: what is compared with what, how many, and by which extractor."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from kmgan_lib.generator import Generator
+from kmgan_lib.methods import KMGAN
+from kmgan_lib.metrics.classifier import judged
+from kmgan_lib.metrics.clustering import clustering_scores, kmeans_labels, silhouette
+from kmgan_lib.metrics.collapse import center_scores, distinct_points, mode_scores
+from kmgan_lib.metrics.coverage import coverage_scores
+from kmgan_lib.metrics.distances import frechet_distance
+from kmgan_lib.metrics.frequency import class_frequency, confusion_matrix, corrected_frequency
+from kmgan_lib.metrics.inception import to_bytes
+from kmgan_lib.metrics.neighbours import memorisation_scores
+from kmgan_lib.metrics.paths import EPSILON, path_lengths
+from kmgan_lib.metrics.scores import inception_score
+from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject, chosen
+
+CLUSTERED = 10_000
+COVERED = 10_000
+PATHS = 1_000
+LOOKED_AT, HELD_OUT = 64, 1_000
+# Where the paper says on how many images it counted (Section 4.3).
+FREQUENCY_SAMPLES = {"fashion": 5_000}
+OWN_FEATURES = {"name": "the run's D"}
+PIXELS = {"name": "pixels"}
+
+
+def classifier_score(subject: Subject) -> dict[str, Any]:
+    """Eq. (8) with the judge's probabilities."""
+    probabilities = subject.fake_probabilities
+    real = subject.judge.classify(subject.test_features)
+    mean, std = inception_score(probabilities)
+    real_mean, real_std = inception_score(real)
+    last = inception_score(subject.last_weights_probabilities)[0]
+    return {
+        "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last,
+        "real_value": real_mean, "real_std": real_std, "real_samples": len(real), "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def classifier_frechet(subject: Subject) -> dict[str, Any]:
+    """Fréchet distance to real test images in the judge's features; beside it that of real training images."""
+    fake, train, test = subject.fake_features, subject.train_features, subject.test_features
+    return {
+        "value": frechet_distance(fake, test), "samples": len(fake), "reference_samples": len(test),
+        "real_value": frechet_distance(train, test), "real_samples": len(train), "features": fake.shape[1],
+        "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def frequency(subject: Subject) -> dict[str, Any]:
+    """Share of each class by the judge's verdicts, and corrected for its confusions of real test images."""
+    labels = subject.fake_probabilities.argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
+    classes = len(subject.judge.classes)
+    result = class_frequency(labels, classes)
+    truth = subject.images("test").labels
+    assert truth is not None
+    confusion = confusion_matrix(truth, subject.judge.classify(subject.test_features).argmax(1), classes)
+    return {
+        "value": min(result["frequency"]), **result, **corrected_frequency(labels, confusion), "samples": len(labels),
+        "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def coverage(subject: Subject) -> dict[str, Any]:
+    """Precision, recall, density and coverage in the judge's features, with equally many real test images."""
+    fake, train, test = subject.fake_features, subject.train_features, subject.test_features
+    n = min(COVERED, len(fake), len(test), len(train))
+    reference = chosen(test, n)
+    scores = coverage_scores(reference, fake[:n])
+    real = coverage_scores(reference, train[:n])
+    return {
+        "value": scores["coverage"], **scores, **{f"real_{name}": value for name, value in real.items()}, "k": 5,
+        "samples": n, "reference_samples": n, "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def clustering(subject: Subject) -> dict[str, Any]:
+    """K-Means on D's features of real images, against their classes."""
+    images = subject.images("all")
+    assert images.labels is not None
+    tensor, labels = images.tensor[-CLUSTERED:], images.labels[-CLUSTERED:]
+    classes = int(images.labels.max()) + 1
+    features = subject.method.features(tensor)
+    clusters = kmeans_labels(features, classes, seed=0)
+    scores = clustering_scores(labels, clusters)
+    return {
+        "value": scores["nmi"], **scores, "silhouette": silhouette(features, clusters), "k": classes,
+        "samples": len(labels), "extractor": OWN_FEATURES,
+    }  # fmt: skip
+
+
+def centers(subject: Subject) -> dict[str, Any]:
+    """Whether the method's own centers have become one; the generated centers beside the real ones."""
+    bank = cast(KMGAN, subject.method).bank
+    tensor = chosen(subject.seen.tensor, CLUSTERED)
+    scores = center_scores(bank.real, subject.method.features(tensor))
+    generated = distinct_points(bank.fake.detach().cpu().double(), 0.1 * scores["spread"])
+    return {
+        "value": scores["distinct"], **scores, "generated_distinct": generated, "k": len(bank.real),
+        "samples": len(tensor), "extractor": OWN_FEATURES,
+    }  # fmt: skip
+
+
+def modes(subject: Subject) -> dict[str, Any]:
+    """Hidden classes of the synthetic mixture that the generator reaches."""
+    real = subject.images("all")
+    assert real.labels is not None
+    scores = mode_scores(subject.samples, real.tensor, real.labels)
+    extractor = {"name": "nearest real point in R^100"}
+    return {"value": scores["modes"], **scores, "samples": len(subject.samples), "extractor": extractor}
+
+
+def memorisation(subject: Subject) -> dict[str, Any]:
+    """The 64 images that `kmgan sample` shows, and their nearest training images."""
+    dataset, seen = subject.run.preset.dataset, subject.seen.tensor
+    samples = to_bytes(subject.run.generator.sample(LOOKED_AT, seed=0))
+    known, unknown = _apart(subject)
+    result: dict[str, Any] = memorisation_scores(samples, seen, unknown, known)
+    extractor = PIXELS
+    if judged(dataset):
+        features = [subject.judge.features(rows) for rows in (samples, seen, unknown, known)]
+        result["features"] = memorisation_scores(*features)
+        extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
+    return {
+        "value": result["ratio"], **result, "samples": len(samples), "training_samples": len(seen),
+        "held_out_samples": len(unknown), "extractor": extractor,
+    }  # fmt: skip
+
+
+def _apart(subject: Subject) -> tuple[Tensor, Tensor]:
+    """Real images, and others that are not among them: training and test images, or two parts of a folder."""
+    if not subject.run.preset.dataset.startswith("folder:"):
+        return subject.images("train").tensor, chosen(subject.images("test").tensor, HELD_OUT)
+    mixed = chosen(subject.seen.tensor, len(subject.seen))
+    count = min(HELD_OUT, len(mixed) // 10 + 1)
+    return mixed[count:], mixed[:count]
+
+
+def path_length(subject: Subject) -> dict[str, Any]:
+    """Perceptual path length in the judge's features, on straight lines between noise vectors."""
+    # Steps of 1e-4 drown in the rounding of single precision.
+    generator = Generator(copy.deepcopy(subject.run.generator.net).cpu().double(), subject.run.preset)
+    features = copy.deepcopy(subject.judge.net[:-1]).double()
+
+    def embed(noise: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return torch.cat([features(part) for part in generator.images(noise).split(250)])
+
+    start, end = generator.noise(2 * PATHS, SAMPLE_SEED).double().split(PATHS)
+    position = torch.rand(PATHS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    lengths = path_lengths(embed, start, end, position)
+    straight = (embed(end) - embed(start)).square().sum(1).mean()
+    return {
+        "value": lengths.mean().item(), "standard_error": (lengths.std() / PATHS**0.5).item(),
+        "detour": (lengths.mean() / straight).item(), "epsilon": EPSILON, "samples": PATHS,
+        "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def inception_measure(subject: Subject, name: str, layer: str) -> dict[str, Any]:
+    """One of the Inception measures; those of one layer share the passes through the network."""
+    measured = subject.inception(layer)
+    spread = {"std": measured[f"{name}_std"]} if f"{name}_std" in measured else {}
+    numbers = {"inception_score": ["splits"], "fid": ["reference_samples", "reference"]}
+    numbers["kid"] = [*numbers["fid"], "subsets", "subset_size"]
+    kept = {key: measured[key] for key in ["layer", "samples", *numbers[name], "extractor"]}
+    return {"value": measured[name], **spread, **kept}

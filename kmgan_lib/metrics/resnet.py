@@ -1,0 +1,85 @@
+"""ResNet-56 for CIFAR-10 (He et al., 2016), as trained by Y. Idelbayev (akamaster/pytorch_resnet_cifar10, BSD)."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kmgan_lib.errors import UsageError
+
+FILE = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class _Normalise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.deviation  # pyright: ignore[reportOperatorIssue]
+
+
+class _Block(nn.Module):
+    """Two convolutions; the shortcut has no parameters: every second pixel, and zeros for the added channels."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.stride, self.added = stride, (outputs - inputs) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added, self.added))
+        return F.relu(out + shortcut)
+
+
+def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
+    """ResNet of 6n + 2 layers for RGB images (b, 3, 32, 32) in [0, 1]; its last layer is the classifier.
+
+    The features before it are (b, 64). Parts are named as in the published weights.
+    """
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
+        normalise=_Normalise(), conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(16), relu=nn.ReLU()
+    )
+    inputs = 16
+    for i, outputs in enumerate((16, 32, 64), start=1):
+        blocks = []
+        for j in range(depth // 6):
+            blocks.append(_Block(inputs, outputs, stride=2 if i > 1 and j == 0 else 1))
+            inputs = outputs
+        parts[f"layer{i}"] = nn.Sequential(*blocks)
+    parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(64, classes)}
+    return nn.Sequential(parts)
+
+
+def load_resnet56(path: Path) -> nn.Sequential:
+    """The pretrained network from its file, read without running anything that is in it.
+
+    Raises
+    ------
+    UsageError
+        If the file is not the published one: the numbers of a report name it.
+    """
+    expected = path.stem.rsplit("-", 1)[-1]
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    net = resnet(56)
+    try:
+        if not found.startswith(expected):
+            raise ValueError(f"SHA-256 {found[:8]}... instead of {expected}...")
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    except (ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path} is not the ResNet-56 it should be ({reason}): get it again, or remove it") from None
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,117 @@
+"""What the measures look at: a run, its data, its judge, and what they make of each other, each made once."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kmgan_lib import data
+from kmgan_lib.data import Images
+from kmgan_lib.generator import Generator
+from kmgan_lib.methods import Method
+from kmgan_lib.metrics import inception
+from kmgan_lib.metrics.classifier import Judge, judge
+from kmgan_lib.run import Run, restore
+
+SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
+
+
+@dataclass
+class Subject:
+    """What the measures look at; each part is made when a measure first asks for it."""
+
+    run: Run
+    data_root: str | None
+    inception_weights: Path | None = None
+    _loaded: dict[str, Images] = field(default_factory=dict)
+    _inception: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def standin(self) -> str:
+        """Whether the run was trained on a stand-in; then it is judged by the stand-in too."""
+        return "always" if self.run.result["data"]["kind"] == "stand-in" else "never"
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """The classifier of the run's data set."""
+        return judge(self.run.preset.dataset, data_root=self.data_root, standin=self.standin)
+
+    @functools.cached_property
+    def method(self) -> Method:
+        """The trained method, from memory or from the checkpoint."""
+        return self.run.method or restore(self.run)
+
+    def images(self, split: str) -> Images:
+        """Real data of the run's data set: ``train``, ``test`` or ``all``."""
+        if split not in self._loaded:
+            preset = self.run.preset
+            self._loaded[split] = data.load(
+                preset.dataset, root=self.data_root, standin=self.standin, split=split, image_size=preset.image_size,
+                channels=preset.channels,
+            )  # fmt: skip
+        return self._loaded[split]
+
+    @property
+    def seen(self) -> Images:
+        """What the run was trained on."""
+        return self.images(self.run.preset.split)
+
+    @functools.cached_property
+    def samples(self) -> Tensor:
+        """``eval_samples`` generated images (n, c, h, w) in [0, 1]."""
+        return self._sample(self.run.generator)
+
+    def _sample(self, generator: Generator) -> Tensor:
+        return generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu()
+
+    @functools.cached_property
+    def fake_features(self) -> Tensor:
+        """The judge's features (n, d) of the samples."""
+        return self.judge.features(self.samples)
+
+    @functools.cached_property
+    def test_features(self) -> Tensor:
+        """The judge's features of all real test images."""
+        return self.judge.features(self.images("test").tensor)
+
+    @functools.cached_property
+    def train_features(self) -> Tensor:
+        """The judge's features of as many real training images as there are samples, or of all."""
+        return self.judge.features(chosen(self.images("train").tensor, len(self.fake_features)))
+
+    @functools.cached_property
+    def fake_probabilities(self) -> Tensor:
+        """The judge's opinion (n, c) of the samples."""
+        return self.judge.classify(self.fake_features)
+
+    @functools.cached_property
+    def last_weights_probabilities(self) -> Tensor:
+        """The same for the last weights of G instead of their average."""
+        last = Generator(self.method.frozen_generator(averaged=False), self.run.preset)
+        return self.judge.probabilities(self._sample(last))
+
+    def inception(self, layer: str) -> dict[str, Any]:
+        """All Inception measures at a layer of features against as many images that the run was trained on."""
+        if layer not in self._inception:
+            weights = inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
+            source = self.seen.provenance
+            real = chosen(self.seen.tensor, len(self.samples))
+            name = f"{source['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
+            measured = inception.inception_measures(
+                self.samples, real, layer=layer, weights=weights.path, extractor=inception.EXTRACTOR, real_name=name
+            )
+            self._inception[layer] = {
+                **measured, "layer": layer, "samples": len(self.samples), "reference_samples": len(real),
+                "reference": self.run.preset.split, "extractor": weights.describe(),
+            }  # fmt: skip
+        return self._inception[layer]
+
+
+def chosen(rows: Tensor, count: int) -> Tensor:
+    """A fixed random choice of ``count`` rows without replacement, or all of them in random order if fewer."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch_fidelity
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import evaluate, frechet_distance, inception, inception_measures, inception_score
+from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, fetch, find_weights
+from kmgan_lib.run import Run
+
+TINY, BROKEN = "kmgan-test-tiny", "kmgan-test-broken"
+
+
+class Tiny(FeatureExtractorBase):
+    """A random network of the same outputs as Inception, and of a hundredth of its size."""
+
+    def __init__(self, name: str, features_list: list[str], **options: Any):
+        super().__init__(name, features_list)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Conv2d(3, 12, 5, 2), nn.ReLU(), nn.Conv2d(12, 16, 5, 2), nn.ReLU())
+            self.head = nn.Linear(16, 7)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return "768", "2048", "logits_unbiased"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return {"isc": "logits_unbiased"}.get(metric, "2048")
+
+    def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # noqa: A002 - the name that the base class gives it
+        assert input.dtype == torch.uint8
+        assert input.shape[1] == 3
+        deep = self.net((input.float() - 128) / 128).mean((2, 3))
+        outputs = {"768": deep[:, :8], "2048": deep, "logits_unbiased": 20 * deep @ self.head.weight.T}
+        return tuple(outputs[name] for name in self.features_list)
+
+
+class Broken(Tiny):
+    """Ends after the 768 features, as the truncated file does."""
+
+    def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # noqa: A002
+        outputs = super().forward(input)
+        return tuple(x if name == "768" else x * torch.nan for name, x in zip(self.features_list, outputs, strict=True))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered() -> None:
+    torch_fidelity.register_feature_extractor(TINY, Tiny)
+    torch_fidelity.register_feature_extractor(BROKEN, Broken)
+
+
+class Pictures(Dataset[Tensor]):
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.tensor[index]
+
+
+def directly(fake: Tensor, real: Tensor, **options: Any) -> dict[str, float]:
+    """What torch-fidelity says of uint8 pictures (n, 3, h, w) when it is called without us."""
+    return torch_fidelity.calculate_metrics(
+        input1=Pictures(fake), input2=Pictures(real), isc=True, fid=True, kid=True, feature_extractor=TINY, cuda=False,
+        save_cpu_ram=True, cache=False, verbose=False, samples_shuffle=False, **options,
+    )  # fmt: skip
+
+
+def noise(n: int, channels: int, seed: int) -> Tensor:
+    shape = (n, channels, 16, 16)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_whole_path_agrees_with_torch_fidelity(channels: int) -> None:
+    fake, real = noise(60, channels, 0), noise(80, channels, 1) // 2
+    measured = inception_measures(fake, real, extractor=TINY)
+    expected = directly(fake.expand(-1, 3, -1, -1), real.expand(-1, 3, -1, -1), kid_subset_size=60)
+    assert measured["inception_score"] == pytest.approx(expected["inception_score_mean"], rel=1e-6)
+    assert measured["inception_score_std"] == pytest.approx(expected["inception_score_std"], rel=1e-6)
+    assert measured["fid"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-6)
+    assert measured["kid"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-6)
+    assert (measured["splits"], measured["subsets"], measured["subset_size"]) == (10, 100, 60)
+
+
+def test_our_formulas_agree_with_it_on_the_same_features() -> None:
+    fake, real = noise(60, 3, 0), noise(80, 3, 1) // 2
+    measured = inception_measures(fake, real, extractor=TINY)
+    net = Tiny(TINY, ["2048", "logits_unbiased"])
+    with torch.no_grad():
+        (deep, logits), (real_deep, _) = net(fake), net(real)
+    assert frechet_distance(deep, real_deep) == pytest.approx(measured["fid"], rel=1e-4)  # its means are in float32
+    assert inception_score(logits.double().softmax(1))[0] == pytest.approx(measured["inception_score"], rel=1e-6)
+
+
+def test_numbers_become_bytes_by_rounding() -> None:
+    fake, real = noise(20, 3, 0), noise(20, 3, 1)
+    whole = inception_measures(fake, real, extractor=TINY)
+    assert inception_measures(fake / 255 + 0.001, real, extractor=TINY) == whole
+
+
+def test_features_of_real_pictures_are_kept(cache: Path) -> None:
+    fake, real = noise(20, 3, 0), noise(20, 3, 1)
+    first = inception_measures(fake, real, extractor=TINY, real_name="kept-for-a-test")
+    assert list((cache / "inception" / "features").glob("kept-for-a-test*"))
+    # The kept ones are used, whatever is handed in under their name.
+    assert inception_measures(fake, fake, extractor=TINY, real_name="kept-for-a-test") == first
+
+
+def test_layer_768_has_no_inception_score() -> None:
+    measured = inception_measures(noise(20, 3, 0), noise(20, 3, 1), layer="768", extractor=BROKEN)
+    assert set(measured) == {"fid", "kid", "kid_std", "splits", "subsets", "subset_size"}
+
+
+def test_nan_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(UsageError, match=r"gives NaN at layer 2048.*fid768"):
+        inception_measures(noise(20, 3, 0), noise(20, 3, 1), extractor=BROKEN)
+
+
+def test_too_few_pictures_are_refused() -> None:
+    with pytest.raises(UsageError, match="9 pictures"):
+        inception_measures(noise(9, 3, 0), noise(20, 3, 1), extractor=TINY)
+
+
+def test_inception_itself_never_runs_without_weights() -> None:
+    with pytest.raises(UsageError, match=r"no weights of the 2015 Inception network.*--inception-weights"):
+        inception_measures(noise(20, 3, 0), noise(20, 3, 1))
+
+
+def test_without_torch_fidelity_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(UsageError, match="pip install torch-fidelity"):
+        inception_measures(noise(20, 3, 0), noise(20, 3, 1))
+
+
+# The file of weights
+
+
+def placed(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache folder of its own, and short files that pass for the published ones."""
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KMGAN_INCEPTION", raising=False)
+    # SHA-256 of b"full" and b"part"
+    monkeypatch.setattr(inception, "FULL_SHA256", "a18b869b")
+    monkeypatch.setattr(inception, "PART_SHA256", "37a68013")
+    return tmp_path
+
+
+def test_weights_are_looked_for_in_four_places(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = known / "root"
+    with pytest.raises(UsageError, match="no weights of the 2015"):
+        find_weights(data_root=root)
+    part = placed(root / "inception" / PART_NAME, b"part")
+    assert find_weights(data_root=root, full=False) == Weights(part, find_weights(part, full=False).sha256, full=False)
+    monkeypatch.setenv("KMGAN_DATA", str(root))
+    assert find_weights(full=False).path == part
+    downloaded = placed(known / "cache" / "inception" / FULL_NAME, b"full")
+    assert find_weights().path == downloaded
+    full = placed(root / "inception" / FULL_NAME, b"full")
+    assert find_weights(full=False).path == full
+    mine = placed(known / "mine.pth", b"full")
+    monkeypatch.setenv("KMGAN_INCEPTION", str(mine))
+    assert find_weights().path == mine
+    assert find_weights(full).path == full
+
+
+def test_weights_that_end_early_are_refused_before_any_work(known: Path) -> None:
+    part = placed(known / PART_NAME, b"part")
+    with pytest.raises(UsageError, match=r"ends after the 768 features.*fid768 and kid768"):
+        find_weights(part)
+
+
+@pytest.mark.parametrize("content", [b"full ", b""])
+def test_other_weights_are_refused(known: Path, content: bytes) -> None:
+    with pytest.raises(UsageError, match=r"SHA-256 [0-9a-f]{8}\.\.\. and the 2015 weights have"):
+        find_weights(placed(known / f"other{len(content)}.pth", content))
+
+
+def test_weights_that_are_not_there(known: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        find_weights(known / "nowhere.pth")
+
+
+def test_fetch_checks_what_it_downloads(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = placed(known / "source.pth", b"full")
+    module = "torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3"
+    monkeypatch.setattr(module, source.as_uri())
+    assert fetch().read_bytes() == b"full"
+    assert find_weights().path == known / "cache" / "inception" / FULL_NAME
+    (known / "cache" / "inception" / FULL_NAME).unlink()
+    source.write_bytes(b"other")
+    with pytest.raises(UsageError, match="could not be downloaded"):
+        fetch()
+    source.unlink()
+    with pytest.raises(UsageError, match="could not be downloaded"):
+        fetch()
+    assert list((known / "cache" / "inception").iterdir()) == []
+
+
+# A run
+
+
+def test_a_run_is_measured_by_inception(pictures: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.open(shutil.copytree(pictures.directory, tmp_path / "run"))
+    weights = Weights(tmp_path / "weights", "0" * 64, full=True)
+    monkeypatch.setattr(inception, "EXTRACTOR", TINY)
+    monkeypatch.setattr(inception, "find_weights", lambda *_, **__: weights)
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
+    results = evaluate(run, only=["inception_score", "fid", "kid", "fid768", "kid768"])
+    seen = evaluate(run, only=["fid"])["fid"]
+    assert seen["value"] == results["fid"]["value"]
+    assert {r["layer"] for r in results.values()} == {"768", "2048"}
+    assert results["inception_score"]["splits"] == 10
+    assert (seen["samples"], seen["reference_samples"], seen["reference"]) == (60, 60, "all")
+    assert seen["extractor"]["weights_sha256"] == "0" * 12
+    kept = json.loads((run.directory / "result.json").read_text())["metrics"]
+    assert {"inception_score", "fid", "kid", "fid768", "kid768"} <= set(kept)
+
+
+def test_everything_leaves_inception_out_with_a_warning(
+    quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
+    album = tmp_path / "album"
+    album.mkdir()
+    for i in range(12):
+        Image.new("RGB", (16, 16), (20 * i, 100, 50)).save(album / f"{i}.png")
+    run = quick(tmp_path / "run", f"folder:{album}", iterations=2, snapshots=1, image_size=16, batch=4, eval_samples=12)
+    assert evaluate(run) == {}
+    assert list(evaluate(run, everything=True)) == ["centers", "memorisation"]
+    assert [r.getMessage().split(" is left out")[0] for r in caplog.records] == [
+        "inception_score", "fid", "kid", "fid768", "kid768",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="no weights"):
+        evaluate(run, only=["fid768"])
