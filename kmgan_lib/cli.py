@@ -25,14 +25,14 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mni
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
 
 
-def _settings(pairs: list[str], preset: str) -> dict[str, Any]:
+def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
     overrides = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
-        presets.check_key(key.strip(), preset)
         overrides[key.strip()] = value.strip()
+    presets.resolve(preset, profile, **overrides)  # before the keys become arguments
     return overrides
 
 
@@ -123,7 +123,7 @@ def train(
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        **_settings(set_ or [], preset),
+        **_settings(set_ or [], preset, profile),
     )  # fmt: skip
     speed = run.result["images_per_second"]
     console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)

@@ -156,7 +156,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UsageError(f"{path} is not a generator written by kmgan ({type(error).__name__}: {error})") from None
     preset = preset_of(fields, path)
-    net = methods.METHODS[preset.method].make_generator(preset)
+    net = methods.of(preset).make_generator(preset)
     try:
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except RuntimeError as error:

@@ -225,13 +225,11 @@ def _check(preset: Preset) -> None:
     method(preset.method).check(preset)
 
 
-def check_key(key: str, preset: str) -> None:
-    """Refuse a key that is no field or option at all, or one that would make a preset another experiment."""
-    importlib.import_module("kmgan_lib.methods")
-    options = {f.name for kind in METHODS.values() for f in dataclasses.fields(kind.Options)}
-    known = (FIELDS.keys() | options) - {key for key in FIXED if key != "method" or not preset.startswith("folder:")}
+def check_key(key: str, preset: Preset) -> None:
+    """Refuse a key that is no field or option of a preset, or one that would make it another experiment."""
+    known = [name for name in preset.fields() if name not in FIXED]
     if key not in known:
-        raise UsageError(f"unknown key {key}{nearest(key, known)} (`kmgan list {preset}` shows all)")
+        raise UsageError(f"unknown key {key}{nearest(key, known)} (`kmgan list {preset.name}` shows all)")
 
 
 def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
@@ -269,10 +267,8 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, _SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     fields["iterations"] = max(1, round(fields["iterations"] * share))
-    known = {key: f for key, f in preset.fields().items() if key not in FIXED}
     for key, value in overrides.items():
-        if key not in known:
-            raise UsageError(f"unknown key {key}{nearest(key, known)} (`kmgan list {name}` shows all)")
+        check_key(key, preset)
         fields[key] = convert(Preset if key in FIELDS else type(preset.options), key, value)
     preset = preset.replace(**fields)
     _check(preset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,20 +63,17 @@ def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
     return sorted(found, key=lambda record: record.seed)
 
 
-def badge(records: list[Record]) -> str:
-    """The line that tells a reader what made a recorded figure."""
+def badge(records: Sequence[Record]) -> str:
+    """The line that tells a reader what made a recorded figure, with every seed, device and commit that is in it."""
     if not records:
         return "not yet recorded"
+    seeds = {record.seed for record in records}
+    devices = dict.fromkeys(str(record.result["device"]).partition(",")[0] for record in records)
+    commits = dict.fromkeys(str(record.result["commit"])[:7] for record in records)
     first = records[0].result
-    seeds = f"{len(records)} seeds" if len(records) > 1 else f"seed {records[0].seed}"
-    words = [
-        "recorded",
-        first["profile"],
-        data_label(first["data"]),
-        seeds,
-        first["device"],
-        f"commit {first['commit']}",
-    ]
+    words = ["recorded", first["profile"], data_label(first["data"])]
+    words.append(f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}")
+    words += [", ".join(devices), f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"]
     return " · ".join(words)
 
 

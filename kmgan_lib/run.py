@@ -110,6 +110,8 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
     if in_the_way is not None and not in_the_way.is_dir():
         raise UsageError(f"{in_the_way} is a file; give --out a folder")
     taken = directory.exists() and any(directory.iterdir())
+    if taken and resume and not (directory / checkpoint.CONFIG).exists():
+        raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     if not taken or resume:
         return directory
     if out:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -84,7 +85,7 @@ def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> 
     n = len(images)
     if preset.batch > n:
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} images): --set batch={max(2, n // 2)}")
-    methods.METHODS[preset.method].check_data(preset, images)
+    methods.of(preset).check_data(preset, images)
     shape = (preset.channels, preset.image_size, preset.image_size)
     found = tuple(images.tensor.shape[1:])
     if preset.network != "synthetic" and found != shape:
@@ -255,8 +256,6 @@ class _Training:
         Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
 
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
-        import torchvision
-
         done = self.iteration
         images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
         result = {
@@ -265,7 +264,7 @@ class _Training:
             "images_per_second": round(images / max(self.seconds, 1e-9), 1),
             "device": device_name(self.batches.generator.device), "commit": commit(),
             "versions": {
-                "python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__
+                "python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")
             },
             "checkpoint_rule": "final iteration", "metrics": {},
         }  # fmt: skip

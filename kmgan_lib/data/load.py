@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from torch import Tensor
@@ -162,7 +163,7 @@ def fetch(name: str) -> Path:
     with tempfile.TemporaryDirectory(dir=store) as partial:
         try:
             getattr(datasets, dataset.torchvision)(partial, download=True)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, HTTPException) as error:
             raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)

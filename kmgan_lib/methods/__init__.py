@@ -17,14 +17,17 @@ from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.kmgan import KMGAN
 from kmgan_lib.presets import Preset
 
-METHODS = cast(dict[str, type[Method]], presets.METHODS)
-
-__all__ = ["DCGAN", "KMGAN", "METHODS", "Method", "create"]
+__all__ = ["DCGAN", "KMGAN", "Method", "create", "of"]
 
 for _file in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_file.name}")
 
 
+def of(preset: Preset) -> type[Method]:
+    """The class of the method that a preset names."""
+    return cast(type[Method], presets.method(preset.method))
+
+
 def create(preset: Preset, *, device: torch.device | str = "cpu", seed: int = 0) -> Method:
     """The method that a preset names, its networks initialised from the seed and placed on the device."""
-    return METHODS[preset.method](preset, device=torch.device(device), seed=seed)
+    return of(preset)(preset, device=torch.device(device), seed=seed)

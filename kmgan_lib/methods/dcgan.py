@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim
-from kmgan_lib.models import initialise
+from kmgan_lib.methods.parts import feature_dim, linear
 from kmgan_lib.presets import Options, Preset
 
 
@@ -67,9 +66,9 @@ class DCGAN(Method):
         self.generator_adam = self.adam(self.generator_net.parameters())
 
     def _build(self) -> None:
-        self.logit = nn.Linear(feature_dim(self.discriminator_net) + self.classes, 1)
-        if self.preset.network != "synthetic":  # Table 2's networks start from PyTorch's own initialisation
-            initialise(self.logit)
+        inputs = feature_dim(self.discriminator_net) + self.classes
+        # Table 2's networks start from PyTorch's own initialisation, and so does the layer on top of them.
+        self.logit = nn.Linear(inputs, 1) if self.preset.network == "synthetic" else linear(inputs)
 
     def networks(self) -> dict[str, nn.Module]:  # noqa: D102
         return {**super().networks(), "logit": self.logit}

@@ -40,7 +40,7 @@ def _has_classes(preset: Preset) -> bool:
 
 
 def _has_centers(preset: Preset) -> bool:
-    return issubclass(methods.METHODS[preset.method], methods.KMGAN)
+    return issubclass(methods.of(preset), methods.KMGAN)
 
 
 def _is_synthetic(preset: Preset) -> bool:

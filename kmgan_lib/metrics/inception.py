@@ -171,7 +171,8 @@ def inception_measures(
 
     The protocol is that of the original code: pictures as uint8, resized bilinearly to 299x299 as TensorFlow 1 did,
     grey ones with three equal channels; Inception Score of the softmax of the 1,008 outputs without their bias, on 10
-    consecutive splits; KID on 100 subsets of 1,000.
+    consecutive splits; KID on 100 subsets of 1,000, or of half the pictures where there are fewer than 2,000. A
+    CPU core takes some 0.15 s a picture up to the 768 features.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def inception_measures(
         raise UsageError(f"{fewest} pictures: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
-    size = min(SUBSET_SIZE, fewest)
+    size = min(SUBSET_SIZE, fewest // 2)  # subsets of all pictures would all be the same, and have no spread
     inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
     try:
         found = fidelity.calculate_metrics(

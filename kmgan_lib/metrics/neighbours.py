@@ -23,7 +23,7 @@ def squared_distances(a: Tensor, b: Tensor, origin: Tensor) -> Tensor:
     a : Tensor, (n, p) float64
     b : Tensor, (m, p) float64
     origin : Tensor, (p,)
-        A point near the rows: far from it the expansion |a|^2 - 2 a.b + |b|^2 would lose digits.
+        A point near the rows: far from it the expansion of the square would lose digits.
     """
     a, b = a - origin, b - origin
     return (a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)).clamp_min(0)

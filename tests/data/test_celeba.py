@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kmgan_lib import data
+from kmgan_lib.errors import UsageError
+
+NAMES = {"000001.jpg": 0, "000002.jpg": 2, "000003.jpg": 1, "000004.jpg": 0, "000005.jpg": 0}
+ORDER = {"train": [1, 4, 5], "test": [2], "all": [1, 4, 5, 3, 2]}
+
+
+def grey(number: int) -> int:
+    """The grey value by which a made face is known again."""
+    return 40 * number
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Torchvision's layout: 178x218 pictures, grey in their central 108x108 pixels and white around them."""
+    place = tmp_path / "root" / "celeba"
+    (place / "img_align_celeba").mkdir(parents=True)
+    for name in NAMES:
+        pixels = np.full((218, 178, 3), 255, np.uint8)
+        pixels[55:163, 35:143] = grey(int(name[:6]))
+        Image.fromarray(pixels).save(place / "img_align_celeba" / name, quality=100, subsampling=0)
+    lines = "".join(f"{name} {code}\n" for name, code in NAMES.items())
+    (place / "list_eval_partition.txt").write_text(lines)
+    return place
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """Atlases of 64x64 faces, 25 to a row: 30 of train in two files, 2 of valid, 3 of test; each of one grey value."""
+    place = tmp_path / "root" / "celeba64"
+    place.mkdir(parents=True)
+    lines = ["shard,position,partition,source_image,identity"]
+    value = 0
+    for shard, partition, count in (
+        ("train-00.jpg", "train", 27), ("train-01.jpg", "train", 3), ("valid-00.jpg", "valid", 2),
+        ("test-00.jpg", "test", 3),
+    ):  # fmt: skip
+        grid = np.zeros((-(-count // 25) * 64, 25 * 64, 3), np.uint8)
+        for i in range(count):
+            y, x = divmod(i, 25)
+            grid[y * 64 : y * 64 + 64, x * 64 : x * 64 + 64] = 6 * value + 10
+            lines.append(f"{shard},{i},{partition},{value:06d}.jpg,{value}")
+            value += 1
+        Image.fromarray(grid).save(place / shard, quality=95, subsampling=0)
+    (place / "index.csv").write_text("\n".join(lines) + "\n")
+    return place
+
+
+@pytest.mark.parametrize("split", ORDER)
+def test_photographs_are_cropped_to_108_and_split_by_the_list(photographs: Path, split: str) -> None:
+    faces = data.load("celeba", root=photographs.parent, split=split)
+    assert faces.labels is None
+    assert faces.tensor.shape == (len(ORDER[split]), 3, 64, 64)
+    assert faces.tensor.is_contiguous()
+    for number, picture in zip(ORDER[split], faces.tensor.int(), strict=True):
+        assert (picture[:, 1:-1, 1:-1] - grey(number)).abs().max() <= 4  # nothing of the white
+    assert faces.provenance["source"] == "data root, celeba (central 108x108 pixels, resized to 64x64)"
+
+
+def test_a_missing_and_a_broken_photograph_are_named(photographs: Path) -> None:
+    broken = photographs / "img_align_celeba" / "000004.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(UsageError, match=r"000004\.jpg cannot be read"):
+        data.load("celeba", root=photographs.parent)
+    broken.unlink()
+    with pytest.raises(UsageError, match=r"000004\.jpg cannot be read") as caught:
+        data.load("celeba", root=photographs.parent)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["000001.jpg", "000001.jpg 7", "a b c"])
+def test_a_garbled_list_is_refused(photographs: Path, line: str) -> None:
+    (photographs / "list_eval_partition.txt").write_text(line + "\n")
+    with pytest.raises(UsageError, match="is no line of it"):
+        data.load("celeba", root=photographs.parent)
+
+
+@pytest.mark.parametrize(
+    ("split", "values"),
+    [("train", range(30)), ("test", range(32, 35)), ("all", range(35))],
+)
+def test_shards_are_read_in_order_without_labels(shards: Path, split: str, values: range) -> None:
+    faces = data.load("celeba", root=shards.parent, split=split)
+    assert faces.labels is None
+    assert faces.tensor.shape == (len(values), 3, 64, 64)
+    for value, picture in zip(values, faces.tensor.int(), strict=True):
+        assert (picture - (6 * value + 10)).abs().max() <= 3
+    source = faces.provenance["source"]
+    assert "central 178x178, not the 108 crop" in source
+    assert f"{len(values)} images" in source
+
+
+def test_shards_without_an_atlas_are_not_the_data_set(shards: Path) -> None:
+    assert data.find("celeba", root=shards.parent) == ("data root", shards)
+    (shards / "valid-00.jpg").unlink()
+    assert data.find("celeba", root=shards.parent) is None
+
+
+def test_photographs_are_preferred_to_shards(photographs: Path, shards: Path) -> None:
+    assert data.find("celeba", root=shards.parent) == ("data root", photographs)
+
+
+def test_a_broken_atlas_and_a_broken_index_are_named(shards: Path) -> None:
+    (shards / "train-01.jpg").write_bytes(b"no picture")
+    with pytest.raises(UsageError, match=r"train-01\.jpg is not an atlas"):
+        data.load("celeba", root=shards.parent)
+    (shards / "index.csv").write_text("shard,position\ntrain-00.jpg,0\n")
+    with pytest.raises(UsageError, match=r"index\.csv is not the index"):
+        data.load("celeba", root=shards.parent)
+
+
+def test_there_is_no_download_and_the_message_gives_the_layout(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"celeba has no dependable download.*list_eval_partition\.txt"):
+        data.load("celeba", standin="never")
+    with pytest.raises(UsageError, match=r"no celeba under .*holds celeba or celeba64;.*drawn faces") as caught:
+        data.load("celeba", root=tmp_path, standin="never")
+    assert "kmgan data fetch" not in str(caught.value)

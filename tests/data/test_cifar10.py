@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kmgan_lib import data
+from kmgan_lib.data import cifar10
+from kmgan_lib.errors import UsageError
+
+PER_ATLAS, ATLASES, EXACT = 60, 3, 7  # instead of 1,000, 50 and 1,017
+TRAIN = PER_ATLAS * ATLASES
+
+
+def sha256(pixels: np.ndarray) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+@pytest.fixture
+def release(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures and labels of a tiny CIFAR-10, train then test; its checksums are the ones that are asked for."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (TRAIN + 2 * EXACT, 3, 32, 32), dtype=np.uint8)
+    for name, value in {
+        "PER_ATLAS": PER_ATLAS, "ATLASES": ATLASES, "EXACT": EXACT, "TRAIN_SHA256": sha256(pixels[:TRAIN]),
+        "EXACT_SHA256": sha256(pixels[TRAIN : TRAIN + EXACT]),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(cifar10, name, value)
+    return pixels, np.arange(len(pixels)) % 10
+
+
+def write_atlas(path: Path, pixels: np.ndarray) -> None:
+    """A grid of 40 tiles to a row, filled row by row, black where there is no picture."""
+    rows = -(-len(pixels) // 40)
+    grid = np.zeros((rows * 32, 40 * 32, 3), np.uint8)
+    for i, picture in enumerate(pixels):
+        y, x = divmod(i, 40)
+        grid[y * 32 : y * 32 + 32, x * 32 : x * 32 + 32] = picture.transpose(1, 2, 0)
+    Image.fromarray(grid).save(path, lossless=True)
+
+
+@pytest.fixture
+def shards(tmp_path: Path, release: tuple[np.ndarray, np.ndarray]) -> Path:
+    pixels, labels = release
+    place = tmp_path / "root" / "cifar10"
+    (place / "train").mkdir(parents=True)
+    (place / "test").mkdir()
+    for i in range(ATLASES):
+        write_atlas(place / "train" / f"{i:02d}.webp", pixels[i * PER_ATLAS : (i + 1) * PER_ATLAS])
+    write_atlas(place / "test" / "exact-0000-1016.webp", pixels[TRAIN : TRAIN + EXACT])
+    np.save(place / "labels_train.npy", labels[:TRAIN].astype(np.uint8))
+    np.save(place / "labels_test.npy", labels[TRAIN:].astype(np.uint8))
+    return place
+
+
+def write_batch(path: Path, content: Any) -> None:
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.fixture
+def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray]) -> Path:
+    pixels, labels = release
+    place = tmp_path / "root" / "cifar-10-batches-py"
+    place.mkdir(parents=True)
+    parts = [*np.array_split(np.arange(TRAIN), 5), np.arange(TRAIN, len(pixels))]
+    for name, part in zip([*cifar10.BATCHES["train"], "test_batch"], parts, strict=True):
+        write_batch(place / name, {"data": pixels[part].reshape(len(part), -1), "labels": labels[part].tolist()})
+    return place
+
+
+@pytest.fixture
+def released(batches: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Batches whose test batch is the release's own file."""
+    digest = hashlib.md5((batches / "test_batch").read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar10, "TEST_BATCH_MD5", digest)
+    return batches
+
+
+def test_shards_are_read_in_order_with_their_labels(shards: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, labels = release
+    train, test, both = (data.load("cifar10", root=shards.parent, split=s) for s in ("train", "test", "all"))
+    assert np.array_equal(train.tensor.numpy(), pixels[:TRAIN])
+    assert np.array_equal(test.tensor.numpy(), pixels[TRAIN : TRAIN + EXACT])
+    assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
+    assert both.labels is not None
+    assert both.labels.dtype == torch.int64
+    assert both.labels.tolist() == labels[: TRAIN + EXACT].tolist()
+    assert both.classes[0] == "airplane"
+    assert train.provenance["sha256"] == cifar10.TRAIN_SHA256
+
+
+def test_the_provenance_says_that_the_test_set_is_not_whole(shards: Path) -> None:
+    sources = {s: data.load("cifar10", root=shards.parent, split=s).provenance["source"] for s in ("train", "test")}
+    assert sources["train"] == "data root, cifar10"
+    assert "only the 1,017 images that are exact" in sources["test"]
+
+
+@pytest.mark.parametrize("broken", ["train/01.webp", "test/exact-0000-1016.webp"])
+def test_shards_with_another_pixel_are_refused(
+    shards: Path, release: tuple[np.ndarray, np.ndarray], broken: str
+) -> None:
+    pixels = release[0][PER_ATLAS : 2 * PER_ATLAS].copy() if "train" in broken else release[0][TRAIN:].copy()
+    pixels[3, 1, 2, 3] ^= 1
+    write_atlas(shards / broken, pixels)
+    with pytest.raises(UsageError, match=r"have SHA-256 .* instead of .*get the data again") as caught:
+        data.load("cifar10", root=shards.parent, split="all")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train/00.webp", b"no picture"), ("train/00.webp", b""), ("labels_train.npy", b"no array"),
+        ("labels_test.npy", b""),
+    ],
+)  # fmt: skip
+def test_a_broken_shard_is_named(shards: Path, name: str, content: bytes) -> None:
+    (shards / name).write_bytes(content)
+    with pytest.raises(UsageError, match=Path(name).name):
+        data.load("cifar10", root=shards.parent, split="all")
+
+
+def test_an_atlas_of_another_size_is_named(shards: Path) -> None:
+    Image.new("RGB", (100, 64)).save(shards / "train" / "02.webp")
+    with pytest.raises(UsageError, match=r"02\.webp is not an atlas"):
+        data.load("cifar10", root=shards.parent)
+
+
+def test_labels_that_are_too_few_are_refused(shards: Path) -> None:
+    np.save(shards / "labels_train.npy", np.zeros(TRAIN - 1, np.uint8))
+    with pytest.raises(UsageError, match="do not belong together"):
+        data.load("cifar10", root=shards.parent)
+
+
+@pytest.mark.parametrize("missing", ["labels_test.npy", "train/02.webp", "test/exact-0000-1016.webp"])
+def test_incomplete_shards_are_not_the_data_set(shards: Path, missing: str) -> None:
+    assert data.find("cifar10", root=shards.parent) == ("data root", shards)
+    (shards / missing).unlink()
+    assert data.find("cifar10", root=shards.parent) is None
+
+
+def test_the_releases_batches_are_read_whole(released: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, labels = release
+    both = data.load("cifar10", root=released.parent, split="all")
+    assert np.array_equal(both.tensor.numpy(), pixels)
+    assert both.labels is not None
+    assert both.labels.tolist() == labels.tolist()
+    assert both.provenance["source"] == "data root, cifar-10-batches-py"
+
+
+def test_of_another_test_batch_only_the_exact_images_are_read(
+    batches: Path, release: tuple[np.ndarray, np.ndarray]
+) -> None:
+    test = data.load("cifar10", root=batches.parent, split="test")
+    assert np.array_equal(test.tensor.numpy(), release[0][TRAIN : TRAIN + EXACT])
+    assert "only the 1,017 images that are exact" in test.provenance["source"]
+
+
+def test_batches_are_preferred_to_shards(released: Path, shards: Path) -> None:
+    assert released.parent == shards.parent
+    assert data.find("cifar10", root=shards.parent) == ("data root", released)
+
+
+def test_changed_training_batches_are_refused(batches: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
+    write_batch(batches / "data_batch_2", {"data": release[0][:36].reshape(36, -1), "labels": [0] * 36})
+    with pytest.raises(UsageError, match="the training images have SHA-256"):
+        data.load("cifar10", root=batches.parent)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("evil",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[1, 2], {"data": 3, "labels": []}, {"labels": []}, Evil(), None],
+    ids=["a list", "no array", "no data", "code", "nothing"],
+)
+def test_what_is_no_batch_is_named_and_runs_no_code(
+    batches: Path, content: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(batches)
+    write_batch(batches / "data_batch_4", content)
+    with pytest.raises(UsageError, match=r"data_batch_4 is not a batch of CIFAR-10") as caught:
+        data.load("cifar10", root=batches.parent)
+    assert "\n" not in str(caught.value)
+    assert not (batches / "evil").exists()
+
+
+def test_a_cut_batch_is_named(batches: Path) -> None:
+    path = batches / "data_batch_1"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UsageError, match="data_batch_1"):
+        data.load("cifar10", root=batches.parent)
