@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, linear
+from kmgan_lib.methods.parts import feature_dim, linear, weight_normalised
 from kmgan_lib.models import build_discriminator, scaled
 from kmgan_lib.presets import Preset
 
@@ -57,9 +57,10 @@ class ALI(Method):
 
     G and the encoder together maximise the same with the roles exchanged,
     :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come Adam with rate 1e-4, the
-    Gaussian prior, and D's shape: features of the image and of the code, joined, then two layers. Image networks are
-    those of the other methods here, without the original's maxout units and dropout, and ``z_dim`` and ``batch`` are
-    theirs too (original: 64 and 100, for 6,475 epochs).
+    Gaussian prior, and D's shape: features of the image and of the code, joined, then two layers. D normalises weights
+    instead of batches (ours): with the other methods' batch normalisation it was never fooled and G learned nothing.
+    Image networks are theirs otherwise, without the original's maxout units and dropout, and so are ``z_dim`` and
+    ``batch`` (original: 64 and 100, for 6,475 epochs).
 
     Attributes
     ----------
@@ -75,6 +76,11 @@ class ALI(Method):
             return {}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         return {cls.name: {"learning_rate": 1e-4, "z_distribution": "normal", **head}}
+
+    @classmethod
+    def make_discriminator(cls, preset: Preset) -> nn.Module:
+        """The preset's network with weights normalised instead of batches."""
+        return weight_normalised(super().make_discriminator(preset))
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, linear
+from kmgan_lib.methods.parts import feature_dim, linear, weight_normalised
 from kmgan_lib.presets import Options, Preset
 
 
@@ -62,11 +62,11 @@ class ImprovedGAN(Method):
     last unit, and the bar is the mean over the batch. Table 4's 4.36 is the ablation "-L" of Salimans et al.: their
     model without labels, which this is in the paper's networks. Their 8.09 needs labels.
 
-    Real and generated images go through D in *one* batch (ours). Batch normalisation of each for itself would give
-    both the same mean features whatever G does; the original has weight normalisation instead. From the original code
-    come Adam with rate 3e-4, 100 kernels of 5 dimensions and the mean absolute difference; its noise on images,
-    dropout and virtual batch normalisation are left out. Matching h instead of f alone lets G feel both techniques,
-    which the original uses in separate programs.
+    D has weight normalisation in the place of batch normalisation, as in the original code: batch normalisation of
+    each batch for itself would give both the same mean features whatever G does. From there also come Adam with rate
+    3e-4, 100 kernels of 5 dimensions and the mean absolute difference; its noise on images, dropout and
+    data-dependent initialisation are left out. Matching h instead of f alone lets G feel both techniques (ours), which
+    the original uses in separate programs.
     """
 
     name = "improved_gan"
@@ -80,6 +80,11 @@ class ImprovedGAN(Method):
             return {}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         return {cls.name: {"learning_rate": 3e-4, **head}}
+
+    @classmethod
+    def make_discriminator(cls, preset: Preset) -> nn.Module:
+        """The preset's network with weights normalised instead of batches."""
+        return weight_normalised(super().make_discriminator(preset))
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
@@ -99,9 +104,8 @@ class ImprovedGAN(Method):
         return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
 
     def _hidden(self, images: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """D without its last unit, on both halves of one batch; closeness is measured within each half."""
-        real_features, fake_features = self.D(torch.cat([images, fake])).chunk(2)
-        return self.minibatch(real_features), self.minibatch(fake_features)
+        """D without its last unit, for the real and for the generated batch."""
+        return self.minibatch(self.D(images)), self.minibatch(self.D(fake))
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and of G; see `Method.step`."""

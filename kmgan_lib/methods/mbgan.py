@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,6 +36,13 @@ class MBGAN(Method):
     """
 
     name = "mbgan"
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """One preset; on 28x28 with the features of DCGAN, which take both signs: with ReLU nothing is learned."""
+        if base.network == "synthetic":
+            return {}
+        return {cls.name: {"head": "penultimate"} if base.network == "mnist" else {}}
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from kmgan_lib.models import initialise
 
@@ -20,6 +21,17 @@ def linear(inputs: int, outputs: int = 1) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
     initialise(layer)
     return layer
+
+
+def weight_normalised(net: nn.Module) -> nn.Module:
+    """The network with its batch normalisations removed and the weights of its other layers normalised, in place."""
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                setattr(module, name, nn.Identity())
+            elif isinstance(child, (nn.Conv2d, nn.Linear)):
+                weight_norm(child)
+    return net
 
 
 def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
