@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from rich.table import Column, Table
 
 from kmgan_lib import presets
+from kmgan_lib.cli_records import DataRoot, records_, sweep
 from kmgan_lib.errors import RunFailed, UsageError
 
 app = typer.Typer(
@@ -20,7 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False, add_completion=False,
 )  # fmt: skip
 console = Console()
-DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
 
@@ -192,6 +192,10 @@ def interpolate(
     """Draw the images between two noise vectors (Section 4.5)."""
     strip = _pictures(run).interpolate(seed_a, seed_b, steps)
     console.print(str(_save(strip, out, columns=steps)), highlight=False)
+
+
+app.command()(sweep)
+app.command("records")(records_)
 
 
 def _pictures(run: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from kmgan_lib import checkpoint, presets
 from kmgan_lib.errors import UsageError
+from kmgan_lib.history import read_history
 from kmgan_lib.run import Run, data_label
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
@@ -44,6 +46,31 @@ class Record:
         return self.result["metrics"][name][key]
 
     @property
+    def diverged(self) -> bool:
+        """Whether a loss stopped being finite; such a run has no measures."""
+        return self.result["status"] == "diverged"
+
+    @functools.cached_property
+    def history(self) -> list[dict[str, float]]:
+        """Rows of ``history.csv``."""
+        return read_history(self.directory)
+
+    def has(self, measure: str) -> bool:
+        """Whether `value` knows this measure."""
+        name, _, key = measure.partition(".")
+        if name == "history":
+            return any(key in row for row in self.history)
+        return self.result["metrics"].get(name, {}).get(key) is not None
+
+    def value(self, measure: str) -> float:
+        """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows."""
+        name, _, key = measure.partition(".")
+        if name == "history":
+            rows = [row[key] for row in self.history if key in row]
+            return sum(rows) / len(rows)
+        return float(self.metric(name, key))
+
+    @property
     def samples(self) -> Path:
         """The grid of the final samples, for runs on pictures."""
         return self.directory / "samples.webp"
@@ -55,6 +82,16 @@ def _read(directory: Path) -> Record:
     if missing:
         raise UsageError(f"{directory / checkpoint.RESULT} lacks {', '.join(missing)}: it is not a record")
     return Record(directory, result)
+
+
+def place(preset: str, profile: str, seed: int, *, results: Path = RESULTS) -> Path:
+    """The folder of a record, whether it is there or not."""
+    return results / preset / f"{profile}-seed{seed}"
+
+
+def everything(*, results: Path = RESULTS) -> list[Record]:
+    """All records, in the order of their folders; a `UsageError` names the first that cannot be read."""
+    return [_read(path.parent) for path in sorted(results.glob(f"*/*/*/{checkpoint.RESULT}"))]
 
 
 def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
@@ -102,7 +139,7 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
         raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
     if run.preset.dataset.startswith("folder:"):
         raise UsageError("runs on a folder of your own are not recorded: nobody else could repeat them")
-    target = results / run.preset.name / f"{run.profile}-seed{run.seed}"
+    target = place(run.preset.name, run.profile, run.seed, results=results)
     checkpoint.write_json(target / checkpoint.RESULT, run.result)
     history = run.directory / checkpoint.HISTORY
     if history.exists():

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from kmgan_lib import records
+from kmgan_lib.conditions import FAILED, difference
 from kmgan_lib.records import Record
 from kmgan_lib.run import Run
 
@@ -20,9 +20,6 @@ LAST_WEIGHTS: Column = ("classifier_score", "last_weights_value", 2)
 RAREST: Column = ("class_frequency", "value", 3)
 NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
-
-
-FAILED = 3.0  # a classifier score below this, of 10, is a failed run: less than a third of what is possible
 
 
 class Html:
@@ -67,25 +64,6 @@ def span(numbers: Sequence[float], digits: int = 2) -> str:
 def failures(scores: Sequence[float]) -> str:
     """How many of the seeds have a classifier score below `FAILED`, ``1 of 3 seeds``."""
     return f"{sum(score < FAILED for score in scores)} of {len(scores)} seeds"
-
-
-def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of the paired differences a - b over seeds and its 95 % interval (Student's t).
-
-    Parameters
-    ----------
-    a, b : sequence of float
-        Values of the same seeds in the same order, at least two.
-
-    Returns
-    -------
-    mean, low, high : float
-    """
-    if len(a) != len(b) or len(a) < 2:
-        raise ValueError(f"{len(a)} and {len(b)} values: paired differences need equally many seeds, at least two")
-    gaps = np.asarray(a) - np.asarray(b)
-    half = float(stats.t.ppf(0.975, len(gaps) - 1) * stats.sem(gaps))
-    return float(gaps.mean()), float(gaps.mean()) - half, float(gaps.mean()) + half
 
 
 def compared(

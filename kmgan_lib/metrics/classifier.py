@@ -69,6 +69,8 @@ class Judge:
         How reports call it.
     train_accuracy : float, optional
         Share of training images that it classifies right, where the paper states one to compare with.
+    side : int, optional
+        Side in pixels of the images that it knows; others are resized to it.
     """
 
     net: nn.Sequential
@@ -78,14 +80,21 @@ class Judge:
     kind: str
     name: str
     train_accuracy: float | None = None
+    side: int | None = None
 
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
-        d is 128 for the classifiers trained here and 64 for the ResNet.
+        d is 128 for the classifiers trained here and 64 for the ResNet. Images of another size than those of the data
+        set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too.
         """
         with torch.inference_mode():
-            return torch.cat([self.net[:-1](to_unit(part)) for part in images.split(CHUNK)])
+            return torch.cat([self.net[:-1](self._fitted(to_unit(part))) for part in images.split(CHUNK)])
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        if self.side is None or images.shape[-1] == self.side:
+            return images
+        return F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
 
     def classify(self, features: Tensor) -> Tensor:
         """Class probabilities (n, c) from `features`."""
@@ -168,8 +177,10 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
             measured["train_accuracy"] = _accuracy(fitted, train)
         metadata = {"judge": json.dumps(measured)}
         write_atomically(path, lambda p: save_file(net.state_dict(), p, metadata))
-    accuracy, of_training = float(measured["accuracy"]), measured.get("train_accuracy")
-    return Judge(net.requires_grad_(False), dataset, accuracy, train.classes, kind, name, of_training)
+    return Judge(
+        net.requires_grad_(False), dataset, float(measured["accuracy"]), train.classes, kind, name,
+        measured.get("train_accuracy"), train.tensor.shape[-1],
+    )  # fmt: skip
 
 
 def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | None:
@@ -180,7 +191,8 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     path = Path(root).expanduser() / PRETRAINED[dataset]
     if not path.is_file():
         return None
-    judge = Judge(resnet.load_resnet56(path), dataset, 0.0, test.classes, "real", f"{dataset} ResNet-56 ({path.name})")
+    name = f"{dataset} ResNet-56 ({path.name})"
+    judge = Judge(resnet.load_resnet56(path), dataset, 0.0, test.classes, "real", name, side=test.tensor.shape[-1])
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
     digest = str(test.provenance["sha256"])[:12]
     kept = cache_root() / "judges" / f"{path.stem}-{digest}.json"

@@ -43,6 +43,10 @@ def _has_centers(preset: Preset) -> bool:
     return issubclass(methods.of(preset), methods.KMGAN)
 
 
+def _clusters_pictures(preset: Preset) -> bool:
+    return _has_centers(preset) and _makes_pictures(preset)
+
+
 def _is_synthetic(preset: Preset) -> bool:
     return preset.dataset == "synthetic"
 
@@ -107,6 +111,7 @@ METRICS: dict[str, Measure] = {
         measures.centers, "have K-Means' centers become one (Section 3.3)", _has_centers,
         "{distinct} of {k} distinct, {used} used; distance {distance:.2f}, at least {smallest_distance:.2f}, "
         "of the features' spread; entropy {entropy:.2f}",
+        quick=True,
     ),
     "modes": Measure(
         measures.modes, "hidden classes that generated points belong to", _is_synthetic,
@@ -125,6 +130,14 @@ METRICS: dict[str, Measure] = {
     "path_length": Measure(
         measures.path_length, "perceptual path length in the classifier's features", _is_judged,
         "{value:.4g} ± {standard_error:.2g}, {detour:.1f} times the straight line",
+    ),
+    "interpolation": Measure(
+        measures.interpolation, "largest step of an interpolation (Section 4.5), in pixels", _makes_pictures,
+        "{largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line", quick=True,
+    ),
+    "kmeans_cost": Measure(
+        measures.kmeans_cost, "time of K-Means on pixels over that on features", _clusters_pictures,
+        "{ratio:.2f} ({pixel_milliseconds:.3f} ms for {pixels}, {feature_milliseconds:.3f} ms for {feature_dim})",
     ),
     "inception_score": _inception("inception_score", "2048", "Inception Score, Eq. (8)", "{value:.3f} ± {std:.3f}"),
     "fid": _inception("fid", "2048", "Fréchet Inception Distance", "{value:.3f}"),

@@ -8,23 +8,27 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from kmgan_lib.data.images import resized, to_unit
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.clustering import clustering_scores, kmeans_labels, silhouette
 from kmgan_lib.metrics.collapse import center_scores, distinct_points, mode_scores
+from kmgan_lib.metrics.cost import REPEATS, kmeans_seconds
 from kmgan_lib.metrics.coverage import coverage_scores
 from kmgan_lib.metrics.distances import frechet_distance
 from kmgan_lib.metrics.frequency import class_frequency, confusion_matrix, corrected_frequency
 from kmgan_lib.metrics.inception import to_bytes
 from kmgan_lib.metrics.neighbours import memorisation_scores
-from kmgan_lib.metrics.paths import EPSILON, path_lengths
+from kmgan_lib.metrics.paths import EPSILON, path_lengths, step_scores
 from kmgan_lib.metrics.scores import inception_score
 from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject, chosen
 
 CLUSTERED = 10_000
+RAW_SIDE = 32  # K-Means on pixels sees larger pictures at this side
 COVERED = 10_000
 PATHS = 1_000
+LINES, STEPS = 256, 15  # Fig. 8 has ten pictures a line
 LOOKED_AT, HELD_OUT = 64, 1_000
 # Where the paper says on how many images it counted (Section 4.3).
 FREQUENCY_SAMPLES = {"fashion": 5_000}
@@ -35,23 +39,24 @@ PIXELS = {"name": "pixels"}
 def classifier_score(subject: Subject) -> dict[str, Any]:
     """Eq. (8) with the judge's probabilities."""
     probabilities = subject.fake_probabilities
-    real = subject.judge.classify(subject.test_features)
+    real = subject.judge.classify(subject.reference_features)
     mean, std = inception_score(probabilities)
     real_mean, real_std = inception_score(real)
     last = inception_score(subject.last_weights_probabilities)[0]
     return {
         "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last,
-        "real_value": real_mean, "real_std": real_std, "real_samples": len(real), "extractor": subject.judge.describe(),
+        "real_value": real_mean, "real_std": real_std, "real_samples": len(real), "reference": subject.reference,
+        "extractor": subject.judge.describe(),
     }  # fmt: skip
 
 
 def classifier_frechet(subject: Subject) -> dict[str, Any]:
-    """Fréchet distance to real test images in the judge's features; beside it that of real training images."""
-    fake, train, test = subject.fake_features, subject.train_features, subject.test_features
+    """Fréchet distance to real images in the judge's features; beside it that of real training images."""
+    fake, train, reference = subject.fake_features, subject.train_features, subject.reference_features
     return {
-        "value": frechet_distance(fake, test), "samples": len(fake), "reference_samples": len(test),
-        "real_value": frechet_distance(train, test), "real_samples": len(train), "features": fake.shape[1],
-        "extractor": subject.judge.describe(),
+        "value": frechet_distance(fake, reference), "samples": len(fake), "reference_samples": len(reference),
+        "reference": subject.reference, "real_value": frechet_distance(train, reference), "real_samples": len(train),
+        "features": fake.shape[1], "extractor": subject.judge.describe(),
     }  # fmt: skip
 
 
@@ -63,27 +68,28 @@ def frequency(subject: Subject) -> dict[str, Any]:
     truth = subject.images("test").labels
     assert truth is not None
     confusion = confusion_matrix(truth, subject.judge.classify(subject.test_features).argmax(1), classes)
+    corrected = corrected_frequency(labels, confusion)
     return {
-        "value": min(result["frequency"]), **result, **corrected_frequency(labels, confusion), "samples": len(labels),
-        "extractor": subject.judge.describe(),
+        "value": min(result["frequency"]), **result, **corrected, "corrected_least": min(corrected["corrected"]),
+        "corrected_most": max(corrected["corrected"]), "samples": len(labels), "extractor": subject.judge.describe(),
     }  # fmt: skip
 
 
 def coverage(subject: Subject) -> dict[str, Any]:
-    """Precision, recall, density and coverage in the judge's features, with equally many real test images."""
-    fake, train, test = subject.fake_features, subject.train_features, subject.test_features
-    n = min(COVERED, len(fake), len(test), len(train))
-    reference = chosen(test, n)
+    """Precision, recall, density and coverage in the judge's features, with equally many real images."""
+    fake, train, known = subject.fake_features, subject.train_features, subject.reference_features
+    n = min(COVERED, len(fake), len(known), len(train))
+    reference = chosen(known, n)
     scores = coverage_scores(reference, fake[:n])
     real = coverage_scores(reference, train[:n])
     return {
         "value": scores["coverage"], **scores, **{f"real_{name}": value for name, value in real.items()}, "k": 5,
-        "samples": n, "reference_samples": n, "extractor": subject.judge.describe(),
+        "samples": n, "reference_samples": n, "reference": subject.reference, "extractor": subject.judge.describe(),
     }  # fmt: skip
 
 
 def clustering(subject: Subject) -> dict[str, Any]:
-    """K-Means on D's features of real images, against their classes."""
+    """K-Means on D's features of real images, against their classes; beside it K-Means on the data themselves."""
     images = subject.images("all")
     assert images.labels is not None
     tensor, labels = images.tensor[-CLUSTERED:], images.labels[-CLUSTERED:]
@@ -91,8 +97,11 @@ def clustering(subject: Subject) -> dict[str, Any]:
     features = subject.method.features(tensor)
     clusters = kmeans_labels(features, classes, seed=0)
     scores = clustering_scores(labels, clusters)
+    pixels = resized(tensor, RAW_SIDE) if tensor.ndim == 4 and tensor.shape[-1] > RAW_SIDE else tensor
+    raw = clustering_scores(labels, kmeans_labels(to_unit(pixels).flatten(1), classes, seed=0))
     return {
-        "value": scores["nmi"], **scores, "silhouette": silhouette(features, clusters), "k": classes,
+        "value": scores["nmi"], **scores, **{f"raw_{name}": value for name, value in raw.items()},
+        "silhouette": silhouette(features, clusters), "k": classes,
         "samples": len(labels), "extractor": OWN_FEATURES,
     }  # fmt: skip
 
@@ -162,6 +171,35 @@ def path_length(subject: Subject) -> dict[str, Any]:
         "value": lengths.mean().item(), "standard_error": (lengths.std() / PATHS**0.5).item(),
         "detour": (lengths.mean() / straight).item(), "epsilon": EPSILON, "samples": PATHS,
         "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def interpolation(subject: Subject) -> dict[str, Any]:
+    """Whether pictures change steadily on the straight lines of Section 4.5, in pixels."""
+    generator = subject.run.generator
+    start, end = generator.noise(2 * LINES, SAMPLE_SEED).split(LINES)
+    labels = None
+    if generator.classes:
+        labels = torch.arange(LINES, device=start.device) % generator.classes
+    beta = torch.linspace(1, 0, STEPS + 1, device=start.device)
+    frames = torch.stack([generator.images(b * start + (1 - b) * end, labels).flatten(1) for b in beta])
+    scores = step_scores(frames.cpu().double())
+    return {
+        "value": scores["largest_step"], **scores, "steps": STEPS, "steady_step": 1 / STEPS, "samples": LINES,
+        "extractor": PIXELS,
+    }  # fmt: skip
+
+
+def kmeans_cost(subject: Subject) -> dict[str, Any]:
+    """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""
+    method, preset = subject.method, subject.run.preset
+    batch = to_unit(chosen(subject.seen.tensor, preset.batch)).to(method.device)
+    features = method.D(batch).detach()
+    seconds = kmeans_seconds([features, batch.flatten(1)], preset.k)
+    return {
+        "value": seconds[1] / seconds[0], "ratio": seconds[1] / seconds[0], "feature_milliseconds": 1000 * seconds[0],
+        "pixel_milliseconds": 1000 * seconds[1], "feature_dim": features.shape[1], "pixels": batch[0].numel(),
+        "k": preset.k, "batch": preset.batch, "samples": REPEATS, "extractor": {"name": str(method.device)},
     }  # fmt: skip
 
 

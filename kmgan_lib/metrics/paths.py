@@ -1,9 +1,10 @@
-"""Perceptual path length: how fast pictures change along a straight line between two noise vectors."""
+"""How pictures change along a straight line between two noise vectors: perceptual path length, and jumps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 EPSILON = 1e-4
@@ -38,3 +39,34 @@ def path_lengths(
     t = position.to(start).reshape(-1, 1)  # t in single precision would move the step by its rounding
     near, far = (embed(start + (end - start) * (t + step)) for step in (0.0, epsilon))
     return (far - near).flatten(1).square().sum(1) / epsilon**2
+
+
+def step_scores(frames: Tensor) -> dict[str, float]:
+    r"""Whether an interpolation moves steadily or jumps.
+
+    With :math:`s_t = \|x_{t+1} - x_t\|_2` the steps of a line of T + 1 pictures, its length is :math:`\sum_t s_t`.
+
+    Parameters
+    ----------
+    frames : Tensor, (T + 1, n, d)
+        Pictures or their features along n lines.
+
+    Returns
+    -------
+    dict
+        ``largest_step``: :math:`\max_t s_t / \sum_t s_t`, its mean over lines: 1/T where every step is alike, 1 where
+        all happens at once (1/T for a line that stands still). ``detour``: length over the distance of its ends, mean
+        over lines, at least 1 (1 for lines whose ends are alike).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two pictures.
+    """
+    if len(frames) < 2:
+        raise ValueError(f"{len(frames)} pictures: a step needs two")
+    steps = (frames[1:] - frames[:-1]).norm(dim=2)
+    length, straight = steps.sum(0), (frames[-1] - frames[0]).norm(dim=1)
+    largest = torch.where(length > 0, steps.amax(0) / length, 1 / len(steps))
+    detour = torch.where(straight > 0, length / straight, 1.0)
+    return {"largest_step": largest.mean().item(), "detour": detour.mean().item()}

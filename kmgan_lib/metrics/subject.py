@@ -18,6 +18,7 @@ from kmgan_lib.metrics import inception
 from kmgan_lib.metrics.classifier import Judge, judge
 from kmgan_lib.run import Run, restore
 
+REFERENCE = 10_000  # real images that generated ones are compared with
 SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
 
 
@@ -80,9 +81,22 @@ class Subject:
         return self.judge.features(self.images("test").tensor)
 
     @functools.cached_property
+    def reference_features(self) -> Tensor:
+        """The judge's features of the real images to compare with; see `reference`."""
+        if self.reference == "test":
+            return self.test_features
+        return self.judge.features(chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:])
+
+    @functools.cached_property
+    def reference(self) -> str:
+        """``test``, or ``train`` where there are too few test images: other ones than those of `train_features`."""
+        few = len(self.images("test")) < REFERENCE // 2 and len(self.images("train")) >= 2 * REFERENCE
+        return "train" if few else "test"
+
+    @functools.cached_property
     def train_features(self) -> Tensor:
         """The judge's features of as many real training images as there are samples, or of all."""
-        return self.judge.features(chosen(self.images("train").tensor, len(self.fake_features)))
+        return self.judge.features(chosen(self.images("train").tensor, min(REFERENCE, len(self.fake_features))))
 
     @functools.cached_property
     def fake_probabilities(self) -> Tensor:

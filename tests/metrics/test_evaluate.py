@@ -13,7 +13,7 @@ from kmgan_lib.metrics import METRICS, Judge, applicable, classifier, evaluate, 
 from kmgan_lib.run import Run
 
 Quick = Callable[..., Run]
-QUICK = ["classifier_score", "classifier_frechet", "class_frequency", "clustering"]
+QUICK = ["classifier_score", "classifier_frechet", "class_frequency", "clustering", "centers", "interpolation"]
 INCEPTION = ["inception_score", "fid", "kid", "fid768", "kid768"]
 
 

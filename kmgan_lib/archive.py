@@ -1,0 +1,169 @@
+"""Records in and out of a checkout: whether they are sound, and one file that carries them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kmgan_lib import checkpoint, presets, records
+from kmgan_lib.errors import UsageError
+from kmgan_lib.records import RESULTS, Record
+
+MOST_BYTES = 60_000_000  # all records together
+FILES = (checkpoint.RESULT, checkpoint.HISTORY, "samples.webp", checkpoint.GENERATOR)
+_PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed\d{{1,10}}")
+
+
+def check(*, results: Path = RESULTS) -> list[str]:
+    """What is wrong with the records, a line each; an empty list if they are sound.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of all records.
+    """
+    wrong: list[str] = []
+    for path in sorted(p for p in results.rglob("*") if p.is_file()):
+        place = path.relative_to(results)
+        if not _PLACE.fullmatch(place.parent.as_posix()) or path.name not in FILES:
+            wrong.append(f"{place}: no file of a record")
+    for directory in sorted({p.parent for p in results.rglob("*") if p.is_file()}):
+        place = directory.relative_to(results).as_posix()
+        if not _PLACE.fullmatch(place):
+            continue
+        try:
+            record = Record(directory, checkpoint.read_json(directory / checkpoint.RESULT))
+            wrong += [f"{place}: {problem}" for problem in _problems(record, place)]
+        except UsageError as error:
+            wrong.append(str(error))
+    total = sum(p.stat().st_size for p in results.rglob("*") if p.is_file())
+    if total > MOST_BYTES:
+        wrong.append(f"{total / 1e6:.1f} MB of records are more than {MOST_BYTES / 1e6:.0f} MB")
+    return wrong
+
+
+def _problems(record: Record, place: str) -> Iterator[str]:
+    result = record.result
+    missing = [key for key in records.REQUIRED if key not in result]
+    if missing:
+        yield f"lacks {', '.join(missing)}"
+        return
+    preset = result["preset"]
+    said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
+    if said != place:
+        yield f"says that it is {said}"
+    if _hash(preset) != result["preset_hash"]:
+        yield "its preset is not the one of its hash"
+    today = presets.PRESETS.get(str(preset.get("name")))
+    if today is None:
+        yield "there is no such preset"
+    else:
+        known = today.as_dict()
+        changed = [k for k, v in preset.items() if k in known and k not in presets.SIZE_FIELDS and known[k] != v]
+        if changed:
+            yield f"was trained with another {', '.join(changed)} than the preset has now"
+    if result["status"] not in ("completed", "diverged"):
+        yield f"status {result['status']}"
+    if result["status"] == "completed" and not result["metrics"]:
+        yield "has no measures"
+    if result["status"] == "diverged" and result.get("diverged_at") is None:
+        yield "does not say where it diverged"
+    for name, measured in result["metrics"].items():
+        lacks = [key for key in ("value", "samples", "seconds", "extractor") if key not in measured]
+        if lacks:
+            yield f"{name} lacks {', '.join(lacks)}"
+        elif not math.isfinite(measured["value"]):
+            yield f"{name} is {measured['value']}"
+    if "sha256" not in result["data"]:
+        yield "does not say which data (sha256)"
+    if not record.history:
+        yield f"has no {checkpoint.HISTORY}"
+    if preset.get("network") != "synthetic" and result["status"] == "completed" and not record.samples.exists():
+        yield "has no samples.webp"
+
+
+def _hash(preset: dict[str, Any]) -> str:
+    fields = {k: v for k, v in preset.items() if k not in (*presets.SIZE_FIELDS, "name")}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def pack(target: Path, *, results: Path = RESULTS) -> int:
+    """Write all records into one ``.tar.gz``, atomically; returns their number."""
+    found = records.everything(results=results)
+    if not found:
+        raise UsageError(f"{results} holds no records")
+
+    def write(path: Path) -> None:
+        with tarfile.open(path, "w:gz") as archive:
+            for record in found:
+                for name in FILES:
+                    if (record.directory / name).is_file():
+                        place = record.directory.relative_to(results) / name
+                        archive.add(record.directory / name, place.as_posix(), filter=_anonymous)
+
+    checkpoint.write_atomically(target, write)
+    return len(found)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def unpack(source: Path, *, results: Path = RESULTS) -> list[str]:
+    """Take over the records of an archive that `pack` wrote.
+
+    Nothing is written unless every member is a plain file of a record, in its place, and every record is sound. A
+    record that is here already is kept, and an archive that has another one in its place is refused.
+
+    Parameters
+    ----------
+    source : Path
+        The archive; it may come from anybody.
+    results : Path
+
+    Returns
+    -------
+    list of str
+        The records that are new.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(source, "r:gz") as archive, tempfile.TemporaryDirectory(dir=results.parent) as folder:
+            return _take_over(archive, source, Path(folder), results)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UsageError(f"{source} cannot be read as records ({checkpoint.first_line(error)})") from None
+
+
+def _take_over(archive: tarfile.TarFile, source: Path, folder: Path, results: Path) -> list[str]:
+    size = 0
+    for member in archive:
+        directory, _, name = member.name.rpartition("/")
+        size += member.size
+        if not member.isfile() or name not in FILES or not _PLACE.fullmatch(directory):
+            raise UsageError(f"{source} holds {member.name!r}, which is no file of a record: nothing was taken")
+        if size > MOST_BYTES:
+            raise UsageError(f"{source} unpacks to more than {MOST_BYTES / 1e6:.0f} MB: nothing was taken")
+        archive.extract(member, folder, filter="data")
+    wrong = check(results=folder)
+    if wrong:
+        raise UsageError(f"{source} is not sound, nothing was taken: {wrong[0]}")
+    fresh = []
+    for record in records.everything(results=folder):
+        place = record.directory.relative_to(folder)
+        if not (results / place).exists():
+            fresh.append(place.as_posix())
+        elif checkpoint.read_json(results / place / checkpoint.RESULT) != record.result:
+            raise UsageError(f"{source} has another {place} than {results}: move one away; nothing was taken")
+    for name in fresh:
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).rename(results / name)
+    return fresh

@@ -1,0 +1,237 @@
+"""The ledger of claims: what the paper says, the rule that decides, and the verdict that follows from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kmgan_lib import conditions, presets, records
+from kmgan_lib.conditions import Finding
+from kmgan_lib.errors import UsageError
+from kmgan_lib.records import Record
+
+LEDGER = records.RESULTS.parent / "claims.yml"
+PROFILES = ("paper", "quick")  # the larger one decides where its records are complete
+HOLDS, PARTLY, FAILS = "holds", "holds partly", "does not hold"
+UNTESTABLE, NOT_RUN = "cannot be tested as written", "not yet run"
+VERDICTS = (HOLDS, PARTLY, FAILS, UNTESTABLE, NOT_RUN)
+_TEXTS = ("title", "quote", "section", "chapter", "measure", "rule")
+_LISTS = ("holds", "partly", "untestable")
+
+
+@dataclass(frozen=True)
+class Needed:
+    """One run that a claim needs.
+
+    Attributes
+    ----------
+    preset, profile : str
+    seed : int
+    """
+
+    preset: str
+    profile: str
+    seed: int
+
+    @property
+    def command(self) -> str:
+        """The command that makes its record."""
+        return f"kmgan sweep --profile {self.profile} --only {self.preset} --seeds {self.seed}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of ``claims.yml``; that file explains the fields."""
+
+    name: str
+    title: str
+    quote: str
+    section: str
+    chapter: str
+    measure: str
+    rule: str
+    needs: Mapping[str, Sequence[int]]
+    holds: Sequence[Mapping[str, Any]]
+    partly: Sequence[Mapping[str, Any]] = ()
+    untestable: Sequence[Mapping[str, Any]] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def preset(self, name: str, profile: str) -> str:
+        """A preset's name with the profile's group in the place of ``*``."""
+        return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
+
+    def runs(self, profile: str) -> list[Needed]:
+        """All runs that the claim needs at a profile."""
+        return [Needed(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
+
+    def measures(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
+        for condition in [*self.holds, *self.partly, *self.untestable]:
+            yield from conditions.reads(condition)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say of a claim.
+
+    Attributes
+    ----------
+    claim : Claim
+    word : str
+        One of `VERDICTS`.
+    profile : str
+        The profile of the records that decided, or that are missing.
+    findings : list of Finding
+        Each condition of the rule with what was found.
+    missing : list of Needed
+        Runs without a record, or whose record lacks a measure.
+    records : list of Record
+        What the verdict was computed from.
+    """
+
+    claim: Claim
+    word: str
+    profile: str
+    findings: list[Finding]
+    missing: list[Needed]
+    records: list[Record]
+
+
+def _refuse(place: str, text: str) -> UsageError:
+    return UsageError(f"{place}: {text}")
+
+
+def _claim(name: str, entry: Any, path: Path) -> Claim:
+    place = f"{path.name}, {name}"
+    if not isinstance(entry, dict):
+        raise _refuse(place, "a claim is a mapping")
+    known = {*_TEXTS, *_LISTS, "needs", "groups"}
+    for key in entry:
+        if key not in known:
+            raise _refuse(place, f"unknown key {key} (one of {', '.join(sorted(known))})")
+    for key in (*_TEXTS, "needs", "holds"):
+        if not entry.get(key):
+            raise _refuse(place, f"{key} is missing")
+    for key in _TEXTS:
+        if not isinstance(entry[key], str):
+            raise _refuse(place, f"{key} must be text (put it into quotes)")
+    groups = entry.get("groups", {})
+    if not isinstance(groups, dict) or not all(profile in PROFILES and group for profile, group in groups.items()):
+        raise _refuse(place, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
+    needs = entry["needs"]
+    if not isinstance(needs, dict):
+        raise _refuse(place, "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
+    for preset, seeds in needs.items():
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+            raise _refuse(place, f"the seeds of {preset} must be a list of whole numbers")
+    fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in entry.items()}
+    claim = Claim(name, **fields)
+    for profile in PROFILES:
+        for needed in claim.runs(profile) if not any("*" in n for n in needs) or profile in groups else ():
+            if needed.preset not in presets.PRESETS:
+                raise _refuse(place, f"unknown preset {needed.preset} in needs")
+    for condition in [*claim.holds, *claim.partly, *claim.untestable]:
+        try:
+            used = {preset for preset, _ in conditions.reads(condition)}
+        except UsageError as error:
+            raise _refuse(place, str(error)) from None
+        for preset in used - set(needs):
+            raise _refuse(place, f"a condition reads {preset}, which needs does not list")
+    return claim
+
+
+def load(path: Path = LEDGER) -> list[Claim]:
+    """Read the ledger; a `UsageError` names the claim and what is wrong with it."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(entries, dict) or not entries:
+        raise UsageError(f"{path} has no claims: it maps their names to entries")
+    return [_claim(str(name), entry, path) for name, entry in entries.items()]
+
+
+def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:
+    """The verdict on a claim from the records at one profile.
+
+    Parameters
+    ----------
+    claim : Claim
+    profile : str
+    results : Path
+        Folder of all records.
+    """
+    found: dict[str, list[Record]] = {}
+    missing: list[Needed] = []
+    wanted: dict[str, set[str]] = {}
+    for name, measure in claim.measures():
+        wanted.setdefault(name, set()).add(measure)
+    for name, seeds in claim.needs.items():
+        preset = claim.preset(name, profile)
+        group = records.load(preset, profile, results=results)
+        group = [r for r in group if r.diverged or all(r.has(m) for m in wanted.get(name, ()))]
+        found[name] = group
+        there = {record.seed for record in group}
+        missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
+    everything = [record for group in found.values() for record in group]
+    if missing:
+        return Verdict(claim, NOT_RUN, profile, [], missing, everything)
+
+    def met(listed: Sequence[Mapping[str, Any]]) -> list[Finding]:
+        return [conditions.find(condition, found) for condition in listed]
+
+    untestable, holds, partly = met(claim.untestable), met(claim.holds), met(claim.partly)
+    findings = list(dict.fromkeys([*untestable, *holds, *partly]))
+    choices: list[tuple[str, list[Finding]]] = [(UNTESTABLE, untestable), (HOLDS, holds), (PARTLY, partly)]
+    word = next((word for word, of in choices if of and all(finding.true for finding in of)), FAILS)
+    return Verdict(claim, word, profile, findings, [], everything)
+
+
+def verdict(claim: Claim, *, results: Path = records.RESULTS) -> Verdict:
+    """The verdict at the largest profile whose records are complete; else what is missing at the smallest."""
+    tried = [
+        judge(claim, profile, results=results) for profile in PROFILES if not claim.groups or profile in claim.groups
+    ]
+    return next((verdict for verdict in tried if not verdict.missing), tried[-1])
+
+
+def verdicts(path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Verdict]:
+    """The verdicts on all claims of the ledger, in its order."""
+    return [verdict(claim, results=results) for claim in load(path)]
+
+
+def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Needed]:
+    """Runs that the ledger still lacks at a profile, the most valuable first.
+
+    First those that more claims wait for, then those of the claims that are nearest to a verdict, then lower seeds.
+    """
+    waiting: dict[Needed, list[int]] = {}
+    for claim in load(path):
+        if claim.groups and profile not in claim.groups:
+            continue
+        missing = judge(claim, profile, results=results).missing
+        for needed in missing:
+            waiting.setdefault(needed, []).append(len(missing))
+
+    def value(needed: Needed) -> tuple[int, int, int]:
+        return -len(waiting[needed]), min(waiting[needed]), needed.seed
+
+    return sorted(waiting, key=value)
+
+
+def measures_of(preset: str, profile: str, path: Path = LEDGER) -> list[str]:
+    """Measures beyond the quick ones that the ledger reads of a preset, for whoever makes its record."""
+    names = dict.fromkeys(
+        measure.partition(".")[0]
+        for claim in load(path)
+        if not claim.groups or profile in claim.groups
+        for name, measure in claim.measures()
+        if claim.preset(name, profile) == preset
+    )
+    return [name for name in names if name != "history"]

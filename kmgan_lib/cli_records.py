@@ -1,0 +1,100 @@
+"""The commands about many runs: ``kmgan sweep`` and ``kmgan records``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kmgan_lib.errors import RunFailed, UsageError
+
+console = Console()
+DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
+Results = Annotated[Path | None, typer.Option(help="Folder of the records; by default the book's.")]
+
+
+def sweep(
+    profile: Annotated[str, typer.Option(help="smoke, quick or paper: size and length.")] = "quick",
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; by default the ledger's, or 0 with --only.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Presets such as 'cifar10/*'; may be repeated.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time after which runs are stopped, such as 25m or 3h.")] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at the same time.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    data_root: DataRoot = None,
+    runs: Annotated[Path, typer.Option(help="Where run directories and logs go.")] = Path("runs"),
+    results: Results = None,
+    print_: Annotated[bool, typer.Option("--print", help="Only print the runs, as commands of their own.")] = False,
+) -> None:
+    """Train, measure and record what the ledger of claims lacks, or the presets that --only names.
+
+    Each run is a process of its own and goes on where it stopped. Under the smoke profile nothing is recorded.
+    """
+    from kmgan_lib import records, tables
+    from kmgan_lib import sweep as library
+
+    place = results or records.RESULTS
+    chosen = _seeds(seeds)
+    plan = library.planned(profile, only=only or (), seeds=chosen, results=place)
+    if print_:
+        for run in plan:
+            print(library.command(run, data_root=data_root))
+        return
+    if not plan:
+        console.print("nothing to do: every run that was asked for is recorded")
+        return
+    limit = library.seconds(budget) if budget else float("inf")
+    outcomes = library.sweep(
+        plan, runs=runs, results=None if profile == "smoke" else place, jobs=jobs, budget=limit, device=device,
+        data_root=data_root, report=lambda outcome: console.print(tables.line(outcome), highlight=False),
+    )  # fmt: skip
+    console.print(tables.outcomes(outcomes))
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise RunFailed(
+            f"{sum(o.status == 'failed' for o in outcomes)} of {len(plan)} runs failed: see their .log files"
+        )
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    words = text.split(",")
+    if not all(word.strip().isdigit() for word in words):
+        raise UsageError(f"--seeds {text}: write whole numbers, such as 0,1,2")
+    return [int(word) for word in words]
+
+
+def records_(
+    action: Annotated[str, typer.Argument(help="ledger, table, check, add, pack or unpack.")] = "ledger",
+    target: Annotated[
+        str | None, typer.Argument(help="table: presets such as 'mnist/*'; add: a run directory; pack, unpack: a file.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Profile of the table.")] = "quick",
+    results: Results = None,
+) -> None:
+    """Show the verdicts on the paper's claims, or list, check, add, pack or unpack the records behind them."""
+    from kmgan_lib import archive, claims, records, tables
+    from kmgan_lib.run import Run
+
+    place = results or records.RESULTS
+    if action not in ("ledger", "table", "check", "add", "pack", "unpack"):
+        raise UsageError(f"records {action}: choose ledger, table, check, add, pack or unpack")
+    if action in ("add", "pack", "unpack") and target is None:
+        raise UsageError(f"records {action} needs {'a run directory' if action == 'add' else 'a file'}")
+    if action == "ledger":
+        print(tables.ledger(claims.verdicts(results=place)))
+    elif action == "table":
+        console.print(tables.recorded(target or "*", profile, results=place))
+    elif action == "check":
+        wrong = archive.check(results=place)
+        if wrong:
+            raise RunFailed("; ".join(wrong))
+        console.print(f"{len(records.everything(results=place))} records in {place} are sound", highlight=False)
+    elif action == "add":
+        console.print(f"{records.save(Run.open(Path(str(target))), results=place).directory}", highlight=False)
+    elif action == "pack":
+        console.print(f"{archive.pack(Path(str(target)), results=place)} records are in {target}", highlight=False)
+    else:
+        new = archive.unpack(Path(str(target)), results=place)
+        console.print(f"{len(new)} new records: {', '.join(new) or 'all were here'}", highlight=False)

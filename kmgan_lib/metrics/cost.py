@@ -1,0 +1,56 @@
+"""What the K-Means part of an iteration costs, on features or on pixels (Section 4.2.1)."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kmgan_lib.centers import CenterBank, assign
+
+REPEATS = 50
+
+
+def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> list[float]:
+    """Median time of assigning and updating on batches of different width, taken in turn so that load hits all alike.
+
+    The K-Means part of an iteration: labels of a real and of a generated batch by the real centers, then the update of
+    both kinds of centers.
+
+    Parameters
+    ----------
+    rows : sequence of Tensor, (b, d)
+        A batch a space; d may differ.
+    k : int
+        Number of centers.
+    repeats : int
+
+    Returns
+    -------
+    list of float
+        Seconds, one number a space.
+    """
+    banks = []
+    for batch in rows:
+        bank = CenterBank(k, batch.shape[1], device=batch.device)
+        bank.real.copy_(batch[torch.arange(k, device=batch.device) % len(batch)])
+        banks.append(bank)
+    taken: list[list[float]] = [[] for _ in rows]
+    for repeat in range(repeats + 1):
+        for batch, bank, times in zip(rows, banks, taken, strict=True):
+            _wait(batch)
+            begun = time.perf_counter()
+            with torch.no_grad():
+                bank.update(batch, batch, assign(batch, bank.real), assign(batch, bank.real))
+            _wait(batch)
+            if repeat:  # the first one warms up
+                times.append(time.perf_counter() - begun)
+    return [statistics.median(times) for times in taken]
+
+
+def _wait(batch: Tensor) -> None:
+    if batch.is_cuda:
+        torch.cuda.synchronize(batch.device)

@@ -1,0 +1,229 @@
+"""Many runs, one process each: trained, measured and recorded, whatever the ledger still lacks first."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmgan_lib import checkpoint, claims, presets, records
+from kmgan_lib.claims import Needed
+from kmgan_lib.errors import UsageError
+from kmgan_lib.run import Run
+
+log = logging.getLogger(__name__)
+RUNS = Path("runs")
+WAIT = 0.2  # seconds between two looks at the processes
+GRACE = 120.0  # seconds that a run has to write its checkpoint when the time is up
+
+# Table 4 of the paper: row, preset behind the slash, Inception Score and its spread (none printed for ALI).
+TABLE_4: tuple[tuple[str, str, float, float | None], ...] = (
+    ("MBGAN", "mbgan", 4.27, 0.07), ("MLGAN-clipping", "mlgan-clip", 5.23, 0.29), ("DCGAN", "dcgan", 5.37, 0.06),
+    ("MIX + WGAN", "mix_wgan", 4.04, 0.07), ("Improved GANs", "improved_gan", 4.36, 0.04), ("ALI", "ali", 4.79, None),
+    ("Wasserstein GANs", "wgan", 3.82, 0.06), ("KM-GAN", "kmgan", 5.39, 0.05),
+)  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What became of one run.
+
+    Attributes
+    ----------
+    run : Needed
+    directory : Path
+        The run directory.
+    status : str
+        ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), or ``unfinished``: the time was up.
+    error : str
+    result : dict
+        Content of ``result.json``, empty if there is none.
+    """
+
+    run: Needed
+    directory: Path
+    status: str
+    error: str
+    result: dict[str, Any]
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time such as ``90s``, ``25m`` or ``3h``; a `UsageError` if it is none."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    try:
+        amount = float(text[:-1]) * unit
+    except ValueError:
+        amount = 0
+    if not 0 < amount < float("inf"):
+        raise UsageError(f"{text}: write a time as 90s, 25m or 3h")
+    return amount
+
+
+def planned(
+    profile: str, *, only: Sequence[str] = (), seeds: Sequence[int] | None = None, results: Path = records.RESULTS
+) -> list[Needed]:
+    """The runs that a sweep has before it, the most valuable first.
+
+    Parameters
+    ----------
+    profile : {"smoke", "quick", "paper"}
+    only : sequence of str
+        Patterns of presets' names, such as ``cifar10/*``. Without any: what the ledger of claims lacks.
+    seeds : sequence of int, optional
+        With patterns 0 by default; without, only these of the ledger's.
+    results : Path
+        Folder of the records; runs that have one are left out.
+
+    Returns
+    -------
+    list of Needed
+    """
+    if profile not in presets.PROFILES:
+        raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
+    if not only:
+        return [run for run in claims.lacking(profile, results=results) if seeds is None or run.seed in seeds]
+    names: list[str] = []
+    for pattern in only:
+        matching = [name for name in presets.PRESETS if fnmatch.fnmatchcase(name, pattern)]
+        if not matching:
+            raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
+        names += matching
+    runs = [Needed(name, profile, seed) for seed in seeds or (0,) for name in dict.fromkeys(names)]
+    return [run for run in runs if not records.place(run.preset, profile, run.seed, results=results).exists()]
+
+
+def _train_command(run: Needed, directory: Path, device: str, data_root: Path | None) -> list[str]:
+    words = ["train", run.preset, "--profile", run.profile, "--seed", str(run.seed), "--out", str(directory)]
+    words += ["--device", device, "--resume"]
+    return words + (["--data-root", str(data_root)] if data_root else [])
+
+
+def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.Popen[bytes]:
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "KMGAN_PROGRESS": "0"}
+    with log_file.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kmgan_lib", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            env=environment, start_new_session=True,
+        )  # fmt: skip
+
+
+class _Job:
+    """One run: training, then the measures that the ledger asks for beyond those of every training."""
+
+    def __init__(self, run: Needed, runs: Path, device: str, data_root: Path | None, threads: int):
+        self.run, self.threads, self.data_root = run, threads, data_root
+        self.directory = runs / run.preset / f"{run.profile}-seed{run.seed}"
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        self.log_file = self.directory.with_name(f"{self.directory.name}.log")
+        self.measured = False
+        self.process = _process(_train_command(run, self.directory, device, data_root), self.log_file, threads)
+
+    def result(self) -> dict[str, Any]:
+        path = self.directory / checkpoint.RESULT
+        return checkpoint.read_json(path) if path.exists() else {}
+
+    def ended(self) -> bool:
+        """Whether nothing is left to do; starts the measures when the training is over."""
+        if self.process.poll() is None:
+            return False
+        if self.process.returncode or self.measured:
+            return True
+        self.measured = True
+        wanted = claims.measures_of(self.run.preset, self.run.profile)
+        lacking = [name for name in wanted if name not in self.result().get("metrics", {})]
+        if not lacking:
+            return True
+        words = ["evaluate", str(self.directory), *(word for name in lacking for word in ("--only", name))]
+        words += ["--data-root", str(self.data_root)] if self.data_root else []
+        self.process = _process(words, self.log_file, self.threads)
+        return False
+
+    def outcome(self) -> Outcome:
+        result = self.result()
+        status = result.get("status", "failed")
+        error = ""
+        if self.process.returncode and status != "diverged":
+            lines = self.log_file.read_text(errors="replace").strip().splitlines()
+            status = "unfinished" if self.process.returncode in (130, -signal.SIGINT, -signal.SIGKILL) else "failed"
+            error = lines[-1] if lines else f"exit status {self.process.returncode}"
+        return Outcome(self.run, self.directory, status, error, result)
+
+
+def sweep(
+    plan: Sequence[Needed], *, runs: Path = RUNS, results: Path | None = records.RESULTS, jobs: int = 1,
+    budget: float = float("inf"), device: str = "auto", data_root: Path | None = None,
+    report: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:  # fmt: skip
+    """Train, measure and record runs, one process each.
+
+    A run that was begun before goes on from its checkpoint. When the time is up nothing new begins, and what is
+    running writes a checkpoint and stops; the same sweep later goes on with it.
+
+    Parameters
+    ----------
+    plan : sequence of Needed
+        See `planned`.
+    runs : Path
+        Where run directories and logs go.
+    results : Path or None
+        Where records go; None keeps none.
+    jobs : int
+        Runs at the same time; the processor's cores are shared out among them.
+    budget : float
+        Seconds.
+    device : str
+        As in `kmgan_lib.train`.
+    data_root : Path, optional
+    report : callable
+        Called with each `Outcome`.
+
+    Returns
+    -------
+    list of Outcome
+    """
+    if jobs < 1:
+        raise UsageError(f"jobs={jobs}: at least 1")
+    waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
+    threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
+
+    def finish(job: _Job) -> None:
+        outcome = job.outcome()
+        if results is not None and outcome.status in ("completed", "diverged"):
+            records.save(Run.open(job.directory), results=results)
+        outcomes.append(outcome)
+        report(outcome)
+
+    try:
+        while (waiting or running) and time.monotonic() < end:
+            while waiting and len(running) < jobs:
+                running.append(_Job(waiting.pop(0), runs, device, data_root, threads))
+            time.sleep(WAIT)
+            for job in [job for job in running if job.ended()]:
+                running.remove(job)
+                finish(job)
+    finally:
+        for job in running:
+            job.process.send_signal(signal.SIGINT)
+        for job in running:
+            try:
+                job.process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                job.process.kill()
+                job.process.wait()
+    for job in running:
+        finish(job)
+    return outcomes
+
+
+def command(run: Needed, *, data_root: Path | None = None) -> str:
+    """The plain command that does one run of a sweep, for job arrays and GNU parallel."""
+    return run.command + (f" --data-root {shlex.quote(str(data_root))}" if data_root else "")
