@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -74,10 +75,13 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
     return badge(figure, made_by)
 
 
-def strip(images: Tensor, made_by: str, *, title: str = "") -> Figure:
-    """Images (n, c, h, w) in one row, as for an interpolation."""
-    figure, axes = _canvas(1, 1, min(8.0, 0.8 * len(images)), 1.5)
-    axes[0, 0].imshow(sheet(images, columns=len(images)), interpolation="nearest")
+def strips(rows: Sequence[Tensor], made_by: str, *, title: str = "") -> Figure:
+    """Rows of images (n, c, h, w), as for interpolations (Fig. 8)."""
+    columns = max(len(row) for row in rows)
+    picture = sheet(torch.cat(list(rows)), columns=columns)
+    height, width = picture.shape[:2]
+    figure, axes = _canvas(1, 1, min(8.0, 0.8 * columns), min(8.0, 0.8 * columns) * height / width + 0.7)
+    axes[0, 0].imshow(picture, interpolation="nearest")
     axes[0, 0].set_title(title)
     axes[0, 0].set_axis_off()
     return badge(figure, made_by)
@@ -207,6 +211,18 @@ def seeds(
     ax.set_ylim(len(values) - 0.4, -0.95)
     ax.set_xlabel(label)
     ax.grid(axis="x", alpha=0.3)
+    sns.despine(figure)
+    return badge(figure, made_by)
+
+
+def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "{:.3g}") -> Figure:
+    """One horizontal bar a name, with its value written behind it."""
+    figure, axes = _canvas(1, 1, 6.4, 0.42 * len(values) + 1.1)
+    ax: Axes = axes[0, 0]
+    drawn = ax.barh(list(values), list(values.values()), height=0.6, color=[f"C{i}" for i in range(len(values))])
+    ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
+    ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
+    ax.invert_yaxis()
     sns.despine(figure)
     return badge(figure, made_by)
 

@@ -15,6 +15,7 @@ from kmgan_lib.history import read_history
 from kmgan_lib.run import Run, data_label
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
+PLAYED_WITH = 1_000_000  # bytes of a generator that a record keeps
 REQUIRED = (
     "preset", "preset_hash", "profile", "seed", "command", "data", "status", "iterations", "wall_seconds",
     "images_per_second", "device", "commit", "versions", "checkpoint_rule", "metrics",
@@ -75,6 +76,11 @@ class Record:
         """The grid of the final samples, for runs on pictures."""
         return self.directory / "samples.webp"
 
+    @property
+    def generator(self) -> Path:
+        """The generator in half precision, which few records keep: see `save`."""
+        return self.directory / checkpoint.GENERATOR
+
 
 def _read(directory: Path) -> Record:
     result = checkpoint.read_json(directory / checkpoint.RESULT)
@@ -117,6 +123,8 @@ def badge(records: Sequence[Record]) -> str:
 def save(run: Run, *, results: Path = RESULTS) -> Record:
     """Keep a finished, evaluated run as a record: ``result.json``, ``history.csv`` and ``samples.webp``.
 
+    Of seed 0 a generator small enough to be kept with the book comes along, in half precision.
+
     Parameters
     ----------
     run : Run
@@ -144,6 +152,9 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
     history = run.directory / checkpoint.HISTORY
     if history.exists():
         checkpoint.write_atomically(target / checkpoint.HISTORY, lambda p: shutil.copyfile(history, p))
+    generator = run.directory / checkpoint.GENERATOR
+    if run.seed == 0 and generator.exists() and generator.stat().st_size <= PLAYED_WITH:
+        checkpoint.write_atomically(target / checkpoint.GENERATOR, lambda p: shutil.copyfile(generator, p))
     grids = sorted((run.directory / "samples").glob("*.png"))
     if grids:
         from PIL import Image

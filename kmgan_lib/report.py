@@ -1,4 +1,4 @@
-"""Tables and sentences of the book, computed from runs and records so that no number in it is typed by hand."""
+"""Tables, boxes and sentences of the book, computed from runs and records so that no number in it is typed by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from kmgan_lib import records
+from kmgan_lib import claims, records
 from kmgan_lib.conditions import FAILED, difference
 from kmgan_lib.records import Record
 from kmgan_lib.run import Run
+from kmgan_lib.sweep import TABLE_4
 
 # A column of a table: measure and key in result.json, and how many decimals to print.
 Column = tuple[str, str, int]
@@ -43,6 +44,87 @@ def we_found(text: str, made_by: str) -> Html:
         '<div class="admonition we-found"><p class="admonition-title">We found</p>'
         f"<p>{html.escape(text)}</p><p>{_badge(made_by)}</p></div>"
     )
+
+
+_ANCHOR = {
+    claims.HOLDS: "verdict-holds", claims.PARTLY: "verdict-partly", claims.FAILS: "verdict-fails",
+    claims.UNTESTABLE: "verdict-open", claims.NOT_RUN: "verdict-open",
+}  # fmt: skip
+
+
+def _word(word: str) -> str:
+    return f'<span class="verdict {_ANCHOR[word]}">{html.escape(word)}</span>'
+
+
+def _why(verdict: claims.Verdict) -> str:
+    if verdict.missing:
+        lines = [f"<code>{html.escape(needed.command)}</code>" for needed in verdict.missing[:3]]
+        more = len(verdict.missing) - len(lines)
+        return "<p>Missing records, and the commands that make them:</p>" + _list(
+            lines + ([f"and {more} more"] if more else [])
+        )
+    return _list([("Yes: " if f.true else "No: ") + html.escape(f.text) for f in verdict.findings])
+
+
+def _list(items: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+
+
+def verdict(name: str) -> Html:
+    """The verdict on one claim of the ledger: the rule, what the records say to each of its conditions, the badge."""
+    claim = next((claim for claim in claims.load() if claim.name == name), None)
+    if claim is None:
+        raise ValueError(f"{name} is not in the ledger")
+    found = claims.verdict(claim)
+    return Html(
+        f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
+        f"{html.escape(claim.title)}</p><p>{_word(found.word)} <em>{html.escape(claim.rule)}</em></p>{_why(found)}"
+        f"<p>{_badge(records.badge(found.records))}</p></div>"
+    )
+
+
+def ledger() -> Html:
+    """All claims of the ledger with their verdicts, each a link to its chapter."""
+    rows = []
+    for found in claims.verdicts():
+        claim = found.claim
+        link = f'<a href="{claim.chapter}.html#verdict-{claim.name}">{html.escape(claim.title)}</a>'
+        seeds = sum(len(which) for which in claim.needs.values())
+        made = f"{found.profile}, {seeds - len(found.missing)} of {seeds} runs"
+        cells = [claim.name, link, html.escape(claim.section), _word(found.word), made]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    heads = "".join(f"<th>{text}</th>" for text in ("", "the paper's claim", "where", "verdict", "recorded"))
+    return Html(
+        f'<table class="dataframe ledger"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
+def answer() -> Html:
+    """The ledger in a few sentences: which claims hold, which do not, and which are open."""
+    said: dict[str, list[str]] = {word: [] for word in claims.VERDICTS}
+    for found in claims.verdicts():
+        said[found.word].append(f"{found.claim.title} ({found.claim.name})")
+    lines = [f"{_word(word)} {html.escape('; '.join(titles))}." for word, titles in said.items() if titles]
+    return Html('<div class="admonition we-found"><p class="admonition-title">We found</p>' + _list(lines) + "</div>")
+
+
+def table_4(profile: str = "quick") -> Html:
+    """The paper's Table 4 with our scores beside its Inception Scores; the extractors differ, and the table says so."""
+    group = {"quick": "cifar10-32", "paper": "cifar10"}[profile]
+    rows, everything = [], []
+    for row, name, paper, spread in TABLE_4:
+        found = records.load(f"{group}/{name}", profile)
+        everything += found
+        scores = values(found, SCORE)
+        printed = f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else "")
+        failed = f", {sum(score < FAILED for score in scores)} failed" if scores else ""
+        cells = [html.escape(row), printed, span(scores), f"{len(found)}{failed}" if found else "not yet recorded"]
+        cells.append(span(values(found, ("fid768", "value", 3)), 3))
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: FID on 768 features"]
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return Html(f"{body}<p>{_badge(records.badge(everything))}</p>")
 
 
 def values(group: Sequence[Record | Run], column: Column) -> list[float]:

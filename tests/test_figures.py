@@ -43,7 +43,7 @@ def test_grids_show_the_sheets_of_tensors_and_of_recorded_files(tmp_path: Path) 
 
 
 def test_the_background_is_opaque_white_for_dark_pages() -> None:
-    figure = figures.strip(torch.rand(4, 3, 8, 8), LIVE)
+    figure = figures.strips([torch.rand(4, 3, 8, 8)], LIVE)
     assert to_rgb(figure.get_facecolor()) == (1, 1, 1)
     assert plt.rcParams["savefig.facecolor"] == "white"
 
