@@ -109,7 +109,9 @@ def test_without_a_command_there_is_help_and_nothing_else(kmgan: Command) -> Non
     assert err == ""
 
 
-@pytest.mark.parametrize("command", ["", "list", "data", "train", "sample", "interpolate", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["", "list", "data", "train", "sample", "interpolate", "evaluate", "sweep", "records"]
+)
 def test_every_command_has_help(kmgan: Command, command: str) -> None:
     status, out, err = kmgan(*command.split(), "--help")
     assert (status, err) == (0, "")
@@ -176,7 +178,7 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert "3 iterations" in out
     assert "classifier_score" in out
     assert set(json.loads(Path("run/result.json").read_text())["metrics"]) == {
-        "classifier_score", "classifier_frechet", "class_frequency", "clustering",
+        "classifier_score", "classifier_frechet", "class_frequency", "clustering", "centers", "interpolation",
     }  # fmt: skip
 
     status, out, err = kmgan("sample", "run", "-n", "6", "-o", "grid.png")
