@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +91,18 @@ def reads(condition: Any) -> Iterator[tuple[str, str]]:
         raise UsageError("failures: are must be all or none")
     if kind in _BOUNDED:
         yield from _reads_bound(kind, arguments)
-    measure = str(arguments.get("measure", SCORE))
+    measure = _measure(kind, arguments.get("measure", SCORE))
     yield from ((str(arguments[key]), measure) for key in ("of", "than", "less") if key in arguments)
+
+
+def _measure(kind: str, name: Any) -> str:
+    if not isinstance(name, str) or not all(name.partition(".")):
+        raise UsageError(f"{kind}: measure={name} must be a name and a key, such as {SCORE}")
+    return name
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _reads_bound(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -102,8 +113,11 @@ def _reads_bound(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str,
     if kind == "mean" and isinstance(bound, dict):
         if "of" not in bound or set(bound) - {"of", "measure", "times", "plus"}:
             raise UsageError(f"mean: {bounds[0]} is a number, or {{of, measure, times, plus}}")
-        yield str(bound["of"]), str(bound.get("measure", arguments["measure"]))
-    elif type(bound) not in (int, float):
+        for key in ("times", "plus"):
+            if not _is_number(bound.get(key, 0)):
+                raise UsageError(f"mean: {key}={bound[key]} must be a number")
+        yield str(bound["of"]), _measure(kind, bound.get("measure", arguments["measure"]))
+    elif not _is_number(bound):
         raise UsageError(f"{kind}: {bounds[0]}={bound} must be a number")
 
 
