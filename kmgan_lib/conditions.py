@@ -72,7 +72,7 @@ def find(condition: Mapping[str, Any], found: Found) -> Finding:
     Finding
     """
     (kind, arguments), *_ = condition.items()
-    return _KINDS[kind](arguments, found)
+    return KINDS[kind](arguments, found)
 
 
 def reads(condition: Any) -> Iterator[tuple[str, str]]:
@@ -80,8 +80,8 @@ def reads(condition: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(condition, dict) or len(condition) != 1:
         raise UsageError(f"{condition}: a condition is one kind and its arguments")
     (kind, arguments), *_ = condition.items()
-    if kind not in _KINDS:
-        raise UsageError(f"unknown condition {kind} (one of {', '.join(_KINDS)})")
+    if kind not in KINDS:
+        raise UsageError(f"unknown condition {kind} (one of {', '.join(KINDS)})")
     if not isinstance(arguments, dict) or not arguments.keys() >= _NEEDED[kind]:
         raise UsageError(f"{kind} needs {', '.join(sorted(_NEEDED[kind]))}")
     for key in arguments:
@@ -168,8 +168,8 @@ def _mean(arguments: Mapping[str, Any], found: Found) -> Finding:
         times, plus = bound.get("times", 1), bound.get("plus", 0)
         limit = times * float(np.mean(other)) + plus if other else float("nan")
         other_name = f" {bound['measure']}" if "measure" in bound else ""
-        factor = (f"{times:g} times " if times != 1 else "") + (f"{plus:+g} and " if plus else "")
-        against = f"{factor}that of {bound['of']}{other_name}, {limit:.3g}"
+        factor, extra = f"{times:g} times " if times != 1 else "", f" {plus:+g}" if plus else ""
+        against = f"{factor}that of {bound['of']}{other_name}{extra}, {limit:.3g}"
     else:
         limit, against = float(bound), f"{bound:g}"
     mean = float(np.mean(mine)) if mine else float("nan")
@@ -192,7 +192,7 @@ def _difference(arguments: Mapping[str, Any], found: Found) -> Finding:
     return Finding(_within(edge, word, bound), f"{text}: {mean:.3g} (95 % interval {low:.3g} to {high:.3g})")
 
 
-_KINDS: dict[str, Callable[[Mapping[str, Any], Found], Finding]] = {
+KINDS: dict[str, Callable[[Mapping[str, Any], Found], Finding]] = {
     "failures": _failures, "fewer_failures": _fewer_failures, "every": _every, "mean": _mean,
     "difference": _difference,
 }  # fmt: skip

@@ -62,7 +62,7 @@ class Record:
         if name == "history":
             return any(key in row for row in self.history)
         value = self.result["metrics"].get(name, {}).get(key)
-        return isinstance(value, int | float) and math.isfinite(value)
+        return type(value) in (int, float) and math.isfinite(value)
 
     def value(self, measure: str) -> float:
         """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows."""

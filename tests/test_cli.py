@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from kmgan_lib import presets
-from kmgan_lib.cli import main
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.run import Run
 
@@ -24,25 +23,6 @@ TINY = [
     for pair in ("batch=16", "iterations=3", "width=0.125", "eval_samples=20", "snapshots=1", "init_images=100")
     for part in ("--set", pair)
 ]
-
-
-@pytest.fixture
-def kmgan(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Return a function that runs a command line in an empty folder: exit status, output, errors."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main(list(arguments))
-        except SystemExit as exit_:
-            status = int(str(exit_.code))
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def written(folder: Path = Path()) -> list[str]:
