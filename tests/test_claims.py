@@ -281,7 +281,7 @@ def test_a_file_that_is_no_ledger_is_named_and_runs_nothing(
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere.yml: No such file"):
+    with pytest.raises(UsageError, match=r"nowhere.yml: No such file"):
         claims.load(tmp_path / "nowhere.yml")
     (tmp_path / "latin.yml").write_bytes(b"X1: \xff\xfe\xfa")
     with pytest.raises(UsageError, match=r"latin.yml is not YAML"):
