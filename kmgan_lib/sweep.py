@@ -160,13 +160,13 @@ class _Job:
 
     def outcome(self) -> Outcome:
         result, code = self.result(), self.process.returncode
-        status = result.get("status", "failed")
-        if status == "diverged" or (not code and not self.lacking()):
+        status = result.get("status", "")
+        if status == "diverged" or (status == "completed" and not code and not self.lacking()):
             return Outcome(self.run, self.directory, status, "", result)
         if self.stopped or code in (130, -signal.SIGINT):
             return Outcome(self.run, self.directory, "unfinished", "", result)
-        lines = self.log_file.read_text(errors="replace").strip().splitlines()
-        error = lines[-1] if lines and code > 0 else f"ended by signal {-code}"
+        lines = self.log_file.read_text(errors="replace").strip().splitlines() or [f"exit status {code}"]
+        error = f"ended by signal {-code}" if code < 0 else lines[-1]
         return Outcome(self.run, self.directory, "failed", error, result)
 
 
