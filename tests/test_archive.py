@@ -66,7 +66,10 @@ def put(*keys: str, value: Any) -> Callable[[Path], None]:
 
 
 def text(name: str, content: str) -> Callable[[Path], None]:
-    return lambda place: (place / name).write_text(content) and None
+    def damage(place: Path) -> None:
+        (place / name).write_text(content)
+
+    return damage
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
