@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
+import io
 import json
 import math
 import re
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,11 @@ from kmgan_lib.records import RESULTS, Record
 
 MOST_BYTES = 60_000_000  # all records together
 FILES = (checkpoint.RESULT, checkpoint.HISTORY, "samples.webp", checkpoint.GENERATOR)
-_PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed\d{{1,10}}")
+_PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed[0-9]{{1,10}}")
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "preset": dict, "profile": str, "seed": int, "data": dict, "status": str, "iterations": int,
+    "wall_seconds": (int, float), "metrics": dict,
+}  # fmt: skip
 
 
 def check(*, results: Path = RESULTS) -> list[str]:
@@ -55,6 +63,12 @@ def _problems(record: Record, place: str) -> Iterator[str]:
     if missing:
         yield f"lacks {', '.join(missing)}"
         return
+    garbled = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind)]
+    if not garbled:
+        garbled = [name for name, measured in result["metrics"].items() if not isinstance(measured, dict)]
+    if garbled:
+        yield f"has no sensible {', '.join(garbled)}"
+        return
     preset = result["preset"]
     said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
     if said != place:
@@ -79,12 +93,18 @@ def _problems(record: Record, place: str) -> Iterator[str]:
         lacks = [key for key in ("value", "samples", "seconds", "extractor") if key not in measured]
         if lacks:
             yield f"{name} lacks {', '.join(lacks)}"
-        elif not math.isfinite(measured["value"]):
-            yield f"{name} is {measured['value']}"
+        elif not record.has(f"{name}.value"):
+            yield f"{name} is {measured['value']!r}, which is no number"
+        for key, value in measured.items():
+            if key != "value" and isinstance(value, float) and not math.isfinite(value):
+                yield f"{name}.{key} is {value}"
     if "sha256" not in result["data"]:
         yield "does not say which data (sha256)"
-    if not record.history:
-        yield f"has no {checkpoint.HISTORY}"
+    try:
+        if not record.history:
+            yield f"has no {checkpoint.HISTORY}"
+    except (csv.Error, ValueError) as error:
+        yield f"{checkpoint.HISTORY} cannot be read ({checkpoint.first_line(error)})"
     if preset.get("network") != "synthetic" and result["status"] == "completed" and not record.samples.exists():
         yield "has no samples.webp"
 
@@ -135,24 +155,36 @@ def unpack(source: Path, *, results: Path = RESULTS) -> list[str]:
     list of str
         The records that are new.
     """
-    results.mkdir(parents=True, exist_ok=True)
+    near = next(folder for folder in results.absolute().parents if folder.is_dir())  # so that a move is no copy
+    with tempfile.TemporaryDirectory(dir=near) as folder:
+        for place, content in _members(source):
+            path = Path(folder, place)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return _take_over(source, Path(folder), results)
+
+
+def _members(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Place and content of each file of an archive, which is read to its end first: only there is its checksum."""
     try:
-        with tarfile.open(source, "r:gz") as archive, tempfile.TemporaryDirectory(dir=results.parent) as folder:
-            return _take_over(archive, source, Path(folder), results)
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with gzip.open(source) as file:
+            content = file.read(2 * MOST_BYTES)
+            if file.read(1):
+                raise UsageError(f"{source} unpacks to more than {MOST_BYTES / 1e6:.0f} MB: nothing was taken")
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            for member in archive:
+                directory, _, name = member.name.rpartition("/")
+                plain = member.isfile() and not member.issparse() and member.size >= 0
+                if not plain or name not in FILES or not _PLACE.fullmatch(directory):
+                    raise UsageError(f"{source} holds {member.name!r}, which is no file of a record: nothing was taken")
+                file = archive.extractfile(member)
+                assert file is not None
+                yield member.name, file.read()
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise UsageError(f"{source} cannot be read as records ({checkpoint.first_line(error)})") from None
 
 
-def _take_over(archive: tarfile.TarFile, source: Path, folder: Path, results: Path) -> list[str]:
-    size = 0
-    for member in archive:
-        directory, _, name = member.name.rpartition("/")
-        size += member.size
-        if not member.isfile() or name not in FILES or not _PLACE.fullmatch(directory):
-            raise UsageError(f"{source} holds {member.name!r}, which is no file of a record: nothing was taken")
-        if size > MOST_BYTES:
-            raise UsageError(f"{source} unpacks to more than {MOST_BYTES / 1e6:.0f} MB: nothing was taken")
-        archive.extract(member, folder, filter="data")
+def _take_over(source: Path, folder: Path, results: Path) -> list[str]:
     wrong = check(results=folder)
     if wrong:
         raise UsageError(f"{source} is not sound, nothing was taken: {wrong[0]}")

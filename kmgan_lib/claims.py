@@ -64,6 +64,11 @@ class Claim:
         """A preset's name with the profile's group in the place of ``*``."""
         return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
 
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles whose records can decide, the larger one first."""
+        return tuple(profile for profile in PROFILES if not self.groups or profile in self.groups)
+
     def runs(self, profile: str) -> list[Needed]:
         """All runs that the claim needs at a profile."""
         return [Needed(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
@@ -119,8 +124,11 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     for key in _TEXTS:
         if not isinstance(entry[key], str):
             raise _refuse(place, f"{key} must be text (put it into quotes)")
+    for key in _LISTS:
+        if not isinstance(entry.get(key, []), list):
+            raise _refuse(place, f"{key} must be a list of conditions")
     groups = entry.get("groups", {})
-    if not isinstance(groups, dict) or not all(profile in PROFILES and group for profile, group in groups.items()):
+    if not isinstance(groups, dict) or not all(p in PROFILES and isinstance(g, str) for p, g in groups.items()):
         raise _refuse(place, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
     needs = entry["needs"]
     if not isinstance(needs, dict):
@@ -128,10 +136,12 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     for preset, seeds in needs.items():
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
             raise _refuse(place, f"the seeds of {preset} must be a list of whole numbers")
+        if str(preset).startswith("*/") and not groups:
+            raise _refuse(place, f"{preset} needs groups, which say what * stands for")
     fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in entry.items()}
-    claim = Claim(name, **fields)
-    for profile in PROFILES:
-        for needed in claim.runs(profile) if not any("*" in n for n in needs) or profile in groups else ():
+    claim = Claim(name, **{**fields, "needs": {str(preset): seeds for preset, seeds in needs.items()}})
+    for profile in claim.profiles:
+        for needed in claim.runs(profile):
             if needed.preset not in presets.PRESETS:
                 raise _refuse(place, f"unknown preset {needed.preset} in needs")
     for condition in [*claim.holds, *claim.partly, *claim.untestable]:
@@ -150,7 +160,7 @@ def load(path: Path = LEDGER) -> list[Claim]:
         entries = yaml.safe_load(path.read_text(encoding="utf8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is the latter
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(entries, dict) or not entries:
         raise UsageError(f"{path} has no claims: it maps their names to entries")
@@ -195,9 +205,7 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
 
 def verdict(claim: Claim, *, results: Path = records.RESULTS) -> Verdict:
     """The verdict at the largest profile whose records are complete; else what is missing at the smallest."""
-    tried = [
-        judge(claim, profile, results=results) for profile in PROFILES if not claim.groups or profile in claim.groups
-    ]
+    tried = [judge(claim, profile, results=results) for profile in claim.profiles]
     return next((verdict for verdict in tried if not verdict.missing), tried[-1])
 
 

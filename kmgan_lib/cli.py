@@ -222,7 +222,9 @@ def main(arguments: list[str] | None = None) -> None:
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
+        # Typer turns an interruption into a status that it returns.
+        status = app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
+        sys.exit(status or 0)
     except UsageError as error:
         _die(str(error), 2)
     except typer.Exit as error:

@@ -35,16 +35,16 @@ def sweep(
     from kmgan_lib import sweep as library
 
     place = results or records.RESULTS
-    chosen = _seeds(seeds)
-    plan = library.planned(profile, only=only or (), seeds=chosen, results=place)
+    limit = library.seconds(budget) if budget is not None else float("inf")
+    plan = library.planned(profile, only=only or (), seeds=_seeds(seeds), results=place)
     if print_:
+        options = {"device": device if device != "auto" else None, "runs": runs if runs != library.RUNS else None}
         for run in plan:
-            print(library.command(run, data_root=data_root))
+            print(library.command(run, data_root=data_root, results=results, **options))
         return
     if not plan:
         console.print("nothing to do: every run that was asked for is recorded")
         return
-    limit = library.seconds(budget) if budget else float("inf")
     outcomes = library.sweep(
         plan, runs=runs, results=None if profile == "smoke" else place, jobs=jobs, budget=limit, device=device,
         data_root=data_root, report=lambda outcome: console.print(tables.line(outcome), highlight=False),
@@ -60,7 +60,7 @@ def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
     words = text.split(",")
-    if not all(word.strip().isdigit() for word in words):
+    if not all(word.strip().isdecimal() for word in words):
         raise UsageError(f"--seeds {text}: write whole numbers, such as 0,1,2")
     return [int(word) for word in words]
 
@@ -82,6 +82,10 @@ def records_(
         raise UsageError(f"records {action}: choose ledger, table, check, add, pack or unpack")
     if action in ("add", "pack", "unpack") and target is None:
         raise UsageError(f"records {action} needs {'a run directory' if action == 'add' else 'a file'}")
+    if action in ("ledger", "check") and target is not None:
+        raise UsageError(f"records {action} takes all records: leave out {target}")
+    if results is not None and action not in ("add", "unpack") and not place.is_dir():
+        raise UsageError(f"{place} is no folder of records")
     if action == "ledger":
         print(tables.ledger(claims.verdicts(results=place)))
     elif action == "table":

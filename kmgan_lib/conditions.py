@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ def find(condition: Mapping[str, Any], found: Found) -> Finding:
     Finding
     """
     (kind, arguments), *_ = condition.items()
-    return _KINDS[kind](arguments, found)
+    return KINDS[kind](arguments, found)
 
 
 def reads(condition: Any) -> Iterator[tuple[str, str]]:
@@ -79,8 +80,8 @@ def reads(condition: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(condition, dict) or len(condition) != 1:
         raise UsageError(f"{condition}: a condition is one kind and its arguments")
     (kind, arguments), *_ = condition.items()
-    if kind not in _KINDS:
-        raise UsageError(f"unknown condition {kind} (one of {', '.join(_KINDS)})")
+    if kind not in KINDS:
+        raise UsageError(f"unknown condition {kind} (one of {', '.join(KINDS)})")
     if not isinstance(arguments, dict) or not arguments.keys() >= _NEEDED[kind]:
         raise UsageError(f"{kind} needs {', '.join(sorted(_NEEDED[kind]))}")
     for key in arguments:
@@ -90,8 +91,18 @@ def reads(condition: Any) -> Iterator[tuple[str, str]]:
         raise UsageError("failures: are must be all or none")
     if kind in _BOUNDED:
         yield from _reads_bound(kind, arguments)
-    measure = str(arguments.get("measure", SCORE))
+    measure = _measure(kind, arguments.get("measure", SCORE))
     yield from ((str(arguments[key]), measure) for key in ("of", "than", "less") if key in arguments)
+
+
+def _measure(kind: str, name: Any) -> str:
+    if not isinstance(name, str) or not all(name.partition(".")):
+        raise UsageError(f"{kind}: measure={name} must be a name and a key, such as {SCORE}")
+    return name
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _reads_bound(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -102,8 +113,11 @@ def _reads_bound(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str,
     if kind == "mean" and isinstance(bound, dict):
         if "of" not in bound or set(bound) - {"of", "measure", "times", "plus"}:
             raise UsageError(f"mean: {bounds[0]} is a number, or {{of, measure, times, plus}}")
-        yield str(bound["of"]), str(bound.get("measure", arguments["measure"]))
-    elif type(bound) not in (int, float):
+        for key in ("times", "plus"):
+            if not _is_number(bound.get(key, 0)):
+                raise UsageError(f"mean: {key}={bound[key]} must be a number")
+        yield str(bound["of"]), _measure(kind, bound.get("measure", arguments["measure"]))
+    elif not _is_number(bound):
         raise UsageError(f"{kind}: {bounds[0]}={bound} must be a number")
 
 
@@ -154,8 +168,8 @@ def _mean(arguments: Mapping[str, Any], found: Found) -> Finding:
         times, plus = bound.get("times", 1), bound.get("plus", 0)
         limit = times * float(np.mean(other)) + plus if other else float("nan")
         other_name = f" {bound['measure']}" if "measure" in bound else ""
-        factor = (f"{times:g} times " if times != 1 else "") + (f"{plus:+g} and " if plus else "")
-        against = f"{factor}that of {bound['of']}{other_name}, {limit:.3g}"
+        factor, extra = f"{times:g} times " if times != 1 else "", f" {plus:+g}" if plus else ""
+        against = f"{factor}that of {bound['of']}{other_name}{extra}, {limit:.3g}"
     else:
         limit, against = float(bound), f"{bound:g}"
     mean = float(np.mean(mine)) if mine else float("nan")
@@ -178,7 +192,7 @@ def _difference(arguments: Mapping[str, Any], found: Found) -> Finding:
     return Finding(_within(edge, word, bound), f"{text}: {mean:.3g} (95 % interval {low:.3g} to {high:.3g})")
 
 
-_KINDS: dict[str, Callable[[Mapping[str, Any], Found], Finding]] = {
+KINDS: dict[str, Callable[[Mapping[str, Any], Found], Finding]] = {
     "failures": _failures, "fewer_failures": _fewer_failures, "every": _every, "mean": _mean,
     "difference": _difference,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,11 +58,12 @@ class Record:
         return read_history(self.directory)
 
     def has(self, measure: str) -> bool:
-        """Whether `value` knows this measure."""
+        """Whether `value` knows this measure: a number by this name."""
         name, _, key = measure.partition(".")
         if name == "history":
             return any(key in row for row in self.history)
-        return self.result["metrics"].get(name, {}).get(key) is not None
+        value = self.result["metrics"].get(name, {}).get(key)
+        return type(value) in (int, float) and math.isfinite(value)
 
     def value(self, measure: str) -> float:
         """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows."""

@@ -81,7 +81,7 @@ def planned(
     seeds : sequence of int, optional
         With patterns 0 by default; without, only these of the ledger's.
     results : Path
-        Folder of the records; runs that have one are left out.
+        Folder of the records; runs that have one are left out, unless the ledger reads a measure that it lacks.
 
     Returns
     -------
@@ -89,16 +89,21 @@ def planned(
     """
     if profile not in presets.PROFILES:
         raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
+    for seed in seeds or ():
+        if not 0 <= seed < 2**31:
+            raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
+    lacking = claims.lacking(profile, results=results)
     if not only:
-        return [run for run in claims.lacking(profile, results=results) if seeds is None or run.seed in seeds]
+        return [run for run in lacking if seeds is None or run.seed in seeds]
     names: list[str] = []
     for pattern in only:
         matching = [name for name in presets.PRESETS if fnmatch.fnmatchcase(name, pattern)]
         if not matching:
             raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
         names += matching
-    runs = [Needed(name, profile, seed) for seed in seeds or (0,) for name in dict.fromkeys(names)]
-    return [run for run in runs if not records.place(run.preset, profile, run.seed, results=results).exists()]
+    runs = dict.fromkeys(Needed(name, profile, seed) for seed in seeds or (0,) for name in names)
+    recorded = {run for run in runs if records.place(run.preset, profile, run.seed, results=results).exists()}
+    return [run for run in runs if run not in recorded - set(lacking)]
 
 
 def _train_command(run: Needed, directory: Path, device: str, data_root: Path | None) -> list[str]:
@@ -124,38 +129,45 @@ class _Job:
         self.directory = runs / run.preset / f"{run.profile}-seed{run.seed}"
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         self.log_file = self.directory.with_name(f"{self.directory.name}.log")
-        self.measured = False
+        self.stopped = False
         self.process = _process(_train_command(run, self.directory, device, data_root), self.log_file, threads)
 
     def result(self) -> dict[str, Any]:
         path = self.directory / checkpoint.RESULT
         return checkpoint.read_json(path) if path.exists() else {}
 
+    def lacking(self) -> list[str]:
+        """Measures that the ledger reads and the training did not make."""
+        measured = self.result().get("metrics", {})
+        return [name for name in claims.measures_of(self.run.preset, self.run.profile) if name not in measured]
+
     def ended(self) -> bool:
         """Whether nothing is left to do; starts the measures when the training is over."""
         if self.process.poll() is None:
             return False
-        if self.process.returncode or self.measured:
-            return True
-        self.measured = True
-        wanted = claims.measures_of(self.run.preset, self.run.profile)
-        lacking = [name for name in wanted if name not in self.result().get("metrics", {})]
-        if not lacking:
+        lacking = self.lacking()
+        if self.process.returncode or not lacking:
             return True
         words = ["evaluate", str(self.directory), *(word for name in lacking for word in ("--only", name))]
         words += ["--data-root", str(self.data_root)] if self.data_root else []
         self.process = _process(words, self.log_file, self.threads)
         return False
 
+    def stop(self) -> None:
+        """Ask for a checkpoint and an end. A process that is still starting up just ends."""
+        self.stopped = True
+        self.process.send_signal(signal.SIGINT)
+
     def outcome(self) -> Outcome:
-        result = self.result()
-        status = result.get("status", "failed")
-        error = ""
-        if self.process.returncode and status != "diverged":
-            lines = self.log_file.read_text(errors="replace").strip().splitlines()
-            status = "unfinished" if self.process.returncode in (130, -signal.SIGINT, -signal.SIGKILL) else "failed"
-            error = lines[-1] if lines else f"exit status {self.process.returncode}"
-        return Outcome(self.run, self.directory, status, error, result)
+        result, code = self.result(), self.process.returncode
+        status = result.get("status", "")
+        if status == "diverged" or (status == "completed" and not code and not self.lacking()):
+            return Outcome(self.run, self.directory, status, "", result)
+        if self.stopped or code in (130, -signal.SIGINT):
+            return Outcome(self.run, self.directory, "unfinished", "", result)
+        lines = self.log_file.read_text(errors="replace").strip().splitlines() or [f"exit status {code}"]
+        error = f"ended by signal {-code}" if code < 0 else lines[-1]
+        return Outcome(self.run, self.directory, "failed", error, result)
 
 
 def sweep(
@@ -212,7 +224,7 @@ def sweep(
                 finish(job)
     finally:
         for job in running:
-            job.process.send_signal(signal.SIGINT)
+            job.stop()
         for job in running:
             try:
                 job.process.wait(GRACE)
@@ -224,6 +236,14 @@ def sweep(
     return outcomes
 
 
-def command(run: Needed, *, data_root: Path | None = None) -> str:
-    """The plain command that does one run of a sweep, for job arrays and GNU parallel."""
-    return run.command + (f" --data-root {shlex.quote(str(data_root))}" if data_root else "")
+def command(run: Needed, **options: object) -> str:
+    """The plain command that does one run of a sweep, for job arrays and GNU parallel.
+
+    Parameters
+    ----------
+    run : Needed
+    **options
+        Options of ``kmgan sweep``, such as ``data_root``; None stands for the default.
+    """
+    given = [(f"--{key.replace('_', '-')}", str(value)) for key, value in options.items() if value is not None]
+    return shlex.join([*shlex.split(run.command), *(word for pair in given for word in pair)])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ import hypothesis
 import pytest
 import torch
 
-from kmgan_lib import train
+from kmgan_lib import records, train
+from kmgan_lib.cli import main
 from kmgan_lib.metrics import Judge, judge
 from kmgan_lib.presets import resolve
+from kmgan_lib.records import Record
 from kmgan_lib.run import Run
 
 # No deadlines: a busy machine is not a wrong result. The same examples on every run, and none kept on disk.
@@ -72,3 +75,59 @@ def digits_judge(cache: Path) -> Judge:
     with (cache / "judge.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return judge("digits")
+
+
+@pytest.fixture
+def kmgan(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs a command line in an empty folder: exit status, output, errors."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main(list(arguments))
+        except SystemExit as exit_:
+            status = int(str(exit_.code))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def made_up(
+    results: Path, preset: str = "mnist/kmgan", seed: int = 0, profile: str = "quick", score: float | None = 8.0,
+    **changes: Any,
+) -> Record:  # fmt: skip
+    """Write a sound record of a run that never was; without a score it diverged.
+
+    Further measures are named ``interpolation__largest_step=0.1``; other changes replace parts of the result.
+    """
+    own = resolve(preset, profile)
+    measures: dict[str, dict[str, float]] = {} if score is None else {"classifier_score": {"value": score}}
+    for name in [name for name in changes if "__" in name]:
+        measure, _, key = name.partition("__")
+        measures.setdefault(measure, {})[key] = changes.pop(name)
+    common = {"value": 1.0, "std": 0.1, "samples": 10, "seconds": 0.1, "extractor": {"name": "a made-up judge"}}
+    result = {
+        "preset": own.as_dict(), "preset_hash": own.hash, "profile": profile, "seed": seed, "command": "none",
+        "data": {"name": own.dataset, "kind": "real", "sha256": "0"}, "device": "none", "commit": "none",
+        "status": "diverged" if score is None else "completed", "diverged_at": 2 if score is None else None,
+        "iterations": 3, "wall_seconds": 90.0, "images_per_second": 1.0, "versions": {},
+        "checkpoint_rule": "final iteration", "metrics": {name: common | keys for name, keys in measures.items()},
+    } | changes  # fmt: skip
+    place = records.place(preset, profile, seed, results=results)
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps(result))
+    (place / "history.csv").write_text("iteration,seconds,center_step\n2,0.1,1.0\n3,0.2,0.5\n")
+    if own.network != "synthetic":
+        (place / "samples.webp").write_bytes(b"a picture")
+    return Record(place, result)
+
+
+@pytest.fixture(name="made_up", scope="session")
+def _made_up() -> Callable[..., Record]:
+    return made_up

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from kmgan_lib import presets
-from kmgan_lib.cli import main
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.run import Run
 
@@ -24,25 +23,6 @@ TINY = [
     for pair in ("batch=16", "iterations=3", "width=0.125", "eval_samples=20", "snapshots=1", "init_images=100")
     for part in ("--set", pair)
 ]
-
-
-@pytest.fixture
-def kmgan(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Return a function that runs a command line in an empty folder: exit status, output, errors."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main(list(arguments))
-        except SystemExit as exit_:
-            status = int(str(exit_.code))
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def written(folder: Path = Path()) -> list[str]:
@@ -109,7 +89,9 @@ def test_without_a_command_there_is_help_and_nothing_else(kmgan: Command) -> Non
     assert err == ""
 
 
-@pytest.mark.parametrize("command", ["", "list", "data", "train", "sample", "interpolate", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["", "list", "data", "train", "sample", "interpolate", "evaluate", "sweep", "records"]
+)
 def test_every_command_has_help(kmgan: Command, command: str) -> None:
     status, out, err = kmgan(*command.split(), "--help")
     assert (status, err) == (0, "")
@@ -176,7 +158,7 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert "3 iterations" in out
     assert "classifier_score" in out
     assert set(json.loads(Path("run/result.json").read_text())["metrics"]) == {
-        "classifier_score", "classifier_frechet", "class_frequency", "clustering",
+        "classifier_score", "classifier_frechet", "class_frequency", "clustering", "centers", "interpolation",
     }  # fmt: skip
 
     status, out, err = kmgan("sample", "run", "-n", "6", "-o", "grid.png")

@@ -193,8 +193,8 @@ def interpolation(subject: Subject) -> dict[str, Any]:
 def kmeans_cost(subject: Subject) -> dict[str, Any]:
     """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""
     method, preset = subject.method, subject.run.preset
-    batch = to_unit(chosen(subject.seen.tensor, preset.batch)).to(method.device)
-    features = method.D(batch).detach()
+    images = chosen(subject.seen.tensor, preset.batch)
+    batch, features = to_unit(images).to(method.device), method.features(images)
     seconds = kmeans_seconds([features, batch.flatten(1)], preset.k)
     return {
         "value": seconds[1] / seconds[0], "ratio": seconds[1] / seconds[0], "feature_milliseconds": 1000 * seconds[0],

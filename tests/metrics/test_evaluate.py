@@ -42,6 +42,10 @@ def test_a_run_on_digits_is_measured_after_training(digits_run: Run) -> None:
     assert {"nmi", "ari", "accuracy", "purity"} <= set(results["clustering"])
     assert -1 <= results["clustering"]["silhouette"] <= 1
     assert results["clustering"]["samples"] == 1797
+    assert 0.5 < results["clustering"]["raw_nmi"] < 1  # of K-Means on the digits' pixels
+    assert (frequency["corrected_least"], frequency["corrected_most"]) == (
+        min(frequency["corrected"]), max(frequency["corrected"]),
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("digits_judge")
@@ -50,7 +54,7 @@ def test_the_other_measures_of_a_run_on_digits(
 ) -> None:
     monkeypatch.setattr(measures, "PATHS", 20)
     results = evaluate(digits_run, everything=True)
-    assert list(results) == [*QUICK, "centers", "coverage", "memorisation", "path_length"]
+    assert set(results) == {*QUICK, "coverage", "memorisation", "path_length", "kmeans_cost"}
     assert len(caplog.records) == len(INCEPTION)
     for name, result in results.items():
         assert METRICS[name].shown(result)
@@ -62,6 +66,12 @@ def test_the_other_measures_of_a_run_on_digits(
     assert 0 < memorised["smallest"] <= memorised["value"]
     assert results["path_length"]["value"] > 0
     assert results["path_length"]["detour"] > 0.5
+    moved = results["interpolation"]
+    assert moved["steady_step"] <= moved["value"] == moved["largest_step"] <= 1
+    assert moved["detour"] >= 1
+    cost = results["kmeans_cost"]
+    assert cost["value"] == pytest.approx(cost["pixel_milliseconds"] / cost["feature_milliseconds"])
+    assert (cost["pixels"], cost["feature_dim"]) == (784, digits_run.preset.feature_dim)
 
 
 @pytest.mark.usefixtures("digits_judge")
@@ -98,7 +108,7 @@ def test_results_are_kept_in_the_run_one_line_each(digits_run: Run) -> None:
 def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=5)
     results = evaluate(run)
-    assert list(results) == ["clustering"]
+    assert list(results) == ["clustering", "centers"]
     other = evaluate(run, only=["modes", "centers"])
     assert sum(other["modes"]["share"]) == pytest.approx(1)
     assert other["modes"]["samples"] == run.preset.eval_samples
@@ -126,7 +136,7 @@ def test_only_measures_that_make_sense_apply(quick: Quick, pictures: Run, tmp_pa
     assert applicable(pictures) == [name for name in METRICS if name != "modes"]
     conditional = quick(tmp_path / "dcgan", "digits/dcgan", iterations=1, snapshots=1)
     assert conditional.preset.conditional
-    without = {"clustering", "centers", "modes"}
+    without = {"clustering", "centers", "modes", "kmeans_cost"}
     assert applicable(conditional) == [name for name in METRICS if name not in without]
 
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from kmgan_lib.metrics import path_lengths
+from kmgan_lib.metrics.paths import step_scores
 
 
 def noise(seed: int) -> Tensor:
@@ -32,3 +35,51 @@ def test_a_curved_path_has_its_own_speed_at_each_place() -> None:
 
 def test_a_generator_that_never_varies_has_length_zero() -> None:
     assert path_lengths(torch.zeros_like, noise(0), noise(1), torch.rand(40)).tolist() == [0] * 40
+
+
+# Steps of an interpolation
+
+
+def line(*places: float) -> Tensor:
+    """One line of pictures with two pixels, along a diagonal."""
+    return torch.tensor(places, dtype=torch.float64).reshape(-1, 1, 1).expand(-1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("places", "largest", "detour"),
+    [
+        ((0, 1, 2, 3, 4), 1 / 4, 1),
+        ((0, 0, 0, 4, 4), 1, 1),
+        ((0, 3, 4), 3 / 4, 1),
+        ((0, 2, 1, 3), 2 / 5, 5 / 3),
+        ((5, 5, 5, 5), 1 / 3, 1),
+        ((0, 1, 0), 1 / 2, 1),
+        ((7, 1), 1, 1),
+    ],
+    ids=["steady", "a jump", "a larger step", "there and back", "standing still", "a circle", "two pictures"],
+)
+def test_the_largest_step_is_its_share_of_the_whole_way(
+    places: tuple[float, ...], largest: float, detour: float
+) -> None:
+    scores = step_scores(line(*places))
+    assert scores == {"largest_step": pytest.approx(largest), "detour": pytest.approx(detour)}
+
+
+def test_step_scores_are_means_over_lines() -> None:
+    both = torch.cat([line(0, 1, 2, 3, 4), line(0, 0, 0, 4, 4)], dim=1)
+    assert step_scores(both)["largest_step"] == pytest.approx((1 / 4 + 1) / 2)
+
+
+@given(st.integers(2, 12), st.integers(1, 4), st.integers(0, 1000))
+def test_a_largest_step_is_between_even_and_all_and_no_way_is_shorter_than_straight(n: int, d: int, seed: int) -> None:
+    frames = torch.randn(n, 3, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    scores = step_scores(frames)
+    assert 1 / (n - 1) - 1e-9 <= scores["largest_step"] <= 1 + 1e-9
+    assert scores["detour"] >= 1 - 1e-9
+    assert step_scores(5 * frames.flip(0) + 1) == {key: pytest.approx(value) for key, value in scores.items()}
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_step_needs_two_pictures(n: int) -> None:
+    with pytest.raises(ValueError, match="a step needs two"):
+        step_scores(torch.zeros(n, 2, 3))

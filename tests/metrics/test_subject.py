@@ -1,0 +1,100 @@
+"""What the measures compare with, and how a judge looks at pictures of another size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib.data import Images
+from kmgan_lib.data.images import resized
+from kmgan_lib.metrics import Judge, subject
+from kmgan_lib.metrics.subject import Subject, chosen
+from kmgan_lib.run import Run
+
+
+def judge(side: int | None) -> Judge:
+    """A judge of 32x32 pictures whose features are their means over patches."""
+    net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 10)).requires_grad_(False)
+    return Judge(net, "cifar10", 0.5, tuple("abcdefghij"), "real", "a judge", side=side)
+
+
+def noise(side: int) -> Tensor:
+    generator = torch.Generator().manual_seed(side)
+    return torch.randint(0, 256, (5, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
+def test_a_judge_sees_larger_pictures_at_the_size_that_it_knows() -> None:
+    large = noise(64)
+    seen = judge(32).features(large)
+    assert seen.shape == (5, 48)
+    torch.testing.assert_close(seen, judge(None).features(resized(large, 32)), atol=2e-3, rtol=0)  # whole bytes
+    assert torch.equal(seen, judge(32).features(large / 255))
+
+
+def test_a_judge_sees_smaller_pictures_enlarged() -> None:
+    grey = torch.full((2, 3, 16, 16), 0.25)
+    torch.testing.assert_close(judge(32).features(grey), torch.full((2, 48), 0.25))
+
+
+@pytest.mark.parametrize("side", [None, 32])
+def test_pictures_of_its_size_are_left_as_they_are(side: int | None) -> None:
+    small = noise(32)
+    known = judge(side)
+    assert torch.equal(known.features(small), known.net[:-1](small / 255))
+
+
+def test_a_trained_judge_knows_its_size(digits_judge: Judge) -> None:
+    assert digits_judge.side == 28
+    large, own = (digits_judge.features(torch.ones(1, 1, side, side)) for side in (56, 28))
+    torch.testing.assert_close(large, own)
+
+
+@pytest.fixture
+def compared(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Subject]:
+    """Return a function that makes a subject with this many training and test images, each of its own grey."""
+    monkeypatch.setattr(subject, "REFERENCE", 10)
+
+    def make(train: int, test: int) -> Subject:
+        made = Subject(pictures, None)
+        for split, n, first in (("train", train, 0), ("test", test, 100)):
+            grey = torch.arange(first, first + n, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
+            made._loaded[split] = Images(grey, None)
+        flat = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Identity())
+        made.__dict__["judge"] = Judge(flat, "digits", 1.0, (), "real", "its grey")
+        made.__dict__["fake_features"] = torch.zeros(30, 1)
+        return made
+
+    return make
+
+
+def greys(features: Tensor) -> list[int]:
+    return sorted((255 * features).round().int().flatten().tolist())
+
+
+@pytest.mark.parametrize(("train", "test"), [(30, 5), (30, 20), (19, 3)])
+def test_enough_test_images_are_the_reference_or_those_that_there_are(
+    compared: Callable[[int, int], Subject], train: int, test: int
+) -> None:
+    made = compared(train, test)
+    assert made.reference == "test"
+    assert greys(made.reference_features) == list(range(100, 100 + test))
+
+
+def test_with_few_test_images_it_is_other_training_images_than_those_compared_with_them(
+    compared: Callable[[int, int], Subject],
+) -> None:
+    made = compared(30, 4)
+    assert made.reference == "train"
+    reference, train = greys(made.reference_features), greys(made.train_features)
+    assert len(reference) == len(train) == 10
+    assert set(reference) & set(train) == set()
+    assert max(reference + train) < 100
+
+
+def test_a_choice_is_fixed_and_without_repetition() -> None:
+    rows = torch.arange(20)
+    assert torch.equal(chosen(rows, 7), chosen(rows, 20)[:7])
+    assert sorted(chosen(rows, 50).tolist()) == list(range(20))
