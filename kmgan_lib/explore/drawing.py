@@ -11,6 +11,7 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from kmgan_lib.figures import PALETTE, _canvas, badge
@@ -137,7 +138,7 @@ def along(images: Tensor, index: int, made_by: str) -> Figure:
     small.imshow(sheet(images, columns=len(images)), interpolation="nearest")
     height, width = images.shape[2:]
     left = index * (width + 1) - 1
-    small.add_patch(plt.Rectangle((left, -1), width + 1, height + 1, fill=False, edgecolor="#c44601", linewidth=2.5))
+    small.add_patch(Rectangle((left, -1), width + 1, height + 1, fill=False, edgecolor="#c44601", linewidth=2.5))
     for ax in (large, small):
         ax.set_axis_off()
     return badge(figure, made_by)
