@@ -100,9 +100,14 @@ def moment(
     axis: str = "",
 ) -> Figure:
     """One moment of a training: samples, features with centers, and the losses so far, each where there is one."""
-    panels = (picture is not None) + (points is not None) + 1
-    figure, axes = _canvas(1, panels, 3.1 * panels, 3.2)
-    line = list(axes[0])
+    if picture is None or points is None:
+        figure, axes = _canvas(1, 2, 6.4, 3.3)
+        line = list(axes[0])
+    else:  # the losses below the other two: three beside each other cannot be read on a phone
+        figure, axes = _canvas(2, 2, 6.4, 5.6, height_ratios=[1.4, 1])
+        for ax in axes[1]:
+            ax.remove()
+        line = [*axes[0], figure.add_subplot(axes[1, 0].get_gridspec()[1, :])]
     if picture is not None:
         ax = line.pop(0)
         ax.imshow(picture, interpolation="nearest")
