@@ -48,6 +48,7 @@ def chromium() -> Iterator[Any]:
 def open_page(chromium: Any) -> Iterator[Open]:
     """Return a function that opens a file; what its page complains about or asks other hosts for fails the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, has_touch=True)
+    context.set_default_timeout(120_000)  # a busy machine is no wrong page
     complaints: list[str] = []
 
     def listen(message: Any) -> None:
