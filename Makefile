@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export KMGAN_DATA
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup book test lint serve lock clean
+.PHONY: help setup book test lint serve pdf address lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo "make test     style, types, notebooks without outputs, tests"
 	@echo "make lint     the first three of these"
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
+	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"
+	@echo "make address [URL=https://github.com/owner/name]  where the book is published: Binder, Colab, citation"
 	@echo "make setup [PYTHON=python3]  make .venv with the versions of requirements.lock (the others do it when needed)"
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    remove what was built; .venv and runs stay"
@@ -63,6 +65,12 @@ test: setup
 serve: setup
 	@test -f _build/html/index.html || { echo "no book yet: make book"; exit 1; }
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+pdf: setup
+	@$(BIN)/python -m book.tools.pdf --profile '$(PROFILE)'
+
+address: setup
+	@$(BIN)/python -m book.tools.address $(URL)
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra book --extra dev --universal --upgrade --quiet \

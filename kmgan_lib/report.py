@@ -175,7 +175,7 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
     made_by : str
         The badge.
     """
-    heads = "".join(f"<th>{html.escape(text)}</th>" for text in ["", "seeds", *columns])
+    heads = "<td></td>" + "".join(f"<th>{html.escape(text)}</th>" for text in ["seeds", *columns])
     lines = []
     for name, group in groups.items():
         diverged = sum(run.result["status"] == "diverged" for run in group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -89,6 +90,13 @@ def test_commands_exist(page: str) -> None:
     commands = {*inline, *lines}
     assert {"book", "test"} <= commands
     assert commands <= targets()
+
+
+def test_the_container_is_set_up_by_the_makefile() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf8"))
+    version = container["image"].rpartition(":")[2]
+    assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+    assert container["postCreateCommand"].removeprefix("make ") in targets()
 
 
 def test_no_machine_paths() -> None:

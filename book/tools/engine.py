@@ -23,6 +23,7 @@ from papermill.parameterize import parameterize_notebook
 
 INJECTED = "injected-parameters"
 ENGINE = "book"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def emit(events: TextIO, **event: Any) -> None:
@@ -88,14 +89,21 @@ def prepared(source: Path, parameters: dict[str, Any], profile: str) -> nbformat
     return notebook
 
 
-def strip_papermill(path: Path) -> None:
-    """Remove papermill's notes, which name folders of the machine, from a notebook that readers download."""
+def tidy(path: Path) -> None:
+    """Make an executed notebook fit for readers.
+
+    papermill's notes go, which name folders of the machine, and so do views of widgets whose kernel has ended, where
+    the same output holds pictures: a reader would see an error in their place.
+    """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
+        for output in cell.get("outputs", []):
+            if {WIDGET_VIEW, "text/html"} <= set(output.get("data", {})):
+                del output.data[WIDGET_VIEW]
     nbformat.write(notebook, path)
 
 
@@ -124,7 +132,7 @@ def execute(job: dict[str, Any], events: TextIO) -> None:
     else:
         emit(events, done=True)
     if output.exists():
-        strip_papermill(output)
+        tidy(output)
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from book.tools.page_parts import SOURCES
+
 PAGES = Path("_build") / "html"
 PREVIOUS = Path("_build") / "html.previous"
 NOT_STAGED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
@@ -22,7 +24,7 @@ def stage(root: Path, folder: Path, status: str) -> Path:
     """Copy what Jupyter Book reads into ``folder/stage``, executed chapters in place of their sources.
 
     The copy has the project's layout, so page addresses, links to downloads and literal includes of the library
-    are those of the sources.
+    are those of the sources. These go to ``sources/``, for readers who want a chapter without outputs.
     """
     staged = folder / "stage"
     shutil.rmtree(staged, ignore_errors=True)
@@ -34,18 +36,21 @@ def stage(root: Path, folder: Path, status: str) -> Path:
         if (root / name).is_dir():
             shutil.copytree(root / name, staged / name, ignore=NOT_STAGED)
     for executed in (folder / "executed").glob("*.ipynb"):
-        if (staged / "book" / executed.name).exists():
+        source = staged / "book" / executed.name
+        if source.exists():
+            (staged / SOURCES / "book").mkdir(parents=True, exist_ok=True)
+            shutil.move(source, staged / SOURCES / "book")
             shutil.copy2(executed, staged / "book")
     (staged / "book" / "status.md").write_text(status, encoding="utf8")
     return staged
 
 
-def render(staged: Path) -> Path:
+def render(staged: Path, builder: str = "html") -> Path:
     """Run Jupyter Book on the staged sources, every warning an error; return the folder of the pages."""
-    site = staged.with_name("site")
+    site = staged.with_name("site" if builder == "html" else builder)
     shutil.rmtree(site, ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
-    options = ["-W", "-n", "--keep-going", "--path-output", str(site)]
+    options = ["-W", "-n", "--keep-going", "--builder", builder, "--path-output", str(site)]
     finished = subprocess.run(
         command + options,
         cwd=staged,
@@ -61,7 +66,7 @@ def render(staged: Path) -> Path:
     text = re.sub(r"\x1b\[[0-9;]*m", "", finished.stdout).replace(f"{staged}/", "")
     log = staged.with_name("render.log")
     log.write_text(text, encoding="utf8")
-    pages = site / PAGES
+    pages = site / "_build" / builder
     if finished.returncode == 0 and (pages / "index.html").exists():
         return pages
     found = [line for line in text.splitlines() if re.search(r"WARNING|ERROR|Error", line)]

@@ -70,7 +70,7 @@ def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], f
         "",
         "## Made with",
         "",
-        "| | |",
+        "| What | Which |",
         "|---|---|",
         f"| Device | {device()} |",
         f"| System | {platform.system()} {platform.machine()}, Python {platform.python_version()} |",

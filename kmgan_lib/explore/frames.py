@@ -1,4 +1,4 @@
-"""Interaction that needs neither a kernel nor another host: pictures with a slider, in plain HTML."""
+"""Pictures with a slider, in plain HTML: interaction that needs neither a kernel nor another host."""
 
 from __future__ import annotations
 
@@ -61,17 +61,19 @@ for (const figure of document.querySelectorAll("figure.kmgan-frames:not([data-st
     figure.addEventListener(end, () => { start = null; });
   }
   slider.hidden = button.hidden = frames.length < 2;
-  show(frames.length - 1);
+  show(Number(slider.value));
 }
 """
 
 
-def frames_html(images: list[bytes], labels: list[str], alt: str, mime: str = "image/png") -> str:
+def frames_html(
+    images: list[bytes], labels: list[str], alt: str, mime: str = "image/png", *, poster: int | None = None
+) -> str:
     """Return a figure that shows one of several encoded pictures, chosen by a slider.
 
     Readers move through the frames with the slider, its arrow keys, by dragging across the picture, or with a button
     that plays them (hidden from readers who ask for less motion). Without JavaScript, and in print before anything was
-    moved, the last frame shows.
+    moved, the poster shows.
 
     Parameters
     ----------
@@ -83,6 +85,8 @@ def frames_html(images: list[bytes], labels: list[str], alt: str, mime: str = "i
         What the pictures show, for readers who do not see them; each frame's label is added.
     mime : str
         Media type of the pictures, ``image/png`` or ``image/webp``.
+    poster : int, optional
+        Index of the picture that shows first; by default the last one.
 
     Returns
     -------
@@ -98,14 +102,15 @@ def frames_html(images: list[bytes], labels: list[str], alt: str, mime: str = "i
     if not images or len(images) != len(labels):
         raise ValueError(f"frames_html needs one label for each picture; got {len(images)} and {len(labels)}")
     last = len(images) - 1
+    first = last if poster is None else poster
     frames = "\n".join(
         f'<img src="data:{mime};base64,{base64.b64encode(image).decode()}" alt="{escape(f"{alt}: {label}")}"'
-        f' data-label="{escape(label)}"{"" if index == last else " hidden"}>'
+        f' data-label="{escape(label)}"{"" if index == first else " hidden"}>'
         for index, (image, label) in enumerate(zip(images, labels, strict=True))
     )
     return (
         f'<style>{_STYLE}</style>\n<figure class="kmgan-frames">\n{frames}\n<figcaption>'
         f'<button type="button" hidden>Play</button>'
-        f'<input type="range" min="0" max="{last}" value="{last}" aria-label="{escape(alt)}" hidden>'
-        f"<output>{escape(labels[last])}</output></figcaption>\n</figure>\n<script>{{{_SCRIPT}}}</script>"
+        f'<input type="range" min="0" max="{last}" value="{first}" aria-label="{escape(alt)}" hidden>'
+        f"<output>{escape(labels[first])}</output></figcaption>\n</figure>\n<script>{{{_SCRIPT}}}</script>"
     )

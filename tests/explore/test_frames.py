@@ -28,3 +28,10 @@ def test_frames_escape_what_is_written() -> None:
 def test_frames_need_a_label_each(images: list[bytes], labels: list[str]) -> None:
     with pytest.raises(ValueError, match="one label for each picture"):
         frames_html(images, labels, "A cloud")
+
+
+def test_a_poster_can_be_chosen() -> None:
+    html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud", poster=1)
+    assert ["hidden" in picture for picture in re.findall(r"<img [^>]*>", html)] == [True, False, True]
+    assert 'value="1"' in html
+    assert "<output>b</output>" in html

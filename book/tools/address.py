@@ -1,0 +1,84 @@
+"""Write the repository's address where readers need it: ``python -m book.tools.address [https://github.com/owner/name]``.
+
+It goes into `_config.yml` (Binder and Colab buttons), `CITATION.cff` and the first cell of every chapter, which fetches
+the library where it is not installed. Without an argument the address of `_config.yml` stays, and chapters that lack
+the cell get it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from book.tools import profiles
+from book.tools.execute import PROJECT
+
+ID, TAG = "fetch-library", "remove-cell"  # no reader of the page needs it
+CELL = """\
+# Where the library is not installed, as on Colab, fetch it with the book. Elsewhere this does nothing.
+import importlib.util
+import subprocess
+import sys
+import tempfile
+
+repository = "{address}"
+if repository and importlib.util.find_spec("kmgan_lib") is None:
+    folder = tempfile.mkdtemp()
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, folder], check=True)
+    sys.path.insert(0, folder)"""
+KNOWN = re.compile(r"https://github\.com/[\w-]+/[\w.-]+")
+
+
+def configured(root: Path) -> str:
+    """Return the address in `_config.yml`, empty where there is none."""
+    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf8"))["repository"]["url"]
+
+
+def give_cell(chapter: Path, address: str) -> None:
+    """Put the cell, with this address, in front of a chapter's first cell of code."""
+    notebook = nbformat.read(chapter, as_version=4)
+    rest = [cell for cell in notebook.cells if cell.id != ID]
+    place = next(index for index, cell in enumerate(rest) if cell.cell_type == "code")
+    first = nbformat.v4.new_code_cell(CELL.format(address=address), id=ID, metadata={"tags": [TAG]})
+    notebook.cells = [*rest[:place], first, *rest[place:]]
+    nbformat.write(notebook, chapter)
+
+
+def write(root: Path, address: str) -> None:
+    """Write the address into the configuration, the citation and the chapters."""
+    config, citation = root / "_config.yml", root / "CITATION.cff"
+    text = config.read_text(encoding="utf8")
+    config.write_text(re.sub(r'^  url: ".*"$', f'  url: "{address}"', text, flags=re.MULTILINE), encoding="utf8")
+    lines = [line for line in citation.read_text(encoding="utf8").splitlines() if "repository-code:" not in line]
+    if address:
+        place = next(index for index, line in enumerate(lines) if line.startswith("license:"))
+        lines.insert(place, f'repository-code: "{address}"')
+    citation.write_text("\n".join(lines) + "\n", encoding="utf8")
+    for chapter in profiles.chapters(root).values():
+        give_cell(chapter, address)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m book.tools.address", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("address", nargs="?", help="https://github.com/owner/name; left out, the one that is there")
+    parser.add_argument("--root", type=Path, default=PROJECT, help="the folder that holds _toc.yml")
+    options = parser.parse_args(arguments)
+    root = options.root.resolve()
+    address = options.address or configured(root)
+    if address and not KNOWN.fullmatch(address):
+        sys.stderr.write(f"address: {address} is not of the form https://github.com/owner/name\n")
+        return 2
+    write(root, address)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""The pages in a real browser: what loads, what is shown, what keys, fingers and screen readers find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from book.tools import browser, limits
+from book.tools.execute import PROJECT
+from book.tools.render import PAGES
+from kmgan_lib.explore import frames_html
+
+from .conftest import Build, MakeBook
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'kmgan[dev]'")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'kmgan[dev]'")
+
+SITE = PROJECT / PAGES
+NO_BOOK = pytest.param("", marks=pytest.mark.skip(reason="there is no built book: make book"))
+ALL = sorted(str(page.relative_to(SITE)) for page in SITE.rglob("*.html") if "_static" not in page.parts)
+CODE = [page for page in ALL if page.startswith("_modules")]
+READ = [page for page in ALL if page not in CODE and page != "index.html"]  # the index only leads on
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"], "preload": False}
+# On a page of tens of thousands of elements, which take a minute, the first sections stand for the others.
+MANY, FEW = 10_000, {"include": [[".bd-sidebar-primary"], [".bd-article section section:nth-of-type(-n+2)"]]}
+CONTRAST = {**WCAG, "runOnly": ["color-contrast"]}
+PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Start the browser."""
+    path = browser.chromium()
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=list(browser.FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Open]:
+    """Return a function that opens a file; what its page complains about or asks other hosts for fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, has_touch=True)
+    context.set_default_timeout(120_000)  # a busy machine is no wrong page
+    complaints: list[str] = []
+
+    def listen(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{message.type}: {message.text}")
+
+    def watch(request: Any) -> None:
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            complaints.append(f"request to {request.url}")
+
+    def visit(path: Path, query: str = "") -> Any:
+        page = context.new_page()
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("request", watch)
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.goto(path.as_uri() + query, wait_until="load")
+        return page
+
+    yield visit
+    context.close()
+    assert complaints == []
+
+
+def violations(page: Any, options: dict[str, Any]) -> list[str]:
+    """Return what axe finds: rule, element and what is wrong."""
+    context = FEW if page.evaluate("document.querySelectorAll('*').length") > MANY else None
+    found = axe.Axe().run(page, context=context, options=options).response["violations"]
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("name", READ or [NO_BOOK])
+def test_a_page_for_everyone(open_page: Open, name: str) -> None:
+    page = open_page(SITE / name)
+    unset = page.evaluate(
+        """async () => {
+            if (window.MathJax?.startup) await MathJax.startup.promise;
+            const formulas = [...document.querySelectorAll(".math:is(span, div)")];
+            return formulas.filter((one) => !one.querySelector("mjx-container") || one.querySelector("mjx-merror"))
+                .map((one) => one.textContent);
+        }"""
+    )
+    assert unset == []
+    assert violations(page, WCAG) == []
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.wait_for_timeout(400)  # colours fade from one theme to the other
+    assert violations(page, CONTRAST) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390, f"{wide} pixels wide on a phone"
+
+
+@pytest.mark.skipif(not CODE, reason="there is no built book: make book")
+def test_pages_of_code_load(open_page: Open) -> None:
+    for name in CODE:
+        open_page(SITE / name).close()
+
+
+@pytest.mark.skipif(not ALL, reason="there is no built book: make book")
+def test_pages_are_light() -> None:
+    assert list(limits.too_large(SITE)) == []
+
+
+@pytest.mark.skipif(not ALL, reason="there is no built book: make book")
+def test_search_finds_without_a_network(chromium: Any) -> None:
+    page = chromium.new_page()
+    page.goto((SITE / "search.html").as_uri() + "?q=centers")
+    page.wait_for_selector("#search-results li a")
+    assert "method" in str(page.locator("#search-results").inner_text()).lower()
+    page.close()
+
+
+@pytest.fixture
+def frames(open_page: Open, tmp_path: Path) -> Any:
+    """Open a page with three frames, the last of them shown."""
+    html = frames_html([PICTURE] * 3, ["one", "two", "three"], "A cloud")
+    # The pictures are empty: give them a size that a finger can cross.
+    text = (
+        f'<!doctype html><html lang="en"><title>x</title>{html}<style>img{{width:300px!important;height:200px}}</style>'
+    )
+    (tmp_path / "frames.html").write_text(text, encoding="utf8")
+    return open_page(tmp_path / "frames.html")
+
+
+def shown(page: Any) -> tuple[str, list[str]]:
+    """Return the label beside the slider and the labels of the visible pictures."""
+    visible = page.evaluate(
+        "[...document.querySelectorAll('img')].filter((i) => i.checkVisibility()).map((i) => i.alt)"
+    )
+    return page.locator("output").inner_text(), visible
+
+
+def test_frames_follow_keys(frames: Any) -> None:
+    assert shown(frames) == ("three", ["A cloud: three"])
+    frames.focus("input")
+    frames.keyboard.press("ArrowLeft")
+    assert shown(frames) == ("two", ["A cloud: two"])
+    assert frames.locator("input").get_attribute("aria-valuetext") == "two"
+    frames.keyboard.press("Home")
+    assert shown(frames) == ("one", ["A cloud: one"])
+    frames.emulate_media(media="print")
+    assert not frames.locator("input").is_visible()
+    assert shown(frames) == ("one", ["A cloud: one"])
+
+
+def test_frames_follow_a_finger_and_a_mouse(frames: Any) -> None:
+    box = frames.locator("img:not([hidden])").bounding_box()
+    right, middle, left = (box["x"] + share * box["width"] for share in (0.9, 0.5, 0.1))
+    y = box["y"] + box["height"] / 2
+    touch = frames.context.new_cdp_session(frames)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": right, "y": y}]})
+    for x in (right - 20, middle + 20, middle):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert shown(frames) == ("two", ["A cloud: two"])
+    frames.mouse.move(right, y)
+    frames.mouse.down()
+    frames.mouse.move(left, y, steps=4)
+    frames.mouse.up()
+    assert shown(frames) == ("one", ["A cloud: one"])
+
+
+def test_frames_play(frames: Any) -> None:
+    frames.click("button")
+    assert shown(frames)[0] == "one"
+    frames.wait_for_function("document.querySelector('output').value === 'three'")
+
+
+WIDGET = """from kmgan_lib import explore
+explore.explore_gate([{"iteration": i, "loss_center": i} for i in range(1, 10)], "live · smoke · points · seed 0")"""
+
+
+def test_a_widget_and_the_ways_in(
+    make_book: MakeBook, build: Build, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/kmgan")
+    root = make_book({"one": [WIDGET]})
+    status, out, _ = build(root)
+    assert status == 0, out
+    pages = root / PAGES
+    page = open_page(pages / "book" / "one.html")
+    picture = page.locator(".kmgan-frames img:not([hidden])")
+    assert picture.count() == 1
+    assert picture.evaluate("(image) => image.naturalWidth") > 300
+    links = page.evaluate("[...document.querySelectorAll('.article-header-buttons a')].map((link) => link.href)")
+    assert "https://colab.research.google.com/github/someone/kmgan/blob/main/book/one.ipynb" in links
+    assert "https://mybinder.org/v2/gh/someone/kmgan/main?urlpath=lab/tree/book/one.ipynb" in links
+
+    executed = nbformat.read(pages / "_sources" / "book" / "one.ipynb", as_version=4)
+    plain = nbformat.read(pages / "_sources" / "sources" / "book" / "one.ipynb", as_version=4)
+    assert {(pages / "_sources" / name / "one.ipynb").as_uri() for name in ("book", "sources/book")} <= set(links)
+    # A notebook without its kernel would show an error in the place of the widget.
+    assert list(executed.cells[-1].outputs[0].data) == ["text/html", "text/plain"]
+    assert plain.cells[-1].outputs == []
