@@ -16,13 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 export KMGAN_DATA
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup book test lint serve pdf address lock clean
+.PHONY: help setup book test test-long lint serve pdf address lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book [PROFILE=smoke|quick|paper] [ONLY=chapter]  execute the chapters, render _build/html/index.html"
 	@echo "make test     style, types, notebooks without outputs, tests"
 	@echo "make lint     the first three of these"
+	@echo "make test-long  the tests that take minutes each"
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
 	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"
 	@echo "make address [URL=https://github.com/owner/name]  where the book is published: Binder, Colab, citation"
@@ -61,6 +62,9 @@ lint: setup
 test: setup
 	@lint=0; $(MAKE) --no-print-directory lint || lint=$$?; \
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 && exit $$lint
+
+test-long: setup
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
 
 serve: setup
 	@test -f _build/html/index.html || { echo "no book yet: make book"; exit 1; }

@@ -45,6 +45,14 @@ def badge(figure: Figure, text: str) -> Figure:
     return figure
 
 
+def _nothing(made_by: str) -> Figure:
+    """What stands where no run is recorded yet."""
+    figure, axes = _canvas(1, 1, 6.0, 1.2)
+    axes[0, 0].text(0.5, 0.5, "not yet recorded", ha="center", va="center", fontsize=12, color="0.3")
+    axes[0, 0].set_axis_off()
+    return badge(figure, made_by)
+
+
 def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8, across: int = 3) -> Figure:
     """Sample sheets side by side.
 
@@ -59,6 +67,8 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
     across : int
         Sheets in a row of the figure.
     """
+    if not panels:
+        return _nothing(made_by)
     across = min(across, len(panels))
     rows = math.ceil(len(panels) / across)
     figure, axes = _canvas(rows, across, 3.1 * across, 3.3 * rows + 0.25)
@@ -142,6 +152,8 @@ def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mappin
     made_by : str
         The badge.
     """
+    if not runs:
+        return _nothing(made_by)
     figure, axes = _canvas(1, len(columns), 3.1 * len(columns), 2.8)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
         for index, (name, rows) in enumerate(runs.items()):
@@ -166,6 +178,8 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
     made_by : str
         The badge.
     """
+    if not shares:
+        return _nothing(made_by)
     figure, axes = _canvas(1, 1, 7.2, 3.0)
     ax: Axes = axes[0, 0]
     wide = 0.8 / len(shares)

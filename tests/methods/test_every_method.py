@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils import _pytree
 
-from kmgan_lib import load_generator, methods, presets
+from kmgan_lib import load_generator, methods, presets, train
 from kmgan_lib.checkpoint import load_checkpoint
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods import Method
@@ -100,6 +100,28 @@ def test_it_trains_and_resumes_exactly_and_its_generator_loads(
     assert torch.isfinite(samples).all()
     assert 0 <= samples.min() < samples.max() <= 1
     assert torch.equal(samples, load_generator(tmp_path / "parts").sample(4))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", ["digits", "cifar10-32"])
+@pytest.mark.parametrize("name", TABLE_4)
+def test_two_hundred_iterations_are_finite_and_resume_exactly(tmp_path: Path, name: str, group: str) -> None:
+    """At the size of the profile smoke, on real digits and on the drawn shapes that stand in for CIFAR-10."""
+
+    def stop(iteration: int, method: Method) -> None:
+        if iteration >= 160:
+            raise Stopped
+
+    settings: dict[str, Any] = {"profile": "smoke", "device": "cpu", "iterations": 200, "checkpoint_every": 100}
+    if name == "mix_wgan":  # two generators and two discriminators; every iteration updates them all
+        settings |= {"components": 2}
+    whole = train(f"{group}/{name}", out=tmp_path / "whole", snapshots=1, **settings)
+    assert whole.result["status"] == "completed"
+    assert all(np.isfinite(value) for row in whole.history for value in row.values())
+    with pytest.raises(Stopped):
+        train(f"{group}/{name}", out=tmp_path / "parts", snapshots=5, callback=stop, **settings)
+    train(f"{group}/{name}", out=tmp_path / "parts", resume=True, snapshots=1, **settings)
+    assert same(*(load_checkpoint(tmp_path / part, "cpu") for part in ("whole", "parts")))
 
 
 NETWORKS = [f"{g}/{m}" for g in ("cifar10", "cifar10-32", "celeba") for m in ("kmgan", "dcgan", "ali", "mix_wgan")]
