@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from kmgan_lib.errors import UsageError
+from kmgan_lib.models.layers import one_hot
 
 UPDATES = ("eq4", "counts", "counts100", "ema", "recluster")
 EMA_DECAY = 0.9
@@ -39,7 +39,7 @@ def assign(features: Tensor, centers: Tensor) -> Tensor:
 
 def cluster_sums(features: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Sum (k, d) and number (k, 1) of the features of each cluster, as one matrix product without a branch."""
-    hot = F.one_hot(labels, k).to(features.dtype)
+    hot = one_hot(labels, k, features.dtype)
     return hot.T @ features, hot.sum(0).unsqueeze(1)
 
 

@@ -217,6 +217,31 @@ def _save(images: Any, out: Path, *, columns: int | None = None) -> Path:
     return save_sheet(images, out, columns=columns, zoom=2)
 
 
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Small networks, few repeats: a few minutes.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="methods, plain, kmeans, growth or startup; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The report, as JSON.")] = Path("bench.json"),
+) -> None:
+    """Measure the speed of the library side by side with a plain PyTorch loop."""
+    from kmgan_lib import bench as library
+    from kmgan_lib.checkpoint import write_json
+
+    unknown = set(only or ()) - set(library.SECTIONS)
+    if unknown:
+        raise UsageError(f"--only {min(unknown)}: choose from {', '.join(library.SECTIONS)}")
+    report = library.measure(quick=quick, only=only or (), device=device)
+    table = Table(Column("what", no_wrap=True), "images/s", "speed", "utilisation", "peak MB")
+    for name, r in (report.get("methods", {}) | report.get("plain", {})).items():
+        numbers = f"{r['images_per_second']:,.0f}", f"{r['speed']:.2f}", f"{r.get('utilisation', 0):.0%}"
+        table.add_row(name, *numbers, f"{r['peak_megabytes'][-1]:,.0f}")
+    write_json(out, report)
+    console.print(table, str(out))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit status 2 for wrong use, 1 for a failed run, 130 if interrupted."""
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)

@@ -24,7 +24,9 @@ from kmgan_lib.batches import Batches
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.generator import Generator
+from kmgan_lib.graph import Stepper
 from kmgan_lib.history import History, read_history
+from kmgan_lib.machine import prepare
 from kmgan_lib.methods.base import Method
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.presets import Preset
@@ -159,6 +161,7 @@ def train(
             return Run.open(directory)  # finished: nothing to do, and its measures stay
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint.write_json(directory / checkpoint.CONFIG, config)
+    prepare(target)
     return _Training(settings, images, target, directory, config, state, callback).run()
 
 
@@ -174,6 +177,7 @@ class _Training:
         self.method = methods.create(preset, device=device, seed=seed)
         self.method.training_set = self.images.tensor
         self.batches = Batches(self.images, preset, device, seed)
+        self.step = Stepper(self.method)
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
@@ -205,7 +209,7 @@ class _Training:
         progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
         with _interruptible() as interrupted, progress as bar:
             while self.iteration < total and not interrupted:
-                losses = self.method.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
+                losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
                 self.method.update_average(self.iteration)
                 self.history.add(self.iteration, losses)

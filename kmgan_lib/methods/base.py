@@ -157,6 +157,11 @@ class Method(ABC):
         """
         return 1
 
+    @property
+    def capturable(self) -> bool:
+        """Whether Python does the same in every step, so that a CUDA graph of one step stands for all."""
+        return True
+
     @abstractmethod
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
@@ -180,9 +185,11 @@ class Method(ABC):
                 average.lerp_(last, 1 - decay)
 
     def adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        """Adam with the preset's settings, as one fused kernel."""
-        p = self.preset
-        return torch.optim.Adam(list(parameters), lr=p.learning_rate, betas=(p.beta1, p.beta2), fused=True)
+        """Adam with the preset's settings, as one fused kernel that a CUDA graph can capture."""
+        p, capturable = self.preset, self.device.type == "cuda"
+        return torch.optim.Adam(
+            list(parameters), lr=p.learning_rate, betas=(p.beta1, p.beta2), fused=True, capturable=capturable
+        )
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)

@@ -14,6 +14,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import feature_dim, linear
+from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Options, Preset
 
 
@@ -80,7 +81,7 @@ class DCGAN(Method):
         features = self.D(images, labels)
         if self.classes:
             assert labels is not None
-            features = torch.cat([features, F.one_hot(labels, self.classes).to(features.dtype)], 1)
+            features = torch.cat([features, one_hot(labels, self.classes)], 1)
         return self.logit(features).squeeze(1)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, draw_noise, frozen
 from kmgan_lib.methods.parts import clamp, clipped, feature_dim
+from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Options, Preset
 
 CLASSES = 10  # of the data sets with labels
@@ -71,8 +72,8 @@ class KMGAN(Method):
     ----------
     bank : CenterBank
         Real and generated centers.
-    iteration : int
-        Number of finished steps.
+    clock : Tensor
+        Number of finished steps, 0-dim int64.
     """
 
     name = "kmgan"
@@ -126,13 +127,25 @@ class KMGAN(Method):
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
-        self.iteration, o = 0, self.options
+        o = self.options
+        # On the device, so that the gate needs no look from the host and a captured step counts on.
+        self.clock = torch.zeros((), dtype=torch.int64, device=device)
         self.bank = CenterBank(o.k, feature_dim(self.discriminator_net), update=o.center_update, device=device)
         self.dice = torch.Generator(device).manual_seed(seed)
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
         self.center_adam = self.adam([*d, *g])
         self._clipped = clipped(self.discriminator_net, o.clip_scope)
+
+    @property
+    def iteration(self) -> int:
+        """Number of finished steps. Waits for the device."""
+        return int(self.clock)
+
+    @property
+    def capturable(self) -> bool:
+        """Not where `recluster` looks at the whole training set now and then."""
+        return self.options.center_update != "recluster"
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {
@@ -178,11 +191,10 @@ class KMGAN(Method):
 
         logged = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
         logged |= self._center_step(images, noise, real_labels, fake_labels)
-        self.iteration += 1
+        self.clock += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
             self._recluster()
-        sizes = torch.bincount(real_labels, minlength=p.k) / len(images)
-        logged["assignment_entropy"] = torch.special.entr(sizes).sum()
+        logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
         return logged
 
     def _group(self, f: Tensor, g: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -225,8 +237,8 @@ class KMGAN(Method):
             return torch.ones_like(loss, dtype=torch.bool)
         if p.center_gate == "floor":
             return loss <= p.d_round
-        started = self.iteration >= p.d_round
-        return torch.full_like(loss, not started if p.center_gate == "start_step" else started, dtype=torch.bool)
+        started = self.clock >= p.d_round
+        return ~started if p.center_gate == "start_step" else started
 
     @torch.no_grad()
     def _recluster(self) -> None:
@@ -248,5 +260,5 @@ class KMGAN(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         super().load_state_dict(state)
         self.bank.load_state_dict(state["centers"])
-        self.iteration = state["iteration"]
+        self.clock.fill_(state["iteration"])
         self.dice.set_state(state["dice"].cpu())

@@ -15,6 +15,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
 from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Options, Preset
 
 
@@ -124,10 +125,9 @@ class Reduced(Method):
             self._update(self.generator_adam, loss_g)
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)
-        sizes = torch.bincount(real_labels, minlength=self.options.k) / len(images)
         return {
             "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "loss_center": loss_center.detach(),
-            "assignment_entropy": torch.special.entr(sizes).sum(),
+            "assignment_entropy": torch.special.entr(one_hot(real_labels, self.options.k).mean(0)).sum(),
         }  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102

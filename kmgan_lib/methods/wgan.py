@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -59,11 +59,17 @@ class WGAN(Method):
         super().__init__(preset, device=device, seed=seed)
         critic = [*self.discriminator_net.named_parameters(), *self.critic.named_parameters()]
         self._clipped = [p for name, p in critic if name not in self.unclipped]
-        self.discriminator_rms = torch.optim.RMSprop([p for _, p in critic], lr=preset.learning_rate)
-        self.generator_rms = torch.optim.RMSprop(self.generator_net.parameters(), lr=preset.learning_rate)
+        self.discriminator_rms = self.rmsprop(p for _, p in critic)
+        self.generator_rms = self.rmsprop(self.generator_net.parameters())
 
     def _build(self) -> None:
         self.critic = linear(feature_dim(self.discriminator_net))
+
+    def rmsprop(self, parameters: Iterable[nn.Parameter]) -> torch.optim.RMSprop:
+        """RMSprop with the preset's rate, for a few parameters a kernel, and such that a CUDA graph can capture it."""
+        return torch.optim.RMSprop(
+            list(parameters), lr=self.preset.learning_rate, foreach=True, capturable=self.device.type == "cuda"
+        )
 
     def networks(self) -> dict[str, nn.Module]:  # noqa: D102
         return {**super().networks(), "critic": self.critic}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.models.fast import Down, Linear, Up
 from kmgan_lib.models.layers import feature_head, initialise, join, scaled
 
 # Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
@@ -64,19 +65,16 @@ class ConvGenerator(nn.Module):
         stages = _stages(table, image_size)
         maps = [scaled(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
         self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
-        self.fc = nn.Linear(z_dim + classes, 16 * maps[0])
+        self.fc = Linear(z_dim + classes, 16 * maps[0])
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
-        self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(before + classes, after, 5, stride=2, padding=2, output_padding=1)
-            for before, after in pairwise([*maps, channels])
-        )
+        self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, channels]))
         initialise(self)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) and, if conditional, labels (b,) to images (b, c, h, w) in [0, 1]."""
         x = self.fc(join(noise, labels, self.classes)).view(-1, self.maps, 4, 4)
         for norm, up in zip(self.norms, self.ups, strict=True):
-            x = up(join(F.relu(norm(x)), labels, self.classes))
+            x = up(F.relu(norm(x)), labels)
         return (torch.tanh(x) + 1) / 2 if self.signed else torch.sigmoid(x)
 
 
@@ -109,16 +107,14 @@ class ConvDiscriminator(nn.Module):
         super().__init__()
         maps = [scaled(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(table, image_size)]]
         self.classes, self.signed = classes, table == "celeba"
-        self.downs = nn.ModuleList(
-            nn.Conv2d(before + classes, after, 5, stride=2, padding=2) for before, after in pairwise([channels, *maps])
-        )
+        self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([channels, *maps]))
         first = nn.BatchNorm2d(maps[0]) if table == "celeba" else nn.Identity()
         self.norms = nn.ModuleList([first, *(nn.BatchNorm2d(c) for c in maps[1:])])
         hidden = 16 * maps[-1] + classes
         self.hidden: nn.Module = nn.Identity()
         if table == "cifar10":
             units = scaled(HIDDEN, width)
-            self.hidden, hidden = nn.Sequential(nn.Linear(hidden, units), nn.BatchNorm1d(units), nn.ReLU()), units
+            self.hidden, hidden = nn.Sequential(Linear(hidden, units), nn.BatchNorm1d(units), nn.ReLU()), units
         self.head = feature_head(hidden, head, feature_dim)
         self.feature_dim = hidden if head == "penultimate" else feature_dim
         initialise(self)
@@ -127,5 +123,5 @@ class ConvDiscriminator(nn.Module):
         """Images (b, c, h, w) in [0, 1] and, if conditional, labels (b,) to features (b, d)."""
         x = 2 * images - 1 if self.signed else images
         for norm, down in zip(self.norms, self.downs, strict=True):
-            x = F.relu(norm(down(join(x, labels, self.classes))))
+            x = F.relu(norm(down(x, labels)))
         return self.head(self.hidden(join(x.flatten(1), labels, self.classes)))

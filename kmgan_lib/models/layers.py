@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 HEADS = ("penultimate", "bn-relu", "sigmoid")
 
@@ -16,19 +15,24 @@ def scaled(channels: int, width: float) -> int:
     return channels if width == 1 else max(8, 8 * round(channels * width / 8))
 
 
-def one_hot_maps(labels: Tensor, classes: int, like: Tensor) -> Tensor:
-    """One-hot labels as constant maps (b, classes, h, w), the way conditional DCGAN feeds them to a convolution."""
-    hot = F.one_hot(labels, classes).to(like.dtype)
-    return hot if like.ndim == 2 else hot[:, :, None, None].expand(-1, -1, like.shape[2], like.shape[3])
+def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Labels (b,) as rows (b, classes) with a one at the label.
+
+    A comparison: `F.one_hot` looks at the labels first, for which it waits for the device.
+    """
+    return (labels.unsqueeze(1) == torch.arange(classes, device=labels.device)).to(dtype)
 
 
 def join(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
-    """A layer's input with the one-hot labels of its rows appended; ``x`` itself if there are no classes."""
-    if not classes:
-        return x
+    """A layer's input (b, n) with the one-hot labels of its rows appended; ``x`` itself if there are no classes."""
+    return torch.cat([x, one_hot(known(labels), classes, x.dtype)], 1) if classes else x
+
+
+def known(labels: Tensor | None) -> Tensor:
+    """The labels that a conditional network was given; a `ValueError` if there are none."""
     if labels is None:
         raise ValueError("a conditional network needs labels")
-    return torch.cat([x, one_hot_maps(labels, classes, x)], 1)
+    return labels
 
 
 def initialise(module: nn.Module) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.models.fast import Down, Linear, Up
 from kmgan_lib.models.layers import feature_head, initialise, join, scaled
 
 
@@ -34,13 +35,13 @@ class MnistGenerator(nn.Module):
         super().__init__()
         hidden, maps = scaled(1024, width), scaled(128, width)
         self.classes, self.maps, self.side = classes, maps, image_size // 4
-        self.fc1 = nn.Linear(z_dim + classes, hidden)
+        self.fc1 = Linear(z_dim + classes, hidden)
         self.bn1 = nn.BatchNorm1d(hidden)
-        self.fc2 = nn.Linear(hidden + classes, maps * self.side**2)
+        self.fc2 = Linear(hidden + classes, maps * self.side**2)
         self.bn2 = nn.BatchNorm1d(maps * self.side**2)
-        self.up1 = nn.ConvTranspose2d(maps + classes, maps, 5, stride=2, padding=2, output_padding=1)
+        self.up1 = Up(maps, maps, classes)
         self.bn3 = nn.BatchNorm2d(maps)
-        self.up2 = nn.ConvTranspose2d(maps + classes, channels, 5, stride=2, padding=2, output_padding=1)
+        self.up2 = Up(maps, channels, classes)
         initialise(self)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -48,8 +49,8 @@ class MnistGenerator(nn.Module):
         x = F.relu(self.bn1(self.fc1(join(noise, labels, self.classes))))
         x = F.relu(self.bn2(self.fc2(join(x, labels, self.classes))))
         x = x.view(-1, self.maps, self.side, self.side)
-        x = F.relu(self.bn3(self.up1(join(x, labels, self.classes))))
-        return torch.sigmoid(self.up2(join(x, labels, self.classes)))
+        x = F.relu(self.bn3(self.up1(x, labels)))
+        return torch.sigmoid(self.up2(x, labels))
 
 
 class MnistDiscriminator(nn.Module):
@@ -87,10 +88,10 @@ class MnistDiscriminator(nn.Module):
         super().__init__()
         first, second, hidden = scaled(conv_channels[0], width), scaled(conv_channels[1], width), scaled(1024, width)
         self.classes = classes
-        self.conv1 = nn.Conv2d(channels + classes, first, 5, stride=2, padding=2)
-        self.conv2 = nn.Conv2d(first + classes, second, 5, stride=2, padding=2)
+        self.conv1 = Down(channels, first, classes)
+        self.conv2 = Down(first, second, classes)
         self.bn2 = nn.BatchNorm2d(second)
-        self.fc = nn.Linear(second * (image_size // 4) ** 2 + classes, hidden)
+        self.fc = Linear(second * (image_size // 4) ** 2 + classes, hidden)
         self.bn3 = nn.BatchNorm1d(hidden)
         self.head = feature_head(hidden, head, feature_dim)
         self.feature_dim = hidden if head == "penultimate" else feature_dim
@@ -98,7 +99,7 @@ class MnistDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (b, c, h, w) and, if conditional, labels (b,) to features (b, d)."""
-        x = F.leaky_relu(self.conv1(join(images, labels, self.classes)), 0.2)
-        x = F.leaky_relu(self.bn2(self.conv2(join(x, labels, self.classes))), 0.2)
+        x = F.leaky_relu(self.conv1(images, labels), 0.2)
+        x = F.leaky_relu(self.bn2(self.conv2(x, labels)), 0.2)
         x = F.leaky_relu(self.bn3(self.fc(join(x.flatten(1), labels, self.classes))), 0.2)
         return self.head(x)

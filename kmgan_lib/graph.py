@@ -1,0 +1,121 @@
+"""The step of a method as a CUDA graph: one launch for an iteration instead of a thousand.
+
+Batches and noise are drawn outside and copied into tensors that stay where they are; whatever the method itself draws
+is captured with its generator. Where a step cannot be captured it runs as it is, and the log says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kmgan_lib.checkpoint import first_line
+from kmgan_lib.methods.base import Method
+
+log = logging.getLogger(__name__)
+WARM_UP = 3  # ordinary steps before the capture: optimisers make their state, libraries choose their kernels
+Losses = dict[str, Tensor]
+
+
+def why_eager(method: Method) -> str | None:
+    """Why the steps of a method cannot be captured; None if they can."""
+    if method.device.type != "cuda":
+        return "CUDA graphs need a CUDA device"
+    if not method.capturable:
+        return f"a step of {method.name} with these options does other things now and then"
+    return None
+
+
+class StaticInputs:
+    """The arguments of `Method.step` in tensors that stay where they are.
+
+    Parameters
+    ----------
+    images, noise : Tensor
+        A first batch, which gives shapes and types.
+    labels : Tensor or None
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor | None, noise: Tensor):
+        self.tensors = (images.clone(), None if labels is None else labels.clone(), noise.clone())
+
+    def fill(self, *batch: Tensor | None) -> None:
+        """Copy the next batch in: images, labels and noise of the shapes of the first."""
+        for mine, new in zip(self.tensors, batch, strict=True):
+            if mine is not None and new is not None:
+                mine.copy_(new)
+
+
+class _Captured:
+    """A graph of one step, with its inputs and outputs."""
+
+    def __init__(self, method: Method, inputs: StaticInputs):
+        self.inputs, self.graph = inputs, torch.cuda.CUDAGraph()
+        for value in vars(method).values():
+            if isinstance(value, torch.Generator):
+                self.graph.register_generator_state(value)
+        for optimiser in method.optimisers().values():
+            optimiser.zero_grad(set_to_none=True)
+        # Other threads, such as a notebook's, may go on talking to the device.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            self.losses = method.step(*inputs.tensors)
+
+    def replay(self, *batch: Tensor | None) -> Losses:
+        self.inputs.fill(*batch)
+        self.graph.replay()
+        return self.losses
+
+
+class Stepper:
+    """Calls `Method.step`, or replays it from a CUDA graph where that is possible.
+
+    The first steps of each number of batches (`Method.batches_per_step`) run as they are, on a stream of their own, as
+    the warm-up that a capture needs; they count as any other. A capture that fails is announced, and the run goes on
+    without it.
+
+    Parameters
+    ----------
+    method : Method
+
+    Attributes
+    ----------
+    reason : str or None
+        Why steps are not captured.
+    """
+
+    def __init__(self, method: Method):
+        self.method, self.reason = method, why_eager(method)
+        self._seen: dict[int, int] = {}
+        self._graphs: dict[int, _Captured] = {}
+        if self.reason is not None and method.device.type == "cuda":
+            log.warning("no CUDA graph: %s", self.reason)
+
+    def __call__(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
+        """One iteration. The losses are valid until the next one."""
+        if self.reason is not None:
+            return self.method.step(images, labels, noise)
+        count = len(images)
+        if count in self._graphs:
+            return self._graphs[count].replay(images, labels, noise)
+        seen = self._seen[count] = self._seen.get(count, 0) + 1
+        if seen <= WARM_UP:
+            return self._aside(lambda: self.method.step(images, labels, noise))
+        try:
+            self._graphs[count] = _Captured(self.method, StaticInputs(images, labels, noise))
+        except RuntimeError as error:  # what PyTorch raises for everything that a stream cannot capture
+            self.reason = f"the capture failed ({first_line(error)})"
+            log.warning("no CUDA graph: %s; training goes on without it, more slowly", self.reason)
+            return self(images, labels, noise)
+        return self._graphs[count].replay(images, labels, noise)
+
+    def _aside(self, step: Callable[[], Losses]) -> Losses:
+        """Run on a side stream, as capture does, so that what is allocated there is not of the main one."""
+        stream, main = torch.cuda.Stream(self.method.device), torch.cuda.current_stream(self.method.device)
+        stream.wait_stream(main)
+        with torch.cuda.stream(stream):
+            losses = step()
+        main.wait_stream(stream)
+        return losses

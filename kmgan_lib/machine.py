@@ -1,0 +1,38 @@
+"""What a training run asks of the machine, whatever it trains."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+
+import torch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of the GNU C library
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Let the C library keep freed memory of this process for its next use; whether it does.
+
+    Every backward pass frees and asks anew for gradients of up to 67 MB. By default memory of that size goes back to
+    the system each time and is cleared page by page when it comes again, which costs as much as the sums in it. The
+    setting holds for the whole process. Only the GNU C library has it.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def prepare(device: torch.device) -> None:
+    """Make the process ready to train on a device.
+
+    Precision is as the preset says: PyTorch's defaults stay, with which float32 convolutions may use TF32 on a GPU
+    that has it, and matrix products, so distances and sums of clusters, never do.
+    """
+    if device.type == "cpu":
+        keep_memory()

@@ -1,0 +1,104 @@
+"""No step reads a tensor to the host or makes a shape that depends on data: what a CUDA graph cannot capture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kmgan_lib import methods, presets
+from kmgan_lib.methods import Method
+from kmgan_lib.methods.base import draw_noise
+
+SMALL: dict[str, Any] = {
+    "batch": 8, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
+    "burst": 2, "kernels": 4, "z_dim": 10,
+}  # fmt: skip
+FORBIDDEN = (
+    "_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select", "_unique", "_unique2",
+    "unique_dim", "unique_consecutive", "bincount", "histc", "repeat_interleave.Tensor", "allclose",
+)  # fmt: skip
+
+
+class HostReads(TorchDispatchMode):
+    """Collects the names of operators that wait for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        overload = f"{name}.{func._overloadname}"
+        if name in FORBIDDEN or overload in FORBIDDEN or self._masks(name, args):
+            self.found.append(overload)
+        return func(*args, **(kwargs or {}))
+
+    @staticmethod
+    def _masks(name: str, args: Any) -> bool:
+        """Whether an index is a mask, whose true entries somebody has to count."""
+        if name not in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"):
+            return False
+        return any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+
+
+def make(name: str, changes: dict[str, Any]) -> Method:
+    known = presets.resolve(name).fields()
+    method = methods.create(presets.resolve(name, **({k: v for k, v in SMALL.items() if k in known} | changes)))
+    p = method.preset
+    shape = (100,) if p.network == "synthetic" else (p.channels, p.image_size, p.image_size)
+    method.setup(torch.rand(24, *shape).mul(255).byte() if p.network != "synthetic" else torch.rand(24, *shape))
+    return method
+
+
+def step(method: Method) -> dict[str, Tensor]:
+    p = method.preset
+    count = p.batch * method.batches_per_step(100)
+    shape = (100,) if p.network == "synthetic" else (p.channels, p.image_size, p.image_size)
+    return method.step(
+        torch.rand(count, *shape), torch.randint(3, (count,)), draw_noise(p, count, torch.Generator().manual_seed(0))
+    )
+
+
+EVERY = [f"digits/{name}" for name in sorted(presets.METHODS)] + ["synthetic/kmgan", "cifar10-32/kmgan"]
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in EVERY),
+    *(("digits/kmgan", {"center_gate": gate, "d_round": 2.0}) for gate in ("floor", "start_step", "stop_step")),
+    *(("digits/kmgan", {"center_update": rule}) for rule in ("counts", "counts100", "ema")),
+    ("digits/kmgan", {"grouping": "random"}), ("digits/kmgan", {"fresh": True, "fake_labels": "own"}),
+    ("digits/kmgan-true", {"k": 10}), ("digits/kmgan-generalized", {"clip": 0.01}),
+    ("digits/kmgan", {"center_loss": False}), ("digits/reduced-fair", {}), ("digits/dcgan-unconditional", {}),
+    ("digits/mlgan", {"clip": 0.01}), ("digits/dcgan", {"precision": "bf16"}), ("digits/kmgan", {"precision": "bf16"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_a_step_never_waits_for_the_device(name: str, changes: dict[str, Any]) -> None:
+    method = make(name, changes)
+    assert method.capturable
+    step(method)  # optimisers make their state
+    with HostReads() as reads:
+        step(method)
+    assert reads.found == []
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x.sum().item(), lambda x: bool(x.sum() > 0), lambda x: float(x[0]), lambda x: x[x > 0],
+        lambda x: x.nonzero(), lambda x: x.masked_select(x > 0), lambda x: x.unique(), lambda x: x.long().bincount(),
+        lambda x: x.long().bincount(minlength=3), lambda x: torch.equal(x, x), lambda x: torch.where(x > 0),
+        lambda x: torch.nn.functional.one_hot(x.long(), 5),
+    ],
+)  # fmt: skip
+def test_the_check_finds_what_waits(read: Any) -> None:
+    with HostReads() as reads:
+        read(torch.arange(4.0))
+    assert reads.found
+
+
+def test_reclustering_says_that_it_is_not_for_capture() -> None:
+    assert not make("digits/kmgan", {"center_update": "recluster"}).capturable
