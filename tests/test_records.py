@@ -35,7 +35,7 @@ def test_a_record_is_the_result_and_the_history_of_its_run(points: Run, tmp_path
     record = records.save(measured(points), results=tmp_path)
     place = tmp_path / "synthetic" / "kmgan" / "smoke-seed0"
     assert record.directory == place
-    assert sorted(p.name for p in place.iterdir()) == ["history.csv", "result.json"]
+    assert sorted(p.name for p in place.iterdir()) == ["generator.safetensors", "history.csv", "result.json"]
     assert json.loads((place / "result.json").read_text()) == record.result == {**points.result, "metrics": METRICS}
     assert (place / "history.csv").read_bytes() == (points.directory / "history.csv").read_bytes()
     assert record.metric("clustering") == record.metric("clustering", "nmi") == 0.5
