@@ -53,7 +53,7 @@ def test_the_worked_example_is_listed_with_its_options_and_sources(
     example: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, expected in ((["list"], ["mnist/lsgan", "celeba/lsgan"]), (["list", "mnist/lsgan"], ["decay", "ours"])):
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main(words)
         shown = capsys.readouterr().out
         assert all(word in shown for word in expected)
