@@ -90,7 +90,7 @@ def pick_device(name: str) -> torch.device:
         if device.type == "meta":  # it holds no numbers
             raise RuntimeError
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError, NotImplementedError):  # a PyTorch without CUDA raises the second
         count = torch.cuda.device_count()
         there = ", ".join(["auto", "cpu", *[f"cuda:{i}" for i in range(count)]])
         raise UsageError(f"device {name} is not there (this machine has {there})") from None

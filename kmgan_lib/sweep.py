@@ -209,7 +209,8 @@ def sweep(
 
     def finish(job: _Job) -> None:
         outcome = job.outcome()
-        if results is not None and outcome.status in ("completed", "diverged"):
+        trained = outcome.status == "failed" and outcome.result.get("metrics")  # only one of its measures is missing
+        if results is not None and (trained or outcome.status in ("completed", "diverged")):
             records.save(Run.open(job.directory), results=results)
         outcomes.append(outcome)
         report(outcome)
