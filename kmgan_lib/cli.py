@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,12 +120,15 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
+    from kmgan_lib import distributed
     from kmgan_lib.trainer import train as train_
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
         **_settings(set_ or [], preset, profile),
     )  # fmt: skip
+    if distributed.rank() > 0:
+        return  # of several processes one measures and reports
     speed = run.result["images_per_second"]
     console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)
     _evaluate(run, data_root)
@@ -267,6 +271,13 @@ def main(arguments: list[str] | None = None) -> None:
         _die(error.format_message(), 2)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def _first_to_speak() -> bool:
+    from kmgan_lib import distributed  # imports torch, which a message about a wrong word should not wait for
+
+    return distributed.first_to_speak()
+
+
 def _die(message: str, status: int) -> None:
-    print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
+    if os.environ.get("WORLD_SIZE", "1") == "1" or _first_to_speak():
+        print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kmgan_lib import distributed
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.methods.base import Method
 
@@ -24,6 +25,8 @@ def why_eager(method: Method) -> str | None:
     """Why the steps of a method cannot be captured; None if they can."""
     if method.device.type != "cuda":
         return "CUDA graphs need a CUDA device"
+    if distributed.world() > 1:
+        return "several devices talk to each other within a step"
     if not method.capturable:
         return f"a step of {method.name} with these options does other things now and then"
     return None
@@ -96,7 +99,8 @@ class Stepper:
     def __call__(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
         """One iteration. The losses are valid until the next one."""
         if self.reason is not None:
-            return self.method.step(images, labels, noise)
+            with distributed.sharing():
+                return self.method.step(images, labels, noise)
         count = len(images)
         if count in self._graphs:
             return self._graphs[count].replay(images, labels, noise)

@@ -48,16 +48,20 @@ class History:
         first = int(self.first_bad)
         return None if first < 0 else first
 
-    def write(self, iteration: int, seconds: float) -> dict[str, float]:
-        """Append the means since the last row and start over. Waits for the device."""
+    def write(self, iteration: int, seconds: float, *, to_file: bool = True) -> dict[str, float]:
+        """Append the means since the last row and start over; ``to_file`` on one of several devices only.
+
+        Waits for the device.
+        """
         means = {name: (total / self.count).item() for name, total in self.sums.items()}
         row = {"iteration": iteration, "seconds": round(seconds, 3), **means}
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        if to_file:
+            new = not self.path.exists()
+            with self.path.open("a", newline="") as file:
+                writer = csv.DictWriter(file, list(row))
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
         for total in self.sums.values():
             total.zero_()
         self.count = 0

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import torch
 from tqdm import tqdm
 
-from kmgan_lib import checkpoint, data, methods, presets
+from kmgan_lib import checkpoint, data, distributed, methods, presets
 from kmgan_lib.batches import Batches
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged, UsageError
@@ -144,25 +144,35 @@ def train(
     settings = presets.resolve(preset, profile, **overrides)
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
-    target = pick_device(device)
-    images = _load_images(settings, profile, data_root)
-    directory = run_directory(settings, profile, seed, out, resume)
-    config = {
-        "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
-        "command": _command(preset, profile, seed, overrides), "data": images.provenance,
-    }  # fmt: skip
-    resumed = resume and (directory / checkpoint.CHECKPOINT).exists()
-    state = checkpoint.load_checkpoint(directory, target) if resumed else None
-    if state is not None:
-        check_resumable(directory, config)
-        if state["iteration"] > settings.iterations:
-            raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
-        if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
+    target = pick_device(distributed.local_device(device))
+    with distributed.joined(target):
+        images = distributed.rank_zero_first(lambda: _load_images(settings, profile, data_root))
+        config = {
+            "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
+            "command": _command(preset, profile, seed, overrides), "data": images.provenance,
+        }  # fmt: skip
+        directory, go_on = distributed.from_rank_zero(lambda: _opened(settings, config, out, resume))
+        state = checkpoint.load_checkpoint(directory, target) if go_on else None
+        if state is not None and state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
             return Run.open(directory)  # finished: nothing to do, and its measures stay
+        prepare(target)
+        return _Training(settings, images, target, directory, config, state, callback).run()
+
+
+def _opened(settings: Preset, config: dict[str, Any], out: str | Path | None, resume: bool) -> tuple[Path, bool]:
+    """The run directory, with its config written, and whether there is a checkpoint to go on from."""
+    directory = run_directory(settings, config["profile"], config["seed"], out, resume)
+    go_on = resume and (directory / checkpoint.CHECKPOINT).exists()
+    if go_on:
+        iteration = checkpoint.load_checkpoint(directory, "cpu")["iteration"]
+        check_resumable(directory, config)
+        if iteration > settings.iterations:
+            raise UsageError(f"{directory} is at iteration {iteration} already: iterations is the total")
+        if iteration == settings.iterations and (directory / checkpoint.RESULT).exists():
+            return directory, True
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint.write_json(directory / checkpoint.CONFIG, config)
-    prepare(target)
-    return _Training(settings, images, target, directory, config, state, callback).run()
+    return directory, go_on
 
 
 class _Training:
@@ -178,18 +188,21 @@ class _Training:
         self.method.training_set = self.images.tensor
         self.batches = Batches(self.images, preset, device, seed)
         self.step = Stepper(self.method)
+        self.writes = distributed.rank() == 0
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
             self.method.setup(self.images.tensor)
-            self.history.path.unlink(missing_ok=True)
-            self._notify()
         else:
             self.method.load_state_dict(state["method"])
             self.batches.load_state_dict(state["batches"])
             self.history.load_state_dict(state["history"])
             self.iteration, self.seconds = state["iteration"], state["seconds"]
+        distributed.align(self.method.state_dict())
+        if self.writes:
             self.history.truncate(self.iteration)
+        if state is None:
+            self._notify()
 
     def run(self) -> Run:
         """Train to the last iteration. Table 2's tiny networks get one thread: more would wait for each other."""
@@ -206,33 +219,44 @@ class _Training:
         snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
         before, begun = self.seconds, time.perf_counter()
         label = f"{self.config['preset']['name']} seed {self.config['seed']}"
-        progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
+        shown = self.writes and _show_progress()
+        progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not shown)
         with _interruptible() as interrupted, progress as bar:
-            while self.iteration < total and not interrupted:
+            stop = False
+            while self.iteration < total and not stop:
                 losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
                 self.method.update_average(self.iteration)
                 self.history.add(self.iteration, losses)
                 bar.update()
                 self.seconds = before + time.perf_counter() - begun
-                if self.iteration % every == 0 or self.iteration == total:
+                row_due = self.iteration % every == 0 or self.iteration == total
+                stop = self._stops(bool(interrupted), row_due)
+                if row_due:
                     self._check_finite()
-                    row = self.history.write(self.iteration, self.seconds)
+                    row = self.history.write(self.iteration, self.seconds, to_file=self.writes)
                     bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
                 if self.iteration in snapshots:
                     self._check_finite()
-                    _snapshot(self.method, self.directory, self.iteration)
+                    if self.writes:
+                        _snapshot(self.method, self.directory, self.iteration)
                     self._notify()
-                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or interrupted:
+                    distributed.wait()
+                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or stop:
                     self._check_finite()
                     self._checkpoint()
+                    distributed.wait()
         if self.iteration < total:
             log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
             raise KeyboardInterrupt
         return self._finish("completed")
 
+    def _stops(self, interrupted: bool, row_due: bool) -> bool:
+        """Whether the run stops here: several devices ask each other only now and then, and stop together."""
+        return interrupted if distributed.world() == 1 else row_due and distributed.any_of(interrupted)
+
     def _notify(self) -> None:
-        if self.callback is not None:
+        if self.callback is not None and self.writes:
             self.callback(self.iteration, self.method)
 
     def _check_finite(self) -> None:
@@ -252,12 +276,18 @@ class _Training:
         weights = [p for net in self.method.networks().values() for p in net.parameters()]
         if not all(bool(p.isfinite().all()) for p in weights):
             self._diverged(self.iteration)
+        if not self.writes:
+            return
         state = {
             "format": 1, "iteration": self.iteration, "seconds": self.seconds, "method": self.method.state_dict(),
             "batches": self.batches.state_dict(), "history": self.history.state_dict(),
         }  # fmt: skip
         checkpoint.save_checkpoint(self.directory, state)
         Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
+
+    def _device_name(self) -> str:
+        name, count = device_name(self.batches.generator.device), distributed.world()
+        return name if count == 1 else f"{count} x {name}"
 
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
         done = self.iteration
@@ -266,12 +296,13 @@ class _Training:
             **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
             "wall_seconds": round(self.seconds, 2),
             "images_per_second": round(images / max(self.seconds, 1e-9), 1),
-            "device": device_name(self.batches.generator.device), "commit": commit(),
+            "device": self._device_name(), "commit": commit(),
             "versions": {
                 "python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")
             },
             "checkpoint_rule": "final iteration", "metrics": {},
         }  # fmt: skip
-        checkpoint.write_json(self.directory / checkpoint.RESULT, result)
+        if self.writes:
+            checkpoint.write_json(self.directory / checkpoint.RESULT, result)
         p, c = self.preset, self.config
         return Run(self.directory, p, c["profile"], c["seed"], result, read_history(self.directory), self.method)

@@ -29,10 +29,9 @@ class Encoder(nn.Module):
         self.trunk = build_discriminator(preset.replace(head="penultimate"))
         self.last = linear(feature_dim(self.trunk), 2 * preset.z_dim)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (b, c, h, w) to mean and standard deviation (b, z_dim)."""
-        mean, log_deviation = self.last(self.trunk(images)).chunk(2, 1)
-        return mean, log_deviation.exp()
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (b, c, h, w) to mean and logarithm of the standard deviation, side by side (b, 2 z_dim)."""
+        return self.last(self.trunk(images))
 
 
 class JointHead(nn.Module):
@@ -100,9 +99,8 @@ class ALI(Method):
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
-        with self.autocast():
-            mean, deviation = (part.float() for part in self.encoder(images))
-        return mean + deviation * torch.randn(mean.shape, generator=self.dice, device=self.device)
+        mean, log_deviation = self.run_net(self.encoder, images).chunk(2, 1)
+        return mean + log_deviation.exp() * torch.randn(mean.shape, generator=self.dice, device=self.device)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and one of G and the encoder; see `Method.step`."""

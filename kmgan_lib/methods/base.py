@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import models, presets
+from kmgan_lib import distributed, models, presets
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
@@ -130,6 +130,8 @@ class Method(ABC):
             net.to(device=device)
             if preset.network != "synthetic":
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            if distributed.world() > 1:
+                distributed.synchronise(net)
         self.average_net: nn.Module | None = None
         if preset.average:
             self.average_net = copy.deepcopy(self.generator_net).requires_grad_(False)
@@ -194,21 +196,30 @@ class Method(ABC):
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.average_gradients(p for group in optimiser.param_groups for p in group["params"])
         optimiser.step()
 
     def autocast(self) -> torch.autocast:
         """The precision in which networks run. Features, centers and losses stay in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.precision == "bf16")
 
+    def run_net(self, net: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+        """Output (b, ...) in float32 of a network for the rows of a batch; several devices share the rows out."""
+
+        def run(*rows: Tensor | None) -> Tensor:
+            with self.autocast():
+                out = net(*rows)
+            return out if out.dtype == torch.float64 else out.float()
+
+        return distributed.apart(run, *inputs)
+
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Features (b, d) in float32, in the network's present mode."""
-        with self.autocast():
-            return self.discriminator_net(images, labels if self.classes else None).float()
+        return self.run_net(self.discriminator_net, images, labels if self.classes else None)
 
     def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (b, ...) in float32, in the network's present mode."""
-        with self.autocast():
-            return self.generator_net(noise, labels if self.classes else None).float()
+        return self.run_net(self.generator_net, noise, labels if self.classes else None)
 
     def batches(self, images: Tensor, size: int | None = None) -> Iterator[Tensor]:
         """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""

@@ -50,7 +50,7 @@ class MixtureGenerator(nn.Module):
 
     def weights(self) -> Tensor:
         """Mixture weights (n,), positive with sum 1."""
-        return self.logits.float().softmax(0)
+        return self.logits.softmax(0)
 
     def pick(self, noise: Tensor) -> Tensor:
         """Number (b,) of the generator of each row of noise."""
@@ -58,13 +58,11 @@ class MixtureGenerator(nn.Module):
         u = torch.special.ndtr(first) if self.normal else (first + 1) / 2
         return (u.unsqueeze(1) > self.weights().cumsum(0)[:-1]).sum(1)
 
-    def every(self, noise: Tensor) -> list[Tensor]:
-        """Images (b, c, h, w) of each generator for the same noise (b, z_dim)."""
-        return [net(noise[:, 1:]) for net in self.components]
-
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) to images (b, c, h, w) of the mixture."""
-        return torch.stack(self.every(noise))[self.pick(noise), torch.arange(len(noise), device=noise.device)]
+        return torch.stack([net(noise[:, 1:]) for net in self.components])[
+            self.pick(noise), torch.arange(len(noise), device=noise.device)
+        ]
 
 
 class MixtureDiscriminator(nn.Module):
@@ -153,8 +151,7 @@ class MixWGAN(WGAN):
         return weights @ per_pair @ self.critic.logits.softmax(0)
 
     def _fakes(self, noise: Tensor) -> list[Tensor]:
-        with self.autocast():
-            return [fake.float() for fake in self.generator_net.every(noise)]
+        return [self.run_net(net, noise[:, 1:]) for net in self.generator_net.components]
 
     def _regulariser(self, logits: Tensor) -> Tensor:
         return -self.options.entropy * logits.log_softmax(0).mean()

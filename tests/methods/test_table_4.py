@@ -78,7 +78,8 @@ def test_ali_tells_pairs_of_image_and_code_apart() -> None:
     before, x, z, losses = before_and_after(method)
     with torch.no_grad():
         fake = before.G(z)
-        mean, deviation = before.encoder(x)
+        mean, log_deviation = before.encoder(x).chunk(2, 1)
+        deviation = log_deviation.exp()
         epsilon = torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
         codes = mean + deviation * epsilon
         encoded, generated = before.joint(before.D(x), codes), before.joint(before.D(fake), z)

@@ -1,0 +1,303 @@
+r"""One training on several devices, by PyTorch's own engine: ``torchrun --nproc-per-node N -m kmgan_lib train ...``.
+
+Every process (rank) holds all weights, the data and the same random generators, so it knows the whole batch. Inside a
+step `apart` runs a network on this rank's rows only and joins the outputs of all ranks: a method sees the features of
+the whole batch, and its losses, clusters and centers are those of one process, whatever their formula. Batch
+normalisation inside takes the statistics of all ranks' rows. With :math:`L_r` the loss that rank r computes, all of
+them equal, a step descends :math:`\frac1N \sum_r L_r`; this is what the backward pass of `gather` and
+`average_gradients` make of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from kmgan_lib.checkpoint import first_line
+from kmgan_lib.errors import RunFailed, UsageError
+
+T = TypeVar("T")
+PATIENCE = timedelta(seconds=45)  # within a step: a rank that is silent for longer is lost
+LONG = timedelta(hours=2)  # while rank 0 alone reads, downloads or writes
+WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
+
+_group: Any = None  # of the collectives within a step
+_joins = 0
+_mode = WHOLE
+
+
+def launched() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank() -> int:
+    """Number of this process, 0 for the only one."""
+    return int(os.environ.get("RANK", "0")) if launched() else 0
+
+
+def world() -> int:
+    """Number of processes that train together; 1 outside `joined`."""
+    return distributed.get_world_size() if _group is not None else 1
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Within the block the processes of torchrun train together; alone, nothing happens.
+
+    Parameters
+    ----------
+    device : torch.device
+        This rank's: collectives go through NCCL on GPUs and through gloo on CPUs.
+    """
+    global _group, _joins
+    if not launched():
+        yield
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if backend == "nccl":
+        torch.cuda.set_device(device)
+    try:
+        store, number, count = next(distributed.rendezvous("env://"))
+        _joins += 1  # a second training in the same processes must not find the addresses of the first
+        distributed.init_process_group(
+            backend, store=distributed.PrefixStore(f"kmgan/{_joins}", store), rank=number, world_size=count,
+            timeout=LONG, device_id=device if backend == "nccl" else None,
+        )  # fmt: skip
+        _group = distributed.new_group(timeout=PATIENCE, backend=backend)
+        yield
+    finally:
+        _group = None
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def local_device(name: str) -> str:
+    """``auto`` and ``cuda`` as the GPU of this rank on its machine; other names as they are."""
+    if launched() and (name == "cuda" or (name == "auto" and torch.cuda.is_available())):
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return name
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """One clear line for whatever a backend says when a rank is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RunFailed(
+            f"lost contact with another worker ({first_line(error)[:120]}); the last checkpoint is kept, and the same "
+            "command with --resume continues from it"
+        ) from error
+
+
+def _sum(tensor: Tensor) -> None:
+    with _lost():
+        distributed.all_reduce(tensor, group=_group)
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all ranks, each in its place. The gradient of a rank's rows is the sum of what all ranks make of them."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, start: int, total: int) -> Tensor:
+        ctx.place = slice(start, start + len(rows))
+        whole = torch.zeros((total, *rows.shape[1:]), dtype=rows.dtype, device=rows.device)
+        whole[ctx.place] = rows
+        _sum(whole)  # adding zeros is exact
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        whole = gradients[0].clone(memory_format=torch.contiguous_format)
+        _sum(whole)
+        return whole[ctx.place], None, None
+
+
+def gather(rows: Tensor, start: int, total: int) -> Tensor:
+    """The rows of all ranks (total, ...), of which this rank has those from ``start`` on; differentiable.
+
+    Parameters
+    ----------
+    rows : Tensor, (n, ...)
+    start, total : int
+    """
+    return _Gather.apply(rows, start, total)  # pyright: ignore[reportReturnType]
+
+
+@contextlib.contextmanager
+def _as(mode: str) -> Iterator[None]:
+    global _mode
+    before, _mode = _mode, mode
+    try:
+        yield
+    finally:
+        _mode = before
+
+
+def sharing() -> contextlib.AbstractContextManager[None]:
+    """Within the block `apart` splits batches among the ranks."""
+    return _as(SHARED if world() > 1 else WHOLE)
+
+
+def whole() -> contextlib.AbstractContextManager[None]:
+    """Within the block every rank does all of the work itself."""
+    return _as(WHOLE)
+
+
+def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+    """``run(*inputs)``, each rank on its share of the rows, and the outputs of all ranks joined.
+
+    Parameters
+    ----------
+    run : callable
+        Rows in, as many rows (n, ...) out.
+    *inputs : Tensor or None, (b, ...)
+        The whole batch, the same on every rank. Batches of fewer rows than ranks are not split.
+    """
+    total = next(len(x) for x in inputs if x is not None)
+    if _mode != SHARED or total < world():
+        with _as(WHOLE):
+            return run(*inputs)
+    start, end = (total * r // world() for r in (rank(), rank() + 1))
+    with _as(INSIDE):
+        rows = run(*(None if x is None else x[start:end] for x in inputs))
+    return gather(rows, start, total)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace the gradients by their means over the ranks."""
+    if _mode != SHARED:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    _sum(flat)
+    for g, mean in zip(gradients, flat.div_(world()).split([g.numel() for g in gradients]), strict=True):
+        g.copy_(mean.view(g.shape))
+
+
+class _Synchronised(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation that inside of `apart` takes mean and variance over the rows of all ranks.
+
+    PyTorch's own `torch.nn.SyncBatchNorm` works on GPUs only. Each rank sends its count, mean and variance; they are
+    put together as in Chan, Golub and LeVeque (1983), which loses no digits.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Maps (b, c, ...) to maps of the same shape."""
+        if _mode != INSIDE or not self.training:
+            return super().forward(input)
+        self._check_input_dim(input)
+        x = input if input.dtype == torch.float64 else input.float()
+        axes, c = [0, *range(2, x.ndim)], x.shape[1]
+        variance, mean = torch.var_mean(x, axes, correction=0)
+        count = mean.new_full((1,), x.numel() // c)
+        counts, means, variances = gather(torch.cat([count, mean, variance])[None], rank(), world()).split([1, c, c], 1)
+        n = counts.sum()
+        mean = (counts * means).sum(0) / n
+        variance = (counts * (variances + (means - mean).square())).sum(0) / n
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked.add_(1)
+        # As PyTorch's own layer does it, unseen by autograd, which may hold them for a batch that was not split.
+        self.running_mean.data.lerp_(mean.detach(), self.momentum)
+        self.running_var.data.lerp_((variance * (n / (n - 1))).detach(), self.momentum)
+        shape = (1, c, *[1] * (x.ndim - 2))
+        scale, shift = (self.weight * (variance + self.eps).rsqrt()).view(shape), self.bias.view(shape)
+        return ((x - mean.view(shape)) * scale + shift).to(input.dtype)
+
+
+class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):
+    """Of rows (b, c)."""
+
+
+class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
+    """Of maps (b, c, h, w)."""
+
+
+def synchronise(net: nn.Module) -> None:
+    """Give a network's batch normalisations the statistics of all ranks; their parameters and names stay."""
+    kinds: dict[type, type] = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d}
+    for module in net.modules():
+        # As PyTorch's parametrisations do it: the same object, so that whoever holds it or its parameters keeps it.
+        module.__class__ = kinds.get(type(module), type(module))
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict):
+        for part in state.values():
+            yield from _tensors(part)
+
+
+def align(state: dict[str, Any]) -> None:
+    """Overwrite the tensors of a state, in place, by those of rank 0, so that all ranks begin equal to the last bit."""
+    if world() > 1:
+        on_gpus = distributed.get_backend() == "nccl"  # which leaves random states and the like to the CPU
+        for tensor in (t for t in _tensors(state) if t.is_cuda == on_gpus):
+            dense = tensor.contiguous()
+            with _lost():
+                distributed.broadcast(dense, 0, group=_group)
+            tensor.copy_(dense)
+
+
+def from_rank_zero(make: Callable[[], T]) -> T:
+    """What rank 0 makes, on all ranks; its `UsageError` or `RunFailed` too. The result is pickled."""
+    if world() == 1:
+        return make()
+    answer: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            answer[0] = make()
+        except (UsageError, RunFailed) as error:
+            answer[1] = error
+    with _lost():
+        distributed.broadcast_object_list(answer, 0)
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]
+
+
+def rank_zero_first(make: Callable[[], T]) -> T:
+    """What each rank makes for itself, once rank 0 has made it: it downloads what the others then find."""
+    made: list[T] = []
+    from_rank_zero(lambda: made.append(make()))
+    return made[0] if made else make()
+
+
+def any_of(flag: bool) -> bool:
+    """Whether the flag is set on any rank."""
+    return bool(max(_everywhere(flag))) if world() > 1 else flag
+
+
+def _everywhere(value: Any) -> list[Any]:
+    values: list[Any] = [None] * world()
+    with _lost():
+        distributed.all_gather_object(values, value)
+    return values
+
+
+def wait() -> None:
+    """Wait until every rank is here."""
+    any_of(False)
+
+
+def first_to_speak() -> bool:
+    """Whether this process should print the error that ends the run, so that it stands there once."""
+    if not launched():
+        return True
+    try:
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=5))
+        return store.add(f"kmgan/spoken/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1
+    except (KeyError, ValueError, RuntimeError):  # the store went with its process
+        return True

@@ -1,0 +1,180 @@
+"""Several processes on the CPU train what one process trains; a lost one ends the run and spoils nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib import checkpoint, distributed
+from kmgan_lib.run import Run
+from tests import distributed_steps
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+CLI = ["-m", "kmgan_lib", "train", "digits/kmgan", "--profile", "smoke", "--device", "cpu"]
+SIZES = {"iterations": 30, "checkpoint_every": 10, "snapshots": 1, "width": 0.125, "batch": 12, "init_images": 60}
+# Runs one after the other in the same processes, since starting them takes longer than training.
+RUNS = """
+import json, sys, torch
+from kmgan_lib import train
+torch.set_num_threads(1)
+for out, changes in json.loads(sys.argv[1]):
+    train("digits/kmgan", profile="smoke", device="cpu", out=out, **changes)
+"""
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def on_ranks(ranks: int, *words: str) -> subprocess.Popen[str]:
+    """Start Python with these words on a number of ranks."""
+    start = [sys.executable] if ranks == 1 else [*TORCHRUN, str(ranks), "--standalone", "--no-python", sys.executable]
+    return subprocess.Popen([*start, *words], env=environment(), stderr=subprocess.PIPE, text=True)
+
+
+def train_on(ranks: int, *runs: tuple[Path, dict[str, Any]]) -> None:
+    plan = [(str(out), {**SIZES, **changes}) for out, changes in runs]
+    with on_ranks(ranks, "-c", RUNS, json.dumps(plan)) as process:
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        return {name: distributed_steps.steps(name, changes) for name, changes in distributed_steps.CASES.items()}
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("ranks") / "steps.pt"
+    words = [*TORCHRUN, str(request.param), "--standalone", distributed_steps.__file__, str(out)]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.parametrize("name", distributed_steps.CASES)
+def test_ranks_with_shares_of_the_batch_are_one_process_with_all_of_it(
+    name: str, alone: dict[str, Any], together: dict[str, Any]
+) -> None:
+    """In float64: losses, features, images and centers after a few steps, with synchronised batch normalisation."""
+    mine, theirs = alone[name], together[name]
+    assert len(mine["losses"]) == distributed_steps.STEPS
+    for a, b in zip(mine["losses"], theirs["losses"], strict=True):
+        assert b == pytest.approx(a, rel=1e-9, abs=1e-9)
+    for key in ("features", "images"):
+        torch.testing.assert_close(theirs[key], mine[key], rtol=1e-9, atol=1e-9)
+    for key, center in mine["centers"].items():
+        torch.testing.assert_close(theirs["centers"][key], center, rtol=1e-9, atol=1e-9)
+
+
+def test_without_torchrun_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    x = torch.rand(4, 3)
+    with distributed.joined(torch.device("cpu")), distributed.sharing():
+        assert (distributed.rank(), distributed.world()) == (0, 1)
+        assert distributed.apart(lambda rows: rows, x) is x
+        assert distributed.from_rank_zero(lambda: 7) == distributed.rank_zero_first(lambda: 7) == 7
+        assert not distributed.any_of(False)
+        assert distributed.first_to_speak()
+    assert distributed.local_device("auto") == "auto"
+
+
+def test_synchronised_layers_keep_their_parameters_and_names() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.BatchNorm1d(4))
+    parameters, names = list(net.parameters()), list(net.state_dict())
+    x = torch.rand(6, 3)
+    expected = net(x)
+    distributed.synchronise(net)
+    assert isinstance(net[1], nn.BatchNorm1d)
+    assert all(a is b for a, b in zip(parameters, net.parameters(), strict=True))
+    assert names == list(net.state_dict())
+    torch.testing.assert_close(net(x), expected)
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    return checkpoint.load_checkpoint(run.directory, "cpu")["method"]["networks"]["generator"]
+
+
+def test_a_run_on_two_ranks_can_be_resumed_on_any_number(tmp_path: Path) -> None:
+    train_on(1, (tmp_path / "onto-3", {"iterations": 20}))
+    train_on(
+        2, (tmp_path / "whole", {}), (tmp_path / "cut", {"iterations": 20}), (tmp_path / "cut", {"resume": True}),
+        (tmp_path / "onto-1", {"iterations": 20}),
+    )  # fmt: skip
+    train_on(3, (tmp_path / "onto-3", {"resume": True}))
+    train_on(1, (tmp_path / "onto-1", {"resume": True}))
+    whole, cut = Run.open(tmp_path / "whole"), Run.open(tmp_path / "cut")
+    assert whole.result["device"].startswith("2 x ")
+    assert (whole.directory / "samples" / "000030.png").exists()
+    assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(cut).items())
+    for name in ("onto-1", "onto-3"):
+        other = Run.open(tmp_path / name)
+        assert [row["iteration"] for row in other.history] == list(range(1, 31))
+        for mine, theirs in zip(whole.history, other.history, strict=True):
+            assert theirs["loss_center"] == pytest.approx(mine["loss_center"], rel=0.05)  # float32, 30 iterations
+
+
+def test_wrong_use_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    with on_ranks(2, *CLI, "--out", str(tmp_path)) as process:
+        said = process.communicate(timeout=300)[1]
+    lines = [line for line in said.splitlines() if line.startswith("kmgan: ")]
+    assert len(lines) == 1
+    assert "is not empty" in lines[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["something"]
+
+
+def lose(out: Path, how: signal.Signals, victim: int) -> tuple[float, str]:
+    """Seconds from the loss of a rank to the end of the run, and what the run said."""
+    sizes = [word for key, value in {**SIZES, "iterations": 100_000}.items() for word in ("--set", f"{key}={value}")]
+    with on_ranks(2, *CLI, "--out", str(out), *sizes) as process:
+        while not (out / checkpoint.CHECKPOINT).exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ranks = [pid for pid in children if f"RANK={victim}" in Path(f"/proc/{pid}/environ").read_text().split("\0")]
+        begun = time.monotonic()
+        os.kill(int(ranks[0]), how)
+        said = process.communicate(timeout=100)[1]
+    assert process.returncode != 0
+    return time.monotonic() - begun, said
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the ranks in /proc")
+@pytest.mark.parametrize(
+    ("how", "victim"),
+    [
+        (signal.SIGKILL, 1), pytest.param(signal.SIGKILL, 0, marks=pytest.mark.long),
+        pytest.param(signal.SIGSTOP, 1, marks=pytest.mark.long),
+    ],
+)  # fmt: skip
+def test_a_lost_worker_ends_the_run_with_one_line_and_a_good_checkpoint(
+    tmp_path: Path, how: signal.Signals, victim: int
+) -> None:
+    seconds, said = lose(tmp_path / "run", how, victim)
+    assert seconds < 60
+    lines = re.findall(r"^kmgan: .*$", said, re.MULTILINE)
+    assert len(lines) == 1, said
+    assert "--resume" in lines[0]
+    assert "lost" in lines[0]
+    done = checkpoint.load_checkpoint(tmp_path / "run", "cpu")["iteration"]
+    train_on(1, (tmp_path / "run", {"resume": True, "iterations": done + 5}))
+    assert Run.open(tmp_path / "run").result["iterations"] == done + 5
