@@ -7,11 +7,9 @@ import logging
 import os
 import platform
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,10 +17,10 @@ from typing import Any, NoReturn
 import torch
 from tqdm import tqdm
 
-from kmgan_lib import checkpoint, data, methods, presets
+from kmgan_lib import checkpoint, data, memory, methods, presets
 from kmgan_lib.batches import Batches
 from kmgan_lib.data import Images
-from kmgan_lib.errors import Diverged, UsageError
+from kmgan_lib.errors import Diverged, RunFailed, UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.graph import Stepper
 from kmgan_lib.history import History, read_history
@@ -30,7 +28,8 @@ from kmgan_lib.machine import prepare
 from kmgan_lib.methods.base import Method
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.presets import Preset
-from kmgan_lib.run import Run, check_resumable, commit, device_name, pick_device, run_directory
+from kmgan_lib.run import Run, check_resumable, commit, device_name, pick_device, take_directory
+from kmgan_lib.stopping import interruptible
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
@@ -43,26 +42,6 @@ def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> s
     for key, value in overrides.items():
         words += ["--set", f"{key}={value}"]
     return shlex.join(words)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Within the block the first Ctrl-C only fills the list, so that an iteration is never cut in the middle."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, before)  # a second one stops at once
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _show_progress() -> bool:
@@ -146,23 +125,31 @@ def train(
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(device)
     images = _load_images(settings, profile, data_root)
-    directory = run_directory(settings, profile, seed, out, resume)
     config = {
         "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
         "command": _command(preset, profile, seed, overrides), "data": images.provenance,
     }  # fmt: skip
-    resumed = resume and (directory / checkpoint.CHECKPOINT).exists()
-    state = checkpoint.load_checkpoint(directory, target) if resumed else None
-    if state is not None:
-        check_resumable(directory, config)
-        if state["iteration"] > settings.iterations:
-            raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
-        if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
-            return Run.open(directory)  # finished: nothing to do, and its measures stay
-    directory.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(directory / checkpoint.CONFIG, config)
-    prepare(target)
-    return _Training(settings, images, target, directory, config, state, callback).run()
+    with contextlib.ExitStack() as held:
+        directory = take_directory(settings, profile, seed, out, resume, held)
+        resumed = resume and checkpoint.has_checkpoint(directory)
+        state = checkpoint.load_checkpoint(directory, target) if resumed else None
+        if state is not None:
+            check_resumable(directory, config)
+            if state["iteration"] > settings.iterations:
+                raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
+            if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
+                return Run.open(directory)  # finished: nothing to do, and its measures stay
+        checkpoint.write_json(directory / checkpoint.CONFIG, config)
+        (directory / checkpoint.RESULT).unlink(missing_ok=True)  # of a shorter run: this one is not finished
+        prepare(target)
+        try:
+            return _Training(settings, images, target, directory, config, state, callback).run()
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        del state  # with the error's frames, which held the networks, everything of this run is gone
+        kept = "; the last checkpoint is kept" if checkpoint.has_checkpoint(directory) else ""
+        raise RunFailed(memory.advice(settings, images, target, seed) + kept)
 
 
 class _Training:
@@ -207,7 +194,7 @@ class _Training:
         before, begun = self.seconds, time.perf_counter()
         label = f"{self.config['preset']['name']} seed {self.config['seed']}"
         progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not _show_progress())
-        with _interruptible() as interrupted, progress as bar:
+        with interruptible() as interrupted, progress as bar:
             while self.iteration < total and not interrupted:
                 losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
@@ -256,8 +243,9 @@ class _Training:
             "format": 1, "iteration": self.iteration, "seconds": self.seconds, "method": self.method.state_dict(),
             "batches": self.batches.state_dict(), "history": self.history.state_dict(),
         }  # fmt: skip
-        checkpoint.save_checkpoint(self.directory, state)
+        # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
         Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
+        checkpoint.save_checkpoint(self.directory, state)
 
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
         done = self.iteration

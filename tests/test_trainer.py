@@ -67,7 +67,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 def test_a_run_directory_holds_what_the_readme_promises(pictures: Run) -> None:
     found = {str(p.relative_to(pictures.directory)) for p in pictures.directory.rglob("*") if p.is_file()}
     assert found == {
-        "config.json", "history.csv", "checkpoint.pt", "generator.safetensors", "result.json",
+        "config.json", "history.csv", "checkpoint.pt", "checkpoint-previous.pt", "generator.safetensors", "result.json",
         "samples/000020.png", "samples/000040.png",
     }  # fmt: skip
 
