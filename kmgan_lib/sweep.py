@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib import checkpoint, claims, lock, presets, records
+from kmgan_lib import claims, lock, presets, records
 from kmgan_lib.claims import Needed
 from kmgan_lib.errors import UsageError
 from kmgan_lib.run import Run
+from kmgan_lib.shared import Others, place_of, read_result
 from kmgan_lib.stopping import terminated_as_interrupted
 
 log = logging.getLogger(__name__)
@@ -124,29 +125,13 @@ def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.P
         )  # fmt: skip
 
 
-def _directory(run: Needed, runs: Path) -> Path:
-    return runs / run.preset / f"{run.profile}-seed{run.seed}"
-
-
-def _read_result(directory: Path) -> dict[str, Any]:
-    """``result.json``; nothing where there is none, or a garbled one, of which the run's own process will complain."""
-    with contextlib.suppress(UsageError):
-        return checkpoint.read_json(directory / checkpoint.RESULT)
-    return {}
-
-
 class _Job:
     """One run: training, then the measures that the ledger asks for beyond those of every training."""
 
     def __init__(
-        self,
-        run: Needed,
-        directory: Path,
-        held: contextlib.ExitStack,
-        device: str,
-        data_root: Path | None,
+        self, run: Needed, directory: Path, held: contextlib.ExitStack, device: str, data_root: Path | None,
         threads: int,
-    ):
+    ):  # fmt: skip
         self.run, self.directory, self.threads, self.data_root = run, directory, threads, data_root
         self.log_file = directory.with_name(f"{directory.name}.log")
         self.stopped = False
@@ -155,7 +140,7 @@ class _Job:
 
     def lacking(self) -> list[str]:
         """Measures that the ledger reads and the training did not make."""
-        measured = _read_result(self.directory).get("metrics", {})
+        measured = read_result(self.directory).get("metrics", {})
         return [name for name in claims.measures_of(self.run.preset, self.run.profile) if name not in measured]
 
     def ended(self) -> bool:
@@ -184,7 +169,7 @@ class _Job:
             self.process.wait()
 
     def outcome(self) -> Outcome:
-        result, code = _read_result(self.directory), self.process.returncode
+        result, code = read_result(self.directory), self.process.returncode
         status = result.get("status", "")
         if status == "diverged" or (status == "completed" and not code and not self.lacking()):
             return Outcome(self.run, self.directory, status, "", result)
@@ -195,32 +180,6 @@ class _Job:
             return Outcome(self.run, self.directory, "taken", lines[-1].removeprefix("kmgan: "), result)
         error = f"ended by signal {-code}" if code < 0 else lines[-1]
         return Outcome(self.run, self.directory, "failed", error, result)
-
-
-class _Others:
-    """What other processes have finished since the sweep began, by a look at results before and now."""
-
-    def __init__(self, plan: Sequence[Needed], runs: Path, results: Path | None):
-        self.runs, self.results = runs, results
-        self.before = {run: [self._seen(place) for place in self._places(run)] for run in plan}
-
-    def _places(self, run: Needed) -> list[Path]:
-        places = [_directory(run, self.runs)]
-        return places + (
-            [records.place(run.preset, run.profile, run.seed, results=self.results)] if self.results else []
-        )
-
-    def _seen(self, place: Path) -> tuple[int, int] | None:
-        path = place / checkpoint.RESULT
-        return (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
-
-    def result(self, run: Needed) -> dict[str, Any] | None:
-        """The result that one of them has made of this run, or None."""
-        for place, before in zip(self._places(run), self.before[run], strict=True):
-            result = _read_result(place)
-            if self._seen(place) != before and (result.get("metrics") or result.get("status") == "diverged"):
-                return result
-        return None
 
 
 def sweep(
@@ -261,10 +220,10 @@ def sweep(
     waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
     threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
 
-    others, locks = _Others(waiting, runs, results), contextlib.ExitStack()
+    others, locks = Others(waiting, runs, results), contextlib.ExitStack()
 
     def begin(run: Needed) -> None:
-        directory = _directory(run, runs)
+        directory = place_of(run, runs)
         directory.parent.mkdir(parents=True, exist_ok=True)
         held = locks.enter_context(contextlib.ExitStack())
         try:
