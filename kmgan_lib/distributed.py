@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed.rendezvous import rendezvous
 
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import RunFailed, UsageError
@@ -64,10 +66,10 @@ def joined(device: torch.device) -> Iterator[None]:
     if backend == "nccl":
         torch.cuda.set_device(device)
     try:
-        store, number, count = next(distributed.rendezvous("env://"))
+        store, number, count = next(rendezvous("env://"))
         _joins += 1  # a second training in the same processes must not find the addresses of the first
         distributed.init_process_group(
-            backend, store=distributed.PrefixStore(f"kmgan/{_joins}", store), rank=number, world_size=count,
+            backend, store=PrefixStore(f"kmgan/{_joins}", store), rank=number, world_size=count,
             timeout=LONG, device_id=device if backend == "nccl" else None,
         )  # fmt: skip
         _group = distributed.new_group(timeout=PATIENCE, backend=backend)
@@ -141,6 +143,11 @@ def _as(mode: str) -> Iterator[None]:
         _mode = before
 
 
+def within_share() -> bool:
+    """Whether this is the forward pass of a network on a share of the rows."""
+    return _mode == INSIDE
+
+
 def sharing() -> contextlib.AbstractContextManager[None]:
     """Within the block `apart` splits batches among the ranks."""
     return _as(SHARED if world() > 1 else WHOLE)
@@ -180,55 +187,6 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     _sum(flat)
     for g, mean in zip(gradients, flat.div_(world()).split([g.numel() for g in gradients]), strict=True):
         g.copy_(mean.view(g.shape))
-
-
-class _Synchronised(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation that inside of `apart` takes mean and variance over the rows of all ranks.
-
-    PyTorch's own `torch.nn.SyncBatchNorm` works on GPUs only. Each rank sends its count, mean and variance; they are
-    put together as in Chan, Golub and LeVeque (1983), which loses no digits.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Maps (b, c, ...) to maps of the same shape."""
-        if _mode != INSIDE or not self.training:
-            return super().forward(input)
-        self._check_input_dim(input)
-        x = input if input.dtype == torch.float64 else input.float()
-        axes, c = [0, *range(2, x.ndim)], x.shape[1]
-        variance, mean = torch.var_mean(x, axes, correction=0)
-        count = mean.new_full((1,), x.numel() // c)
-        counts, means, variances = gather(torch.cat([count, mean, variance])[None], rank(), world()).split([1, c, c], 1)
-        n = counts.sum()
-        mean = (counts * means).sum(0) / n
-        variance = (counts * (variances + (means - mean).square())).sum(0) / n
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        # As PyTorch's own layer does it, unseen by autograd, which may hold them for a batch that was not split.
-        self.running_mean.data.lerp_(mean.detach(), self.momentum)
-        self.running_var.data.lerp_((variance * (n / (n - 1))).detach(), self.momentum)
-        shape = (1, c, *[1] * (x.ndim - 2))
-        scale, shift = (self.weight * (variance + self.eps).rsqrt()).view(shape), self.bias.view(shape)
-        return ((x - mean.view(shape)) * scale + shift).to(input.dtype)
-
-
-class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):
-    """Of rows (b, c)."""
-
-
-class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
-    """Of maps (b, c, h, w)."""
-
-
-def synchronise(net: nn.Module) -> None:
-    """Give a network's batch normalisations the statistics of all ranks; their parameters and names stay."""
-    kinds: dict[type, type] = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d}
-    for module in net.modules():
-        # As PyTorch's parametrisations do it: the same object, so that whoever holds it or its parameters keeps it.
-        module.__class__ = kinds.get(type(module), type(module))
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:
@@ -297,7 +255,7 @@ def first_to_speak() -> bool:
         return True
     try:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=5))
+        store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=5))
         return store.add(f"kmgan/spoken/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1
     except (KeyError, ValueError, RuntimeError):  # the store went with its process
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, methods
+from kmgan_lib import checkpoint, lock, methods
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator, preset_of
 from kmgan_lib.history import read_history
@@ -109,7 +110,10 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
     in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
     if in_the_way is not None and not in_the_way.is_dir():
         raise UsageError(f"{in_the_way} is a file; give --out a folder")
-    taken = directory.exists() and any(directory.iterdir())
+    busy = lock.holder(directory)
+    if busy and (out or resume):
+        raise lock.Taken(f"{directory} {lock.IN_USE} {busy}: wait for its end, or give another --out")
+    taken = bool(busy) or _in_it(directory)
     if taken and resume and not (directory / checkpoint.CONFIG).exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     if not taken or resume:
@@ -120,6 +124,24 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
     while directory.with_name(f"{directory.name}-{number}").exists():
         number += 1
     return directory.with_name(f"{directory.name}-{number}")
+
+
+def _in_it(directory: Path) -> bool:
+    """Whether a folder holds anything but what a process killed at the very start of a run leaves behind."""
+    leftovers = {lock.LOCK, f".{checkpoint.CONFIG}.part"}
+    return directory.exists() and any(place.name not in leftovers for place in directory.iterdir())
+
+
+def take_directory(
+    preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool, held: contextlib.ExitStack
+) -> Path:
+    """`run_directory`, made and kept from other processes until ``held`` ends."""
+    directory = run_directory(preset, profile, seed, out, resume)
+    directory.mkdir(parents=True, exist_ok=True)
+    held.enter_context(lock.held(directory))
+    if not resume and _in_it(directory):  # a run that began and ended since the look at it
+        raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
+    return directory
 
 
 def check_resumable(directory: Path, config: dict[str, Any]) -> None:

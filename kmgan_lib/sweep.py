@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import logging
 import os
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib import checkpoint, claims, presets, records
+from kmgan_lib import claims, lock, presets, records
 from kmgan_lib.claims import Needed
 from kmgan_lib.errors import UsageError
 from kmgan_lib.run import Run
+from kmgan_lib.shared import Others, place_of, read_result
+from kmgan_lib.stopping import terminated_as_interrupted
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs")
@@ -43,7 +46,8 @@ class Outcome:
     directory : Path
         The run directory.
     status : str
-        ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), or ``unfinished``: the time was up.
+        ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), ``unfinished``: the time was up, or
+        ``taken``: another process is doing it, or has done it since this sweep began (``error`` says which).
     error : str
     result : dict
         Content of ``result.json``, empty if there is none.
@@ -124,21 +128,19 @@ def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.P
 class _Job:
     """One run: training, then the measures that the ledger asks for beyond those of every training."""
 
-    def __init__(self, run: Needed, runs: Path, device: str, data_root: Path | None, threads: int):
-        self.run, self.threads, self.data_root = run, threads, data_root
-        self.directory = runs / run.preset / f"{run.profile}-seed{run.seed}"
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        self.log_file = self.directory.with_name(f"{self.directory.name}.log")
+    def __init__(
+        self, run: Needed, directory: Path, held: contextlib.ExitStack, device: str, data_root: Path | None,
+        threads: int,
+    ):  # fmt: skip
+        self.run, self.directory, self.threads, self.data_root = run, directory, threads, data_root
+        self.log_file = directory.with_name(f"{directory.name}.log")
         self.stopped = False
+        self.held = held  # what keeps other sweeps from this run
         self.process = _process(_train_command(run, self.directory, device, data_root), self.log_file, threads)
-
-    def result(self) -> dict[str, Any]:
-        path = self.directory / checkpoint.RESULT
-        return checkpoint.read_json(path) if path.exists() else {}
 
     def lacking(self) -> list[str]:
         """Measures that the ledger reads and the training did not make."""
-        measured = self.result().get("metrics", {})
+        measured = read_result(self.directory).get("metrics", {})
         return [name for name in claims.measures_of(self.run.preset, self.run.profile) if name not in measured]
 
     def ended(self) -> bool:
@@ -158,14 +160,24 @@ class _Job:
         self.stopped = True
         self.process.send_signal(signal.SIGINT)
 
+    def wait(self) -> None:
+        """Until it has ended; killed after a while."""
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
     def outcome(self) -> Outcome:
-        result, code = self.result(), self.process.returncode
+        result, code = read_result(self.directory), self.process.returncode
         status = result.get("status", "")
         if status == "diverged" or (status == "completed" and not code and not self.lacking()):
             return Outcome(self.run, self.directory, status, "", result)
         if self.stopped or code in (130, -signal.SIGINT):
             return Outcome(self.run, self.directory, "unfinished", "", result)
         lines = self.log_file.read_text(errors="replace").strip().splitlines() or [f"exit status {code}"]
+        if code == 2 and lock.IN_USE in lines[-1]:
+            return Outcome(self.run, self.directory, "taken", lines[-1].removeprefix("kmgan: "), result)
         error = f"ended by signal {-code}" if code < 0 else lines[-1]
         return Outcome(self.run, self.directory, "failed", error, result)
 
@@ -177,7 +189,8 @@ def sweep(
 ) -> list[Outcome]:  # fmt: skip
     """Train, measure and record runs, one process each.
 
-    A run that was begun before goes on from its checkpoint. When the time is up nothing new begins, and what is
+    A run that was begun before goes on from its checkpoint, and one that another process is doing, or has done since,
+    is left to it: sweeps may share their folders. When the time is up nothing new begins, and what is
     running writes a checkpoint and stops; the same sweep later goes on with it.
 
     Parameters
@@ -207,33 +220,52 @@ def sweep(
     waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
     threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
 
+    others, locks = Others(waiting, runs, results), contextlib.ExitStack()
+
+    def begin(run: Needed) -> None:
+        directory = place_of(run, runs)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        held = locks.enter_context(contextlib.ExitStack())
+        try:
+            held.enter_context(lock.held(directory.with_name(f".{directory.name}.lock")))
+        except lock.Taken as error:
+            tell(Outcome(run, directory, "taken", str(error), {}))
+            return
+        done = others.result(run)
+        if done is None:
+            running.append(_Job(run, directory, held, device, data_root, threads))
+            return
+        held.close()
+        tell(Outcome(run, directory, "taken", "another process has done it meanwhile", done))
+
     def finish(job: _Job) -> None:
         outcome = job.outcome()
         trained = outcome.status == "failed" and outcome.result.get("metrics")  # only one of its measures is missing
         if results is not None and (trained or outcome.status in ("completed", "diverged")):
             records.save(Run.open(job.directory), results=results)
+        job.held.close()
+        tell(outcome)
+
+    def tell(outcome: Outcome) -> None:
         outcomes.append(outcome)
         report(outcome)
 
-    try:
-        while (waiting or running) and time.monotonic() < end:
-            while waiting and len(running) < jobs:
-                running.append(_Job(waiting.pop(0), runs, device, data_root, threads))
-            time.sleep(WAIT)
-            for job in [job for job in running if job.ended()]:
-                running.remove(job)
-                finish(job)
-    finally:
+    with locks, terminated_as_interrupted():
+        try:
+            while (waiting or running) and time.monotonic() < end:
+                while waiting and len(running) < jobs:
+                    begin(waiting.pop(0))
+                time.sleep(WAIT)
+                for job in [job for job in running if job.ended()]:
+                    running.remove(job)
+                    finish(job)
+        finally:
+            for job in running:
+                job.stop()
+            for job in running:
+                job.wait()
         for job in running:
-            job.stop()
-        for job in running:
-            try:
-                job.process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                job.process.kill()
-                job.process.wait()
-    for job in running:
-        finish(job)
+            finish(job)
     return outcomes
 
 

@@ -1,41 +1,19 @@
-"""The training loop. It knows no method: it draws batches and noise, keeps history, checkpoints and the result."""
+"""The beginning of a training: everything is checked before anything is written, then the loop runs."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import platform
 import shlex
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
-from tqdm import tqdm
-
-from kmgan_lib import checkpoint, data, distributed, methods, presets
-from kmgan_lib.batches import Batches
+from kmgan_lib import checkpoint, data, distributed, memory, methods, presets
 from kmgan_lib.data import Images
-from kmgan_lib.errors import Diverged, UsageError
-from kmgan_lib.generator import Generator
-from kmgan_lib.graph import Stepper
-from kmgan_lib.history import History, read_history
+from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.loop import Callback, Training
 from kmgan_lib.machine import prepare
-from kmgan_lib.methods.base import Method
-from kmgan_lib.pictures import save_sheet
 from kmgan_lib.presets import Preset
-from kmgan_lib.run import Run, check_resumable, commit, device_name, pick_device, run_directory
-
-log = logging.getLogger(__name__)
-Callback = Callable[[int, Method], None]
-HISTORY_ROWS = 200
-GRID = 64
+from kmgan_lib.run import Run, check_resumable, pick_device, take_directory
 
 
 def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> str:
@@ -43,38 +21,6 @@ def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> s
     for key, value in overrides.items():
         words += ["--set", f"{key}={value}"]
     return shlex.join(words)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Within the block the first Ctrl-C only fills the list, so that an iteration is never cut in the middle."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, before)  # a second one stops at once
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _show_progress() -> bool:
-    if os.environ.get("KMGAN_PROGRESS") == "0":
-        return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-def _snapshot(method: Method, directory: Path, iteration: int) -> None:
-    if method.preset.network != "synthetic":
-        generator = Generator(method.frozen_generator(), method.preset)
-        save_sheet(generator.sample(GRID), directory / "samples" / f"{iteration:06d}.png", columns=8)
 
 
 def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> Images:
@@ -145,164 +91,40 @@ def train(
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(distributed.local_device(device))
-    with distributed.joined(target):
+    with distributed.joined(target), contextlib.ExitStack() as held:
         images = distributed.rank_zero_first(lambda: _load_images(settings, profile, data_root))
         config = {
             "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
             "command": _command(preset, profile, seed, overrides), "data": images.provenance,
         }  # fmt: skip
-        directory, go_on = distributed.from_rank_zero(lambda: _opened(settings, config, out, resume))
-        state = checkpoint.load_checkpoint(directory, target) if go_on else None
-        if state is not None and state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
+        directory, resumed, done = distributed.from_rank_zero(lambda: _opened(settings, config, out, resume, held))
+        if done:
             return Run.open(directory)  # finished: nothing to do, and its measures stay
+        state = checkpoint.load_checkpoint(directory, target) if resumed else None
         prepare(target)
-        return _Training(settings, images, target, directory, config, state, callback).run()
+        try:
+            return Training(settings, images, target, directory, config, state, callback).run()
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        del state  # with the error's frames, which held the networks, everything of this run is gone
+        kept = "; the last checkpoint is kept" if checkpoint.has_checkpoint(directory) else ""
+        raise RunFailed(memory.advice(settings, images, target, seed) + kept)
 
 
-def _opened(settings: Preset, config: dict[str, Any], out: str | Path | None, resume: bool) -> tuple[Path, bool]:
-    """The run directory, with its config written, and whether there is a checkpoint to go on from."""
-    directory = run_directory(settings, config["profile"], config["seed"], out, resume)
-    go_on = resume and (directory / checkpoint.CHECKPOINT).exists()
-    if go_on:
+def _opened(
+    settings: Preset, config: dict[str, Any], out: str | Path | None, resume: bool, held: contextlib.ExitStack
+) -> tuple[Path, bool, bool]:
+    """The run directory, taken and with its config in it; whether to resume what is there, and whether it is done."""
+    directory = take_directory(settings, config["profile"], config["seed"], out, resume, held)
+    resumed = resume and checkpoint.has_checkpoint(directory)
+    if resumed:
         iteration = checkpoint.load_checkpoint(directory, "cpu")["iteration"]
         check_resumable(directory, config)
         if iteration > settings.iterations:
             raise UsageError(f"{directory} is at iteration {iteration} already: iterations is the total")
         if iteration == settings.iterations and (directory / checkpoint.RESULT).exists():
-            return directory, True
-    directory.mkdir(parents=True, exist_ok=True)
+            return directory, True, True
     checkpoint.write_json(directory / checkpoint.CONFIG, config)
-    return directory, go_on
-
-
-class _Training:
-    """One call of `train`, once everything is checked and the run directory is there."""
-
-    def __init__(
-        self, preset: Preset, images: Images, device: torch.device, directory: Path, config: dict[str, Any],
-        state: dict[str, Any] | None, callback: Callback | None,
-    ):  # fmt: skip
-        self.preset, self.directory, self.config, self.callback = preset, directory, config, callback
-        self.images, seed = images.to(device), config["seed"]
-        self.method = methods.create(preset, device=device, seed=seed)
-        self.method.training_set = self.images.tensor
-        self.batches = Batches(self.images, preset, device, seed)
-        self.step = Stepper(self.method)
-        self.writes = distributed.rank() == 0
-        self.history = History(directory, device)
-        self.iteration, self.seconds = 0, 0.0
-        if state is None:
-            self.method.setup(self.images.tensor)
-        else:
-            self.method.load_state_dict(state["method"])
-            self.batches.load_state_dict(state["batches"])
-            self.history.load_state_dict(state["history"])
-            self.iteration, self.seconds = state["iteration"], state["seconds"]
-        distributed.align(self.method.state_dict())
-        if self.writes:
-            self.history.truncate(self.iteration)
-        if state is None:
-            self._notify()
-
-    def run(self) -> Run:
-        """Train to the last iteration. Table 2's tiny networks get one thread: more would wait for each other."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1 if self.preset.network == "synthetic" else threads)
-        try:
-            return self._loop()
-        finally:
-            torch.set_num_threads(threads)
-
-    def _loop(self) -> Run:
-        total = self.preset.iterations
-        every = max(1, total // HISTORY_ROWS)
-        snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
-        before, begun = self.seconds, time.perf_counter()
-        label = f"{self.config['preset']['name']} seed {self.config['seed']}"
-        shown = self.writes and _show_progress()
-        progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not shown)
-        with _interruptible() as interrupted, progress as bar:
-            stop = False
-            while self.iteration < total and not stop:
-                losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
-                self.iteration += 1
-                self.method.update_average(self.iteration)
-                self.history.add(self.iteration, losses)
-                bar.update()
-                self.seconds = before + time.perf_counter() - begun
-                row_due = self.iteration % every == 0 or self.iteration == total
-                stop = self._stops(bool(interrupted), row_due)
-                if row_due:
-                    self._check_finite()
-                    row = self.history.write(self.iteration, self.seconds, to_file=self.writes)
-                    bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
-                if self.iteration in snapshots:
-                    self._check_finite()
-                    if self.writes:
-                        _snapshot(self.method, self.directory, self.iteration)
-                    self._notify()
-                    distributed.wait()
-                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or stop:
-                    self._check_finite()
-                    self._checkpoint()
-                    distributed.wait()
-        if self.iteration < total:
-            log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
-            raise KeyboardInterrupt
-        return self._finish("completed")
-
-    def _stops(self, interrupted: bool, row_due: bool) -> bool:
-        """Whether the run stops here: several devices ask each other only now and then, and stop together."""
-        return interrupted if distributed.world() == 1 else row_due and distributed.any_of(interrupted)
-
-    def _notify(self) -> None:
-        if self.callback is not None and self.writes:
-            self.callback(self.iteration, self.method)
-
-    def _check_finite(self) -> None:
-        bad = self.history.bad_iteration()
-        if bad is None:
-            return
-        self._diverged(bad)
-
-    def _diverged(self, bad: int) -> NoReturn:
-        self._finish("diverged", bad)
-        kept = self.directory / checkpoint.CHECKPOINT
-        kept_text = f"the last good checkpoint is {kept}" if kept.exists() else "there was no checkpoint yet"
-        raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept_text}")
-
-    def _checkpoint(self) -> None:
-        # The losses of an iteration know nothing of its last update.
-        weights = [p for net in self.method.networks().values() for p in net.parameters()]
-        if not all(bool(p.isfinite().all()) for p in weights):
-            self._diverged(self.iteration)
-        if not self.writes:
-            return
-        state = {
-            "format": 1, "iteration": self.iteration, "seconds": self.seconds, "method": self.method.state_dict(),
-            "batches": self.batches.state_dict(), "history": self.history.state_dict(),
-        }  # fmt: skip
-        checkpoint.save_checkpoint(self.directory, state)
-        Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
-
-    def _device_name(self) -> str:
-        name, count = device_name(self.batches.generator.device), distributed.world()
-        return name if count == 1 else f"{count} x {name}"
-
-    def _finish(self, status: str, diverged_at: int | None = None) -> Run:
-        done = self.iteration
-        images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
-        result = {
-            **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
-            "wall_seconds": round(self.seconds, 2),
-            "images_per_second": round(images / max(self.seconds, 1e-9), 1),
-            "device": self._device_name(), "commit": commit(),
-            "versions": {
-                "python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")
-            },
-            "checkpoint_rule": "final iteration", "metrics": {},
-        }  # fmt: skip
-        if self.writes:
-            checkpoint.write_json(self.directory / checkpoint.RESULT, result)
-        p, c = self.preset, self.config
-        return Run(self.directory, p, c["profile"], c["seed"], result, read_history(self.directory), self.method)
+    (directory / checkpoint.RESULT).unlink(missing_ok=True)  # of a shorter run: this one is not finished
+    return directory, resumed, False

@@ -15,6 +15,7 @@ from kmgan_lib import distributed, models, presets
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
+from kmgan_lib.models.synchronised import synchronise
 from kmgan_lib.presets import Options, Preset
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
@@ -131,7 +132,7 @@ class Method(ABC):
             if preset.network != "synthetic":
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             if distributed.world() > 1:
-                distributed.synchronise(net)
+                synchronise(net)
         self.average_net: nn.Module | None = None
         if preset.average:
             self.average_net = copy.deepcopy(self.generator_net).requires_grad_(False)

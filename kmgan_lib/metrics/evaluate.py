@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, methods
+from kmgan_lib import checkpoint, lock, methods
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import measures
 from kmgan_lib.metrics.classifier import judged
@@ -194,11 +194,16 @@ def evaluate(
     Raises
     ------
     UsageError
-        If a name is unknown or makes no sense for this run, or what a measure needs is not there.
+        If a name is unknown or makes no sense for this run, what a measure needs is not there, or another process
+        trains or measures this run.
     """
-    subject = Subject(run, data_root, inception_weights)
+    with lock.held(run.directory):
+        return _evaluated(run, Subject(run, data_root, inception_weights), _chosen(run, only, everything), everything)
+
+
+def _evaluated(run: Run, subject: Subject, names: Sequence[str], everything: bool) -> dict[str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
-    for name in _chosen(run, only, everything):
+    for name in names:
         begun = time.perf_counter()
         try:
             with torch.random.fork_rng(devices=[]):
@@ -214,7 +219,9 @@ def evaluate(
 
 
 def _keep(run: Run, results: dict[str, dict[str, Any]]) -> None:
-    run.result["metrics"] = {**run.result.get("metrics", {}), **results}
-    checkpoint.write_json(run.directory / checkpoint.RESULT, run.result)
+    path = run.directory / checkpoint.RESULT
+    known = checkpoint.read_json(path) if path.exists() else run.result  # another process may have measured since
+    run.result["metrics"] = {**known.get("metrics", {}), **results}
+    checkpoint.write_json(path, run.result)
     lines = "".join(json.dumps({"metric": name, **r}) + "\n" for name, r in run.result["metrics"].items())
     checkpoint.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
