@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export KMGAN_DATA
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup book test test-long lint serve pdf address lock clean
+.PHONY: help setup book test test-long lint serve pdf address readme lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
 	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"
 	@echo "make address [URL=https://github.com/owner/name]  where the book is published: Binder, Colab, citation"
+	@echo "make readme   the ledger of claims in README.md, from the records"
 	@echo "make setup [PYTHON=python3]  make .venv with the versions of requirements.lock (the others do it when needed)"
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    remove what was built; .venv and runs stay"
@@ -75,6 +76,9 @@ pdf: setup
 
 address: setup
 	@$(BIN)/python -m book.tools.address $(URL)
+
+readme: setup
+	@$(BIN)/python -m book.tools.readme
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra book --extra dev --universal --upgrade --quiet \

@@ -19,7 +19,7 @@ PROFILES = ("paper", "quick")  # the larger one decides where its records are co
 HOLDS, PARTLY, FAILS = "holds", "holds partly", "does not hold"
 UNTESTABLE, NOT_RUN = "cannot be tested as written", "not yet run"
 VERDICTS = (HOLDS, PARTLY, FAILS, UNTESTABLE, NOT_RUN)
-_TEXTS = ("title", "quote", "section", "chapter", "measure", "rule")
+_TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
 _LISTS = ("holds", "partly", "untestable")
 
 
@@ -51,6 +51,7 @@ class Claim:
     title: str
     quote: str
     section: str
+    paper: str
     chapter: str
     measure: str
     rule: str
@@ -104,6 +105,11 @@ class Verdict:
     findings: list[Finding]
     missing: list[Needed]
     records: list[Record]
+
+    @property
+    def decisive(self) -> list[Finding]:
+        """What decided whether the claim holds, without the milder conditions of `holds partly`."""
+        return self.findings[: len(self.claim.untestable) + len(self.claim.holds)]
 
 
 def _refuse(place: str, text: str) -> UsageError:

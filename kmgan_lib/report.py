@@ -91,9 +91,12 @@ def ledger() -> Html:
         link = f'<a href="{claim.chapter}.html#verdict-{claim.name}">{html.escape(claim.title)}</a>'
         seeds = sum(len(which) for which in claim.needs.values())
         made = f"{found.profile}, {seeds - len(found.missing)} of {seeds} runs"
-        cells = [claim.name, link, html.escape(claim.section), _word(found.word), made]
+        texts = [html.escape(finding.text) for finding in found.decisive]
+        cells = [claim.name, link, html.escape(claim.section), html.escape(claim.paper), _list(texts) if texts else "–"]
+        cells += [_word(found.word), made]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    heads = "".join(f"<th>{text}</th>" for text in ("", "the paper's claim", "where", "verdict", "recorded"))
+    names = ("", "the paper's claim", "where", "its result", "what we found", "verdict", "recorded")
+    heads = "".join(f"<th>{text}</th>" for text in names)
     return Html(
         f'<table class="dataframe ledger"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     )

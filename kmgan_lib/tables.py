@@ -111,6 +111,16 @@ def ledger(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """The ledger as a Markdown table, as the README shows it."""
+    lines = ["| | the paper's claim | the paper's result | what we found | verdict |", "|---|---|---|---|---|"]
+    for v in verdicts:
+        found = [finding.text for finding in v.decisive] or [f"{len(v.missing)} of the runs that it needs are missing"]
+        cells = [v.claim.name, f"{v.claim.title} ({v.claim.section})", v.claim.paper, "; ".join(found), f"**{v.word}**"]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
 def commands(missing: Sequence[Needed]) -> list[str]:
     """The commands that make missing records, one a preset."""
     seeds: dict[tuple[str, str], list[int]] = {}
