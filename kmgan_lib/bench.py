@@ -22,11 +22,13 @@ import torch
 from kmgan_lib import presets
 from kmgan_lib.bench_startup import startup
 from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus
+from kmgan_lib.checkpoint import read_json
 from kmgan_lib.errors import RunFailed
 from kmgan_lib.models.layers import scaled
 from kmgan_lib.run import commit, device_name, pick_device
 
 SCHEMA = 1
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 SECTIONS = ("methods", "plain", "kmeans", "growth", "startup")
 GROUPS = ("mnist", "cifar10-32")
 Report = dict[str, Any]
@@ -130,6 +132,11 @@ def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - begun)
     return statistics.median(times[1:])
+
+
+def recorded(folder: Path = RESULTS) -> list[Report]:
+    """The reports of ``benchmarks/results/*.json`` by name; none where the library is installed."""
+    return [read_json(path) for path in sorted(folder.glob("*.json"))]
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:

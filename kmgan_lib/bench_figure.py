@@ -1,7 +1,9 @@
-"""The figure of a speed report."""
+"""The figure and the table of speed reports."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kmgan_lib.figures import PALETTE, RC, badge
+from kmgan_lib.report import Html, badge_of
 
 
 def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
@@ -50,5 +53,50 @@ def speed(report: dict[str, Any]) -> Figure:
             ax.set(xscale="log", yscale="log", title="K-Means", xlabel="size, relative", ylabel="time, relative")
             ax.legend(title="growing")
     sns.despine(figure)
+    return badge(figure, _badge(report))
+
+
+def _badge(report: dict[str, Any]) -> str:
     device, commit = report["device"], report["commit"] or "no commit"
-    return badge(figure, f"recorded · {report['profile']} · {device} · {commit}")
+    return f"recorded · {report['profile']} · {device} · {commit}"
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for name, r in (report.get("plain", {}) | report.get("methods", {})).items():
+        ratio = f"{r['speed']:.2f}" if name in report.get("plain", {}) else "–"
+        used = f"{r['utilisation']:.0%}" if r.get("utilisation") else "–"
+        rows.append((name, f"{r['images_per_second']:,.0f}", ratio, used))
+    for name, r in report.get("kmeans", {}).items():
+        rows.append((f"K-Means in {name}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
+    return rows
+
+
+def table(reports: Sequence[dict[str, Any]]) -> Html:
+    """What speed reports say, a table each.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        As `kmgan_lib.bench.recorded` reads them.
+    """
+    heads = ("", "images a second", "speed, plain loop 1", "utilisation")
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    tables = []
+    for report in reports:
+        rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in _rows(report)]
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        tables.append(
+            f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+            f"<p>{badge_of(_badge(report))}</p>"
+        )
+    return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
+
+
+def share(clustering: float, iteration: float, made_by: str) -> Html:
+    """Milliseconds of K-Means, of the whole iteration, and the share of the one in the other."""
+    text = (
+        f"K-Means takes {1000 * clustering:.3f} ms of an iteration of {1000 * iteration:.1f} ms: "
+        f"{clustering / iteration:.2%}."
+    )
+    return Html(f"<p>{html.escape(text)}</p><p>{badge_of(made_by)}</p>")

@@ -33,7 +33,8 @@ class Html:
         return self.text
 
 
-def _badge(text: str) -> str:
+def badge_of(text: str) -> str:
+    """The badge of a result, as HTML: what it was made by, and whether it is recorded or live."""
     kind = "badge-live" if text.startswith("live") else "badge-recorded"
     return f'<span class="{kind}">{html.escape(text)}</span>'
 
@@ -42,7 +43,7 @@ def we_found(text: str, made_by: str) -> Html:
     """A *We found* box: text with numbers that were computed, and the badge of what they were computed from."""
     return Html(
         '<div class="admonition we-found"><p class="admonition-title">We found</p>'
-        f"<p>{html.escape(text)}</p><p>{_badge(made_by)}</p></div>"
+        f"<p>{html.escape(text)}</p><p>{badge_of(made_by)}</p></div>"
     )
 
 
@@ -79,7 +80,7 @@ def verdict(name: str) -> Html:
     return Html(
         f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
         f"{html.escape(claim.title)}</p><p>{_word(found.word)} <em>{html.escape(claim.rule)}</em></p>{_why(found)}"
-        f"<p>{_badge(records.badge(found.records))}</p></div>"
+        f"<p>{badge_of(records.badge(found.records))}</p></div>"
     )
 
 
@@ -127,7 +128,7 @@ def table_4(profile: str = "quick") -> Html:
     heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: FID on 768 features"]
     head = "".join(f"<th>{text}</th>" for text in heads)
     body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return Html(f"{body}<p>{_badge(records.badge(everything))}</p>")
+    return Html(f"{body}<p>{badge_of(records.badge(everything))}</p>")
 
 
 def values(group: Sequence[Record | Run], column: Column) -> list[float]:
@@ -186,7 +187,7 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
         cells = [html.escape(name), count, *(span(values(group, c), c[2]) for c in columns.values())]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     body = f'<table class="dataframe"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-    return Html(f"{body}<p>{_badge(made_by)}</p>")
+    return Html(f"{body}<p>{badge_of(made_by)}</p>")
 
 
 def recorded(presets: Mapping[str, str], profile: str = "quick") -> dict[str, list[Record]]:

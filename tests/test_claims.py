@@ -20,8 +20,8 @@ from kmgan_lib.records import Record
 
 MadeUp = Callable[..., Record]
 ENTRY: dict[str, Any] = {
-    "title": "It works", "quote": "it works", "section": "4", "paper": "no number", "chapter": "intro", "measure": "a score",
-    "rule": "Holds if it works.", "needs": {"mnist/kmgan": [0, 1]},
+    "title": "It works", "quote": "it works", "section": "4", "paper": "no number", "chapter": "intro",
+    "measure": "a score", "rule": "Holds if it works.", "needs": {"mnist/kmgan": [0, 1]},
     "holds": [{"every": {"of": "mnist/kmgan", "measure": "classifier_score.value", "above": 8}}],
     "partly": [{"every": {"of": "mnist/kmgan", "measure": "classifier_score.value", "above": 6}}],
     "untestable": [{"failures": {"of": "mnist/kmgan", "are": "all"}}],

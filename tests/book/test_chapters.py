@@ -21,6 +21,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("celeba", {"lambda_pair": 1.0, "k": 5, "seed": 1}),
     ("ablations", {"dataset": "fashion", "k": 5, "d_round": 100.0, "lambda_pair": 2.0, "clip": 1.0, "iterations": 40}),
     ("ablations", {"dataset": "digits", "grouping": "random", "iterations": 40, "seed": 2}),
+    ("speed", {"seed": 1}),
     ("verdict", {}),
 ]
 
