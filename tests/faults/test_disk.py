@@ -80,9 +80,7 @@ def test_where_both_checkpoints_are_broken_the_line_says_so(quick: Quick, tmp_pa
     run = quick(tmp_path / "run", iterations=14)
     harm(run.directory / CHECKPOINT, "cut")
     harm(run.directory / PREVIOUS, "flipped")
-    with pytest.raises(
-        UsageError, match=r"not a usable checkpoint.*nor is checkpoint-previous\.*remove both"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"not a usable checkpoint.*nor is checkpoint-previous.*remove both") as caught:
         quick(run.directory, resume=True)
     assert "\n" not in str(caught.value)
 
