@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export KMGAN_DATA
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup book test test-long lint serve pdf address readme lock clean
+.PHONY: help setup book test test-long fuzz lint serve pdf address readme lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test     style, types, notebooks without outputs, tests"
 	@echo "make lint     the first three of these"
 	@echo "make test-long  the tests that take minutes each"
+	@echo "make fuzz     many random cases: kills, broken files"
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
 	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"
 	@echo "make address [URL=https://github.com/owner/name]  where the book is published: Binder, Colab, citation"
@@ -66,6 +67,9 @@ test: setup
 
 test-long: setup
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+
+fuzz: setup
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m fuzz
 
 serve: setup
 	@test -f _build/html/index.html || { echo "no book yet: make book"; exit 1; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,17 @@ class Generator:
         from safetensors.torch import save_file
 
         tensors = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.net.state_dict().items()}
-        metadata = {"preset": json.dumps(self.preset.as_dict()), "format": "kmgan-generator-1"}
+        fields = json.dumps(self.preset.as_dict())
+        metadata = {"preset": fields, "format": "kmgan-generator-1", "sha256": _checksum(tensors)}
         write_atomically(path, lambda p: save_file(tensors, p, metadata))
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """Of all numbers: safetensors has none of its own, and a flipped bit would come through as a weight."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(name.encode() + tensors[name].cpu().numpy().tobytes())
+    return total.hexdigest()
 
 
 def preset_of(fields: dict[str, Any], where: Path) -> Preset:
@@ -153,6 +163,8 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
         fields = json.loads(metadata["preset"])
+        if metadata.get("sha256", known := _checksum(tensors)) != known:
+            raise ValueError("its checksum is wrong")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UsageError(f"{path} is not a generator written by kmgan ({type(error).__name__}: {error})") from None
     preset = preset_of(fields, path)

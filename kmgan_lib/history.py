@@ -10,17 +10,21 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import checkpoint
+from kmgan_lib.errors import UsageError
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:
-    """Rows of ``history.csv``; an empty list if there is none yet."""
+    """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it is garbled."""
     path = directory / checkpoint.HISTORY
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    # A row torn by a kill or a full disk is shorter; its iterations were not finished.
-    return [dict(zip(header, map(float, row), strict=True)) for row in rows if len(row) == len(header)]
+    try:
+        with path.open(newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        # A row torn by a kill or a full disk is shorter; its iterations were not finished.
+        return [dict(zip(header, map(float, row), strict=True)) for row in rows if len(row) == len(header)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read ({error})") from None
 
 
 class History:

@@ -45,7 +45,8 @@ def build(root: Path, name: str, only: str | None, console: Console) -> int:
     runner = Runner(folder, profile, console)
     failures = [outcome for outcome in runner.run(todo) if outcome.failure]
     if failures:
-        return fail(f"{len(failures)} of {len(todo)} chapters failed", root, runner)
+        each = "; ".join(" ".join(f"{outcome.chapter}, {outcome.failure}".split()) for outcome in failures)
+        return fail(f"{len(failures)} of {len(todo)} chapters failed: {each}", root, runner)
     fresh = {chapter: state(path in todo, path, profile, folder) for chapter, path in known.items()}
     outcomes = {chapter: last_outcome(folder, chapter) for chapter in known}
     staged = render.stage(root, folder, status.page(root, profile, outcomes, fresh))
@@ -69,10 +70,10 @@ def build(root: Path, name: str, only: str | None, console: Console) -> int:
 
 
 def fail(reason: str, root: Path, runner: Runner) -> int:
-    """Say why there are no new pages and where the old ones went."""
-    runner.say(f"book not built: {reason}", style="bold red")
+    """Say where the old pages went and, last, why there are no new ones."""
     if render.withdraw(root):
         runner.say(f"the pages of an earlier build are now in {render.PREVIOUS}")
+    runner.say(f"book not built: {reason}", style="bold red")
     return 1
 
 

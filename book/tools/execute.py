@@ -144,6 +144,8 @@ class Runner:
             process.stdin.write(json.dumps(job))
             process.stdin.close()
             for text in process.stdout:
+                if not text.endswith("\n"):
+                    break  # its process was killed within a line
                 last = json.loads(text)
                 if "cell" in last:
                     where = f"cell {last['cell']} ({last['line']})"
@@ -160,9 +162,11 @@ class Runner:
         name = outcome.chapter
         kept = self.folder / "failed" / running.name
         if error is None:
+            # Whole or not at all: a build killed here leaves nothing that the next one cannot read.
+            note = running.with_suffix(".json")
+            note.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf8")
             running.replace(self.folder / "executed" / running.name)
-            note = json.dumps(asdict(outcome), indent=1)
-            (self.folder / "executed" / f"{name}.json").write_text(note, encoding="utf8")
+            note.replace(self.folder / "executed" / f"{name}.json")
             kept.unlink(missing_ok=True)
             kept.with_suffix(".txt").unlink(missing_ok=True)
             self.say(f"  {name:<14} done    {outcome.seconds:6.1f} s", style="green")

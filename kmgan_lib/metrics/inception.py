@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from kmgan_lib.checkpoint import first_line
 from kmgan_lib.data.load import cache_root
 from kmgan_lib.errors import UsageError
 
@@ -141,9 +143,8 @@ def fetch() -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(target), hash_prefix=FULL_SHA256, progress=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise UsageError(f"the Inception weights could not be downloaded ({reason}): {BY_HAND}") from None
+    except (OSError, RuntimeError, ValueError, HTTPException) as error:
+        raise UsageError(f"the Inception weights could not be downloaded ({first_line(error)}): {BY_HAND}") from None
     return target
 
 

@@ -1,0 +1,56 @@
+"""One process for all tests of faults: it imports torch once, and its children are killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from kmgan_lib.checkpoint import load_checkpoint
+
+from ..test_trainer import assert_same, rows
+from .forks import Forks
+
+TINY: dict[str, Any] = {
+    "preset": "digits/kmgan", "batch": 8, "iterations": 16, "checkpoint_every": 2, "snapshots": 2, "width": 0.125,
+    "init_images": 60, "feature_dim": 10,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    server = Forks()
+    yield server
+    server.close()
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing disturbed: its directory, and how long it took."""
+
+    out: Path
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    out, begun = tmp_path_factory.mktemp("whole") / "run", time.monotonic()
+    ended = forks.run(train={**TINY, "out": str(out)})
+    assert ended.status == 0, ended.said
+    return Whole(out, time.monotonic() - begun)
+
+
+def assert_same_files(a: Path, b: Path) -> None:
+    """Two finished runs, bit for bit, but for what time it was."""
+    names = [sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file()) for place in (a, b)]
+    assert names[0] == names[1]
+    assert_same(load_checkpoint(a, "cpu"), load_checkpoint(b, "cpu"))
+    assert rows(a) == rows(b)
+    assert_same(*(load_file(place / "generator.safetensors") for place in (a, b)))
+    for name in [name for name in names[0] if name.endswith(".png")]:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name

@@ -1,0 +1,235 @@
+"""A process that has imported torch once and forks a child for each job, to be killed, starved or stopped.
+
+Run as a script it is that process: jobs come in as lines of JSON, answers go out. `Forks` is the other end.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its exit status, or minus the signal that killed it; and what it wrote."""
+
+    status: int
+    said: str
+
+
+class Forks:
+    """Starts and ends children; one at a time is waited for.
+
+    A job is a dictionary with one of ``train`` (arguments of `kmgan_lib.train`), ``cli`` (words behind ``kmgan``) and
+    ``sweep`` (arguments of `kmgan_lib.sweep.sweep`), and with faults: ``limit`` (no file may be longer), ``slow``
+    (seconds more for a step), ``die_at`` (of all moments at which a file is half written or changes its name, the one
+    at which the child kills itself), ``die_writing`` (the checkpoint, counted from 1, within whose write it does),
+    ``share`` (of a half-written file that is on the disk by then).
+    """
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "CUDA_VISIBLE_DEVICES": ""}
+        self.server = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def _ask(self, **question: Any) -> dict[str, Any]:
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(question) + "\n")
+        self.server.stdin.flush()
+        return json.loads(self.server.stdout.readline())
+
+    def start(self, **job: Any) -> int:
+        """Start a child; its process number."""
+        return self._ask(start=job)["pid"]
+
+    def wait(self, pid: int, kill_after: float | None = None) -> Ended:
+        """Wait for the end of a child, or kill it after so many seconds."""
+        return Ended(**self._ask(wait=pid, kill_after=kill_after))
+
+    def run(self, **job: Any) -> Ended:
+        """Start a child and wait for its end."""
+        return self.wait(self.start(**job))
+
+    def close(self) -> None:
+        """End the process; children have ended before."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.close()
+        self.server.wait()
+        self.server.stdout.close()
+
+
+# In the process that forks
+
+
+def die() -> None:
+    """End as a machine without power does: nothing is tidied up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fragile(die_at: int, die_writing: int, share: float) -> None:
+    """Make this process die at a moment of its writing, or within the write of a checkpoint, counted from 1."""
+    import safetensors.torch
+    import torch
+
+    moments, checkpoints = itertools.count(1), itertools.count(1)
+
+    def now() -> bool:
+        return next(moments) == die_at
+
+    save, save_file = torch.save, safetensors.torch.save_file
+
+    def saving(state: Any, path: Any) -> None:
+        if now() or next(checkpoints) == die_writing:
+            whole = io.BytesIO()
+            save(state, whole)
+            Path(path).write_bytes(whole.getvalue()[: int(share * whole.tell())])
+            die()
+        save(state, path)
+
+    def saving_file(tensors: Any, path: Any, metadata: Any) -> None:
+        save_file(tensors, path, metadata)
+        if now():
+            os.truncate(path, int(share * os.path.getsize(path)))
+            die()
+
+    def before_and_after(function: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            if now():
+                die()
+            function(*arguments)
+            if now():
+                die()
+
+        return call
+
+    torch.save, safetensors.torch.save_file = saving, saving_file
+    os.replace, os.link = before_and_after(os.replace), before_and_after(os.link)
+
+
+def slowed(seconds: float) -> None:
+    """Make every step longer, so that a signal finds the process at work."""
+    from kmgan_lib.methods import KMGAN
+
+    step = KMGAN.step
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(seconds)
+        return step(*arguments)
+
+    KMGAN.step = slow
+
+
+def do(job: dict[str, Any]) -> int:
+    """Do a job in the child; its exit status."""
+    if "slow" in job:
+        slowed(job["slow"])
+    if "share" in job:
+        fragile(job.get("die_at", 0), job.get("die_writing", 0), job["share"])
+    if "limit" in job:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit"], job["limit"]))
+    if "cli" in job:
+        from kmgan_lib.cli import main
+
+        try:
+            main(job["cli"])
+        except SystemExit as end:
+            return int(str(end.code))
+    elif "sweep" in job:
+        from kmgan_lib import sweep
+        from kmgan_lib.claims import Needed
+
+        given = job["sweep"]
+        sys.executable = given["executable"]
+        plan = [Needed(*run) for run in given["plan"]]
+        outcomes = sweep.sweep(plan, runs=Path(given["runs"]), results=given["results"] and Path(given["results"]))
+        print(json.dumps([[o.run.preset, o.run.seed, o.status, o.error] for o in outcomes]))
+    else:
+        from kmgan_lib import train
+
+        train(**{"profile": "smoke", "device": "cpu", **job["train"]})
+    return 0
+
+
+def child(job: dict[str, Any], said: Path) -> None:
+    """Never returns."""
+    status = 99
+    try:
+        file = os.open(said, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        status = do(job)
+    except KeyboardInterrupt:
+        status = 130
+    except BaseException:  # whatever it is, the parent hears of it
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def ended(pid: int, kill_after: float | None) -> int:
+    """Wait for a child; its exit status, or minus the signal that killed it."""
+    until = float("inf") if kill_after is None else time.monotonic() + kill_after
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def serve(place: Path) -> None:
+    """Answer questions until there are none."""
+    import torch
+
+    torch.set_num_threads(1)  # threads do not survive a fork
+    import kmgan_lib.cli
+    import kmgan_lib.sweep  # noqa: F401
+    from kmgan_lib import train
+    from kmgan_lib.methods import base
+
+    base.NORM_BATCHES = 2  # of every checkpoint's generator; most of the time of a run as short as these
+    # A first run loads what PyTorch loads when it is first needed: once here, instead of in every child. Without a GPU
+    # it starts no threads.
+    sizes: dict[str, Any] = {"batch": 8, "iterations": 2, "snapshots": 1, "width": 0.125, "init_images": 60}
+    train("digits/kmgan", profile="smoke", device="cpu", out=place / "first", **sizes)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "start" in question:
+            said = place / "said"
+            pid = os.fork()
+            if pid == 0:
+                child(question["start"], place / str(os.getpid()))
+            answer: dict[str, Any] = {"pid": pid}
+        else:
+            said = place / str(question["wait"])
+            status = ended(question["wait"], question["kill_after"])
+            answer = {"status": status, "said": said.read_text() if said.exists() else ""}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        serve(Path(folder))

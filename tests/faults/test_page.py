@@ -1,0 +1,32 @@
+"""The page about faults: every test that it names is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "book" / "faults.md").read_text(encoding="utf8")
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=lambda part: part.rpartition("/")[2])
+def test_every_test_that_the_page_names_is_there(file: str, name: str) -> None:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf8"))
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_row_names_a_test() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| Fault ")]
+    assert len(rows) >= 20
+    assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py::\w+`", row)] == []
+
+
+def test_the_page_is_in_the_book() -> None:
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
+    pages = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    assert pages.index("book/faults") == pages.index("book/reproduce") + 1

@@ -1,0 +1,229 @@
+"""Two processes that want the same run directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmgan_lib import lock
+from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.errors import UsageError
+from kmgan_lib.lock import Taken, held, holder
+from kmgan_lib.metrics import evaluate
+from kmgan_lib.run import Run
+
+from .conftest import TINY, Whole, assert_same_files
+from .forks import Forks
+from .test_disk import words
+
+Quick = Callable[..., Run]
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def training(forks: Forks, tmp_path: Path) -> Any:
+    """A run in `tmp_path`/run that is being trained, slowly, by another process: its number."""
+    pid = forks.start(train={**TINY, "out": str(tmp_path / "run")}, slow=0.3)
+    wait_for(tmp_path / "run" / CHECKPOINT)
+    return pid
+
+
+def test_a_second_training_is_refused_with_the_name_of_the_first(
+    forks: Forks, whole: Whole, training: int, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    second = forks.run(cli=words(out))
+    assert second.status == 2
+    assert second.said.count("\n") == 1
+    assert second.said.startswith(f"kmgan: {out} is in use by process {training} on {socket.gethostname()} since ")
+    third = forks.run(cli=[word for word in words(out) if word != "--resume"])
+    assert (third.status, third.said.count("\n")) == (2, 1)
+    assert "is in use by" in third.said
+    measuring = forks.run(cli=["evaluate", str(out)])
+    assert (measuring.status, measuring.said.count("\n")) == (2, 1)
+
+    # SIGTERM, as clusters send it, is a checkpoint and an end.
+    reached = load_checkpoint(out, "cpu")["iteration"]
+    os.kill(training, signal.SIGTERM)
+    ended = forks.wait(training)
+    assert ended.status == 130
+    assert "--resume continues" in ended.said
+    stopped = load_checkpoint(out, "cpu")["iteration"]
+    assert reached <= stopped < TINY["iterations"]
+    assert f"stopped at iteration {stopped} " in ended.said
+    assert not (out / ".lock").exists()
+    assert forks.run(train={**TINY, "out": str(out), "resume": True}).status == 0
+    assert_same_files(out, whole.out)
+
+
+def test_what_a_killed_process_leaves_behind_keeps_nobody_out(
+    forks: Forks, whole: Whole, training: int, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert forks.wait(training, kill_after=0).status == -signal.SIGKILL
+    assert (out / ".lock").exists()
+    assert holder(out) is None
+    assert forks.run(train={**TINY, "out": str(out), "resume": True}).status == 0
+    assert_same_files(out, whole.out)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_with_a_lock_left_behind_is_empty(quick: Quick, tmp_path: Path, resume: bool) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".lock").write_text("{")
+    (out / ".config.json.part").write_text("{")
+    assert quick(out, iterations=2, resume=resume).result["iterations"] == 2
+    assert not (out / ".lock").exists()
+
+
+def test_without_out_a_second_training_takes_the_next_folder(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = Path("runs/synthetic/kmgan/smoke-seed0")
+    first.mkdir(parents=True)
+    with held(first):
+        assert str(quick(None, iterations=1).directory) == f"{first}-2"
+        with pytest.raises(Taken, match="is in use by"):
+            quick(None, iterations=1, resume=True)
+    assert list(first.iterdir()) == []
+
+
+def test_a_run_that_was_begun_between_look_and_lock_is_not_overwritten(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = lock._locked
+
+    def late(path: Path) -> int | None:
+        (path.parent / "config.json").write_text("another's")
+        return take(path)
+
+    monkeypatch.setattr(lock, "_locked", late)
+    with pytest.raises(UsageError, match="is not empty"):
+        quick(tmp_path / "run", iterations=1)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.json"]
+    assert (tmp_path / "run" / "config.json").read_text() == "another's"
+
+
+def test_a_run_is_measured_by_one_process_at_a_time_and_nothing_measured_is_lost(quick: Quick, tmp_path: Path) -> None:
+    run = quick(tmp_path / "run")
+    before = (run.directory / "result.json").read_bytes()
+    with held(run.directory), pytest.raises(Taken, match="is in use by process"):
+        evaluate(run)
+    assert (run.directory / "result.json").read_bytes() == before
+    other = Run.open(run.directory)
+    evaluate(run, only=["centers"])
+    evaluate(other, only=["clustering"])
+    assert set(Run.open(run.directory).result["metrics"]) == {"centers", "clustering"}
+
+
+@pytest.mark.parametrize("missing", ["module", "disk"])
+def test_where_there_are_no_locks_everything_goes_on(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    class Refusing:
+        LOCK_EX = LOCK_SH = LOCK_NB = 0
+
+        @staticmethod
+        def flock(*_: int) -> None:
+            raise OSError(lock.errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock, "fcntl", None if missing == "module" else Refusing)
+    assert quick(tmp_path / "run", iterations=1).result["iterations"] == 1
+    assert holder(tmp_path / "run") is None
+
+
+# Sweeps
+
+
+def pretended(made: Path, tmp_path: Path, train: str) -> str:
+    """An executable that stands for Python: it notes that a training began and copies a run that was made up."""
+    path = tmp_path / "python"
+    path.write_text(
+        f'#!/bin/sh\nwhile [ $# -gt 0 ]; do case "$1" in --out) out=$2;; --seed) seed=$2;; esac; shift; done\n'
+        f'echo "$seed" >> {tmp_path / "begun"}\n{train.format(made=made)}\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def made_runs(made_up: Callable[..., Any], place: Path, seeds: range) -> Path:
+    for seed in seeds:
+        record = made_up(place, "digits/kmgan", profile="smoke", seed=seed)
+        config = {key: record.result[key] for key in ("preset", "profile", "seed")}
+        (record.directory / "config.json").write_text(json.dumps(config))
+    return place / "digits" / "kmgan"
+
+
+@pytest.mark.parametrize("records", [True, False], ids=["records", "no records"])
+def test_two_sweeps_over_the_same_plan_do_no_run_twice(
+    forks: Forks, made_up: Callable[..., Any], tmp_path: Path, records: bool
+) -> None:
+    made = made_runs(made_up, tmp_path / "made", range(6))
+    copy = f'while [ ! -e {tmp_path / "go"} ]; do sleep 0.05; done; cp -r {{made}}/smoke-seed"$seed" "$out"'
+    job = {
+        "plan": [["digits/kmgan", "smoke", seed] for seed in range(6)], "runs": str(tmp_path / "runs"),
+        "results": str(tmp_path / "results") if records else None,
+        "executable": pretended(made, tmp_path, copy),
+    }  # fmt: skip
+    pids = [forks.start(sweep=job) for _ in range(2)]
+    while not (tmp_path / "begun").exists() or len((tmp_path / "begun").read_text().split()) < 2:
+        time.sleep(0.02)
+    (tmp_path / "go").touch()
+    ended = [forks.wait(pid) for pid in pids]
+    assert [end.status for end in ended] == [0, 0], ended
+    assert sorted((tmp_path / "begun").read_text().split()) == list("012345")
+    outcomes = [(seed, status) for end in ended for _, seed, status, _ in json.loads(end.said)]
+    assert sorted(outcomes) == sorted([(s, "completed") for s in range(6)] + [(s, "taken") for s in range(6)])
+    if records:
+        assert len(list((tmp_path / "results").glob("digits/kmgan/*/result.json"))) == 6
+
+
+def test_a_run_that_somebody_trains_by_hand_is_taken_and_the_sweep_goes_on(
+    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = made_runs(made_up, tmp_path / "made", range(2))
+    first = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
+    first.mkdir(parents=True)
+    refusal = f"kmgan: {first} is in use by process 7 on host since yesterday: wait"
+    train = f'[ "$seed" = 0 ] && echo "{refusal}" && exit 2; cp -r {{made}}/smoke-seed"$seed" "$out"'
+    job = {
+        "plan": [["digits/kmgan", "smoke", seed] for seed in range(2)], "runs": str(tmp_path / "runs"),
+        "results": str(tmp_path / "results"), "executable": pretended(made, tmp_path, train),
+    }  # fmt: skip
+    ended = forks.run(sweep=job)
+    assert json.loads(ended.said) == [
+        ["digits/kmgan", 0, "taken", refusal.removeprefix("kmgan: ")], ["digits/kmgan", 1, "completed", ""],
+    ]  # fmt: skip
+
+
+def test_a_sweep_that_is_terminated_stops_its_runs_first(
+    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = made_runs(made_up, tmp_path / "made", range(1))
+    train = f"trap 'touch {tmp_path / 'stopped'}; exit 130' INT; while true; do sleep 0.05; done"
+    job = {
+        "plan": [["digits/kmgan", "smoke", 0]], "runs": str(tmp_path / "runs"), "results": None,
+        "executable": pretended(made, tmp_path, train),
+    }  # fmt: skip
+    pid = forks.start(sweep=job)
+    wait_for(tmp_path / "begun")
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGTERM)
+    assert forks.wait(pid).status == 130
+    assert (tmp_path / "stopped").exists()
