@@ -3,6 +3,7 @@ PROFILE ?= smoke
 ONLY ?=
 PYTHON ?= python3
 PORT ?= 8000
+SEED ?= $(shell date +%s)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -16,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export KMGAN_DATA
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup book test test-long lint serve pdf address lock clean
+.PHONY: help setup book test test-long fuzz lint serve pdf address lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo "make test     style, types, notebooks without outputs, tests"
 	@echo "make lint     the first three of these"
 	@echo "make test-long  the tests that take minutes each"
+	@echo "make fuzz [SEED=n]  made-up input in large numbers, ten minutes; a seed that failed is tried again by its number"
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
 	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"
 	@echo "make address [URL=https://github.com/owner/name]  where the book is published: Binder, Colab, citation"
@@ -65,6 +67,10 @@ test: setup
 
 test-long: setup
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+
+# KMGAN_FUZZ is the number of cases that it takes at the least.
+fuzz: setup
+	KMGAN_FUZZ=10000 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --hypothesis-seed=$(SEED)
 
 serve: setup
 	@test -f _build/html/index.html || { echo "no book yet: make book"; exit 1; }
