@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kmgan_lib.errors import UsageError
@@ -34,7 +34,10 @@ def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrateg
             tried.append(test.__name__)
 
         checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-        limits = settings(max_examples=number * TIMES, suppress_health_check=checks)
+        limits = settings(
+            max_examples=number * TIMES, suppress_health_check=checks,
+            phases=[p for p in Phase if p not in (Phase.explain, Phase.shrink)] if os.environ.get("DEV") else list(Phase),
+        )
         return limits(given(*drawn, **named)(counted))
 
     return decorate
