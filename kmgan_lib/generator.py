@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kmgan_lib import methods, presets
 from kmgan_lib.checkpoint import CONFIG, GENERATOR, first_line, read_json, write_atomically
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import shown
 from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.presets import Preset
 
@@ -44,7 +45,9 @@ class Generator:
         return next(self.net.parameters()).device
 
     def noise(self, n: int, seed: int = 0) -> Tensor:
-        """The n noise vectors (n, z_dim) of a seed, the same on every device."""
+        """The n noise vectors (n, z_dim) of a seed, the same on every device; a `UsageError` if it is no seed."""
+        if not -(2**63) <= seed < 2**63:
+            raise UsageError(f"seed={shown(seed)}: a seed has at most 18 digits")
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
 
     def images(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:

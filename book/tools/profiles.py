@@ -102,6 +102,8 @@ def parameters(path: Path) -> dict[str, Parameter]:
         statements = ast.parse(cells[0].source).body
     except SyntaxError as error:
         raise WrongUse(f"{chapter}: parameters cell, line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError):  # half a character, or brackets without end
+        raise WrongUse(f"{chapter}: parameters cell: it is no Python") from None
     found: dict[str, Parameter] = {}
     for statement in statements:
         where = f"{chapter}: parameters cell, line {statement.lineno}"
@@ -110,7 +112,7 @@ def parameters(path: Path) -> dict[str, Parameter]:
         name, annotation = statement.target.id, ast.unparse(statement.annotation)
         try:
             default = ast.literal_eval(statement.value)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError, MemoryError):
             raise WrongUse(f"{where}: the value of {name!r} is not a literal") from None
         if not fits(default, annotation):
             raise WrongUse(f"{where}: {name!r} is {default!r}, which is not {annotation} (bool, int, float, str, list)")

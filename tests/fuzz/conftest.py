@@ -22,6 +22,7 @@ from kmgan_lib.errors import UsageError
 LEAST = int(os.environ.get("KMGAN_FUZZ", "0"))
 TIMES = 14 if LEAST else 1  # how many more cases a test tries in a long run
 tried: list[str] = []
+PHASES = (Phase.explicit, Phase.generate) if os.environ.get("DEV") else (Phase.explicit, Phase.generate, Phase.shrink)
 
 
 def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> Callable[..., Any]:
@@ -35,8 +36,7 @@ def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrateg
 
         checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
         limits = settings(
-            max_examples=number * TIMES, suppress_health_check=checks,
-            phases=[p for p in Phase if p not in (Phase.explain, Phase.shrink)] if os.environ.get("DEV") else list(Phase),
+            max_examples=number * TIMES, suppress_health_check=checks, phases=PHASES
         )
         return limits(given(*drawn, **named)(counted))
 
@@ -97,7 +97,7 @@ def damaged(draw: st.DrawFn, whole: bytes, header: int = 64) -> bytes:
 NASTY = (
     "", " ", "0", "1", "-1", "2.5", "1e999", "nan", "-inf", "none", "true", "9" * 30, "9" * 5000, "0x10", "1_000", "٣", "=",
     "a=b", "--", "-", "../..", "~", "/proc/x", "/dev/null/x", "x" * 300, "a/b/c", "a\nb", "<script>alert(1)</script>",
-    "'; touch evil; '", "$(touch evil)", "`touch evil`", "{0.__class__}", "%s%n", "{raw}`html`", "|a|b|", "*", "[", "folder:",
+    "'; touch evil; '", "$(touch evil)", "`touch evil`", "{0.__class__}", "%s%n", "{raw}`html`", "|a|b|", "*", "[", "[/x]", "[red]", ":smile:", "folder:",
     "folder:.", "folder:\x7f", "cuda:99", "meta", "cpu:7", "{}", "None", "é", "🎲", "\u202e", "seed", "method",
 )  # fmt: skip
 WORDS = st.sampled_from(NASTY) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
