@@ -157,7 +157,9 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
         fields = json.loads(metadata["preset"])
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not a generator written by kmgan ({type(error).__name__}: {first_line(error)})") from None
+        raise UsageError(
+            f"{path} is not a generator written by kmgan ({type(error).__name__}: {first_line(error)})"
+        ) from None
     preset = preset_of(fields, path)
     try:
         with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge

@@ -51,7 +51,9 @@ class Preset:
     head: str = field(
         "bn-relu", "Table 3; readings, row 12", "what D's features are", ("penultimate", "bn-relu", "sigmoid")
     )
-    feature_dim: int = field(100, "Table 3", "number d of features (the penultimate head has its own)", above=0, below=WIDEST)
+    feature_dim: int = field(
+        100, "Table 3", "number d of features (the penultimate head has its own)", above=0, below=WIDEST
+    )
     conv_first: int = field(
         64, "readings, row 13", "channels of the MNIST D's first convolution (DCGAN with labels: 1 + 10)", above=0,
         below=WIDEST,

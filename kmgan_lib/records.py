@@ -112,7 +112,9 @@ def _read(directory: Path) -> Record:
             if not _is_number(measured.get("value")) or not isinstance(extractor, dict) or "name" not in extractor:
                 wrong.append(name)
     if wrong:
-        raise UsageError(f"{directory / checkpoint.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record")
+        raise UsageError(
+            f"{directory / checkpoint.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record"
+        )
     return Record(directory, result)
 
 

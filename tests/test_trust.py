@@ -38,7 +38,18 @@ FORBIDDEN_CALLS = {
     "shelve.open", "runpy.run_path", "runpy.run_module", "subprocess.getoutput", "subprocess.getstatusoutput",
     "importlib.util.spec_from_file_location", "shutil.unpack_archive", "tempfile.mktemp",
 }  # fmt: skip
-FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy", "code", "codeop"}
+FORBIDDEN_MODULES = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "runpy",
+    "code",
+    "codeop",
+}
 
 
 def means(tree: ast.AST) -> Iterator[str]:
@@ -74,7 +85,9 @@ def test_no_module_can_run_what_a_file_holds(path: Path) -> None:
 
 
 def test_what_is_allowed_is_still_there() -> None:
-    found = {(str(p.relative_to(ROOT)), name) for p in SOURCES for name in means(ast.parse(p.read_text(encoding="utf8")))}
+    found = {
+        (str(p.relative_to(ROOT)), name) for p in SOURCES for name in means(ast.parse(p.read_text(encoding="utf8")))
+    }
     assert found == set(ALLOWED)
 
 

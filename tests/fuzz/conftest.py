@@ -35,9 +35,7 @@ def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrateg
             tried.append(test.__name__)
 
         checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-        limits = settings(
-            max_examples=number * TIMES, suppress_health_check=checks, phases=PHASES
-        )
+        limits = settings(max_examples=number * TIMES, suppress_health_check=checks, phases=PHASES)
         return limits(given(*drawn, **named)(counted))
 
     return decorate
@@ -83,7 +81,9 @@ def damaged(draw: st.DrawFn, whole: bytes, header: int = 64) -> bytes:
     if way == "insert":
         return whole[:place] + draw(st.binary(min_size=1, max_size=12)) + whole[place:]
     if way == "write":
-        huge = st.sampled_from([b"\xff" * 4, b"\x7f" + b"\xff" * 7, b"\xff" * 8, bytes(8), b"\x00\x00\x00\x80", b"9" * 9])
+        huge = st.sampled_from(
+            [b"\xff" * 4, b"\x7f" + b"\xff" * 7, b"\xff" * 8, bytes(8), b"\x00\x00\x00\x80", b"9" * 9]
+        )
         new = draw(huge | st.binary(min_size=1, max_size=12))
         return whole[:place] + new + whole[place + len(new) :]
     changed = bytearray(whole)
@@ -101,9 +101,7 @@ NASTY = (
     "folder:.", "folder:\x7f", "cuda:99", "meta", "cpu:7", "{}", "None", "é", "🎲", "\u202e", "seed", "method",
 )  # fmt: skip
 WORDS = st.sampled_from(NASTY) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
-NUMBERS = (
-    st.integers() | st.integers(-2, 300) | st.floats() | st.sampled_from([2**31, 2**63, 10**20, -(10**400)])
-)
+NUMBERS = st.integers() | st.integers(-2, 300) | st.floats() | st.sampled_from([2**31, 2**63, 10**20, -(10**400)])
 JUNK = st.recursive(
     st.none() | st.booleans() | NUMBERS | WORDS | st.binary(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=4,

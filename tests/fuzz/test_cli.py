@@ -93,7 +93,9 @@ def test_a_command_with_any_options(work: Path, watch: Watch, command: str, draw
     option = st.sampled_from(OPTIONS[command])
     for name, value in drawn.draw(st.lists(st.tuples(option, WORD), max_size=3)):
         words += drawn.draw(st.sampled_from([[name, value], [f"{name}={value}"], [name]]))
-    words = [word for word in words if not Path(word.partition("=")[2] or word).is_absolute() or word.startswith("/proc")]
+    words = [
+        word for word in words if not Path(word.partition("=")[2] or word).is_absolute() or word.startswith("/proc")
+    ]
     command_line(work, watch, [command, *words])
 
 
@@ -125,7 +127,9 @@ def test_what_is_too_much_is_refused_in_one_line(work: Path, watch: Watch, words
     assert out == ""
 
 
-@pytest.mark.parametrize("name", ["[/x].png", "[red]x[/red].png", ":smile:.png", "$(touch evil).png", "'; touch evil; '.png"])
+@pytest.mark.parametrize(
+    "name", ["[/x].png", "[red]x[/red].png", ":smile:.png", "$(touch evil).png", "'; touch evil; '.png"]
+)
 def test_a_file_of_any_name_is_written_and_named(work: Path, watch: Watch, name: str) -> None:
     status, out, _ = command_line(work, watch, ["sample", "run", "-n", "2", "-o", name])
     assert status == 0
@@ -135,10 +139,22 @@ def test_a_file_of_any_name_is_written_and_named(work: Path, watch: Watch, name:
 
 
 @cases(6, WORD, WORD, WORD)
-def test_printed_runs_of_a_sweep_are_one_command_each(work: Path, watch: Watch, root: str, results: str, runs: str) -> None:
+def test_printed_runs_of_a_sweep_are_one_command_each(
+    work: Path, watch: Watch, root: str, results: str, runs: str
+) -> None:
     import shlex
 
-    words = ["sweep", "--print", "--only", "digits/kmgan", "--seeds", "3", f"--data-root={root}", f"--results={results}", f"--runs={runs}"]
+    words = [
+        "sweep",
+        "--print",
+        "--only",
+        "digits/kmgan",
+        "--seeds",
+        "3",
+        f"--data-root={root}",
+        f"--results={results}",
+        f"--runs={runs}",
+    ]
     status, out, _ = command_line(work, watch, words)
     if status == 0:
         given = shlex.split(out)

@@ -100,7 +100,9 @@ def test_a_generator_whose_preset_is_huge_takes_no_room(tmp_path: Path, weights:
 TEXTS = st.one_of(
     JUNK.map(lambda junk: json.dumps(junk, default=str).encode()),
     st.binary(max_size=60),
-    st.sampled_from([b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}"]),
+    st.sampled_from(
+        [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}"]
+    ),
 )
 
 
@@ -135,7 +137,9 @@ def test_a_run_directory(
 HISTORY = b"iteration,seconds,loss_d\n2,0.1,1.0\n4,0.2,nan\n6,0.3,0.5\n"
 
 
-@cases(40, damaged(HISTORY, header=len(HISTORY)) | st.sampled_from([b"", b"\n\n", b'"' + b"x" * 200_000, b"a,a\n1,2\n"]))
+@cases(
+    40, damaged(HISTORY, header=len(HISTORY)) | st.sampled_from([b"", b"\n\n", b'"' + b"x" * 200_000, b"a,a\n1,2\n"])
+)
 def test_a_history(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / checkpoint.HISTORY
     path.write_bytes(content)
@@ -188,7 +192,9 @@ def test_an_archive_of_records(results: Path, tmp_path: Path, data: st.DataObjec
     plain = gzip.decompress(source.read_bytes())
     content = data.draw(damaged(plain, header=600)) if data.draw(st.booleans()) else None
     bad = tmp_path / "bad.tar.gz"
-    bad.write_bytes(gzip.compress(content) if content is not None else data.draw(damaged(source.read_bytes(), header=30)))
+    bad.write_bytes(
+        gzip.compress(content) if content is not None else data.draw(damaged(source.read_bytes(), header=30))
+    )
     shutil.rmtree(here, ignore_errors=True)
     found = refused(lambda: archive.unpack(bad, results=here), bad)
     if isinstance(found, UsageError):

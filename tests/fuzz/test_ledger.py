@@ -103,7 +103,12 @@ CONDITIONS = st.one_of(
 )  # fmt: skip
 
 
-@cases(60, st.lists(CONDITIONS, min_size=1, max_size=3), st.lists(CONDITIONS, max_size=2), st.sets(st.integers(0, 3), min_size=1))
+@cases(
+    60,
+    st.lists(CONDITIONS, min_size=1, max_size=3),
+    st.lists(CONDITIONS, max_size=2),
+    st.sets(st.integers(0, 3), min_size=1),
+)
 def test_a_claim_of_made_up_conditions(
     results: Path, tmp_path: Path, holds: list[Any], partly: list[Any], seeds: set[int]
 ) -> None:
@@ -122,7 +127,13 @@ def test_a_damaged_ledger(tmp_path: Path, content: bytes) -> None:
     refused(lambda: claims.load(path), path.name)
 
 
-@cases(20, WORDS | st.sampled_from(["*", "?", "[", "{a: 1", "&a [*a]", "- " * 3000, "2001-99-99", "!!python/none x", "<<: 1", "? [a]"]))
+@cases(
+    20,
+    WORDS
+    | st.sampled_from(
+        ["*", "?", "[", "{a: 1", "&a [*a]", "- " * 3000, "2001-99-99", "!!python/none x", "<<: 1", "? [a]"]
+    ),
+)
 def test_a_ledger_of_any_text(tmp_path: Path, text: str) -> None:
     path = tmp_path / "claims.yml"
     path.write_text(text, encoding="utf8")
@@ -156,23 +167,28 @@ def loaded(root: Path, name: str = "smoke") -> None:
 
 
 @cases(60, st.sampled_from(places(PROFILES)), WAYS, JUNK, HASHABLE)
-def test_profiles_in_which_one_thing_is_changed(book: Path, place: tuple[Any, ...], way: str, junk: Any, key: Any) -> None:
+def test_profiles_in_which_one_thing_is_changed(
+    book: Path, place: tuple[Any, ...], way: str, junk: Any, key: Any
+) -> None:
     text = json.dumps(changed(PROFILES, place, way, junk, key), default=str)
     (book / "book" / "profiles.yml").write_text(text, encoding="utf8")
     loaded(book)
 
 
-@cases(40, damaged((ROOT / "book" / "profiles.yml").read_bytes(), header=900), WORDS | st.sampled_from(["smoke", "quick"]))
+@cases(
+    40, damaged((ROOT / "book" / "profiles.yml").read_bytes(), header=900), WORDS | st.sampled_from(["smoke", "quick"])
+)
 def test_damaged_profiles(book: Path, content: bytes, name: str) -> None:
     (book / "book" / "profiles.yml").write_bytes(content)
     loaded(book, name)
 
 
-@cases(30, damaged((ROOT / "_toc.yml").read_bytes(), header=900) | JUNK.map(lambda j: json.dumps(j, default=str).encode()))
+@cases(
+    30, damaged((ROOT / "_toc.yml").read_bytes(), header=900) | JUNK.map(lambda j: json.dumps(j, default=str).encode())
+)
 def test_a_damaged_table_of_contents(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "_toc.yml").write_bytes(content)
     refused(lambda: profiles.chapters(tmp_path), error=WrongUse)
-
 
 
 @cases(30, st.text(max_size=40) | st.lists(st.tuples(WORDS, WORDS, WORDS)).map(

@@ -49,7 +49,12 @@ def test_names_profiles_and_several_fields(name: str, profile: str, overrides: d
         sound(found)
 
 
-@cases(60, NAMES, st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3), st.sets(st.sampled_from(FIELDS)))
+@cases(
+    60,
+    NAMES,
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3),
+    st.sets(st.sampled_from(FIELDS)),
+)
 def test_a_preset_from_a_file(name: str, changes: dict[str, Any], missing: set[str]) -> None:
     fields = {**PRESETS[name].as_dict(), **changes}
     for key in missing if len(missing) < 3 else ():

@@ -180,7 +180,12 @@ def test_labels_of_the_shards_of_cifar(shards: Path, content: bytes) -> None:
         assert set(found[1].tolist()) <= set(range(10))
 
 
-PICTURES = [encoded((40 * 32, 32), "WEBP"), encoded((64, 64), "WEBP"), encoded((40 * 32, 32), "PNG"), encoded((7, 3), "GIF")]
+PICTURES = [
+    encoded((40 * 32, 32), "WEBP"),
+    encoded((64, 64), "WEBP"),
+    encoded((40 * 32, 32), "PNG"),
+    encoded((7, 3), "GIF"),
+]
 
 
 @cases(20, st.sampled_from(PICTURES).flatmap(lambda whole: damaged(whole, header=40)))
