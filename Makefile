@@ -4,6 +4,8 @@ ONLY ?=
 PYTHON ?= python3
 PORT ?= 8000
 SEED ?= $(shell date +%s)
+# A word from the command line stays one word for the shell, whatever stands in it.
+quoted = '$(subst ','\'',$(1))'
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -51,7 +53,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 book: setup
-	@$(BIN)/python -m book.tools --profile '$(PROFILE)' --only '$(ONLY)'
+	@$(BIN)/python -m book.tools --profile $(call quoted,$(PROFILE)) --only $(call quoted,$(ONLY))
 
 lint: setup
 	$(BIN)/ruff check .
@@ -70,17 +72,17 @@ test-long: setup
 
 # KMGAN_FUZZ is the number of cases that it takes at the least.
 fuzz: setup
-	KMGAN_FUZZ=10000 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --hypothesis-seed=$(SEED)
+	KMGAN_FUZZ=10000 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --hypothesis-seed=$(call quoted,$(SEED))
 
 serve: setup
 	@test -f _build/html/index.html || { echo "no book yet: make book"; exit 1; }
-	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	$(BIN)/python -m http.server $(call quoted,$(PORT)) --bind 127.0.0.1 --directory _build/html
 
 pdf: setup
-	@$(BIN)/python -m book.tools.pdf --profile '$(PROFILE)'
+	@$(BIN)/python -m book.tools.pdf --profile $(call quoted,$(PROFILE))
 
 address: setup
-	@$(BIN)/python -m book.tools.address $(URL)
+	@$(BIN)/python -m book.tools.address $(if $(URL),$(call quoted,$(URL)))
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra book --extra dev --universal --upgrade --quiet \

@@ -199,6 +199,7 @@ class CenterBank:
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
+        checks.matrices(real=self.real, features=features)
         centers = kmeans_plus_plus(features, len(self.real), generator)
         self.real.copy_(lloyd(features, centers, lloyd_iterations))
         self.fake.copy_(self.real)

@@ -58,7 +58,7 @@ def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
     checks.at_least(1, features=len(features), columns=features.shape[1], k=k)
     if not features.float().isfinite().all():
         raise ValueError("features must be finite numbers of single precision")
-    points = features.detach().cpu().numpy().astype(np.float64)
+    points = features.detach().cpu().double().numpy()
     distinct = len(np.unique(points, axis=0))
     fitted = KMeans(min(k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))

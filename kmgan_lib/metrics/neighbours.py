@@ -56,11 +56,12 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
     ValueError
         Without training rows, or if the rows differ in shape.
     """
+    for name, tensor in (("samples", samples), ("training", training)):
+        checks.rows(**{name: tensor})
+    checks.at_least(1, chunk=chunk)
     if len(training) == 0 or samples.shape[1:] != training.shape[1:]:
         shapes = f"{tuple(samples.shape)} and {tuple(training.shape)}"
         raise ValueError(f"samples and training rows {shapes} must be of one shape, and there must be some")
-    checks.rows(samples=samples, training=training)
-    checks.at_least(1, chunk=chunk)
     origin = flat(training[:chunk]).mean(0)
     distances, indices = [], []
     for part in samples.split(chunk):
