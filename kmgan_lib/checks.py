@@ -36,7 +36,7 @@ def alike(**named: Tensor) -> None:
 
 
 def rows(**named: Tensor) -> None:
-    """Refuse anything but rows (n, ...) of real numbers, such as pictures or features, that agree but for their number."""
+    """Refuse anything but rows (n, ...) of real numbers, such as pictures or features, of one shape each."""
     for name, tensor in named.items():
         if tensor.ndim < 2 or tensor.is_complex():
             raise ValueError(f"{_described(name, tensor)} must be rows (n, ...) of real numbers")

@@ -51,17 +51,13 @@ class Preset:
     head: str = field(
         "bn-relu", "Table 3; readings, row 12", "what D's features are", ("penultimate", "bn-relu", "sigmoid")
     )
-    feature_dim: int = field(
-        100, "Table 3", "number d of features (the penultimate head has its own)", above=0, below=WIDEST
-    )
+    feature_dim: int = field(100, "Table 3", "number d of features (penultimate: its own)", above=0, below=WIDEST)
     conv_first: int = field(
-        64, "readings, row 13", "channels of the MNIST D's first convolution (DCGAN with labels: 1 + 10)", above=0,
-        below=WIDEST,
-    )  # fmt: skip
+        64, "readings, row 13", "channels of the MNIST D's first layer (DCGAN, labels: 1 + 10)", above=0, below=WIDEST
+    )
     conv_second: int = field(
-        128, "readings, row 13", "channels of the MNIST D's second one (DCGAN with labels: 64 + 10)", above=0,
-        below=WIDEST,
-    )  # fmt: skip
+        128, "readings, row 13", "channels of the MNIST D's second (DCGAN, labels: 64 + 10)", above=0, below=WIDEST
+    )
     channels: int = field(1, "Table 1", "colour channels, 1 or 3", above=0)
     image_size: int = field(28, "Table 1", "side of the pictures in pixels", above=0, below=1025)
     conditional: bool = field(False, "Section 4.2; readings, row 39", "feed real labels to G and D (DCGAN only)")
@@ -286,8 +282,7 @@ def from_dict(fields: Mapping[str, Any]) -> Preset:
     Raises
     ------
     UsageError
-        If fields are missing or unknown: they were written by another version, or the method is not registered. If a
-        value is one that no run can have.
+        If fields or the method are unknown or missing (another version wrote them), or no run can have a value.
     """
     if not isinstance(fields, Mapping):
         raise UsageError("the preset is no dictionary")

@@ -6,7 +6,7 @@ import hashlib
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +33,8 @@ class _Pickled:
     """An array, or its type, as a pickle describes it: what the file says, and nothing of NumPy is called for it."""
 
     def __init__(self, *arguments: Any):
-        self.arguments, self.state = arguments, ()
+        self.arguments = arguments
+        self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -57,7 +58,7 @@ def _latin1(text: str, encoding: str) -> bytes:
 class _Unpickler(pickle._Unpickler):
     """Reads plain data and descriptions of arrays, so that a pickle from elsewhere cannot run code."""
 
-    ALLOWED = {
+    ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "ndarray"): None, ("numpy", "dtype"): _Pickled, ("_codecs", "encode"): _latin1,
         ("numpy.core.multiarray", "_reconstruct"): _Pickled, ("numpy._core.multiarray", "_reconstruct"): _Pickled,
     }  # fmt: skip

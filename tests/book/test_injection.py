@@ -1,4 +1,4 @@
-"""Names of records, presets and files are text on the page, and words for a command are words: neither runs anything."""
+"""Names of records, presets and files are text on the page, words for a command are words: neither runs anything."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from kmgan_lib.records import Record
 ROOT = Path(__file__).resolve().parents[2]
 MadeUp = Callable[..., Record]
 EVIL = [
-    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='alert(1)", "</td></table><iframe src=//e.org>",
-    "javascript:alert(1)", "&lt;b&gt;", "<!-- x", "]]><svg/onload=alert(1)>", "{raw}`<b>x</b>`", "```{raw} html\n<b>\n```",
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>', "' onload='alert(1)", "</td></table><iframe src=//e.org>",
+    "javascript:alert(1)", "&lt;b&gt;", "<!-- x", "]]><svg/onload=alert(1)>", "{raw}`<b>x</b>`",
+    "```{raw} html\n<b>\n```",
 ]  # fmt: skip
 evil = pytest.mark.parametrize("text", EVIL, ids=[f"evil{i}" for i in range(len(EVIL))])
 
@@ -146,12 +148,14 @@ def test_commands_of_missing_records_are_words(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["run.sh"]
 
 
-WORDS = ["x; touch evil", "$(touch evil)", "`touch evil`", "'; touch evil; '", "x' & touch evil & '", '"; touch evil; "',
+WORDS = ["x; touch evil", "$(touch evil)", "`touch evil`", "'; touch evil; '", "x' & touch evil & '",
+    '"; touch evil; "',
          "$(shell touch evil)", "a b", "--root=/", "${HOME}", "é"]  # fmt: skip
 
 
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize(("target", "variable"), [("book", "PROFILE"), ("book", "ONLY"), ("pdf", "PROFILE"), ("serve", "PORT"),
+@pytest.mark.parametrize(("target", "variable"), [("book", "PROFILE"), ("book", "ONLY"), ("pdf", "PROFILE"),
+    ("serve", "PORT"),
                                                   ("address", "URL"), ("fuzz", "SEED")])  # fmt: skip
 def test_words_of_make_run_nothing(tmp_path: Path, word: str, target: str, variable: str) -> None:
     if shutil.which("make") is None:

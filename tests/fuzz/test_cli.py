@@ -1,4 +1,4 @@
-"""Every option of every command, given anything: an exit status and one line, nothing written elsewhere, nothing started."""
+"""Every option of every command, given anything: a status and one line, nothing written elsewhere or started."""
 
 from __future__ import annotations
 
@@ -29,11 +29,16 @@ OPTIONS = {
 }
 # Presets whose data come with the library; words that are right somewhere, so that a line may get far.
 RIGHT = (
-    "digits/kmgan", "synthetic/kmgan", "digits/dcgan", "folder:run", "smoke", "quick", "paper", "cpu", "auto", "0", "1", "0,1",
-    "run", "run/generator.safetensors", "empty", "here/results", "new", "a.png", "b.jpg", "c.webp", "c.txt", "records.tar.gz",
-    "digits", "mnist", "show", "fetch", "check", "inception", "ledger", "table", "add", "pack", "unpack", "25m", "0.1s", "2h",
-    "k=3", "width=1e300", "batch=99999999", "k=0", "iterations=1", "method=wgan", "image_size=8", "eval_samples=20", "center_loss=false",
-    "classifier_score", "interpolation", "fid", "plain", "mnist/*", "*", "[", "99999999999999999999", "1000000000", "-5", "64", "2",
+    "digits/kmgan", "synthetic/kmgan", "digits/dcgan", "folder:run", "smoke", "quick", "paper", "cpu", "auto", "0",
+    "1", "0,1",
+    "run", "run/generator.safetensors", "empty", "here/results", "new", "a.png", "b.jpg", "c.webp", "c.txt",
+    "records.tar.gz",
+    "digits", "mnist", "show", "fetch", "check", "inception", "ledger", "table", "add", "pack", "unpack", "25m",
+    "0.1s", "2h",
+    "k=3", "width=1e300", "batch=99999999", "k=0", "iterations=1", "method=wgan", "image_size=8", "eval_samples=20",
+    "center_loss=false",
+    "classifier_score", "interpolation", "fid", "plain", "mnist/*", "*", "[", "99999999999999999999", "1000000000",
+    "-5", "64", "2",
 )  # fmt: skip
 WORD = st.sampled_from(RIGHT) | WORDS.filter(lambda word: "9" * 5000 not in word and ".." not in word)
 
@@ -104,7 +109,8 @@ def test_any_command_line(work: Path, watch: Watch, words: list[str]) -> None:
     command_line(work, watch, [word for word in words if not word.startswith("/d")])
 
 
-@cases(40, st.lists(st.tuples(st.sampled_from(["k", "batch", "width", "iterations", "z_dim", "learning_rate", "clip", "seed", "name"])
+@cases(40, st.lists(st.tuples(st.sampled_from(["k", "batch", "width", "iterations", "z_dim", "learning_rate", "clip",
+    "seed", "name"])
                               | WORD, WORD), max_size=3))  # fmt: skip
 def test_any_settings_of_a_training(work: Path, watch: Watch, pairs: list[tuple[str, str]]) -> None:
     words = [word for key, value in pairs for word in ("--set", f"{key}={value}")]
@@ -116,9 +122,11 @@ def test_any_settings_of_a_training(work: Path, watch: Watch, pairs: list[tuple[
     ["sample", "run", "-n", "1000000000"], ["sample", "run", "-n", "0"], ["sample", "run", "--seed", "9" * 20],
     ["sample", "run", "--seed", "-" + "9" * 20], ["interpolate", "run", "--steps", "1000000000"],
     ["interpolate", "run", "--seed-a", "9" * 30], ["sweep", "--seeds", "9" * 5000, "--only", "digits/kmgan"],
-    ["sweep", "--budget", "1e999h"], ["sweep", "--jobs", "-3", "--only", "digits/*"], ["train", "digits/kmgan", "--seed", "9" * 30],
+    ["sweep", "--budget", "1e999h"], ["sweep", "--jobs", "-3", "--only", "digits/*"], ["train", "digits/kmgan",
+    "--seed", "9" * 30],
     ["train", "digits/kmgan", "--set", "width=1e300"], ["train", "digits/kmgan", "--set", "image_size=100000000"],
-    ["records", "unpack", "run"], ["records", "add", "run/config.json"], ["records", "pack", "/proc/x/y"], ["evaluate", "empty"],
+    ["records", "unpack", "run"], ["records", "add", "run/config.json"], ["records", "pack", "/proc/x/y"],
+    ["evaluate", "empty"],
 ], ids=lambda words: " ".join(words)[:40])  # fmt: skip
 def test_what_is_too_much_is_refused_in_one_line(work: Path, watch: Watch, words: list[str]) -> None:
     status, out, said = command_line(work, watch, words)

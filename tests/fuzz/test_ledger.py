@@ -90,7 +90,8 @@ def test_a_claim_of_the_ledger_in_which_one_thing_is_changed(
 NAMES = st.sampled_from(["mnist/kmgan", "mnist/kmgan-nocenter"])
 NUMBERS = st.integers(-3, 10) | st.floats()
 CONDITIONS = st.one_of(
-    st.fixed_dictionaries({"failures": st.fixed_dictionaries({"of": NAMES, "are": st.sampled_from(["all", "none", "some"])})}),
+    st.fixed_dictionaries({"failures": st.fixed_dictionaries({"of": NAMES, "are": st.sampled_from(["all", "none",
+    "some"])})}),
     st.fixed_dictionaries({"fewer_failures": st.fixed_dictionaries({"of": NAMES, "than": NAMES})}),
     st.dictionaries(
         st.sampled_from(sorted(conditions.KINDS)),
@@ -193,8 +194,10 @@ def test_a_damaged_table_of_contents(tmp_path: Path, content: bytes) -> None:
 
 @cases(30, st.text(max_size=40) | st.lists(st.tuples(WORDS, WORDS, WORDS)).map(
     lambda lines: "\n".join(f"{a}: {b} = {c}  # why" for a, b, c in lines)) | st.sampled_from([
-        "a: int = " + "9" * 5000, "a: int = " + "(" * 500, "a: int = -" + "-" * 3000 + "1", "a: str = __import__('os')  # x",
-        "\ud800", "a: list[int] = [1, *[2]]  # x", "a: str = f'{1}'  # x", "a: float = 1e999  # x", "é: int = 1  # x"]))  # fmt: skip
+        "a: int = " + "9" * 5000, "a: int = " + "(" * 500, "a: int = -" + "-" * 3000 + "1",
+        "a: str = __import__('os')  # x",
+        "\ud800", "a: list[int] = [1, *[2]]  # x", "a: str = f'{1}'  # x", "a: float = 1e999  # x",
+        "é: int = 1  # x"]))  # fmt: skip
 def test_a_parameters_cell_of_anything(tmp_path: Path, source: str) -> None:
     cell = {"cell_type": "code", "source": source, "metadata": {"tags": ["parameters"]}, "outputs": [], "id": "a",
             "execution_count": None}  # fmt: skip

@@ -29,7 +29,8 @@ from .conftest import WORDS, cases, refused
 SHAPES = st.sampled_from([(4, 3), (4, 3), (4, 3), (6, 3), (12, 3), (3, 3), (1, 3), (4, 1)]) | st.lists(
     st.integers(0, 4), max_size=4
 )
-TYPES = st.sampled_from([torch.float32] * 4 + [torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.uint8,
+TYPES = st.sampled_from([torch.float32] * 4 + [torch.float64, torch.bfloat16, torch.float16, torch.int64,
+    torch.int32, torch.uint8,
                          torch.bool, torch.complex64])  # fmt: skip
 ODD = st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf, 1e-40, 1e30, -3e38])
 
@@ -94,10 +95,13 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "nearest_neighbours": (metrics.nearest_neighbours, (T, T, N)),
     "kth_distances": (kth_distances, (T, N, N)),
     "step_scores": (step_scores, (T,)),
-    "path_lengths": (lambda *a: metrics.path_lengths(lambda z: z * 2, *a), (T, T, T | tensors(st.sampled_from([(), (4,)])))),
-    "resized": (lambda t, s: resized(t, s), (tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)), st.integers(1, 9))),
+    "path_lengths": (lambda *a: metrics.path_lengths(lambda z: z * 2, *a), (T, T, T | tensors(st.sampled_from([(),
+    (4,)])))),
+    "resized": (lambda t, s: resized(t, s), (tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)),
+    st.integers(1, 9))),
     "to_unit": (to_unit, (T,)),
-    "distinct_points": (distinct_points, (tensors(st.sampled_from([(4, 3), (1, 3)]), st.just(torch.float64)), st.floats(0, 9))),
+    "distinct_points": (distinct_points, (tensors(st.sampled_from([(4, 3), (1, 3)]), st.just(torch.float64)),
+    st.floats(0, 9))),
 }  # fmt: skip
 
 
