@@ -292,9 +292,8 @@ def from_dict(fields: Mapping[str, Any]) -> Preset:
         raise UsageError(
             f"written by another version of kmgan, or its method's file is not imported: {error}"
         ) from None
-    if set(fields) != set(blank.fields()):
-        odd = shown(", ".join(sorted(set(fields) ^ set(blank.fields()))))
-        raise UsageError(f"written by another version of kmgan (fields that differ: {odd})")
+    if odd := ", ".join(sorted(set(fields) ^ set(blank.fields()))):
+        raise UsageError(f"written by another version of kmgan (fields that differ: {shown(odd)})")
     known = {key: convert(Preset if key in FIELDS else type(blank.options), key, fields[key]) for key in fields}
     preset = blank.replace(**known)
     _check(preset)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kmgan_lib.errors import UsageError
 
 LEAST = int(os.environ.get("KMGAN_FUZZ", "0"))
-TIMES = 8 if LEAST else 1  # how many more cases a test tries in a long run
+TIMES = 6 if LEAST else 1  # how many more cases a test tries in a long run
 tried: list[str] = []
 PHASES = (Phase.explicit, Phase.generate) if os.environ.get("DEV") else (Phase.explicit, Phase.generate, Phase.shrink)
 

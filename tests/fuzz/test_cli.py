@@ -92,7 +92,7 @@ def command_line(work: Path, watch: Watch, arguments: list[str]) -> tuple[int, s
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@cases(40, drawn=st.data())
+@cases(12, drawn=st.data())
 def test_a_command_with_any_options(work: Path, watch: Watch, command: str, drawn: st.DataObject) -> None:
     words = drawn.draw(st.lists(WORD, max_size=2))
     option = st.sampled_from(OPTIONS[command])
@@ -104,12 +104,12 @@ def test_a_command_with_any_options(work: Path, watch: Watch, command: str, draw
     command_line(work, watch, [command, *words])
 
 
-@cases(30, st.lists(WORD | st.sampled_from(sorted(COMMANDS)), max_size=4))
+@cases(10, st.lists(WORD | st.sampled_from(sorted(COMMANDS)), max_size=4))
 def test_any_command_line(work: Path, watch: Watch, words: list[str]) -> None:
     command_line(work, watch, [word for word in words if not word.startswith("/d")])
 
 
-@cases(40, st.lists(st.tuples(st.sampled_from(["k", "batch", "width", "iterations", "z_dim", "learning_rate", "clip",
+@cases(12, st.lists(st.tuples(st.sampled_from(["k", "batch", "width", "iterations", "z_dim", "learning_rate", "clip",
     "seed", "name"])
                               | WORD, WORD), max_size=3))  # fmt: skip
 def test_any_settings_of_a_training(work: Path, watch: Watch, pairs: list[tuple[str, str]]) -> None:
@@ -146,7 +146,7 @@ def test_a_file_of_any_name_is_written_and_named(work: Path, watch: Watch, name:
     assert not (work / "evil").exists()
 
 
-@cases(6, WORD, WORD, WORD)
+@cases(2, WORD, WORD, WORD)
 def test_printed_runs_of_a_sweep_are_one_command_each(
     work: Path, watch: Watch, root: str, results: str, runs: str
 ) -> None:

@@ -115,7 +115,7 @@ def test_json(tmp_path: Path, content: bytes) -> None:
     assert isinstance(found, (dict, UsageError))
 
 
-@cases(60, st.sampled_from(["config.json", "result.json"]), st.dictionaries(
+@cases(25, st.sampled_from(["config.json", "result.json"]), st.dictionaries(
     st.sampled_from(["preset", "profile", "seed", "data", "metrics", "status", "command"]) | WORDS, JUNK, max_size=3),
     st.data())  # fmt: skip
 def test_a_run_directory(
@@ -169,7 +169,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 KEYS = st.sampled_from([*records.REQUIRED, "diverged_at"])
 
 
-@cases(60, st.dictionaries(KEYS, JUNK, min_size=1, max_size=3), st.sets(KEYS, max_size=2))
+@cases(25, st.dictionaries(KEYS, JUNK, min_size=1, max_size=3), st.sets(KEYS, max_size=2))
 def test_a_record_is_shown_or_named(results: Path, tmp_path: Path, changes: dict[str, Any], missing: set[str]) -> None:
     place = tmp_path / "results" / PLACE
     place.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def test_a_record_is_shown_or_named(results: Path, tmp_path: Path, changes: dict
         refused(lambda: records.badge(found))
 
 
-@cases(60, st.data())
+@cases(25, st.data())
 def test_an_archive_of_records(results: Path, tmp_path: Path, data: st.DataObject) -> None:
     source, here = tmp_path / "records.tar.gz", tmp_path / "here"
     if not source.exists():
@@ -216,7 +216,7 @@ PLACES = st.sampled_from([
 ])  # fmt: skip
 
 
-@cases(60, st.lists(st.tuples(PLACES | WORDS, st.sampled_from(KINDS), PLACES | WORDS, st.binary(max_size=600)),
+@cases(25, st.lists(st.tuples(PLACES | WORDS, st.sampled_from(KINDS), PLACES | WORDS, st.binary(max_size=600)),
     min_size=1,
                     max_size=4), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT,
                     tarfile.USTAR_FORMAT]))  # fmt: skip

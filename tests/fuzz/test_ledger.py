@@ -75,7 +75,7 @@ def judged(path: Path, results: Path) -> None:
             claims.lacking(profile, path, results=results)
 
 
-@cases(50, st.sampled_from(sorted(LEDGER)), st.data())
+@cases(20, st.sampled_from(sorted(LEDGER)), st.data())
 def test_a_claim_of_the_ledger_in_which_one_thing_is_changed(
     results: Path, tmp_path: Path, name: str, data: st.DataObject
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_claim_of_made_up_conditions(
     judged(path, results)
 
 
-@cases(40, damaged((ROOT / "book" / "claims.yml").read_bytes(), header=4000))
+@cases(20, damaged((ROOT / "book" / "claims.yml").read_bytes(), header=4000))
 def test_a_damaged_ledger(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "claims.yml"
     path.write_bytes(content)
@@ -167,7 +167,7 @@ def loaded(root: Path, name: str = "smoke") -> None:
         assert set(found.chapters) == set(KNOWN)
 
 
-@cases(60, st.sampled_from(places(PROFILES)), WAYS, JUNK, HASHABLE)
+@cases(25, st.sampled_from(places(PROFILES)), WAYS, JUNK, HASHABLE)
 def test_profiles_in_which_one_thing_is_changed(
     book: Path, place: tuple[Any, ...], way: str, junk: Any, key: Any
 ) -> None:
