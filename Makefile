@@ -3,6 +3,9 @@ PROFILE ?= smoke
 ONLY ?=
 PYTHON ?= python3
 PORT ?= 8000
+SEED ?= $(shell date +%s)
+# A word from the command line stays one word for the shell, whatever stands in it.
+quoted = '$(subst ','\'',$(1))'
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,7 +27,7 @@ help:
 	@echo "make test     style, types, notebooks without outputs, tests"
 	@echo "make lint     the first three of these"
 	@echo "make test-long  the tests that take minutes each"
-	@echo "make fuzz     many random cases: kills, broken files"
+	@echo "make fuzz [SEED=n]  two hundred kills, and made-up input in large numbers: twenty minutes; SEED repeats the latter"
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
 	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"
 	@echo "make address [URL=https://github.com/owner/name]  where the book is published: Binder, Colab, citation"
@@ -51,7 +54,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 book: setup
-	@$(BIN)/python -m book.tools --profile '$(PROFILE)' --only '$(ONLY)'
+	@$(BIN)/python -m book.tools --profile $(call quoted,$(PROFILE)) --only $(call quoted,$(ONLY))
 
 lint: setup
 	$(BIN)/ruff check .
@@ -68,18 +71,20 @@ test: setup
 test-long: setup
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
 
+# KMGAN_FUZZ is the number of made-up cases that it takes at the least.
 fuzz: setup
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m fuzz
+	KMGAN_FUZZ=10000 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --hypothesis-seed=$(call quoted,$(SEED))
 
 serve: setup
 	@test -f _build/html/index.html || { echo "no book yet: make book"; exit 1; }
-	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	$(BIN)/python -m http.server $(call quoted,$(PORT)) --bind 127.0.0.1 --directory _build/html
 
 pdf: setup
-	@$(BIN)/python -m book.tools.pdf --profile '$(PROFILE)'
+	@$(BIN)/python -m book.tools.pdf --profile $(call quoted,$(PROFILE))
 
 address: setup
-	@$(BIN)/python -m book.tools.address $(URL)
+	@$(BIN)/python -m book.tools.address $(if $(URL),$(call quoted,$(URL)))
 
 readme: setup
 	@$(BIN)/python -m book.tools.readme

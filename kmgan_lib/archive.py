@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
@@ -18,15 +17,12 @@ from typing import Any
 
 from kmgan_lib import checkpoint, presets, records
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import shown
 from kmgan_lib.records import RESULTS, Record
 
 MOST_BYTES = 60_000_000  # all records together
 FILES = (checkpoint.RESULT, checkpoint.HISTORY, "samples.webp", checkpoint.GENERATOR)
 _PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed[0-9]{{1,10}}")
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "preset": dict, "profile": str, "seed": int, "data": dict, "status": str, "iterations": int,
-    "wall_seconds": (int, float), "metrics": dict,
-}  # fmt: skip
 
 
 def check(*, results: Path = RESULTS) -> list[str]:
@@ -63,11 +59,9 @@ def _problems(record: Record, place: str) -> Iterator[str]:
     if missing:
         yield f"lacks {', '.join(missing)}"
         return
-    garbled = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind)]
-    if not garbled:
-        garbled = [name for name, measured in result["metrics"].items() if not isinstance(measured, dict)]
+    garbled = records.garbled(result)
     if garbled:
-        yield f"has no sensible {', '.join(garbled)}"
+        yield f"has no sensible {shown(', '.join(garbled))}"
         return
     preset = result["preset"]
     said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
@@ -100,13 +94,10 @@ def _problems(record: Record, place: str) -> Iterator[str]:
                 yield f"{name}.{key} is {value}"
     if "sha256" not in result["data"]:
         yield "does not say which data (sha256)"
-    try:
-        if not record.history:
-            yield f"has no {checkpoint.HISTORY}"
-    except (csv.Error, ValueError) as error:
-        yield f"{checkpoint.HISTORY} cannot be read ({checkpoint.first_line(error)})"
     if preset.get("network") != "synthetic" and result["status"] == "completed" and not record.samples.exists():
         yield "has no samples.webp"
+    if not record.history:
+        yield f"has no {checkpoint.HISTORY}"
 
 
 def _hash(preset: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.layers import one_hot
 
@@ -18,7 +19,7 @@ def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
     The expansion |f|^2 - 2 f.c + |c|^2 would be one matrix product, but far from the origin it cancels the digits that
     decide between two centers.
     """
-    return torch.cdist(features, centers, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return torch.cdist(*checks.common(features, centers), compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def assign(features: Tensor, centers: Tensor) -> Tensor:
@@ -33,7 +34,14 @@ def assign(features: Tensor, centers: Tensor) -> Tensor:
     -------
     Tensor, (b,) int64
         Cluster labels in 0 ... k-1, the lowest index on a tie.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, or there are no centers.
     """
+    checks.matrices(features=features, centers=centers)
+    checks.at_least(1, k=len(centers))
     return _squared_distances(features, centers).argmin(1)
 
 
@@ -55,13 +63,20 @@ def updated_centers(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor
     centers : Tensor, (k, d)
     features : Tensor, (b, d)
     labels : Tensor, (b,) int64
-        Cluster of each feature, 0 ... k-1.
+        Cluster of each feature, 0 ... k-1; a feature with another label is left out.
 
     Returns
     -------
     Tensor, (k, d)
         Differentiable in ``features`` and ``centers``.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others.
     """
+    checks.matrices(centers=centers, features=features)
+    checks.labels(len(features), labels=labels)
     sums, counts = cluster_sums(features, labels, len(centers))
     return (centers + sums) / (1 + counts)
 
@@ -90,7 +105,14 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     ------
     UsageError
         If there are fewer features than centers.
+    ValueError
+        If the features are no matrix.
+
+    Notes
+    -----
+    Where distances are not finite there is nothing to prefer: any feature will do.
     """
+    checks.matrices(features=features)
     n = len(features)
     if not 1 <= k <= n:
         raise UsageError(f"k = {k} centers need at least {k} samples, and there are {n}: choose k between 1 and {n}")
@@ -101,7 +123,8 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     nearest = _squared_distances(features, centers[0]).squeeze(1)
     for _ in range(1, k):
         # Where every sample coincides with a center the weights are all zero: then any sample will do.
-        weights = torch.where(nearest.sum() > 0, nearest, torch.ones_like(nearest))
+        total = nearest.sum()
+        weights = torch.where((total > 0) & total.isfinite(), nearest, torch.ones_like(nearest))
         candidates = torch.multinomial(weights, trials, replacement=True, generator=generator)
         reduced = torch.minimum(nearest.unsqueeze(1), _squared_distances(features, features[candidates]))
         best = reduced.sum(0).argmin()
@@ -122,6 +145,11 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
     Returns
     -------
     Tensor, (k, d)
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, or there are no centers.
     """
     for _ in range(iterations):
         sums, counts = cluster_sums(features, assign(features, centers), len(centers))
@@ -161,6 +189,7 @@ class CenterBank:
     def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
         if update not in UPDATES:
             raise ValueError(f"update is {update!r}; it must be one of {', '.join(UPDATES)}")
+        checks.at_least(1, k=k, feature_dim=feature_dim)
         self.update_rule = update
         self.real = torch.zeros(k, feature_dim, device=device)
         self.fake = torch.zeros(k, feature_dim, device=device)
@@ -170,13 +199,17 @@ class CenterBank:
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
+        checks.matrices(real=self.real, features=features)
         centers = kmeans_plus_plus(features, len(self.real), generator)
         self.real.copy_(lloyd(features, centers, lloyd_iterations))
         self.fake.copy_(self.real)
 
     @torch.no_grad()
     def update(self, real_features: Tensor, fake_features: Tensor, real_labels: Tensor, fake_labels: Tensor) -> None:
-        """Move both banks by one batch, in place."""
+        """Move both banks by one batch, in place; a `ValueError` if a shape or type is wrong."""
+        checks.matrices(real=self.real, real_features=real_features, fake_features=fake_features)
+        checks.labels(len(real_features), real_labels=real_labels)
+        checks.labels(len(fake_features), fake_labels=fake_labels)
         self._move(self.real, self.real_counts, real_features, real_labels)
         self._move(self.fake, self.fake_counts, fake_features, fake_labels)
 
@@ -194,6 +227,7 @@ class CenterBank:
     @torch.no_grad()
     def recluster(self, real_features: Tensor, fake_features: Tensor, *, iterations: int = 20) -> None:
         """Lloyd's algorithm on many real features (n, d), then one step of it that groups the generated ones."""
+        checks.matrices(real=self.real, real_features=real_features, fake_features=fake_features)
         self.real.copy_(lloyd(real_features, self.real, iterations))
         sums, counts = cluster_sums(fake_features, assign(fake_features, self.real), len(self.fake))
         self.fake.copy_(torch.where(counts > 0, sums / counts.clamp_min(1), self.fake))
@@ -207,4 +241,6 @@ class CenterBank:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Copy the tensors of `state_dict` back, in place."""
         for name, tensor in self.state_dict().items():
+            if name not in state or state[name].shape != tensor.shape:
+                raise ValueError(f"the kept centers have no {name} of shape {tuple(tensor.shape)}")
             tensor.copy_(state[name])

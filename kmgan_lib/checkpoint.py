@@ -65,8 +65,8 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path.parent} is not a run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} cannot be read (it holds no dictionary)")
     return content

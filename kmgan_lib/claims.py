@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ HOLDS, PARTLY, FAILS = "holds", "holds partly", "does not hold"
 UNTESTABLE, NOT_RUN = "cannot be tested as written", "not yet run"
 VERDICTS = (HOLDS, PARTLY, FAILS, UNTESTABLE, NOT_RUN)
 _TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
+_WORD = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
 _LISTS = ("holds", "partly", "untestable")
 
 
@@ -120,6 +122,8 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     place = f"{path.name}, {name}"
     if not isinstance(entry, dict):
         raise _refuse(place, "a claim is a mapping")
+    if not _WORD.fullmatch(name):
+        raise _refuse(place, "a claim's name is of letters, digits, - and _")
     known = {*_TEXTS, *_LISTS, "needs", "groups"}
     for key in entry:
         if key not in known:
@@ -130,6 +134,8 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     for key in _TEXTS:
         if not isinstance(entry[key], str):
             raise _refuse(place, f"{key} must be text (put it into quotes)")
+    if not _WORD.fullmatch(entry["chapter"]):
+        raise _refuse(place, "chapter is the name of a page, of letters, digits, - and _")
     for key in _LISTS:
         if not isinstance(entry.get(key, []), list):
             raise _refuse(place, f"{key} must be a list of conditions")

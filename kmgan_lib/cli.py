@@ -21,7 +21,8 @@ app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False,
 )  # fmt: skip
-console = Console()
+console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
+MOST = 10_000  # images in one picture
 RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
 
@@ -182,6 +183,8 @@ def sample(
     out: Out = Path("grid.png"),
 ) -> None:
     """Draw images from a trained generator."""
+    if n > MOST:
+        raise UsageError(f"-n {n}: at most {MOST:,} images fit into one picture")
     console.print(str(_save(_pictures(run).sample(n, seed=seed), out)), highlight=False)
 
 
@@ -194,6 +197,8 @@ def interpolate(
     out: Out = Path("strip.png"),
 ) -> None:
     """Draw the images between two noise vectors (Section 4.5)."""
+    if steps > MOST:
+        raise UsageError(f"--steps {steps}: at most {MOST:,} images fit into one picture")
     strip = _pictures(run).interpolate(seed_a, seed_b, steps)
     console.print(str(_save(strip, out, columns=steps)), highlight=False)
 

@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.fields import shown
 
-console = Console()
+console = Console(markup=False, emoji=False)
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
 Results = Annotated[Path | None, typer.Option(help="Folder of the records; by default the book's.")]
 
@@ -60,8 +61,8 @@ def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
     words = text.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise UsageError(f"--seeds {text}: write whole numbers, such as 0,1,2")
+    if not all(word.strip().isdecimal() and len(word) < 20 for word in words):
+        raise UsageError(f"--seeds {shown(text)}: write whole numbers, such as 0,1,2")
     return [int(word) for word in words]
 
 

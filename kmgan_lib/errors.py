@@ -2,7 +2,13 @@
 
 
 class UsageError(ValueError):
-    """Wrong use: an unknown name, a wrong value, data that is not there. Exit status 2; nothing was written."""
+    """Wrong use: an unknown name, a wrong value, data that is not there. Exit status 2; nothing was written.
+
+    Its text is one line, whatever the names in it hold.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(" ".join(text.splitlines()))
 
 
 class RunFailed(RuntimeError):

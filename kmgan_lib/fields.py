@@ -11,6 +11,8 @@ from typing import Any
 
 from kmgan_lib.errors import UsageError
 
+LONGEST = 80  # characters of a value in a message
+MOST = 1_000_000_000  # no count reaches it, and no machine has room for so many of anything
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -31,10 +33,20 @@ def field(
     choices : tuple of str
         All allowed words, if they are few.
     above, least, below : float, optional
-        Bounds of a number: greater than, at least, less than. None as a value passes.
+        Bounds of a number: greater than, at least, less than; whole numbers are less than `MOST`. None as a value
+        passes.
     """
     metadata = {"source": source, "text": text, "choices": choices, "above": above, "least": least, "below": below}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def shown(value: Any) -> str:
+    """A value as a message says it: in one line, and not the whole of a long one."""
+    try:
+        text = " ".join(str(value).split())
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -57,9 +69,9 @@ def convert(owner: type, key: str, value: Any) -> Any:
     if optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
         return None
     text = next(f for f in dataclasses.fields(owner) if f.name == key).metadata["text"]
-    wrong = UsageError(f"{key}={value}: {key} must be {_WORDS[kind]} ({text})")
+    wrong = UsageError(f"{key}={shown(value)}: {key} must be {_WORDS[kind]} ({text})")
     if kind is bool:
-        word = str(value).lower()
+        word = shown(value).lower()
         if word not in ("true", "false"):
             raise wrong
         return word == "true"
@@ -67,7 +79,7 @@ def convert(owner: type, key: str, value: Any) -> Any:
         raise wrong
     try:
         number = kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong from None
     if kind is int and isinstance(value, float) and value != number:
         raise wrong
@@ -80,15 +92,18 @@ def check(instance: Any) -> None:
         value, known = getattr(instance, f.name), f.metadata
         choices = known.get("choices", ())
         if choices and value not in choices:
-            raise UsageError(f"{f.name}={value} is unknown{nearest(str(value), choices)} (one of {', '.join(choices)})")
+            near = nearest(shown(value), choices)
+            raise UsageError(f"{f.name}={shown(value)} is unknown{near} (one of {', '.join(choices)})")
         if not isinstance(value, (int, float)):
             continue
         if not abs(value) < float("inf"):
             raise UsageError(f"{f.name}={value} is not a finite number")
         above, least, below = known["above"], known["least"], known["below"]
+        if below is None and type(value) is int:
+            below = MOST
         if above is not None and value <= above:
-            raise UsageError(f"{f.name}={value} must be greater than {above}")
+            raise UsageError(f"{f.name}={shown(value)} must be greater than {above}")
         if least is not None and value < least:
-            raise UsageError(f"{f.name}={value} must be at least {least}")
+            raise UsageError(f"{f.name}={shown(value)} must be at least {least}")
         if below is not None and value >= below:
-            raise UsageError(f"{f.name}={value} must be less than {below}")
+            raise UsageError(f"{f.name}={shown(value)} must be less than {below:,}")

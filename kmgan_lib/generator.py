@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from kmgan_lib import methods, presets
-from kmgan_lib.checkpoint import CONFIG, GENERATOR, read_json, write_atomically
+from kmgan_lib.checkpoint import CONFIG, GENERATOR, first_line, read_json, write_atomically
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import shown
 from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.presets import Preset
 
@@ -45,7 +46,9 @@ class Generator:
         return next(self.net.parameters()).device
 
     def noise(self, n: int, seed: int = 0) -> Tensor:
-        """The n noise vectors (n, z_dim) of a seed, the same on every device."""
+        """The n noise vectors (n, z_dim) of a seed, the same on every device; a `UsageError` if it is no seed."""
+        if not -(2**63) <= seed < 2**63:
+            raise UsageError(f"seed={shown(seed)}: a seed has at most 18 digits")
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
 
     def images(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -165,14 +168,20 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
         fields = json.loads(metadata["preset"])
         if metadata.get("sha256", known := _checksum(tensors)) != known:
             raise ValueError("its checksum is wrong")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path} is not a generator written by kmgan ({type(error).__name__}: {error})") from None
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is not a generator written by kmgan ({type(error).__name__}: {first_line(error)})"
+        ) from None
     preset = preset_of(fields, path)
-    net = methods.of(preset).make_generator(preset)
     try:
+        with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge
+            planned = methods.of(preset).make_generator(preset).state_dict()
+        if {k: v.shape for k, v in planned.items()} != {k: v.shape for k, v in tensors.items()}:
+            raise ValueError("its networks have other names or shapes")
+        net = methods.of(preset).make_generator(preset)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    except RuntimeError as error:
-        raise UsageError(f"{path} does not fit its own preset ({str(error).splitlines()[0]})") from None
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise UsageError(f"{path} does not fit its own preset ({first_line(error)})") from None
     return Generator(net.to(device), preset)
 
 

@@ -14,17 +14,17 @@ from kmgan_lib.errors import UsageError
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:
-    """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it is garbled."""
+    """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it is something else."""
     path = directory / checkpoint.HISTORY
     if not path.exists():
         return []
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         # A row torn by a kill or a full disk is shorter; its iterations were not finished.
         return [dict(zip(header, map(float, row), strict=True)) for row in rows if len(row) == len(header)]
     except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read ({error})") from None
+        raise UsageError(f"{path} cannot be read ({checkpoint.first_line(error)})") from None
 
 
 class History:
@@ -75,9 +75,13 @@ class History:
         """Drop rows of iterations that a resumed run will do again."""
         if not self.path.exists():
             return
-        with self.path.open(newline="") as file:
-            lines = file.read().splitlines()
-        columns = lines[0].count(",") if lines else 0
+        try:
+            lines = self.path.read_text(encoding="utf8").splitlines()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.path} cannot be read ({checkpoint.first_line(error)})") from None
+        if not lines:
+            return
+        columns = lines[0].count(",")
         whole = [line for line in lines[1:] if line.count(",") == columns and line.partition(",")[0].isdigit()]
         kept = [line for line in whole if int(line.partition(",")[0]) <= iteration]
         checkpoint.write_atomically(self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n"))

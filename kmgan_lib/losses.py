@@ -1,7 +1,8 @@
 """The paper's objectives, one equation, one function, literally as printed (Eqs. 4 to 7).
 
 Features are (b, d), labels (b,) int64, centers (k, d), targets (b, d): the center of each row. Centers and targets are
-constants (readings, rows 3 and 10): gradients flow through the features only.
+constants (readings, rows 3 and 10): gradients flow through the features only. Other shapes, types and words are refused
+by a `ValueError`; NaN and infinity come out as they went in.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
 from kmgan_lib.centers import updated_centers
 
 REDUCTIONS = ("frobenius", "mean")
@@ -52,7 +54,13 @@ def center_loss(
     -------
     Tensor
         A 0-dim tensor, in the units of the features.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others.
     """
+    checks.alike(real_centers=real_centers, fake_centers=fake_centers)
     real = updated_centers(real_centers.detach(), real_features, real_labels)
     fake = updated_centers(fake_centers.detach(), fake_features, fake_labels)
     difference = real - fake
@@ -65,6 +73,7 @@ def block_norm(block: Tensor) -> Tensor:
 
 
 def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    checks.alike(features=features, targets=targets)
     difference = features - targets.detach()
     if reduction == "frobenius":
         return block_norm(difference)
@@ -97,6 +106,11 @@ def discriminator_loss(
     -------
     Tensor
         A 0-dim tensor. It has no lower bound where features have none (readings, row 11).
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others.
     """
     _check("reduction", reduction, REDUCTIONS)
     return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
@@ -118,6 +132,11 @@ def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: st
     -------
     Tensor
         A 0-dim tensor, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others.
     """
     _check("reduction", reduction, REDUCTIONS)
     return _distance(fake_features, fake_targets, reduction)
@@ -125,7 +144,8 @@ def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: st
 
 def _pairwise(a: Tensor, b: Tensor, reduction: str) -> Tensor:
     _check("reduction", reduction, PAIR_REDUCTIONS)
-    total = torch.cdist(a, b, p=1).sum()
+    checks.matrices(real_features=a, fake_features=b)
+    total = torch.cdist(*checks.common(a, b), p=1).sum()
     return total if reduction == "sum" else total / (len(a) * len(b))
 
 
@@ -146,6 +166,11 @@ def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     -------
     Tensor
         A 0-dim tensor, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others.
     """
     return _pairwise(real_features, real_features, reduction) + _pairwise(fake_features, fake_features, reduction)
 
@@ -166,5 +191,10 @@ def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     -------
     Tensor
         A 0-dim tensor, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others.
     """
     return _pairwise(real_features, fake_features, reduction)

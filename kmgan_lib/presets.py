@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import check, convert, field, nearest
+from kmgan_lib.fields import check, convert, field, nearest, shown
 
 PROFILES = ("smoke", "quick", "paper")
 # Fields that a profile sets. They are no part of the algorithm, and not of a preset's hash.
 SIZE_FIELDS = ("width", "iterations", "precision", "snapshots", "checkpoint_every", "eval_samples")
+WIDEST = 65_536  # no layer is as wide: a mistyped number is told apart from a machine that is too small
 FIXED = ("name", "dataset", "network", "method")  # said by the preset's name, not by overrides
 
 
@@ -50,17 +51,17 @@ class Preset:
     head: str = field(
         "bn-relu", "Table 3; readings, row 12", "what D's features are", ("penultimate", "bn-relu", "sigmoid")
     )
-    feature_dim: int = field(100, "Table 3", "number d of features (the penultimate head has its own)", above=0)
+    feature_dim: int = field(100, "Table 3", "number d of features (penultimate: its own)", above=0, below=WIDEST)
     conv_first: int = field(
-        64, "readings, row 13", "channels of the MNIST D's first convolution (DCGAN with labels: 1 + 10)", above=0
+        64, "readings, row 13", "channels of the MNIST D's first layer (DCGAN, labels: 1 + 10)", above=0, below=WIDEST
     )
     conv_second: int = field(
-        128, "readings, row 13", "channels of the MNIST D's second one (DCGAN with labels: 64 + 10)", above=0
+        128, "readings, row 13", "channels of the MNIST D's second (DCGAN, labels: 64 + 10)", above=0, below=WIDEST
     )
-    channels: int = field(1, "Table 1", "colour channels, 1 or 3")
-    image_size: int = field(28, "Table 1", "side of the pictures in pixels", above=0)
+    channels: int = field(1, "Table 1", "colour channels, 1 or 3", above=0)
+    image_size: int = field(28, "Table 1", "side of the pictures in pixels", above=0, below=1025)
     conditional: bool = field(False, "Section 4.2; readings, row 39", "feed real labels to G and D (DCGAN only)")
-    z_dim: int = field(100, "Tables 2, 3, 5", "length of the noise vector z", above=0)
+    z_dim: int = field(100, "Tables 2, 3, 5", "length of the noise vector z", above=0, below=WIDEST)
     z_distribution: str = field("uniform", "readings, row 18", "U(-1, 1) or N(0, 1)", ("uniform", "normal"))
     # Optimisation
     batch: int = field(64, "readings, row 21", "batch size b; batch normalisation needs at least 2 images", least=2)
@@ -74,7 +75,7 @@ class Preset:
         least=0, below=1,
     )  # fmt: skip
     # Size and length: the profile's
-    width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", above=0)
+    width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", above=0, below=100)
     iterations: int = field(27_325, "profile; readings, row 21", "number T of iterations, in total", above=0)
     precision: str = field("float32", "profile", "networks in float32, or in bf16 under autocast", ("float32", "bf16"))
     snapshots: int = field(5, "profile", "sample grids kept along the way, the last included", above=0)
@@ -177,7 +178,7 @@ def method(name: str) -> MethodType:
     """The registered method of this name; the library's own are imported when first asked for."""
     importlib.import_module("kmgan_lib.methods")
     if name not in METHODS:
-        raise UsageError(f"unknown method {name}{nearest(name, METHODS)} (one of {', '.join(METHODS)})")
+        raise UsageError(f"unknown method {shown(name)}{nearest(name, METHODS)} (one of {', '.join(METHODS)})")
     return METHODS[name]
 
 
@@ -229,7 +230,7 @@ def check_key(key: str, preset: Preset) -> None:
     """Refuse a key that is no field or option of a preset, or one that would make it another experiment."""
     known = [name for name in preset.fields() if name not in FIXED]
     if key not in known:
-        raise UsageError(f"unknown key {key}{nearest(key, known)} (`kmgan list {preset.name}` shows all)")
+        raise UsageError(f"unknown key {shown(key)}{nearest(key, known)} (`kmgan list {preset.name}` shows all)")
 
 
 def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
@@ -261,9 +262,9 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     elif name in PRESETS:
         preset = PRESETS[name]
     else:
-        raise UsageError(f"unknown preset {name}{nearest(name, PRESETS)} (`kmgan list` shows all)")
+        raise UsageError(f"unknown preset {shown(name)}{nearest(name, PRESETS)} (`kmgan list` shows all)")
     if profile not in PROFILES:
-        raise UsageError(f"unknown profile {profile}{nearest(profile, PROFILES)} (one of {', '.join(PROFILES)})")
+        raise UsageError(f"unknown profile {shown(profile)}{nearest(profile, PROFILES)} (one of {', '.join(PROFILES)})")
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, _SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     fields["iterations"] = max(1, round(fields["iterations"] * share))
@@ -281,15 +282,19 @@ def from_dict(fields: Mapping[str, Any]) -> Preset:
     Raises
     ------
     UsageError
-        If fields are missing or unknown: they were written by another version, or the method is not registered.
+        If fields or the method are unknown or missing (another version wrote them), or no run can have a value.
     """
+    if not isinstance(fields, Mapping):
+        raise UsageError("the preset is no dictionary")
     try:
-        blank = _base(method(str(fields.get("method"))))
+        blank = _base(method(shown(fields.get("method"))))
     except UsageError as error:
         raise UsageError(
             f"written by another version of kmgan, or its method's file is not imported: {error}"
         ) from None
-    if set(fields) != set(blank.fields()):
-        odd = ", ".join(sorted(set(fields) ^ set(blank.fields())))
-        raise UsageError(f"written by another version of kmgan (fields that differ: {odd})")
-    return blank.replace(**fields)
+    if odd := ", ".join(sorted(set(fields) ^ set(blank.fields()))):
+        raise UsageError(f"written by another version of kmgan (fields that differ: {shown(odd)})")
+    known = {key: convert(Preset if key in FIELDS else type(blank.options), key, fields[key]) for key in fields}
+    preset = blank.replace(**known)
+    _check(preset)
+    return preset

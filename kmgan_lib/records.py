@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kmgan_lib import checkpoint, presets
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import shown
 from kmgan_lib.history import read_history
 from kmgan_lib.run import Run, data_label
 
@@ -21,6 +22,20 @@ REQUIRED = (
     "preset", "preset_hash", "profile", "seed", "command", "data", "status", "iterations", "wall_seconds",
     "images_per_second", "device", "commit", "versions", "checkpoint_rule", "metrics",
 )  # fmt: skip
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "preset": dict, "profile": str, "seed": int, "data": dict, "status": str, "iterations": int,
+    "wall_seconds": (int, float), "metrics": dict,
+}  # fmt: skip
+
+
+def garbled(result: Mapping[str, Any]) -> list[str]:
+    """Fields and measures of a result that cannot be what they should be; all `REQUIRED` fields are there."""
+    wrong = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind) or isinstance(result[key], bool)]
+    return wrong or [name for name, measured in result["metrics"].items() if not isinstance(measured, dict)]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ class Record:
         if name == "history":
             return any(key in row for row in self.history)
         value = self.result["metrics"].get(name, {}).get(key)
-        return type(value) in (int, float) and math.isfinite(value)
+        return _is_number(value) and math.isfinite(value)
 
     def value(self, measure: str) -> float:
         """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows."""
@@ -89,6 +104,17 @@ def _read(directory: Path) -> Record:
     missing = [key for key in REQUIRED if key not in result]
     if missing:
         raise UsageError(f"{directory / checkpoint.RESULT} lacks {', '.join(missing)}: it is not a record")
+    wrong = garbled(result)
+    if not wrong:
+        wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
+        for name, measured in result["metrics"].items():
+            extractor = measured.get("extractor", {})
+            if not _is_number(measured.get("value")) or not isinstance(extractor, dict) or "name" not in extractor:
+                wrong.append(name)
+    if wrong:
+        raise UsageError(
+            f"{directory / checkpoint.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record"
+        )
     return Record(directory, result)
 
 

@@ -16,7 +16,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator, preset_of
 from kmgan_lib.history import read_history
 from kmgan_lib.methods.base import Method
-from kmgan_lib.presets import Preset
+from kmgan_lib.presets import PROFILES, Preset
 
 # What a resumed run may change: how long and how often, never what is trained.
 FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
@@ -56,9 +56,13 @@ class Run:
         missing = {"preset", "profile", "seed"} - set(config)
         if missing:
             raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
+        if config["profile"] not in PROFILES or type(config["seed"]) is not int:
+            raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it has no sensible profile or seed")
         preset = preset_of(config["preset"], directory / checkpoint.CONFIG)
         path = directory / checkpoint.RESULT
         result = checkpoint.read_json(path) if path.exists() else {}
+        if not all(isinstance(result.get(key, {}), dict) for key in ("data", "metrics")):
+            raise UsageError(f"{path} is not of a run: it has no sensible data or metrics")
         return cls(directory, preset, config["profile"], config["seed"], result, read_history(directory))
 
     @property
@@ -71,7 +75,7 @@ class Run:
     @property
     def label(self) -> str:
         """The line under a figure that tells a reader the profile, data and seed of this live run."""
-        return " · ".join(["live", self.profile, data_label(self.result["data"]), f"seed {self.seed}"])
+        return " · ".join(["live", self.profile, data_label(self.result.get("data", {})), f"seed {self.seed}"])
 
 
 def restore(run: Run, *, device: str = "cpu") -> Method:
@@ -161,8 +165,8 @@ def check_resumable(directory: Path, config: dict[str, Any]) -> None:
 
 def data_label(provenance: dict[str, Any]) -> str:
     """Name of a data set for a badge; a stand-in says what it stands for."""
-    name = str(provenance["name"])
-    return f"stand-in for {name}" if provenance["kind"] == "stand-in" else name
+    name = str(provenance.get("name"))
+    return f"stand-in for {name}" if provenance.get("kind") == "stand-in" else name
 
 
 def commit() -> str | None:

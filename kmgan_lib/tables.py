@@ -24,7 +24,7 @@ def _table() -> Table:
 
 def _number(result: dict[str, Any], measure: str, key: str, form: str) -> str:
     value = result.get("metrics", {}).get(measure, {}).get(key)
-    return "–" if value is None else format(value, form)
+    return format(value, form) if type(value) in (int, float) else "–"
 
 
 def _cells(name: str, status: str, result: dict[str, Any]) -> list[str]:
@@ -68,13 +68,14 @@ def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
         source = next((result["data"] for _, result in rows if "data" in result), {"kind": "real"})
         table = Table(
             "row of Table 4", Column("paper: Inception Score", justify="right"),
-            Column(f"ours: classifier score of {judge}" + (", stand-in data" if source["kind"] != "real" else ""),
+            Column(f"ours: classifier score of {judge}" + (", stand-in data" if source.get("kind") != "real" else ""),
                    justify="right"),
             title=f"{group}: the two columns have different extractors, so only the order of rows compares",
         )  # fmt: skip
         paper = {row: f"{score:.2f}" + (f" ± {spread:.2f}" if spread else "") for row, _, score, spread in TABLE_4}
         for (row, result), score in zip(rows, scores, strict=True):
-            ours = f"{score['value']:.2f} ± {score['std']:.2f}" if score else str(result.get("status", "failed"))
+            spread = f" ± {score['std']:.2f}" if type(score.get("std")) in (int, float) else ""
+            ours = f"{score['value']:.2f}{spread}" if score else str(result.get("status", "failed"))
             table.add_row(row, paper[row], ours)
         tables.append(table)
     return tables

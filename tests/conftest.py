@@ -21,7 +21,9 @@ from kmgan_lib.run import Run
 
 # No deadlines: a busy machine is not a wrong result. The same examples on every run, and none kept on disk.
 hypothesis.settings.register_profile("kmgan", deadline=None, derandomize=True, database=None, max_examples=50)
-hypothesis.settings.load_profile("kmgan")
+# Fuzzing for long (`make fuzz`) tries other examples each time, by a seed that pytest prints.
+hypothesis.settings.register_profile("fuzz", hypothesis.settings.get_profile("kmgan"), derandomize=False)
+hypothesis.settings.load_profile("fuzz" if "KMGAN_FUZZ" in os.environ else "kmgan")
 
 
 @pytest.fixture(scope="session")

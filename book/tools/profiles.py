@@ -55,6 +55,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (there are: {', '.join(names)})" if names else ""
 
 
+def _read(path: Path) -> Any:
+    """Return what a YAML file holds, plain data only; say in one line why it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf8"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        raise WrongUse(f"{path.name}: {' '.join(str(error).split())}") from None
+
+
 def chapters(root: Path) -> dict[str, Path]:
     """Return the notebooks that ``_toc.yml`` names, in its order, by their stem."""
 
@@ -69,8 +77,7 @@ def chapters(root: Path) -> dict[str, Path]:
             for item in node:
                 yield from pages(item)
 
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
-    notebooks = (root / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages(toc))
+    notebooks = (root / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages(_read(root / "_toc.yml")))
     return {path.stem: path for path in notebooks if path.is_file()}
 
 
@@ -95,6 +102,8 @@ def parameters(path: Path) -> dict[str, Parameter]:
         statements = ast.parse(cells[0].source).body
     except SyntaxError as error:
         raise WrongUse(f"{chapter}: parameters cell, line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError):  # half a character, or brackets without end
+        raise WrongUse(f"{chapter}: parameters cell: it is no Python") from None
     found: dict[str, Parameter] = {}
     for statement in statements:
         where = f"{chapter}: parameters cell, line {statement.lineno}"
@@ -103,7 +112,7 @@ def parameters(path: Path) -> dict[str, Parameter]:
         name, annotation = statement.target.id, ast.unparse(statement.annotation)
         try:
             default = ast.literal_eval(statement.value)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError, MemoryError):
             raise WrongUse(f"{where}: the value of {name!r} is not a literal") from None
         if not fits(default, annotation):
             raise WrongUse(f"{where}: {name!r} is {default!r}, which is not {annotation} (bool, int, float, str, list)")
@@ -126,19 +135,23 @@ def _profile(name: str, entry: Any, known: dict[str, dict[str, Parameter]]) -> P
         raise WrongUse(f"{where}: expected settings and chapters")
     for key in entry:
         if key not in SETTINGS | {"chapters"}:
-            raise WrongUse(f"{where}: unknown setting {key!r}{did_you_mean(key, [*sorted(SETTINGS), 'chapters'])}")
+            raise WrongUse(f"{where}: unknown setting {key!r}{did_you_mean(str(key), [*sorted(SETTINGS), 'chapters'])}")
     for key in sorted(SETTINGS):
         if not fits(entry.get(key), "int") or entry[key] < 1:
             raise WrongUse(f"{where}: {key} must be a whole number of at least 1, not {entry.get(key)!r}")
     given: dict[str, dict[str, Any]] = entry.get("chapters") or {}
+    if not isinstance(given, dict):
+        raise WrongUse(f"{where}: chapters must be names of chapters, each with parameters")
     for chapter, values in given.items():
         if chapter not in known:
-            raise WrongUse(f"{where}: unknown chapter {chapter!r}{did_you_mean(chapter, known)}")
+            raise WrongUse(f"{where}: unknown chapter {chapter!r}{did_you_mean(str(chapter), known)}")
+        if not isinstance(values or {}, dict):
+            raise WrongUse(f"{where}: chapter {chapter!r} needs parameters, not {values!r}")
         for key, value in (values or {}).items():
             parameter = known[chapter].get(key)
             if parameter is None:
                 raise WrongUse(
-                    f"{where}: chapter {chapter!r} has no parameter {key!r}{did_you_mean(key, known[chapter])}"
+                    f"{where}: chapter {chapter!r} has no parameter {key!r}{did_you_mean(str(key), known[chapter])}"
                 )
             if not fits(value, parameter.annotation):
                 raise WrongUse(
@@ -151,10 +164,9 @@ def _profile(name: str, entry: Any, known: dict[str, dict[str, Parameter]]) -> P
 def load(root: Path, name: str) -> Profile:
     """Return the profile of this name after checking the whole of ``book/profiles.yml``."""
     known = {chapter: parameters(path) for chapter, path in chapters(root).items()}
-    try:
-        entries = yaml.safe_load((root / "book" / "profiles.yml").read_text(encoding="utf8"))
-    except yaml.YAMLError as error:
-        raise WrongUse(f"profiles.yml: {' '.join(str(error).split())}") from None
+    entries = _read(root / "book" / "profiles.yml")
+    if not isinstance(entries, dict) or not all(isinstance(key, str) for key in entries):
+        raise WrongUse("profiles.yml: expected names of profiles, each with settings and chapters")
     if name not in entries:
         raise WrongUse(f"unknown profile {name!r}{did_you_mean(name, entries)}")
     return {key: _profile(key, entry, known) for key, entry in entries.items()}[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -42,6 +43,14 @@ def commit(root: Path) -> str:
     return f"{name} with local changes" if _answer("git", "-C", str(root), "status", "--porcelain") else name
 
 
+def _code(text: str) -> str:
+    """Return text as code in a cell of a table: in backticks enough, and without a bar or a line's end of its own."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
+
+
 def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], fresh: Mapping[str, str]) -> str:
     """Return the page in MyST Markdown; ``fresh`` has a word about each chapter's executed copy."""
     lines = [
@@ -59,7 +68,7 @@ def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], f
         if outcome is None:
             cells += ["–", "–", "–"]
         else:
-            given = ", ".join(f"`{key} = {value!r}`" for key, value in outcome.parameters.items())
+            given = ", ".join(_code(f"{key} = {value!r}") for key, value in outcome.parameters.items())
             when = outcome.finished.replace("T", " ").removesuffix("+00:00")
             cells += [f"{outcome.seconds:.1f}", when, given or "its defaults"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -72,7 +81,7 @@ def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], f
         "",
         "| What | Which |",
         "|---|---|",
-        f"| Device | {device()} |",
+        f"| Device | {_code(device())} |",
         f"| System | {platform.system()} {platform.machine()}, Python {platform.python_version()} |",
         f"| Commit | {commit(root)} |",
     ]

@@ -13,12 +13,14 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
 
 SIDE, CROP, COLUMNS = 64, 108, 25
 PARTITIONS = {"train": ("train",), "test": ("test",), "all": ("train", "valid", "test")}
 CODES = {"0": "train", "1": "valid", "2": "test"}  # of list_eval_partition.txt
 AGAIN = "remove it and get the data again"
+FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 def _decoded(jobs: Iterable[tuple[Path, np.ndarray]], read: Callable[[Path, np.ndarray], None], count: int) -> None:
@@ -36,11 +38,11 @@ def complete_photographs(place: Path) -> bool:
 
 def _read_photograph(path: Path, out: np.ndarray) -> None:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             left, top = (picture.width - CROP) // 2, (picture.height - CROP) // 2
             face = picture.convert("RGB").crop((left, top, left + CROP, top + CROP))
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = str(error).replace(str(path), path.name)
+    except Exception as error:  # Pillow raises many kinds for a broken picture, all of them meaning this
+        reason = first_line(error).replace(str(path), path.name)
         raise UsageError(f"{path} cannot be read ({reason}): {AGAIN}") from None
     out[:] = np.asarray(face.resize((SIDE, SIDE), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
 
@@ -72,16 +74,27 @@ def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
         If the list names a picture that is missing or cannot be read.
     """
     wanted = PARTITIONS[split]
-    rows = [line.split() for line in (place / "list_eval_partition.txt").read_text().splitlines() if line.strip()]
+    listed = place / "list_eval_partition.txt"
+    try:
+        rows = [line.split() for line in listed.read_text(encoding="utf8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{listed} cannot be read ({first_line(error)}): {AGAIN}") from None
     names: dict[str, list[str]] = {part: [] for part in CODES.values()}
     for row in rows:
-        if len(row) != 2 or row[1] not in CODES:
-            raise UsageError(f"{place / 'list_eval_partition.txt'}: {' '.join(row)[:40]!r} is no line of it: {AGAIN}")
+        if len(row) != 2 or row[1] not in CODES or not _inside(row[0]):
+            raise UsageError(f"{listed}: {' '.join(row)[:40]!r} is no line of it: {AGAIN}")
         names[CODES[row[1]]].append(row[0])
+    if not any(names[part] for part in wanted):
+        raise UsageError(f"{listed} names no pictures of {split}: {AGAIN}")
     files = [place / "img_align_celeba" / name for part in wanted for name in names[part]]
     pixels = np.empty((len(files), 3, SIDE, SIDE), np.uint8)
     _decoded(zip(files, pixels, strict=True), _read_photograph, len(files))
     return torch.from_numpy(pixels), None, "central 108x108 pixels, resized to 64x64"
+
+
+def _inside(name: str) -> bool:
+    """Whether a list names a file of its own folder, not one elsewhere on the machine."""
+    return "\0" not in name and name not in ("", ".", "..") and "/" not in name and "\\" not in name
 
 
 def _shards(place: Path) -> dict[str, dict[str, int]]:
@@ -91,8 +104,10 @@ def _shards(place: Path) -> dict[str, dict[str, int]]:
         with (place / "index.csv").open(newline="", encoding="utf8") as file:
             for row in csv.DictReader(file):
                 atlases = counts[row["partition"]]
+                if not all(map(_inside, (row["shard"] or "").split("/"))):
+                    raise ValueError(f"{row['shard']} is no atlas of the folder")
                 atlases[row["shard"]] = atlases.get(row["shard"], 0) + 1
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UsageError(f"{place / 'index.csv'} is not the index of the atlases ({error!r}): {AGAIN}") from None
     return counts
 
@@ -106,12 +121,12 @@ def complete_shards(place: Path) -> bool:
 
 def _read_atlas(path: Path, out: np.ndarray) -> None:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             grid = np.asarray(picture.convert("RGB"))
         tiles = grid.reshape(-1, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, SIDE, SIDE)
         out[:] = tiles[: len(out)]
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = str(error).replace(str(path), path.name)
+    except Exception as error:  # as above
+        reason = first_line(error).replace(str(path), path.name)
         raise UsageError(f"{path} is not an atlas of 64x64 tiles ({reason}): {AGAIN}") from None
 
 
@@ -124,6 +139,8 @@ def read_shards(place: Path, split: str) -> tuple[Tensor, None, str]:
     counts = _shards(place)
     atlases = [(place / shard, n) for part in PARTITIONS[split] for shard, n in sorted(counts[part].items())]
     total = sum(n for _, n in atlases)
+    if not total:
+        raise UsageError(f"{place / 'index.csv'} names no pictures of {split}: {AGAIN}")
     pixels = np.empty((total, 3, SIDE, SIDE), np.uint8)
     ends = np.cumsum([n for _, n in atlases])
     jobs = [(path, pixels[end - n : end]) for (path, n), end in zip(atlases, ends, strict=True)]

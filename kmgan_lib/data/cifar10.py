@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -27,19 +29,45 @@ AGAIN = "remove the folder and get the data again"
 ONLY_EXACT = "of the test set only the 1,017 images that are exact"
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads arrays and nothing else, so that a pickle from elsewhere cannot run code."""
+class _Pickled:
+    """An array, or its type, as a pickle describes it: what the file says, and nothing of NumPy is called for it."""
 
-    ALLOWED = frozenset({
-        ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"), ("_codecs", "encode"),
-    })  # fmt: skip
+    def __init__(self, *arguments: Any):
+        self.arguments = arguments
+        self.state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def array(self) -> np.ndarray:
+        """The array of bytes that is described."""
+        _, shape, kind, columns_first, content = self.state
+        if kind.arguments[0] not in ("u1", "|u1"):
+            raise ValueError(f"its array is of {kind.arguments[0]}, not of bytes")
+        raw = content.encode("latin1") if isinstance(content, str) else content
+        return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if columns_first else "C")
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
+    return text.encode("latin1")
+
+
+# Python's own unpickler, not the one in C: that one takes the room that a garbled file asks for.
+class _Unpickler(pickle._Unpickler):
+    """Reads plain data and descriptions of arrays, so that a pickle from elsewhere cannot run code."""
+
+    ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy", "ndarray"): None, ("numpy", "dtype"): _Pickled, ("_codecs", "encode"): _latin1,
+        ("numpy.core.multiarray", "_reconstruct"): _Pickled, ("numpy._core.multiarray", "_reconstruct"): _Pickled,
+    }  # fmt: skip
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that arrays need."""
+        """What stands here for the few names that arrays need."""
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return self.ALLOWED[module, name]
 
 
 def _check(pixels: np.ndarray, expected: str, what: str, place: Path) -> None:
@@ -48,10 +76,20 @@ def _check(pixels: np.ndarray, expected: str, what: str, place: Path) -> None:
         raise UsageError(f"{place}: the {what} have SHA-256 {found[:12]}... instead of {expected[:12]}...: {AGAIN}")
 
 
+def _classes(labels: Any) -> np.ndarray:
+    """Labels (n,) as int64; a `ValueError` if they are none."""
+    found = np.asarray(labels)
+    if found.ndim != 1 or (len(found) and found.dtype.kind not in "iu"):
+        raise ValueError("its labels are no list of whole numbers")
+    if not ((found >= 0) & (found < len(CLASSES))).all():
+        raise ValueError("it has labels that are none of the ten classes")
+    return found.astype(np.int64)
+
+
 def _tensors(pixels: np.ndarray, labels: np.ndarray, place: Path) -> tuple[Tensor, Tensor]:
     if len(labels) != len(pixels):
         raise UsageError(f"{place}: {len(pixels)} images and {len(labels)} labels do not belong together: {AGAIN}")
-    return torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))
+    return torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
 def _parts(split: str) -> tuple[str, ...]:
@@ -65,20 +103,10 @@ def complete_batches(place: Path) -> bool:
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with path.open("rb") as file:
-            batch = _Unpickler(file, encoding="latin1").load()
-        return batch["data"].reshape(-1, 3, SIDE, SIDE), np.asarray(batch["labels"])
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        pickle.PickleError,
-    ) as error:
-        raise UsageError(f"{path} is not a batch of CIFAR-10 ({error}): {AGAIN}") from None
+        batch = _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        return batch["data"].array().reshape(-1, 3, SIDE, SIDE), _classes(batch["labels"])
+    except Exception as error:  # an unpickler raises many kinds for a broken file, all of them meaning this
+        raise UsageError(f"{path} is not a batch of CIFAR-10 ({first_line(error)}): {AGAIN}") from None
 
 
 def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
@@ -129,12 +157,12 @@ def complete_shards(place: Path) -> bool:
 def _read_atlas(path: Path, out: np.ndarray) -> None:
     """The first tiles of an atlas, row by row, into ``out`` (n, 3, 32, 32)."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("WEBP",)) as picture:
             grid = np.asarray(picture.convert("RGB"))
         tiles = grid.reshape(-1, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, SIDE, SIDE)
         out[:] = tiles[: len(out)]
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UsageError(f"{path} is not an atlas of 32x32 tiles ({error}): {AGAIN}") from None
+    except Exception as error:  # so does Pillow for a broken picture
+        raise UsageError(f"{path} is not an atlas of 32x32 tiles ({first_line(error)}): {AGAIN}") from None
 
 
 def read_shards(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
@@ -156,7 +184,8 @@ def read_shards(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
             _read_atlas(place / "test" / EXACT_FILE, pixels[-EXACT:])
             _check(pixels[-EXACT:], EXACT_SHA256, "exact test images", place)
         try:
-            labels.append(np.load(place / f"labels_{part}.npy", allow_pickle=False)[: count[part]])
-        except (OSError, ValueError, EOFError) as error:
-            raise UsageError(f"{place}: labels_{part}.npy cannot be read ({error}): {AGAIN}") from None
+            with (place / f"labels_{part}.npy").open("rb") as file:
+                labels.append(_classes(np.lib.format.read_array(file, allow_pickle=False)[: count[part]]))
+        except Exception as error:  # and NumPy for a broken header
+            raise UsageError(f"{place}: labels_{part}.npy cannot be read ({first_line(error)}): {AGAIN}") from None
     return *_tensors(pixels, np.concatenate(labels), place), ONLY_EXACT if "test" in parts else ""

@@ -11,17 +11,20 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from kmgan_lib.data.images import Images
+from kmgan_lib.checkpoint import first_line
+from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.errors import UsageError
 
 log = logging.getLogger(__name__)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+# Whatever a file is called, nothing else is opened: for PostScript, say, Pillow would start another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def _flattened(picture: Image.Image, mode: str) -> Image.Image:
     """One mode for all: transparency on white, 16-bit grey scaled to 8 bits."""
     if picture.mode.startswith(("I", "F")):
-        values = np.asarray(picture, dtype=np.float64)
+        values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
         top = 65535.0 if values.max(initial=0) > 255 else 255.0
         picture = Image.fromarray((values.clip(0, top) * (255 / top)).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
@@ -33,11 +36,11 @@ def _flattened(picture: Image.Image, mode: str) -> Image.Image:
 def _read(path: Path, size: int, mode: str) -> np.ndarray | str:
     """The central square of one picture, resized; or the reason why it cannot be read."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             picture = _flattened(ImageOps.exif_transpose(file), mode)
             return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return str(error).replace(str(path), path.name)
+    except Exception as error:  # Pillow raises many kinds for a broken picture, all of them meaning this
+        return first_line(error).replace(str(path), path.name)
 
 
 def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
@@ -60,12 +63,15 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
     Raises
     ------
     UsageError
-        If the folder does not exist or holds no readable picture.
+        If the folder does not exist or holds no readable picture, or a size or number of channels is none.
 
     Notes
     -----
     A file that cannot be read is named in a warning and left out.
     """
+    check_sides(image_size)
+    if channels not in (1, 3):
+        raise UsageError(f"channels={channels} must be 1 (grey) or 3 (RGB)")
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UsageError(f"folder:{path}: there is no such folder; give the path of a folder with pictures")

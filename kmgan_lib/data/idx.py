@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from kmgan_lib.errors import UsageError
 
-MAX_BYTES = 1 << 31  # a header that promises more is garbled, not a picture set
+MAX_BYTES = 1 << 28  # six times MNIST: a header that promises more is garbled, or a bomb
 
 
 def read_idx(path: Path) -> tuple[Tensor, str]:
@@ -34,24 +36,38 @@ def read_idx(path: Path) -> tuple[Tensor, str]:
     Raises
     ------
     UsageError
-        If the file is not IDX, or shorter or longer than its header says.
+        If the file is not IDX, shorter or longer than its header says, or larger than `MAX_BYTES`.
     """
     hint = "remove the file and get the data again"
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            raw = file.read(MAX_BYTES)
-    except (OSError, EOFError, gzip.zlib.error) as error:  # pyright: ignore[reportAttributeAccessIssue]
+            header, shape, content = _read(cast("BinaryIO", file))
+    except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path} cannot be read ({error}): {hint}") from None
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or not 1 <= raw[3] <= 4:
-        raise UsageError(f"{path} is not an IDX file of unsigned bytes: {hint}")
-    header = 4 + 4 * raw[3]
-    if len(raw) < header:
-        raise UsageError(f"{path} ends within its header: {hint}")
-    shape = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, header, 4)]
-    if len(raw) - header != math.prod(shape):
-        raise UsageError(f"{path} holds {len(raw) - header} bytes where its header promises {math.prod(shape)}: {hint}")
-    data = np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
-    return torch.from_numpy(data.copy()), hashlib.sha256(raw).hexdigest()
+    except ValueError as error:
+        raise UsageError(f"{path} {error}: {hint}") from None
+    data = np.frombuffer(content, np.uint8).reshape(shape)
+    return torch.from_numpy(data.copy()), hashlib.sha256(header + content).hexdigest()
+
+
+def _read(file: BinaryIO) -> tuple[bytes, list[int], bytes]:
+    """Header, shape and content. No more is read than the header promises, however much the file unpacks to."""
+    header = file.read(4)
+    if header[:3] != b"\x00\x00\x08" or not 1 <= header[-1] <= 4:
+        raise ValueError("is not an IDX file of unsigned bytes")
+    size = 4 * header[3]
+    header += file.read(size)
+    if len(header) < 4 + size:
+        raise ValueError("ends within its header")
+    shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4)]
+    promised = math.prod(shape)
+    if promised > MAX_BYTES:
+        raise ValueError(f"promises {promised} bytes, and {MAX_BYTES} are the most that are read")
+    content = file.read(promised + 1)
+    if len(content) != promised:
+        held = f"more than {promised}" if len(content) > promised else len(content)
+        raise ValueError(f"holds {held} bytes where its header promises {promised}")
+    return header, shape, content
 
 
 def _files(place: Path) -> dict[str, Path] | None:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kmgan_lib.errors import UsageError
+
+LARGEST = 1024  # pixels on a side; the largest network makes 64
 RESIZED_AT_ONCE = 1000  # pictures; as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
 
 
@@ -58,6 +61,12 @@ class Images:
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
         kept["source"] = f"{kept['source']}, resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
         return Images.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
+
+
+def check_sides(size: int) -> None:
+    """Refuse a side length that no picture here has."""
+    if not 1 <= size <= LARGEST:
+        raise UsageError(f"image_size={size} must be between 1 and {LARGEST} pixels")
 
 
 def to_unit(tensor: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from kmgan_lib.data.faces import drawn_faces
 from kmgan_lib.data.folder import folder
 from kmgan_lib.data.garments import CLASSES as GARMENTS
 from kmgan_lib.data.garments import garments
-from kmgan_lib.data.images import Images, joined
+from kmgan_lib.data.images import Images, check_sides, joined
 from kmgan_lib.data.shapes import shapes
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
@@ -136,9 +136,20 @@ def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | Non
         ``mnist``, ``fashion``, ``cifar10`` or ``celeba``.
     root : path, optional
         Looked at first; by default ``$KMGAN_DATA``.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown.
     """
-    located = _located(DATASETS[name], root)
+    located = _located(_known(name), root)
     return located and located[:2]
+
+
+def _known(name: str) -> Dataset:
+    if name not in DATASETS:
+        raise UsageError(f"unknown data set {name} (one of {', '.join(DATASETS)}, folder:PATH)")
+    return DATASETS[name]
 
 
 def fetch(name: str) -> Path:
@@ -152,7 +163,7 @@ def fetch(name: str) -> Path:
     import shutil
     import tempfile
 
-    dataset = DATASETS[name]
+    dataset = _known(name)
     if not dataset.torchvision:
         raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
     from torchvision import datasets
@@ -262,14 +273,16 @@ def load(
         raise UsageError(f"standin={standin} must be one of {', '.join(STANDIN_MODES)}")
     if split not in ("train", "test", "all"):
         raise UsageError(f"split={split} must be one of train, test, all")
+    if image_size is not None:
+        check_sides(image_size)
     if name.startswith("folder:"):
-        return folder(name.removeprefix("folder:"), image_size=image_size or 32, channels=channels or 3)
+        size, colours = 32 if image_size is None else image_size, 3 if channels is None else channels
+        return folder(name.removeprefix("folder:"), image_size=size, channels=colours)
     if name == "synthetic":
         return synthetic()
-    if name not in DATASETS:
-        raise UsageError(f"unknown data set {name} (one of {', '.join(DATASETS)}, folder:PATH)")
+    dataset = _known(name)
     if name == "digits":
         images = joined([digits("train"), digits("test")]) if split == "all" else digits(split)
     else:
-        images = _pictures(DATASETS[name], root, download, standin, split)
+        images = _pictures(dataset, root, download, standin, split)
     return images if image_size is None else images.at(image_size)

@@ -9,6 +9,8 @@ from sklearn import metrics as sk
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from kmgan_lib import checks
+
 SILHOUETTE_POINTS = 2_000
 
 
@@ -30,8 +32,9 @@ def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, 
     Raises
     ------
     ValueError
-        If the two differ in length or are empty.
+        If the two differ in length, are empty, or are no vectors of int64.
     """
+    checks.labels(true_labels=true_labels, cluster_labels=cluster_labels)
     if len(true_labels) != len(cluster_labels) or len(true_labels) == 0:
         raise ValueError(f"{len(true_labels)} classes and {len(cluster_labels)} clusters: need equally many, and some")
     truth, clusters = true_labels.cpu().numpy(), cluster_labels.cpu().numpy()
@@ -48,9 +51,14 @@ def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, 
 def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
     """Clusters (n,) of features (n, d) by scikit-learn's K-Means, the best of ten starts.
 
-    Fewer distinct features than k make as many clusters as there are distinct features.
+    Fewer distinct features than k make as many clusters as there are distinct features. A `ValueError` if there are no
+    features, if they are no matrix, or not finite in single precision.
     """
-    points = features.detach().cpu().numpy().astype(np.float64)
+    checks.matrices(features=features)
+    checks.at_least(1, features=len(features), columns=features.shape[1], k=k)
+    if not features.float().isfinite().all():
+        raise ValueError("features must be finite numbers of single precision")
+    points = features.detach().cpu().double().numpy()
     distinct = len(np.unique(points, axis=0))
     fitted = KMeans(min(k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
@@ -73,7 +81,17 @@ def silhouette(features: Tensor, cluster_labels: Tensor, points: int = SILHOUETT
     -------
     float or None
         In [-1, 1]; None where all points of the subsample are in one cluster or each is alone.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, or features are not finite in single precision.
     """
+    checks.matrices(features=features)
+    checks.labels(len(features), cluster_labels=cluster_labels)
+    checks.at_least(1, points=points, columns=features.shape[1])
+    if not features.float().isfinite().all():
+        raise ValueError("features must be finite numbers of single precision")
     chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:points]
     labels = cluster_labels.cpu()[chosen].numpy()
     if not 2 <= len(np.unique(labels)) < len(labels):

@@ -9,6 +9,7 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from kmgan_lib import checks
 from kmgan_lib.centers import assign
 from kmgan_lib.metrics.neighbours import kth_distances, nearest_neighbours
 
@@ -44,7 +45,14 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
         for k = 1 or s = 0). ``distinct``: number of distinct centers, 1 ... k. ``used``: number of centers that are
         nearest to some feature. ``entropy``: :math:`-\sum_m p_m \ln p_m` of the shares of features assigned to each
         center, in nats; ``evenness``: the same over :math:`\ln k`, 1 for equal shares (0 for k = 1).
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, or there are no centers or features.
     """
+    checks.matrices(centers=centers, features=features)
+    checks.at_least(1, k=len(centers), features=len(features))
     centers, features = centers.detach().cpu().double(), features.detach().cpu().double()
     k = len(centers)
     spread = (features - features.mean(0)).square().sum(1).mean().sqrt().item()
@@ -82,7 +90,17 @@ def mode_scores(points: Tensor, real: Tensor, labels: Tensor, rarest: float = RA
         ``modes``: number of classes with at least this share; ``share``: list of length c; ``near_data``: share of
         points that are nearer to a real point than 99 % of real points are to another one. A point far from all data
         has a nearest class too, so ``modes`` means nothing where ``near_data`` is small.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, there are no points, fewer than two real ones, or a label below 0.
     """
+    checks.rows(points=points, real=real)
+    checks.labels(len(real), labels=labels)
+    checks.at_least(1, points=len(points))
+    checks.at_least(2, real=len(real))
+    checks.at_least(0, label=int(labels.min()))
     distances, indices = nearest_neighbours(points, real)
     share = torch.bincount(labels[indices], minlength=int(labels.max()) + 1).double() / len(points)
     near = distances <= kth_distances(real, 1).quantile(0.99)

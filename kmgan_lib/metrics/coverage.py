@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
 from kmgan_lib.metrics.neighbours import CHUNK, flat, kth_distances, squared_distances
 
 
@@ -44,6 +45,7 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
     if real_features.ndim != 2 or real_features.shape[1:] != fake_features.shape[1:]:
         shapes = f"{tuple(real_features.shape)} and {tuple(fake_features.shape)}"
         raise ValueError(f"features {shapes} must be two matrices with equally many columns")
+    checks.rows(real_features=real_features, fake_features=fake_features)
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
     real_radii, fake_radii = (kth_distances(f, k).square() for f in (real, fake))

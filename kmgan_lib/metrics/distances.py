@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
+
 
 def _checked(features_a: Tensor, features_b: Tensor) -> tuple[Tensor, Tensor]:
     if features_a.ndim != 2 or features_b.ndim != 2 or features_a.shape[1] != features_b.shape[1]:
         shapes = f"{tuple(features_a.shape)} and {tuple(features_b.shape)}"
         raise ValueError(f"features {shapes} must be two matrices with equally many columns")
+    checks.rows(features_a=features_a, features_b=features_b)
+    checks.at_least(1, columns=features_a.shape[1])
     if min(len(features_a), len(features_b)) < 2:
         raise ValueError(f"{len(features_a)} and {len(features_b)} rows: a distance needs at least 2 of each")
     return features_a.detach().cpu().double(), features_b.detach().cpu().double()
@@ -39,14 +43,20 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     Returns
     -------
     float
-        At least 0 up to rounding, in squared units of the features; computed in double precision.
+        At least 0 up to rounding, in squared units of the features; computed in double precision. NaN for features
+        that are not finite.
 
     Raises
     ------
     ValueError
         If the numbers of columns differ, or a set has fewer than 2 rows.
     """
-    (mean_a, root_a), (mean_b, root_b) = map(_root, _checked(features_a, features_b))
+    a, b = _checked(features_a, features_b)
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return float("nan")
+    (mean_a, root_a), (mean_b, root_b) = _root(a), _root(b)
+    if not (root_a.isfinite().all() and root_b.isfinite().all()):
+        return float("inf")  # finite features too far apart for double precision
     cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
     total = (mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * cross
     return total.item()
@@ -82,13 +92,13 @@ def kernel_distance(
     Raises
     ------
     ValueError
-        If the numbers of columns differ, or a set has fewer rows than a subset.
+        If the numbers of columns differ, a set has fewer rows than a subset, or the seed is none.
     """
     a, b = _checked(features_a, features_b)
     size, smallest = subset_size, min(len(a), len(b))
     if subsets < 1 or not 2 <= size <= smallest:
         raise ValueError(f"{subsets} subsets of {size} rows: need at least 1 subset of 2 to {smallest} rows")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(checks.seed(seed))
     values = []
     for _ in range(subsets):
         x, y = (f[torch.randperm(len(f), generator=generator)[:size]] for f in (a, b))

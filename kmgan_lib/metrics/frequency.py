@@ -9,6 +9,8 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor
 
+from kmgan_lib import checks
+
 RESAMPLES = 200
 
 
@@ -31,8 +33,10 @@ def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Without labels, or with labels out of range.
+        Without labels, with labels out of range or of another type, or without classes.
     """
+    checks.labels(predicted_labels=predicted_labels)
+    checks.at_least(1, classes=classes)
     if len(predicted_labels) == 0:
         raise ValueError("no labels: a frequency needs at least one")
     if int(predicted_labels.min()) < 0 or int(predicted_labels.max()) >= classes:
@@ -50,7 +54,16 @@ def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
 
 
 def confusion_matrix(true_labels: Tensor, predicted_labels: Tensor, classes: int) -> Tensor:
-    """How many images of each true class (rows) get each predicted class (columns), (c, c) int64."""
+    """How many images of each true class (rows) get each predicted class (columns), (c, c) int64.
+
+    A `ValueError` if the labels are no vectors of int64 of one length, or out of range.
+    """
+    checks.labels(true_labels=true_labels, predicted_labels=predicted_labels)
+    checks.labels(len(true_labels), predicted_labels=predicted_labels)
+    checks.at_least(1, classes=classes)
+    for known in (true_labels, predicted_labels):
+        if len(known) and not 0 <= int(known.min()) <= int(known.max()) < classes:
+            raise ValueError(f"labels must lie between 0 and {classes - 1}")
     pairs = true_labels.cpu() * classes + predicted_labels.cpu()
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
@@ -83,8 +96,16 @@ def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int =
     Raises
     ------
     ValueError
-        If a class has no real images, or there are no labels.
+        If a class has no real images, there are no labels, or any are out of range; if the counts are none.
     """
+    checks.labels(predicted_labels=predicted_labels)
+    checks.seed(seed)
+    if confusion.ndim != 2 or len(confusion) != confusion.shape[1] or not len(confusion) or confusion.is_complex():
+        raise ValueError(f"confusion {tuple(confusion.shape)} must be a square matrix of counts")
+    if not (confusion.isfinite() & (confusion >= 0) & (confusion < 2**31)).all():
+        raise ValueError("confusion must hold counts, which are finite, not negative and below 2**31")
+    if len(predicted_labels) and not 0 <= int(predicted_labels.min()) <= int(predicted_labels.max()) < len(confusion):
+        raise ValueError(f"labels must lie between 0 and {len(confusion) - 1}")
     counts = confusion.double().numpy()
     classes, n = len(counts), len(predicted_labels)
     if n == 0 or (counts.sum(1) == 0).any():

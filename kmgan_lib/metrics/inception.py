@@ -5,10 +5,14 @@ Nothing is downloaded unless asked for, and no other network ever takes Inceptio
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import math
 import os
+import pickle
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -159,6 +163,27 @@ def _fidelity() -> Any:
     return torch_fidelity
 
 
+@contextlib.contextmanager
+def _plain_data_only() -> Iterator[None]:
+    """Within the block ``torch.load`` runs no code of a file, though torch-fidelity asks for files as they come.
+
+    The features that it keeps are arrays, so these are plain data, too.
+    """
+    force, forbid = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = {name: os.environ.pop(name, None) for name in (force, forbid)}
+    os.environ[force] = "1"
+    arrays = [np.empty(0).__reduce__()[0], np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8"))]
+    try:
+        with torch.serialization.safe_globals(arrays), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no plain data is refused anyway
+            yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def inception_measures(
     fake: Tensor,
     real: Tensor,
@@ -197,7 +222,7 @@ def inception_measures(
     Raises
     ------
     UsageError
-        Without torch-fidelity, with fewer pictures than splits, or where the weights give NaN.
+        Without torch-fidelity, with fewer pictures than splits, or where the weights give NaN, are none, or carry code.
     """
     fidelity = _fidelity()
     fewest = min(len(fake), len(real))
@@ -207,14 +232,20 @@ def inception_measures(
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     size = min(SUBSET_SIZE, fewest // 2)  # subsets of all pictures would all be the same, and have no spread
     inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
+    kept = cache_root() / "inception" / "features"
     try:
-        found = fidelity.calculate_metrics(
-            input1=inputs[0], input2=inputs[1], fid=True, kid=True, isc=layer == "2048", feature_extractor=extractor,
-            feature_extractor_weights_path=str(weights) if weights else None, feature_layer_fid=layer,
-            feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False, kid_subsets=SUBSETS,
-            kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True, verbose=False,
-            cache_root=str(cache_root() / "inception" / "features"), input2_cache_name=real_name,
-        )  # fmt: skip
+        with _plain_data_only():
+            found = fidelity.calculate_metrics(
+                input1=inputs[0], input2=inputs[1], fid=True, kid=True, isc=layer == "2048",
+                feature_extractor=extractor, feature_extractor_weights_path=str(weights) if weights else None,
+                feature_layer_fid=layer, feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False,
+                kid_subsets=SUBSETS, kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True,
+                verbose=False, cache_root=str(kept), input2_cache_name=real_name,
+            )  # fmt: skip
+    except pickle.UnpicklingError:
+        raise UsageError(
+            f"{weights or extractor}, or what is kept in {kept}, is no plain data: get the one again, remove the other"
+        ) from None
     except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
         found = {"frechet_inception_distance": math.nan}
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
 from kmgan_lib.data.images import to_unit
 
 CHUNK = 1000
@@ -55,6 +56,9 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
     ValueError
         Without training rows, or if the rows differ in shape.
     """
+    for name, tensor in (("samples", samples), ("training", training)):
+        checks.rows(**{name: tensor})
+    checks.at_least(1, chunk=chunk)
     if len(training) == 0 or samples.shape[1:] != training.shape[1:]:
         shapes = f"{tuple(samples.shape)} and {tuple(training.shape)}"
         raise ValueError(f"samples and training rows {shapes} must be of one shape, and there must be some")
@@ -75,6 +79,8 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
 
 def kth_distances(rows: Tensor, k: int, chunk: int = CHUNK) -> Tensor:
     """Distance (n,) of each row (n, p) to its k-th nearest other row; a row is not its own neighbour."""
+    checks.rows(rows=rows)
+    checks.at_least(1, chunk=chunk)
     rows = flat(rows)
     if not 1 <= k < len(rows):
         raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
@@ -109,7 +115,14 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
         ``ratio`` (median), ``smallest`` (minimum); ``closer_than_real``: share of samples nearer to their neighbour
         than all but 1 % of the held-out images are, 0.01 by chance; ``typical``: the median distance of held-out
         images; ``nearest``: index in ``training`` for each sample; ``ratios``: for each sample.
+
+    Raises
+    ------
+    ValueError
+        If rows differ in shape, or there are none of a kind.
     """
+    checks.rows(samples=samples, training=training, held_out=held_out, baseline=baseline)
+    checks.at_least(1, samples=len(samples), held_out=len(held_out))
     distances, indices = nearest_neighbours(samples, training)
     real = nearest_neighbours(held_out, baseline)[0]
     typical = real.median()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
+
 EPSILON = 1e-4
 
 
@@ -35,7 +37,17 @@ def path_lengths(
     -------
     Tensor, (n,)
         In squared units of the features.
+
+    Raises
+    ------
+    ValueError
+        If start and end differ in shape, there is not one position for all or each, or the step is 0.
     """
+    checks.alike(start=start, end=end)
+    if position.is_complex() or position.ndim > 1 or position.numel() not in (1, len(start)):
+        raise ValueError(f"position {tuple(position.shape)} must be one number, or {len(start)}")
+    if epsilon == 0:
+        raise ValueError("epsilon=0: a step needs a length")
     t = position.to(start).reshape(-1, 1)  # t in single precision would move the step by its rounding
     near, far = (embed(start + (end - start) * (t + step)) for step in (0.0, epsilon))
     return (far - near).flatten(1).square().sum(1) / epsilon**2
@@ -61,8 +73,10 @@ def step_scores(frames: Tensor) -> dict[str, float]:
     Raises
     ------
     ValueError
-        If there are fewer than two pictures.
+        If there are fewer than two pictures, or they are no (T + 1, n, d) of floating-point numbers.
     """
+    if frames.ndim != 3 or not frames.is_floating_point():
+        raise ValueError(f"frames {tuple(frames.shape)} must be (T + 1, n, d) of floating-point numbers")
     if len(frames) < 2:
         raise ValueError(f"{len(frames)} pictures: a step needs two")
     steps = (frames[1:] - frames[:-1]).norm(dim=2)

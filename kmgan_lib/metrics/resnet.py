@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections import OrderedDict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
 
 FILE = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
@@ -79,7 +79,7 @@ def load_resnet56(path: Path) -> nn.Sequential:
             raise ValueError(f"SHA-256 {found[:8]}... instead of {expected}...")
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except (ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
+        reason = first_line(error)
         raise UsageError(f"{path} is not the ResNet-56 it should be ({reason}): get it again, or remove it") from None
     return net.eval().requires_grad_(False)

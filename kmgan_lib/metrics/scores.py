@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kmgan_lib import checks
+
 
 def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, float]:
     r"""Exponential of the mean divergence from the marginal, Eq. (8) (Salimans et al., 2016).
@@ -29,8 +31,10 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     Raises
     ------
     ValueError
-        If there are fewer rows than splits.
+        If there are fewer rows than splits, or the probabilities are no matrix.
     """
+    checks.matrices(probabilities=probabilities)
+    checks.at_least(1, classes=probabilities.shape[1])
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
     scores = []

@@ -1,0 +1,179 @@
+"""Every option of every command, given anything: a status and one line, nothing written elsewhere or started."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import typer.main
+from hypothesis import strategies as st
+
+from kmgan_lib import bench, data, methods, records, sweep
+from kmgan_lib import cli as library
+from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.metrics import inception
+from kmgan_lib.run import Run
+
+from .conftest import WORDS, Watch, cases
+
+COMMANDS: dict[str, Any] = typer.main.get_command(library.app).commands  # pyright: ignore[reportAttributeAccessIssue]
+OPTIONS = {
+    name: sorted({"--help", *(o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-"))})
+    for name, command in COMMANDS.items()
+}
+# Presets whose data come with the library; words that are right somewhere, so that a line may get far.
+RIGHT = (
+    "digits/kmgan", "synthetic/kmgan", "digits/dcgan", "folder:run", "smoke", "quick", "paper", "cpu", "auto", "0",
+    "1", "0,1",
+    "run", "run/generator.safetensors", "empty", "here/results", "new", "a.png", "b.jpg", "c.webp", "c.txt",
+    "records.tar.gz",
+    "digits", "mnist", "show", "fetch", "check", "inception", "ledger", "table", "add", "pack", "unpack", "25m",
+    "0.1s", "2h",
+    "k=3", "width=1e300", "batch=99999999", "k=0", "iterations=1", "method=wgan", "image_size=8", "eval_samples=20",
+    "center_loss=false",
+    "classifier_score", "interpolation", "fid", "plain", "mnist/*", "*", "[", "99999999999999999999", "1000000000",
+    "-5", "64", "2",
+)  # fmt: skip
+WORD = st.sampled_from(RIGHT) | WORDS.filter(lambda word: "9" * 5000 not in word and ".." not in word)
+
+
+def no(what: str) -> Any:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise RunFailed(f"no {what} in this test")
+
+    return refuse
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Run) -> Path:
+    """A folder with a run, in a folder of its own; nothing is trained, downloaded, measured or started from it."""
+    place = tmp_path / "a" / "b"
+    place.mkdir(parents=True)
+    shutil.copytree(pictures.directory, place / "run")
+    (place / "empty").mkdir()
+    for name in ("HOME", "KMGAN_CACHE", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(methods, "create", no("training"))
+    monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "fetch", no("download"))
+    monkeypatch.setattr(data, "load", no("data"))
+    monkeypatch.setattr(inception, "fetch", no("download"))
+    monkeypatch.setattr(bench, "measure", no("measurement"))
+    monkeypatch.setattr(sweep, "_process", no("process"))
+    monkeypatch.setattr("kmgan_lib.metrics.evaluate", no("measure"))
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    return place
+
+
+def command_line(work: Path, watch: Watch, arguments: list[str]) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command line, which ends as command lines do."""
+    out, err = io.StringIO(), io.StringIO()
+    os.chdir(work)
+    watch.seen.clear()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        library.main(arguments)
+    status = ended.value.code
+    said = err.getvalue()
+    assert status in (0, 1, 2), arguments
+    if status:
+        assert said.splitlines()[-1].startswith("kmgan: ")
+        assert sum(line.startswith("kmgan: ") for line in said.splitlines()) == 1
+        assert len(said.splitlines()[-1]) < 1500
+    assert "Traceback" not in said
+    assert watch.outside(work.parent.parent) == []
+    return int(str(status)), out.getvalue(), said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@cases(12, drawn=st.data())
+def test_a_command_with_any_options(work: Path, watch: Watch, command: str, drawn: st.DataObject) -> None:
+    words = drawn.draw(st.lists(WORD, max_size=2))
+    option = st.sampled_from(OPTIONS[command])
+    for name, value in drawn.draw(st.lists(st.tuples(option, WORD), max_size=3)):
+        words += drawn.draw(st.sampled_from([[name, value], [f"{name}={value}"], [name]]))
+    words = [
+        word for word in words if not Path(word.partition("=")[2] or word).is_absolute() or word.startswith("/proc")
+    ]
+    command_line(work, watch, [command, *words])
+
+
+@cases(10, st.lists(WORD | st.sampled_from(sorted(COMMANDS)), max_size=4))
+def test_any_command_line(work: Path, watch: Watch, words: list[str]) -> None:
+    command_line(work, watch, [word for word in words if not word.startswith("/d")])
+
+
+@cases(12, st.lists(st.tuples(st.sampled_from(["k", "batch", "width", "iterations", "z_dim", "learning_rate", "clip",
+    "seed", "name"])
+                              | WORD, WORD), max_size=3))  # fmt: skip
+def test_any_settings_of_a_training(work: Path, watch: Watch, pairs: list[tuple[str, str]]) -> None:
+    words = [word for key, value in pairs for word in ("--set", f"{key}={value}")]
+    status, _, said = command_line(work, watch, ["train", "digits/kmgan", "--profile", "smoke", "--out", "new", *words])
+    assert status in (1, 2), said
+
+
+@pytest.mark.parametrize("words", [
+    ["sample", "run", "-n", "1000000000"], ["sample", "run", "-n", "0"], ["sample", "run", "--seed", "9" * 20],
+    ["sample", "run", "--seed", "-" + "9" * 20], ["interpolate", "run", "--steps", "1000000000"],
+    ["interpolate", "run", "--seed-a", "9" * 30], ["sweep", "--seeds", "9" * 5000, "--only", "digits/kmgan"],
+    ["sweep", "--budget", "1e999h"], ["sweep", "--jobs", "-3", "--only", "digits/*"], ["train", "digits/kmgan",
+    "--seed", "9" * 30],
+    ["train", "digits/kmgan", "--set", "width=1e300"], ["train", "digits/kmgan", "--set", "image_size=100000000"],
+    ["records", "unpack", "run"], ["records", "add", "run/config.json"], ["records", "pack", "/proc/x/y"],
+    ["evaluate", "empty"],
+], ids=lambda words: " ".join(words)[:40])  # fmt: skip
+def test_what_is_too_much_is_refused_in_one_line(work: Path, watch: Watch, words: list[str]) -> None:
+    status, out, said = command_line(work, watch, words)
+    assert status in (1, 2)
+    assert said.count("\n") == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["[/x].png", "[red]x[/red].png", ":smile:.png", "$(touch evil).png", "'; touch evil; '.png"]
+)
+def test_a_file_of_any_name_is_written_and_named(work: Path, watch: Watch, name: str) -> None:
+    status, out, _ = command_line(work, watch, ["sample", "run", "-n", "2", "-o", name])
+    assert status == 0
+    assert out.replace("\n", "") == name
+    assert (work / name).is_file()
+    assert not (work / "evil").exists()
+
+
+@cases(2, WORD, WORD, WORD)
+def test_printed_runs_of_a_sweep_are_one_command_each(
+    work: Path, watch: Watch, root: str, results: str, runs: str
+) -> None:
+    import shlex
+
+    words = [
+        "sweep",
+        "--print",
+        "--only",
+        "digits/kmgan",
+        "--seeds",
+        "3",
+        f"--data-root={root}",
+        f"--results={results}",
+        f"--runs={runs}",
+    ]
+    status, out, _ = command_line(work, watch, words)
+    if status == 0:
+        given = shlex.split(out)
+        # A shell splits the line into the words that were given, whatever stands in them.
+        assert given[:3] == ["kmgan", "sweep", "--profile"]
+        assert given.count("--data-root") <= 1
+        for name, value in (("--data-root", root), ("--results", results)):
+            assert name not in given or given[given.index(name) + 1] == str(Path(value))
+
+
+def test_the_options_are_those_of_the_commands() -> None:
+    assert set(OPTIONS) == {"list", "data", "train", "evaluate", "sample", "interpolate", "sweep", "records", "bench"}
+    assert "--set" in OPTIONS["train"]
+    assert UsageError("x").args

@@ -1,0 +1,240 @@
+"""Files of runs and records from anywhere: read, or refused in one line that names the file."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import json
+import shutil
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from kmgan_lib import archive, checkpoint, records, tables
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator, load_generator
+from kmgan_lib.history import History, read_history
+from kmgan_lib.presets import PRESETS
+from kmgan_lib.records import Record
+from kmgan_lib.run import Run
+
+from .conftest import JUNK, WORDS, cases, damaged, refused
+
+MadeUp = Callable[..., Record]
+STATE = {**dict.fromkeys(checkpoint.KEYS, 1), "method": {"weights": torch.arange(6.0), "name": "x"}}
+
+
+def saved(state: object, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer, **options)
+    return buffer.getvalue()
+
+
+CHECKPOINTS = [saved(STATE), saved(STATE, _use_new_zipfile_serialization=False)]
+
+
+@cases(50, st.sampled_from(CHECKPOINTS).flatmap(lambda whole: damaged(whole, header=700)))
+def test_a_checkpoint(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / checkpoint.CHECKPOINT).write_bytes(content)
+    found = refused(lambda: checkpoint.load_checkpoint(tmp_path, "cpu"), tmp_path / checkpoint.CHECKPOINT)
+    if not isinstance(found, UsageError):
+        assert set(found) == checkpoint.KEYS
+
+
+@cases(20, JUNK)
+def test_a_checkpoint_of_anything(tmp_path: Path, junk: Any) -> None:
+    (tmp_path / checkpoint.CHECKPOINT).write_bytes(saved(junk))
+    assert isinstance(refused(lambda: checkpoint.load_checkpoint(tmp_path, "cpu"), tmp_path), UsageError)
+
+
+@pytest.fixture(scope="module")
+def weights(pictures: Run) -> bytes:
+    return (pictures.directory / checkpoint.GENERATOR).read_bytes()
+
+
+@cases(40, st.data())
+def test_a_generator(tmp_path: Path, weights: bytes, data: st.DataObject) -> None:
+    path = tmp_path / checkpoint.GENERATOR
+    path.write_bytes(data.draw(damaged(weights, header=1500)))
+    found = refused(lambda: load_generator(path), path)
+    if isinstance(found, Generator):
+        assert found.sample(2).shape == (2, 1, 28, 28)
+
+
+FIELDS = sorted({key for preset in PRESETS.values() for key in preset.fields()})
+
+
+@cases(40, st.dictionaries(st.sampled_from(FIELDS), JUNK, min_size=1, max_size=2))
+def test_a_generator_whose_preset_says_anything(tmp_path: Path, weights: bytes, changes: dict[str, Any]) -> None:
+    path = tmp_path / checkpoint.GENERATOR
+    size = struct.unpack("<Q", weights[:8])[0]
+    header = json.loads(weights[8 : 8 + size])
+    preset = {**json.loads(header["__metadata__"]["preset"]), **changes}
+    header["__metadata__"]["preset"] = json.dumps(preset, default=str)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + weights[8 + size :])
+    found = refused(lambda: load_generator(path), path)
+    if isinstance(found, Generator):
+        assert len(found.sample(2)) == 2
+
+
+@pytest.mark.parametrize("field", ["width", "z_dim", "image_size", "conv_first", "feature_dim"])
+def test_a_generator_whose_preset_is_huge_takes_no_room(tmp_path: Path, weights: bytes, field: str) -> None:
+    for value in (99, 1024, 65_535, 10**12):
+        path = tmp_path / checkpoint.GENERATOR
+        size = struct.unpack("<Q", weights[:8])[0]
+        header = json.loads(weights[8 : 8 + size])
+        preset = {**json.loads(header["__metadata__"]["preset"]), field: value}
+        header["__metadata__"]["preset"] = json.dumps(preset)
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + weights[8 + size :])
+        refused(functools.partial(load_generator, path), path)
+
+
+TEXTS = st.one_of(
+    JUNK.map(lambda junk: json.dumps(junk, default=str).encode()),
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}"]
+    ),
+)
+
+
+@cases(30, TEXTS)
+def test_json(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / checkpoint.CONFIG
+    path.write_bytes(content)
+    found = refused(lambda: checkpoint.read_json(path), path)
+    assert isinstance(found, (dict, UsageError))
+
+
+@cases(25, st.sampled_from(["config.json", "result.json"]), st.dictionaries(
+    st.sampled_from(["preset", "profile", "seed", "data", "metrics", "status", "command"]) | WORDS, JUNK, max_size=3),
+    st.data())  # fmt: skip
+def test_a_run_directory(
+    pictures: Run, tmp_path: Path, name: str, changes: dict[str, Any], data: st.DataObject
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir(exist_ok=True)
+    for part in ("config.json", "result.json", "history.csv"):
+        shutil.copy(pictures.directory / part, place)
+    whole = (place / name).read_bytes()
+    changed = json.dumps({**json.loads(whole), **changes}, default=str).encode()
+    (place / name).write_bytes(data.draw(st.just(changed) | damaged(whole, header=len(whole))))
+    found = refused(lambda: Run.open(place), place)
+    if isinstance(found, Run):
+        assert isinstance(found.seed, int)
+        refused(lambda: found.label)
+        refused(lambda: records.save(found, results=tmp_path / "results"))
+
+
+HISTORY = b"iteration,seconds,loss_d\n2,0.1,1.0\n4,0.2,nan\n6,0.3,0.5\n"
+
+
+@cases(
+    40, damaged(HISTORY, header=len(HISTORY)) | st.sampled_from([b"", b"\n\n", b'"' + b"x" * 200_000, b"a,a\n1,2\n"])
+)
+def test_a_history(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / checkpoint.HISTORY
+    path.write_bytes(content)
+    found = refused(lambda: read_history(tmp_path), path)
+    assert isinstance(found, UsageError) or all(isinstance(value, float) for row in found for value in row.values())
+    refused(lambda: History(tmp_path, torch.device("cpu")).truncate(4), path)
+
+
+# Records
+
+PLACE = "mnist/kmgan/quick-seed0"
+
+
+@pytest.fixture(scope="module")
+def results(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records") / "results"
+    made_up(folder)
+    made_up(folder, seed=1, score=None)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+KEYS = st.sampled_from([*records.REQUIRED, "diverged_at"])
+
+
+@cases(25, st.dictionaries(KEYS, JUNK, min_size=1, max_size=3), st.sets(KEYS, max_size=2))
+def test_a_record_is_shown_or_named(results: Path, tmp_path: Path, changes: dict[str, Any], missing: set[str]) -> None:
+    place = tmp_path / "results" / PLACE
+    place.mkdir(parents=True, exist_ok=True)
+    for file in (results / PLACE).iterdir():
+        shutil.copy(file, place)
+    result = {**json.loads((place / "result.json").read_text()), **changes}
+    kept = {key: value for key, value in result.items() if key not in missing}
+    (place / "result.json").write_text(json.dumps(kept, default=str))
+    refused(lambda: archive.check(results=tmp_path / "results"))
+    refused(lambda: tables.recorded("*", "quick", results=tmp_path / "results"))
+    found = refused(lambda: records.everything(results=tmp_path / "results"))
+    if not isinstance(found, UsageError):
+        refused(lambda: records.badge(found))
+
+
+@cases(25, st.data())
+def test_an_archive_of_records(results: Path, tmp_path: Path, data: st.DataObject) -> None:
+    source, here = tmp_path / "records.tar.gz", tmp_path / "here"
+    if not source.exists():
+        archive.pack(source, results=results)
+    plain = gzip.decompress(source.read_bytes())
+    content = data.draw(damaged(plain, header=600)) if data.draw(st.booleans()) else None
+    bad = tmp_path / "bad.tar.gz"
+    bad.write_bytes(
+        gzip.compress(content) if content is not None else data.draw(damaged(source.read_bytes(), header=30))
+    )
+    shutil.rmtree(here, ignore_errors=True)
+    found = refused(lambda: archive.unpack(bad, results=here), bad)
+    if isinstance(found, UsageError):
+        assert not here.exists()
+    assert set(contents(here)) <= set(contents(results))
+    assert {p.name for p in tmp_path.iterdir()} <= {source.name, bad.name, here.name}
+
+
+KINDS = [getattr(tarfile, name) for name in ("REGTYPE", "AREGTYPE", "LNKTYPE", "SYMTYPE", "DIRTYPE", "CHRTYPE",
+    "BLKTYPE",
+         "FIFOTYPE", "CONTTYPE", "GNUTYPE_SPARSE", "GNUTYPE_LONGNAME", "XHDTYPE", "XGLTYPE")]  # fmt: skip
+PLACES = st.sampled_from([
+    f"{PLACE}/result.json", f"{PLACE}/../../../evil", "../evil", "/evil", f"{PLACE}/result.json/x",
+    f"./{PLACE}/result.json",
+    f"{PLACE}//result.json", "mnist/kmgan/quick-seed٣/result.json", f"{PLACE}/RESULT.JSON", "C:\\evil",
+    "mnist/kmgan/quick-seed9/history.csv",
+    f"{PLACE}/samples.webp", f"{PLACE}/generator.safetensors", "a/b/quick-seed1/result.json\n",
+])  # fmt: skip
+
+
+@cases(25, st.lists(st.tuples(PLACES | WORDS, st.sampled_from(KINDS), PLACES | WORDS, st.binary(max_size=600)),
+    min_size=1,
+                    max_size=4), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT,
+                    tarfile.USTAR_FORMAT]))  # fmt: skip
+def test_an_archive_of_anything(
+    results: Path, tmp_path: Path, members: list[tuple[str, bytes, str, bytes]], form: int
+) -> None:
+    bad, here = tmp_path / "bad.tar.gz", tmp_path / "here"
+    shutil.copytree(results, here, dirs_exist_ok=True)
+    before = contents(here)
+    with tarfile.open(bad, "w:gz", format=form) as made:
+        for name, kind, link, content in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size = kind, link, len(content)
+            try:
+                made.addfile(info, io.BytesIO(content))
+            except ValueError:  # a name that this format cannot hold
+                continue
+    found = refused(lambda: archive.unpack(bad, results=here), bad)
+    assert isinstance(found, (UsageError, list))
+    assert contents(here) == before
+    assert {p.name for p in tmp_path.iterdir()} <= {bad.name, here.name}

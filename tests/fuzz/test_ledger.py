@@ -1,0 +1,207 @@
+"""The two YAML files of the book, changed by anybody: computed, or refused in one line that says where."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import strategies as st
+
+from book.tools import profiles
+from book.tools.profiles import Parameter, Profile, WrongUse
+from kmgan_lib import claims, conditions, tables
+from kmgan_lib.errors import UsageError
+from kmgan_lib.records import RESULTS, Record
+
+from .conftest import JUNK, WORDS, cases, damaged, refused
+
+MadeUp = Callable[..., Record]
+ROOT = Path(__file__).resolve().parents[2]
+LEDGER = yaml.safe_load((ROOT / "book" / "claims.yml").read_text(encoding="utf8"))
+PROFILES = yaml.safe_load((ROOT / "book" / "profiles.yml").read_text(encoding="utf8"))
+
+
+def places(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The ways to every part of a nested structure."""
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [at, *(place for key, value in inner for place in places(value, (*at, key)))]
+
+
+def changed(root: Any, place: tuple[Any, ...], way: str, junk: Any, key: Any) -> Any:
+    """A copy in which one part is replaced, removed, or given one more key."""
+    if not place:
+        return junk
+    root = copy.deepcopy(root)
+    node = root
+    for step in place[:-1]:
+        node = node[step]
+    if way == "replace":
+        node[place[-1]] = junk
+    elif way == "remove":
+        del node[place[-1]]
+    elif isinstance(node, dict):
+        node[key] = junk
+    else:
+        node.append(junk)
+    return root
+
+
+WAYS = st.sampled_from(["replace", "remove", "add"])
+HASHABLE = st.none() | st.booleans() | st.integers() | WORDS
+MEASURES = st.sampled_from(["clustering.nmi", "history.center_step", "nothing.here", "x", ".", "a.", ".b", "history."])
+
+
+@pytest.fixture(scope="module")
+def results(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few records, so that conditions have something to find."""
+    folder = tmp_path_factory.mktemp("ledger") / "results"
+    for preset in ("mnist/kmgan", "mnist/kmgan-nocenter"):
+        for seed in range(3):
+            made_up(folder, preset, seed=seed, score=None if seed == 2 else 8.0 + seed)
+    return folder
+
+
+def judged(path: Path, results: Path) -> None:
+    found = refused(lambda: claims.verdicts(path, results=results), path.name)
+    if not isinstance(found, UsageError):
+        assert all(verdict.word in claims.VERDICTS for verdict in found)
+        tables.ledger(found)
+        for profile in claims.PROFILES:
+            claims.lacking(profile, path, results=results)
+
+
+@cases(20, st.sampled_from(sorted(LEDGER)), st.data())
+def test_a_claim_of_the_ledger_in_which_one_thing_is_changed(
+    results: Path, tmp_path: Path, name: str, data: st.DataObject
+) -> None:
+    place = data.draw(st.sampled_from(places(LEDGER[name])))
+    junk = data.draw(JUNK | MEASURES | st.sampled_from([["mnist/kmgan"], {"mnist/kmgan": [0, 2]}, 1e308, -1]))
+    entry = changed(LEDGER[name], place, data.draw(WAYS), junk, data.draw(HASHABLE))
+    path = tmp_path / "claims.yml"
+    path.write_text(json.dumps({name: entry}, default=str), encoding="utf8")
+    judged(path, results)
+
+
+NAMES = st.sampled_from(["mnist/kmgan", "mnist/kmgan-nocenter"])
+NUMBERS = st.integers(-3, 10) | st.floats()
+CONDITIONS = st.one_of(
+    st.fixed_dictionaries({"failures": st.fixed_dictionaries({"of": NAMES, "are": st.sampled_from(["all", "none",
+    "some"])})}),
+    st.fixed_dictionaries({"fewer_failures": st.fixed_dictionaries({"of": NAMES, "than": NAMES})}),
+    st.dictionaries(
+        st.sampled_from(sorted(conditions.KINDS)),
+        st.dictionaries(
+            st.sampled_from(["of", "less", "than", "measure", "above", "below", "are"]),
+            NAMES | NUMBERS | MEASURES | st.sampled_from(["classifier_score.value", "classifier_score.std"])
+            | st.dictionaries(st.sampled_from(["of", "measure", "times", "plus"]), NAMES | NUMBERS | MEASURES),
+        ), min_size=1, max_size=2,
+    ),
+)  # fmt: skip
+
+
+@cases(
+    60,
+    st.lists(CONDITIONS, min_size=1, max_size=3),
+    st.lists(CONDITIONS, max_size=2),
+    st.sets(st.integers(0, 3), min_size=1),
+)
+def test_a_claim_of_made_up_conditions(
+    results: Path, tmp_path: Path, holds: list[Any], partly: list[Any], seeds: set[int]
+) -> None:
+    texts = dict.fromkeys(("title", "quote", "section", "chapter", "measure", "rule"), "x")
+    needs = {"mnist/kmgan": sorted(seeds), "mnist/kmgan-nocenter": sorted(seeds)}
+    entry = {**texts, "needs": needs, "holds": holds, "partly": partly}
+    path = tmp_path / "claims.yml"
+    path.write_text(json.dumps({"C1": entry}), encoding="utf8")
+    judged(path, results)
+
+
+@cases(20, damaged((ROOT / "book" / "claims.yml").read_bytes(), header=4000))
+def test_a_damaged_ledger(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "claims.yml"
+    path.write_bytes(content)
+    refused(lambda: claims.load(path), path.name)
+
+
+@cases(
+    20,
+    WORDS
+    | st.sampled_from(
+        ["*", "?", "[", "{a: 1", "&a [*a]", "- " * 3000, "2001-99-99", "!!python/none x", "<<: 1", "? [a]"]
+    ),
+)
+def test_a_ledger_of_any_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "claims.yml"
+    path.write_text(text, encoding="utf8")
+    refused(lambda: claims.verdicts(path, results=RESULTS), path.name)
+
+
+# profiles.yml
+
+KNOWN = {
+    chapter: {"profile": Parameter("profile", "str", "smoke"), "iterations": Parameter("iterations", "int", 5),
+              "seeds": Parameter("seeds", "list[int]", [0]), "dataset": Parameter("dataset", "str", "mnist"),
+              "group": Parameter("group", "str", "cifar10-32")}
+    for chapter in PROFILES["smoke"]["chapters"]
+}  # fmt: skip
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A book whose chapters are known without reading notebooks."""
+    monkeypatch.setattr(profiles, "chapters", lambda _: {name: tmp_path / f"{name}.ipynb" for name in KNOWN})
+    monkeypatch.setattr(profiles, "parameters", lambda path: KNOWN[path.stem])
+    (tmp_path / "book").mkdir()
+    return tmp_path
+
+
+def loaded(root: Path, name: str = "smoke") -> None:
+    found = refused(lambda: profiles.load(root, name), error=WrongUse)
+    if isinstance(found, Profile):
+        assert found.workers >= 1
+        assert set(found.chapters) == set(KNOWN)
+
+
+@cases(25, st.sampled_from(places(PROFILES)), WAYS, JUNK, HASHABLE)
+def test_profiles_in_which_one_thing_is_changed(
+    book: Path, place: tuple[Any, ...], way: str, junk: Any, key: Any
+) -> None:
+    text = json.dumps(changed(PROFILES, place, way, junk, key), default=str)
+    (book / "book" / "profiles.yml").write_text(text, encoding="utf8")
+    loaded(book)
+
+
+@cases(
+    40, damaged((ROOT / "book" / "profiles.yml").read_bytes(), header=900), WORDS | st.sampled_from(["smoke", "quick"])
+)
+def test_damaged_profiles(book: Path, content: bytes, name: str) -> None:
+    (book / "book" / "profiles.yml").write_bytes(content)
+    loaded(book, name)
+
+
+@cases(
+    30, damaged((ROOT / "_toc.yml").read_bytes(), header=900) | JUNK.map(lambda j: json.dumps(j, default=str).encode())
+)
+def test_a_damaged_table_of_contents(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "_toc.yml").write_bytes(content)
+    refused(lambda: profiles.chapters(tmp_path), error=WrongUse)
+
+
+@cases(30, st.text(max_size=40) | st.lists(st.tuples(WORDS, WORDS, WORDS)).map(
+    lambda lines: "\n".join(f"{a}: {b} = {c}  # why" for a, b, c in lines)) | st.sampled_from([
+        "a: int = " + "9" * 5000, "a: int = " + "(" * 500, "a: int = -" + "-" * 3000 + "1",
+        "a: str = __import__('os')  # x",
+        "\ud800", "a: list[int] = [1, *[2]]  # x", "a: str = f'{1}'  # x", "a: float = 1e999  # x",
+        "é: int = 1  # x"]))  # fmt: skip
+def test_a_parameters_cell_of_anything(tmp_path: Path, source: str) -> None:
+    cell = {"cell_type": "code", "source": source, "metadata": {"tags": ["parameters"]}, "outputs": [], "id": "a",
+            "execution_count": None}  # fmt: skip
+    meta = {"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}}
+    notebook = {"cells": [cell], "metadata": meta, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "one.ipynb").write_text(json.dumps(notebook))
+    refused(lambda: profiles.parameters(tmp_path / "one.ipynb"), "one", error=WrongUse)

@@ -1,0 +1,171 @@
+"""Tensors of any shape, type and value: a result, or a ValueError in one line."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kmgan_lib import centers, losses, metrics
+from kmgan_lib.centers import CenterBank
+from kmgan_lib.data import Images, load
+from kmgan_lib.data.images import resized, to_unit
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator
+from kmgan_lib.metrics.collapse import distinct_points
+from kmgan_lib.metrics.frequency import confusion_matrix
+from kmgan_lib.metrics.neighbours import kth_distances
+from kmgan_lib.metrics.paths import step_scores
+from kmgan_lib.run import Run
+
+from .conftest import WORDS, cases, refused
+
+SHAPES = st.sampled_from([(4, 3), (4, 3), (4, 3), (6, 3), (12, 3), (3, 3), (1, 3), (4, 1)]) | st.lists(
+    st.integers(0, 4), max_size=4
+)
+TYPES = st.sampled_from([torch.float32] * 4 + [torch.float64, torch.bfloat16, torch.float16, torch.int64,
+    torch.int32, torch.uint8,
+                         torch.bool, torch.complex64])  # fmt: skip
+ODD = st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf, 1e-40, 1e30, -3e38])
+
+
+@st.composite
+def tensors(draw: st.DrawFn, shapes: Any = SHAPES, types: Any = TYPES) -> Tensor:
+    """A tensor of noise, at times of one value, or with a value that is no number."""
+    shape, kind = draw(shapes), draw(types)
+    made = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    if draw(st.integers(0, 3)) == 0 and made.numel():
+        value = draw(ODD)
+        if draw(st.booleans()):
+            made.fill_(value)
+        else:
+            made.view(-1)[draw(st.integers(0, made.numel() - 1))] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return (
+            made.nan_to_num(0, 9, -9).abs().to(kind)
+            if not kind.is_floating_point and not kind.is_complex
+            else made.to(kind)
+        )
+
+
+@st.composite
+def labels(draw: st.DrawFn, most: int = 5) -> Tensor:
+    """Labels, mostly of four rows, at times out of range or of another type."""
+    number = draw(st.sampled_from([4, 4, 4, 12, 6, 0, 1]))
+    made = torch.tensor(draw(st.lists(st.integers(-1, most) | st.integers(0, 2), min_size=number, max_size=number)))
+    kind = draw(st.sampled_from([torch.int64] * 5 + [torch.int32, torch.float32, torch.bool, torch.uint8]))
+    made = made.to(torch.int64).to(kind)
+    return made if draw(st.integers(0, 5)) else made.unsqueeze(0)
+
+
+T, L, N = tensors(), labels(), st.integers(-1, 12)
+SEED = st.integers(-2, 9) | st.sampled_from([2**31, 2**32, 2**63, 10**30])
+WORD = st.sampled_from(["frobenius", "mean", "sum", "max", ""])
+CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "center_loss": (losses.center_loss, (T, T, L, L, T, T)),
+    "center_loss per cluster": (lambda *a: losses.center_loss(*a, per_cluster=True), (T, T, L, L, T, T)),
+    "discriminator_loss": (lambda *a: losses.discriminator_loss(*a[:4], reduction=a[4]), (T, T, T, T, WORD)),
+    "generator_loss": (lambda a, b, r: losses.generator_loss(a, b, reduction=r), (T, T, WORD)),
+    "intra_distance": (lambda a, b, r: losses.intra_distance(a, b, reduction=r), (T, T, WORD)),
+    "inter_distance": (lambda a, b, r: losses.inter_distance(a, b, reduction=r), (T, T, WORD)),
+    "assign": (centers.assign, (T, T)),
+    "updated_centers": (centers.updated_centers, (T, T, L)),
+    "kmeans_plus_plus": (lambda f, k: centers.kmeans_plus_plus(f, k, torch.Generator().manual_seed(0)), (T, N)),
+    "lloyd": (centers.lloyd, (T, T, st.integers(0, 3))),
+    "inception_score": (metrics.inception_score, (T, N)),
+    "frechet_distance": (metrics.frechet_distance, (T, T)),
+    "kernel_distance": (metrics.kernel_distance, (T, T, st.integers(-1, 3), N, SEED)),
+    "clustering_scores": (metrics.clustering_scores, (L, L)),
+    "kmeans_labels": (metrics.kmeans_labels, (T, st.integers(-1, 5), st.integers(0, 3))),
+    "silhouette": (metrics.silhouette, (T, L, N)),
+    "coverage_scores": (metrics.coverage_scores, (T, T, N)),
+    "class_frequency": (metrics.class_frequency, (L, st.integers(-2, 8))),
+    "corrected_frequency": (metrics.corrected_frequency, (L, T | tensors(st.just((3, 3)), st.just(torch.int64)), SEED)),
+    "confusion_matrix": (confusion_matrix, (L, L, st.integers(-2, 8))),
+    "center_scores": (metrics.center_scores, (T, T)),
+    "mode_scores": (metrics.mode_scores, (T, T, L)),
+    "memorisation_scores": (metrics.memorisation_scores, (T, T, T, T)),
+    "nearest_neighbours": (metrics.nearest_neighbours, (T, T, N)),
+    "kth_distances": (kth_distances, (T, N, N)),
+    "step_scores": (step_scores, (T,)),
+    "path_lengths": (lambda *a: metrics.path_lengths(lambda z: z * 2, *a), (T, T, T | tensors(st.sampled_from([(),
+    (4,)])))),
+    "resized": (lambda t, s: resized(t, s), (tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)),
+    st.integers(1, 9))),
+    "to_unit": (to_unit, (T,)),
+    "distinct_points": (distinct_points, (tensors(st.sampled_from([(4, 3), (1, 3)]), st.just(torch.float64)),
+    st.floats(0, 9))),
+}  # fmt: skip
+
+
+def whole(result: Any) -> None:
+    """A result is made of tensors, numbers and containers of them."""
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, (list, tuple)):
+        for part in result:
+            whole(part)
+    else:
+        assert result is None or isinstance(result, (Tensor, int, float))
+
+
+@pytest.mark.parametrize("name", CALLS)
+@cases(25, drawn=st.data())
+def test_a_function_of_tensors(name: str, drawn: st.DataObject) -> None:
+    function, strategies = CALLS[name]
+    arguments = drawn.draw(st.tuples(*strategies))
+    before = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
+    result = refused(lambda: function(*arguments), error=ValueError)
+    if not isinstance(result, ValueError):
+        whole(result)
+    for was, now in zip(before, arguments, strict=True):  # nothing is changed that was given
+        assert not isinstance(was, Tensor) or torch.equal(was.nan_to_num(), now.nan_to_num())
+
+
+@pytest.mark.parametrize("update", centers.UPDATES)
+@cases(12, T, T, L, L, st.integers(-1, 5), st.integers(-1, 4))
+def test_a_bank_of_centers(update: str, real: Tensor, fake: Tensor, a: Tensor, b: Tensor, k: int, d: int) -> None:
+    bank = refused(lambda: CenterBank(k, d, update=update), error=ValueError)
+    if isinstance(bank, ValueError):
+        return
+    refused(lambda: bank.initialise(real, torch.Generator().manual_seed(0), lloyd_iterations=1), error=ValueError)
+    refused(lambda: bank.update(real, fake, a, b), error=ValueError)
+    refused(lambda: bank.recluster(real, fake), error=ValueError)
+    refused(lambda: bank.load_state_dict({"real": real}), error=ValueError)
+    assert bank.real.shape == bank.fake.shape == (k, d)
+
+
+@cases(20, st.sampled_from(["digits", "synthetic", "mnist", "celeba", "folder:", "folder:none"]) | WORDS,
+       st.sampled_from(["train", "test", "all"]) | WORDS, st.sampled_from(["auto", "never", "always", "x"]),
+       st.none() | st.integers(-1, 40) | st.just(10**9), st.none() | st.integers(-1, 4))  # fmt: skip
+def test_data_of_any_name(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    split: str,
+    standin: str,
+    size: int | None,
+    channels: int | None,
+) -> None:
+    if standin in ("auto", "always") and name in ("mnist", "celeba"):
+        standin = "never"  # drawing takes seconds
+    empty = tmp_path_factory.getbasetemp() / "no-data"
+    found = refused(
+        lambda: load(name, root=empty, download=False, split=split, standin=standin, image_size=size, channels=channels)
+    )
+    assert isinstance(found, (Images, UsageError))
+
+
+@cases(10, st.integers(-2, 70), SEED | st.sampled_from([-(2**63), -(10**30)]), st.integers(-2, 12))
+def test_samples_of_a_generator(pictures: Run, n: int, seed: int, steps: int) -> None:
+    generator: Generator = pictures.generator
+    found = refused(lambda: generator.sample(n, seed))
+    assert isinstance(found, UsageError) or found.shape == (n, 1, 28, 28)
+    line = refused(lambda: generator.interpolate(seed, 1, steps))
+    assert isinstance(line, UsageError) or line.shape == (steps, 1, 28, 28)

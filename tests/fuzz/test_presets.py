@@ -1,0 +1,77 @@
+"""Every field of every preset, given anything: a preset that a run can have, or one line that names the field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from kmgan_lib.errors import UsageError
+from kmgan_lib.presets import METHODS, PRESETS, PROFILES, Preset, from_dict, resolve
+
+from .conftest import JUNK, NUMBERS, WORDS, cases, refused
+
+NAMES = st.sampled_from(sorted(PRESETS))
+FIELDS = sorted({key for preset in PRESETS.values() for key in preset.fields()})
+CHOICES = sorted({word for p in PRESETS.values() for f in p.fields().values() for word in f.metadata["choices"]})
+VALUES = JUNK | NUMBERS | NUMBERS.map(lambda n: str(n)[:50]) | st.sampled_from(CHOICES)
+
+
+def sound(preset: Preset) -> None:
+    """What every preset can do."""
+    assert len(preset.hash) == 12
+    text = json.dumps(preset.as_dict(), allow_nan=False)
+    assert from_dict(json.loads(text)) == preset
+    assert from_dict(json.loads(text)).hash == preset.hash
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@cases(12, NAMES, VALUES)
+def test_a_field_given_anything(field: str, name: str, value: Any) -> None:
+    found = refused(lambda: resolve(name, **{field: value}), field)
+    if isinstance(found, Preset):
+        sound(found)
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000), [10**5000]], ids=["large", "negative", "in a list"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_given_a_number_that_python_does_not_write(field: str, value: Any) -> None:
+    assert isinstance(refused(lambda: resolve("mnist/kmgan", **{field: value}), field), UsageError)
+
+
+@cases(60, NAMES | WORDS | WORDS.map("folder:{}".format), st.sampled_from(PROFILES) | WORDS,
+       st.dictionaries(st.sampled_from(FIELDS) | WORDS, VALUES, max_size=4))  # fmt: skip
+def test_names_profiles_and_several_fields(name: str, profile: str, overrides: dict[str, Any]) -> None:
+    found = refused(lambda: resolve(name, profile, **overrides))
+    if isinstance(found, Preset):
+        sound(found)
+
+
+@cases(
+    60,
+    NAMES,
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3),
+    st.sets(st.sampled_from(FIELDS)),
+)
+def test_a_preset_from_a_file(name: str, changes: dict[str, Any], missing: set[str]) -> None:
+    fields = {**PRESETS[name].as_dict(), **changes}
+    for key in missing if len(missing) < 3 else ():
+        fields.pop(key, None)
+    found = refused(lambda: from_dict(fields))
+    if isinstance(found, Preset):
+        assert len(found.hash) == 12
+        json.dumps(found.as_dict(), allow_nan=False)
+
+
+@cases(30, JUNK)
+def test_a_preset_from_anything(junk: Any) -> None:
+    assert isinstance(refused(lambda: from_dict(junk)), UsageError)
+
+
+@cases(20, st.sampled_from(sorted(METHODS) or ["kmgan"]) | WORDS)
+def test_a_folder_with_any_method(method: str) -> None:
+    found = refused(lambda: resolve("folder:mine", method=method))
+    if isinstance(found, Preset):
+        sound(found)

@@ -1,0 +1,279 @@
+"""Nothing is run from a file: no module has the means to, and pickles that carry code are refused, their code unrun."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from book.tools import profiles
+from kmgan_lib import checkpoint, claims, data, generator
+from kmgan_lib.data import cifar10
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import classifier, inception_measures, resnet
+from kmgan_lib.run import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted([*(ROOT / "kmgan_lib").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py")])
+# What may stand in a module, and why it runs nothing of a file.
+ALLOWED = {
+    ("kmgan_lib/checkpoint.py", "torch.load"): "weights_only=True",
+    ("kmgan_lib/metrics/resnet.py", "torch.load"): "weights_only=True",
+    ("kmgan_lib/metrics/inception.py", "pickle"): "the name of an error",
+    ("kmgan_lib/bench_worker.py", "importlib.util.spec_from_file_location"): "a source file of this repository",
+    ("kmgan_lib/data/cifar10.py", "pickle"): "an unpickler that knows five names, none of which does anything",
+}
+FORBIDDEN_CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv", "os.execvp", "os.spawnl", "yaml.load",
+    "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "torch.load", "torch.jit.load", "torch.hub.load",
+    "torch.package.PackageImporter", "np.load", "numpy.load", "joblib.load", "pd.read_pickle", "marshal.loads",
+    "marshal.load",
+    "shelve.open", "runpy.run_path", "runpy.run_module", "subprocess.getoutput", "subprocess.getstatusoutput",
+    "importlib.util.spec_from_file_location", "shutil.unpack_archive", "tempfile.mktemp",
+}  # fmt: skip
+FORBIDDEN_MODULES = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "runpy",
+    "code",
+    "codeop",
+}
+
+
+def means(tree: ast.AST) -> Iterator[str]:
+    """What in a module could run what a file or a word holds."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in FORBIDDEN_MODULES)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            yield from ([module] if module.partition(".")[0] in FORBIDDEN_MODULES else [])
+            yield from (f"{module}.{a.name}" for a in node.names if f"{module}.{a.name}" in FORBIDDEN_CALLS)
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name in FORBIDDEN_CALLS or name.endswith((".extractall", ".extract")):
+                yield name
+            for given in node.keywords:
+                if given.arg in ("shell", "allow_pickle") and ast.unparse(given.value) != "False":
+                    yield f"{given.arg}={ast.unparse(given.value)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_can_run_what_a_file_holds(path: Path) -> None:
+    place = str(path.relative_to(ROOT))
+    text = path.read_text(encoding="utf8")
+    assert [found for found in means(ast.parse(text)) if (place, found) not in ALLOWED] == []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            assert {k.arg: ast.unparse(k.value) for k in node.keywords}.get("weights_only") == "True"
+        # Ours start programs by a list of words, never by a line for a shell; pictures are opened by a list of formats.
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("subprocess."):
+            assert "shell" not in {k.arg for k in node.keywords}
+            assert not node.args or not isinstance(node.args[0], (ast.Constant, ast.JoinedStr))
+
+
+def test_what_is_allowed_is_still_there() -> None:
+    found = {
+        (str(p.relative_to(ROOT)), name) for p in SOURCES for name in means(ast.parse(p.read_text(encoding="utf8")))
+    }
+    assert found == set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval(text)", "import pickle", "from pickle import loads", "from os import system",
+        "subprocess.run(x, shell=True)",
+        "yaml.load(x)", "torch.load(x)", "np.load(x, allow_pickle=True)", "archive.extractall()", "import dill as d",
+    ],
+)  # fmt: skip
+def test_the_look_finds_what_it_looks_for(line: str) -> None:
+    assert list(means(ast.parse(line)))
+
+
+class Bomb:
+    """An object whose unpickling touches a file."""
+
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.target,)
+
+
+def by_torch(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def by_torch_of_old(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+WRITERS = {"torch": by_torch, "torch of old": by_torch_of_old, "pickle": pickle.dumps}
+writers = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Iterator[Bomb]:
+    """A live bomb that must not have gone off."""
+    made = Bomb(tmp_path / "ran")
+    pickle.loads(pickle.dumps(made))
+    assert made.target.exists()
+    made.target.unlink()
+    yield made
+    assert not made.target.exists()
+
+
+@writers
+def test_a_bomb_as_checkpoint(tmp_path: Path, bomb: Bomb, write: Callable[[object], bytes]) -> None:
+    for content in (bomb, {**dict.fromkeys(checkpoint.KEYS, 1), "history": bomb}):
+        (tmp_path / checkpoint.CHECKPOINT).write_bytes(write(content))
+        with pytest.raises(UsageError, match=r"checkpoint\.pt is not a usable checkpoint"):
+            checkpoint.load_checkpoint(tmp_path, "cpu")
+
+
+@writers
+def test_a_bomb_as_generator(tmp_path: Path, bomb: Bomb, write: Callable[[object], bytes]) -> None:
+    (tmp_path / checkpoint.GENERATOR).write_bytes(write(bomb))
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        generator.load_generator(tmp_path)
+
+
+@writers
+def test_a_bomb_as_configuration_and_result(
+    tmp_path: Path, bomb: Bomb, pictures: Run, write: Callable[[object], bytes]
+) -> None:
+    good = (pictures.directory / checkpoint.CONFIG).read_bytes()
+    for name in (checkpoint.CONFIG, checkpoint.RESULT, checkpoint.HISTORY):
+        (tmp_path / checkpoint.CONFIG).write_bytes(good)
+        (tmp_path / checkpoint.RESULT).write_text("{}")
+        (tmp_path / name).write_bytes(write(bomb))
+        with pytest.raises(UsageError, match="cannot be read"):
+            Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["all", "data", "labels"])
+@writers
+def test_a_bomb_as_a_batch_of_cifar(tmp_path: Path, bomb: Bomb, write: Callable[[object], bytes], part: str) -> None:
+    place = tmp_path / "cifar-10-batches-py"
+    place.mkdir()
+    for names in cifar10.BATCHES.values():
+        for name in names:
+            (place / name).write_bytes(write(bomb if part == "all" else {"data": 1, "labels": [], part: bomb}))
+    with pytest.raises(UsageError, match="data_batch_1 is not a batch of CIFAR-10"):
+        data.load("cifar10", root=tmp_path)
+
+
+@writers
+def test_a_bomb_as_labels_of_cifar(
+    tmp_path: Path, bomb: Bomb, monkeypatch: pytest.MonkeyPatch, write: Callable[[object], bytes]
+) -> None:
+    for name in ("_check", "_read_atlas"):
+        monkeypatch.setattr(cifar10, name, lambda *_: None)
+    (tmp_path / "labels_test.npy").write_bytes(write(bomb))
+    with pytest.raises(UsageError, match=r"labels_test\.npy cannot be read"):
+        cifar10.read_shards(tmp_path, "test")
+
+
+@writers
+def test_a_bomb_as_a_judge_of_the_cache(
+    tmp_path: Path, bomb: Bomb, caplog: pytest.LogCaptureFixture, write: Callable[[object], bytes]
+) -> None:
+    (tmp_path / "judge.safetensors").write_bytes(write(bomb))
+    assert classifier._load(tmp_path / "judge.safetensors", torch.nn.Sequential()) is None
+    assert "cannot be used" in caplog.text
+
+
+@writers
+def test_a_bomb_as_the_pretrained_judge(
+    tmp_path: Path, bomb: Bomb, monkeypatch: pytest.MonkeyPatch, write: Callable[[object], bytes]
+) -> None:
+    path = tmp_path / "resnet-.th"  # a name that asks for no checksum, as if the file had the right one
+    path.write_bytes(write({"state_dict": bomb}))
+    with pytest.raises(UsageError, match="is not the ResNet-56 it should be"):
+        resnet.load_resnet56(path)
+
+
+@writers
+def test_a_bomb_as_weights_of_inception(tmp_path: Path, bomb: Bomb, write: Callable[[object], bytes]) -> None:
+    pytest.importorskip("torch_fidelity")
+    path = tmp_path / "weights.pth"
+    path.write_bytes(write({"weights": bomb}))
+    pictures = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(UsageError, match="is no plain data"):  # as if its SHA-256 were the right one
+        inception_measures(pictures, pictures, weights=path)
+
+
+@writers
+def test_a_bomb_among_the_kept_features_of_inception(
+    tmp_path: Path, bomb: Bomb, monkeypatch: pytest.MonkeyPatch, write: Callable[[object], bytes]
+) -> None:
+    torch_fidelity = pytest.importorskip("torch_fidelity")
+
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
+
+    def measure(**options: Any) -> Any:
+        """Do what torch-fidelity does with the features that it kept."""
+        kept = Path(options["cache_root"]) / "kept.pt"
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(write(bomb))
+        return torch.load(kept, map_location="cpu", weights_only=False)
+
+    monkeypatch.setattr(torch_fidelity, "calculate_metrics", measure)
+    pictures = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(UsageError, match="is no plain data"):
+        inception_measures(pictures, pictures, extractor="another", real_name="kept")
+
+
+TAGS = ["!!python/object/apply:os.system ['touch ran']", "!!python/name:os.system", "!!python/object/new:tuple [[1]]"]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_tag_of_python_in_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims.yml").write_text(f"C1:\n  title: {tag}\n")
+    with pytest.raises(UsageError, match=r"claims\.yml is not YAML: could not determine a constructor") as caught:
+        claims.load(tmp_path / "claims.yml")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("name", ["book/profiles.yml", "_toc.yml"])
+def test_a_tag_of_python_in_the_profiles_and_the_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book").mkdir()
+    (tmp_path / "_toc.yml").write_text("root: index\n")
+    (tmp_path / name).write_text(f"smoke: {tag}\n")
+    with pytest.raises(profiles.WrongUse, match=f"{Path(name).name}: could not determine a constructor") as caught:
+        profiles.load(tmp_path, "smoke")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_tags_were_live() -> None:
+    assert yaml.unsafe_load("!!python/name:os.system").__name__ == "system"
+
+
+def test_a_record_with_a_bomb_in_it_is_text(tmp_path: Path, bomb: Bomb) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({"preset": pickle.dumps(bomb).decode("latin1")}))
+    assert isinstance(checkpoint.read_json(tmp_path / "x.json")["preset"], str)
