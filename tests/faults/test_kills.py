@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_killed_ten_times_a_run_ends_bit_for_bit_as_it_would_have(forks: Forks, 
 
 @pytest.mark.fuzz
 def test_killed_two_hundred_times_runs_end_bit_for_bit_as_they_would_have(
-    forks: Forks, whole: Whole, tmp_path: Path, record_property: pytest.RecordProperty
+    forks: Forks, whole: Whole, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     begun = time.monotonic()
     kills, writing, finished = kill_and_resume(forks, whole, tmp_path, kills=200, seed=1)
