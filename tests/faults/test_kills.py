@@ -16,7 +16,7 @@ from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks
 
 KILLED = -signal.SIGKILL
-LAST_MOMENT = 40  # of the writing; in a run of this size there are about ninety
+LAST_MOMENT = 25  # of the writing; in a run of this size there are about ninety
 
 
 def kill_and_resume(forks: Forks, whole: Whole, place: Path, kills: int, seed: int) -> tuple[int, int, int]:
@@ -33,7 +33,7 @@ def kill_and_resume(forks: Forks, whole: Whole, place: Path, kills: int, seed: i
             ended = forks.run(**job, die_at=dice.randint(1, LAST_MOMENT), share=dice.random())
             writing += ended.status == KILLED
         else:
-            ended = forks.wait(forks.start(**job), dice.uniform(0, whole.seconds) if done < kills else None)
+            ended = forks.wait(forks.start(**job), dice.uniform(0, whole.seconds / 2) if done < kills else None)
         if ended.status == KILLED:
             done += 1
             continue
