@@ -134,7 +134,7 @@ def slowed(seconds: float) -> None:
         time.sleep(seconds)
         return step(*arguments)
 
-    KMGAN.step = slow
+    KMGAN.step = slow  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def do(job: dict[str, Any]) -> int:

@@ -33,7 +33,7 @@ class Server(BaseHTTPRequestHandler):
             self.wfile.write(bytes(SENT if how == "cut" else PROMISED))
         self.close_connection = True
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the class above
         """Be silent."""
 
 

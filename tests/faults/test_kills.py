@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks
 
 KILLED = -signal.SIGKILL
-LAST_MOMENT = 40  # of the writing; in a run of this size there are about ninety
+LAST_MOMENT = 25  # of the writing; in a run of this size there are about ninety
 
 
 def kill_and_resume(forks: Forks, whole: Whole, place: Path, kills: int, seed: int) -> tuple[int, int, int]:
@@ -32,7 +33,7 @@ def kill_and_resume(forks: Forks, whole: Whole, place: Path, kills: int, seed: i
             ended = forks.run(**job, die_at=dice.randint(1, LAST_MOMENT), share=dice.random())
             writing += ended.status == KILLED
         else:
-            ended = forks.wait(forks.start(**job), dice.uniform(0, whole.seconds) if done < kills else None)
+            ended = forks.wait(forks.start(**job), dice.uniform(0, whole.seconds / 2) if done < kills else None)
         if ended.status == KILLED:
             done += 1
             continue
@@ -51,7 +52,7 @@ def test_killed_ten_times_a_run_ends_bit_for_bit_as_it_would_have(forks: Forks, 
 
 @pytest.mark.fuzz
 def test_killed_two_hundred_times_runs_end_bit_for_bit_as_they_would_have(
-    forks: Forks, whole: Whole, tmp_path: Path, record_property: pytest.RecordProperty
+    forks: Forks, whole: Whole, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     begun = time.monotonic()
     kills, writing, finished = kill_and_resume(forks, whole, tmp_path, kills=200, seed=1)
