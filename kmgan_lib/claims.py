@@ -172,7 +172,7 @@ def load(path: Path = LEDGER) -> list[Claim]:
         entries = yaml.safe_load(path.read_text(encoding="utf8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:  # a date that is none is the latter
+    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(entries, dict) or not entries:
         raise UsageError(f"{path} has no claims: it maps their names to entries")

@@ -59,7 +59,7 @@ def _read(path: Path) -> Any:
     """Return what a YAML file holds, plain data only; say in one line why it cannot be read."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
         raise WrongUse(f"{path.name}: {' '.join(str(error).split())}") from None
 
 

@@ -61,7 +61,7 @@ def _read(file: BinaryIO) -> tuple[bytes, list[int], bytes]:
         raise ValueError("ends within its header")
     shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4)]
     promised = math.prod(shape)
-    if promised > MAX_BYTES:
+    if math.prod(n or 1 for n in shape) > MAX_BYTES:  # no pictures of any size are too large, too
         raise ValueError(f"promises {promised} bytes, and {MAX_BYTES} are the most that are read")
     content = file.read(promised + 1)
     if len(content) != promised:

@@ -132,7 +132,21 @@ def test_a_damaged_ledger(tmp_path: Path, content: bytes) -> None:
     20,
     WORDS
     | st.sampled_from(
-        ["*", "?", "[", "{a: 1", "&a [*a]", "- " * 3000, "2001-99-99", "!!python/none x", "<<: 1", "? [a]"]
+        [
+            "*",
+            "?",
+            "[",
+            "{a: 1",
+            "&a [*a]",
+            "- " * 3000,
+            "2001-99-99",
+            "a: !!bool x",
+            "a: !!int ''",
+            "a: !!timestamp x",
+            "!!python/none x",
+            "<<: 1",
+            "? [a]",
+        ]
     ),
 )
 def test_a_ledger_of_any_text(tmp_path: Path, text: str) -> None:
