@@ -135,8 +135,8 @@ def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 
 
 
 def recorded(folder: Path = RESULTS) -> list[Report]:
-    """The reports of ``benchmarks/results/*.json`` by name; none where the library is installed."""
-    return [read_json(path) for path in sorted(folder.glob("*.json"))]
+    """The reports of ``benchmarks/results/bench-*.json`` by name; none where the library is installed."""
+    return [read_json(path) for path in sorted(folder.glob("bench-*.json"))]
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
