@@ -108,8 +108,7 @@ def _read(directory: Path) -> Record:
     if not wrong:
         wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
         for name, measured in result["metrics"].items():
-            extractor = measured.get("extractor", {})
-            if not _is_number(measured.get("value")) or not isinstance(extractor, dict) or "name" not in extractor:
+            if not _is_number(measured.get("value", 0)) or not isinstance(measured.get("extractor", {}), dict):
                 wrong.append(name)
     if wrong:
         raise UsageError(

@@ -64,7 +64,7 @@ def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
         if not rows:
             continue
         scores = [result.get("metrics", {}).get("classifier_score", {}) for _, result in rows]
-        judge = next((score["extractor"]["name"] for score in scores if score), "a classifier")
+        judge = next((name for s in scores if (name := s.get("extractor", {}).get("name"))), "a classifier")
         source = next((result["data"] for _, result in rows if "data" in result), {"kind": "real"})
         table = Table(
             "row of Table 4", Column("paper: Inception Score", justify="right"),
@@ -75,7 +75,7 @@ def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
         paper = {row: f"{score:.2f}" + (f" ± {spread:.2f}" if spread else "") for row, _, score, spread in TABLE_4}
         for (row, result), score in zip(rows, scores, strict=True):
             spread = f" ± {score['std']:.2f}" if type(score.get("std")) in (int, float) else ""
-            ours = f"{score['value']:.2f}{spread}" if score else str(result.get("status", "failed"))
+            ours = f"{score['value']:.2f}{spread}" if "value" in score else str(result.get("status", "failed"))
             table.add_row(row, paper[row], ours)
         tables.append(table)
     return tables

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kmgan_lib.errors import UsageError
@@ -22,7 +22,6 @@ from kmgan_lib.errors import UsageError
 LEAST = int(os.environ.get("KMGAN_FUZZ", "0"))
 TIMES = 6 if LEAST else 1  # how many more cases a test tries in a long run
 tried: list[str] = []
-PHASES = (Phase.explicit, Phase.generate) if os.environ.get("DEV") else (Phase.explicit, Phase.generate, Phase.shrink)
 
 
 def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> Callable[..., Any]:
@@ -35,7 +34,7 @@ def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrateg
             tried.append(test.__name__)
 
         checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-        limits = settings(max_examples=number * TIMES, suppress_health_check=checks, phases=PHASES)
+        limits = settings(max_examples=number * TIMES, suppress_health_check=checks)
         return limits(given(*drawn, **named)(counted))
 
     return decorate
