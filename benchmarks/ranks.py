@@ -28,6 +28,8 @@ CASES = {  # preset, profile, batch, iterations
     "mnist/kmgan, quick, b = 64": ("mnist/kmgan", "quick", 64, 30),
     "mnist/kmgan, paper, b = 64": ("mnist/kmgan", "paper", 64, 4),
     "mnist/kmgan, paper, b = 256": ("mnist/kmgan", "paper", 256, 2),
+    "cifar10-32/kmgan, paper, b = 64": ("cifar10-32/kmgan", "paper", 64, 2),
+    "celeba/generalized, paper, b = 64": ("celeba/generalized", "paper", 64, 1),
 }
 ROUNDS = 3
 
@@ -41,9 +43,9 @@ def work() -> None:
         for name, (preset_name, profile, batch, iterations) in CASES.items():
             preset = presets.resolve(preset_name, profile, batch=batch, init_images=256)
             method = methods.create(preset, device=device, seed=0)
-            generator = torch.Generator().manual_seed(0)
-            method.setup(torch.randint(0, 256, (256, 1, 28, 28), generator=generator, dtype=torch.uint8))
-            images, noise = torch.rand(batch, 1, 28, 28, generator=generator), draw_noise(preset, batch, generator)
+            generator, shape = torch.Generator().manual_seed(0), (preset.channels, preset.image_size, preset.image_size)
+            method.setup(torch.randint(0, 256, (256, *shape), generator=generator, dtype=torch.uint8))
+            images, noise = torch.rand(batch, *shape, generator=generator), draw_noise(preset, batch, generator)
             step = Stepper(method)
             step(images, None, noise)
             distributed.wait()

@@ -27,6 +27,7 @@ from kmgan_lib.errors import RunFailed, UsageError
 T = TypeVar("T")
 PATIENCE = timedelta(seconds=45)  # within a step: a rank that is silent for longer is lost
 LONG = timedelta(hours=2)  # while rank 0 alone reads, downloads or writes
+LARGE = 1 << 16  # numbers of a tensor that is worth a reduction of its own
 WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
 
 _group: Any = None  # of the collectives within a step
@@ -99,38 +100,46 @@ def _lost() -> Iterator[None]:
         ) from error
 
 
-def _sum(tensor: Tensor) -> None:
+def _collected(rows: Tensor) -> list[Tensor]:
+    """The tensors of all ranks, which have one shape."""
+    parts = [torch.empty_like(rows) for _ in range(world())]
+    with _lost():
+        distributed.all_gather(parts, rows, group=_group)
+    return parts
+
+
+def total(tensor: Tensor) -> Tensor:
+    """Sum over the ranks, the same to the last bit on all of them; a large tensor is overwritten."""
+    if tensor.numel() < LARGE:
+        return torch.stack(_collected(tensor)).sum(0)  # half the time of a reduction, which waits more often
     with _lost():
         distributed.all_reduce(tensor, group=_group)
+    return tensor
 
 
 class _Gather(torch.autograd.Function):
     """Rows of all ranks, each in its place. The gradient of a rank's rows is the sum of what all ranks make of them."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, start: int, total: int) -> Tensor:
-        ctx.place = slice(start, start + len(rows))
-        whole = torch.zeros((total, *rows.shape[1:]), dtype=rows.dtype, device=rows.device)
-        whole[ctx.place] = rows
-        _sum(whole)  # adding zeros is exact
-        return whole
+    def forward(ctx: Any, rows: Tensor, count: int) -> Tensor:
+        shares = [share(count, r) for r in range(world())]
+        ctx.mine, most = shares[rank()], max(s.stop - s.start for s in shares)
+        padded = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))]).contiguous()
+        return torch.cat([part[: s.stop - s.start] for part, s in zip(_collected(padded), shares, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        whole = gradients[0].clone(memory_format=torch.contiguous_format)
-        _sum(whole)
-        return whole[ctx.place], None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return total(gradients[0].clone(memory_format=torch.contiguous_format))[ctx.mine], None
 
 
-def gather(rows: Tensor, start: int, total: int) -> Tensor:
-    """The rows of all ranks (total, ...), of which this rank has those from ``start`` on; differentiable.
+def share(count: int, number: int) -> slice:
+    """The rows of a batch that a rank works on."""
+    return slice(count * number // world(), count * (number + 1) // world())
 
-    Parameters
-    ----------
-    rows : Tensor, (n, ...)
-    start, total : int
-    """
-    return _Gather.apply(rows, start, total)  # pyright: ignore[reportReturnType]
+
+def gather(rows: Tensor, count: int) -> Tensor:
+    """The rows of all ranks (count, ...), of which this rank has its `share` (n, ...); differentiable."""
+    return _Gather.apply(rows, count)  # pyright: ignore[reportReturnType]
 
 
 @contextlib.contextmanager
@@ -168,14 +177,14 @@ def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
     *inputs : Tensor or None, (b, ...)
         The whole batch, the same on every rank. Batches of fewer rows than ranks are not split.
     """
-    total = next(len(x) for x in inputs if x is not None)
-    if _mode != SHARED or total < world():
+    count = next(len(x) for x in inputs if x is not None)
+    if _mode != SHARED or count < world():
         with _as(WHOLE):
             return run(*inputs)
-    start, end = (total * r // world() for r in (rank(), rank() + 1))
+    mine = share(count, rank())
     with _as(INSIDE):
-        rows = run(*(None if x is None else x[start:end] for x in inputs))
-    return gather(rows, start, total)
+        rows = run(*(None if x is None else x[mine] for x in inputs))
+    return gather(rows, count)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -183,10 +192,25 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if _mode != SHARED:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    _sum(flat)
-    for g, mean in zip(gradients, flat.div_(world()).split([g.numel() for g in gradients]), strict=True):
-        g.copy_(mean.view(g.shape))
+    dense = [_dense(g) if g.numel() >= LARGE else None for g in gradients]
+    large = [g for g in dense if g is not None]
+    with _lost():  # large ones where they lie, and all at once
+        works = [distributed.all_reduce(g, group=_group, async_op=True) for g in large]
+        for work in works:
+            work.wait()  # pyright: ignore[reportOptionalMemberAccess]
+    for g in large:
+        g.div_(world())
+    others = [g for g, view in zip(gradients, dense, strict=True) if view is None]
+    if others:
+        flat = total(torch.cat([g.flatten() for g in others])).div_(world())
+        for g, mean in zip(others, flat.split([g.numel() for g in others]), strict=True):
+            g.copy_(mean.view(g.shape))
+
+
+def _dense(tensor: Tensor) -> Tensor | None:
+    """A contiguous view of a tensor in either memory format; None for any other."""
+    views = [tensor, tensor.permute(0, 2, 3, 1)] if tensor.ndim == 4 else [tensor]
+    return next((view for view in views if view.is_contiguous()), None)
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:

@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from kmgan_lib import distributed
 
 
-class _Synchronised(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation that inside of `apart` takes mean and variance over the rows of all ranks.
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(1, -1, *[1] * (like.ndim - 2))
 
-    PyTorch's own `torch.nn.SyncBatchNorm` works on GPUs only. Each rank sends its count, mean and variance; they are
-    put together as in Chan, Golub and LeVeque (1983), which loses no digits.
+
+class _Normalise(torch.autograd.Function):
+    r"""Rows normalised by mean and variance over all ranks.
+
+    With :math:`\hat x = (x - \mu) / \sigma`, n rows of all ranks and sums over them,
+
+    .. math:: \frac{\partial L}{\partial x} = \frac{w}{\sigma}
+              \Big( \delta - \frac1n \sum \delta - \frac{\hat x}{n} \sum \delta \hat x \Big) ,
+
+    as within one process. Every sum is PyTorch's own kernel on this rank's rows, and one exchange.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+        mine = torch.cat([mean.new_full((1,), x.numel() // x.shape[1]), mean, variance])[None]
+        counts, means, variances = distributed.gather(mine, distributed.world()).split([1, len(mean), len(mean)], 1)
+        # Together as in Chan, Golub and LeVeque (1983), which loses no digits.
+        n = counts.sum()
+        mean = (counts * means).sum(0) / n
+        variance = (counts * (variances + (means - mean).square())).sum(0) / n
+        ctx.save_for_backward(x, weight, mean, variance, n)
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, variance, n)
+        y, *_ = torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)
+        return y, mean, variance, n
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, variance, n = ctx.saved_tensors
+        # As if mean and variance were constants; then what they depend on.
+        constant, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        of_weight, of_bias = distributed.total(torch.stack([for_weight, for_bias])) / n
+        inverse = (variance + ctx.eps).rsqrt()
+        slope = -weight * inverse.square() * of_weight
+        shift = -weight * inverse * of_bias - slope * mean
+        constant.addcmul_(x, _per_channel(slope, x)).add_(_per_channel(shift, x))
+        return constant, for_weight, for_bias, None
+
+
+class _Synchronised(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation that inside of `kmgan_lib.distributed.apart` takes its statistics over all ranks' rows.
+
+    PyTorch's own `torch.nn.SyncBatchNorm` works on GPUs only.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
@@ -21,26 +67,16 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input if input.dtype == torch.float64 else input.float()
-        axes, c = [0, *range(2, x.ndim)], x.shape[1]
-        variance, mean = torch.var_mean(x, axes, correction=0)
-        count = mean.new_full((1,), x.numel() // c)
-        mine = torch.cat([count, mean, variance])[None]
-        every = distributed.gather(mine, distributed.rank(), distributed.world())
-        counts, means, variances = every.split([1, c, c], 1)
-        n = counts.sum()
-        mean = (counts * means).sum(0) / n
-        variance = (counts * (variances + (means - mean).square())).sum(0) / n
+        y, mean, variance, n = _Normalise.apply(x, self.weight, self.bias, self.eps)  # pyright: ignore[reportGeneralTypeIssues]
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
         self.num_batches_tracked.add_(1)
         # As PyTorch's own layer does it, unseen by autograd, which may hold them for a batch that was not split.
-        self.running_mean.data.lerp_(mean.detach(), self.momentum)
-        self.running_var.data.lerp_((variance * (n / (n - 1))).detach(), self.momentum)
-        shape = (1, c, *[1] * (x.ndim - 2))
-        scale, shift = (self.weight * (variance + self.eps).rsqrt()).view(shape), self.bias.view(shape)
-        return ((x - mean.view(shape)) * scale + shift).to(input.dtype)
+        self.running_mean.data.lerp_(mean, self.momentum)
+        self.running_var.data.lerp_(variance * (n / (n - 1)), self.momentum)
+        return y.to(input.dtype)
 
 
 class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):

@@ -117,7 +117,7 @@ class Watch:
         self.seen: list[tuple[str, str]] = []
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.looking:
+        if not self.looking or isinstance((*arguments, None)[0], int):  # a file that was noted when it was opened
             return
         if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"):
             self.seen.append((event, str(arguments[0])))
@@ -125,7 +125,7 @@ class Watch:
             self.seen.append((event, os.path.abspath(os.fsdecode(arguments[0]))))
         elif event == "os.rename":
             self.seen.append((event, os.path.abspath(os.fsdecode(arguments[1]))))
-        elif event == "open" and not isinstance(arguments[0], int):
+        elif event == "open":
             flags = arguments[2] if isinstance(arguments[2], int) else 0
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 self.seen.append((event, os.path.abspath(os.fsdecode(arguments[0]))))
