@@ -93,10 +93,10 @@ def ledger() -> Html:
         seeds = sum(len(which) for which in claim.needs.values())
         made = f"{found.profile}, {seeds - len(found.missing)} of {seeds} runs"
         texts = [html.escape(finding.text) for finding in found.decisive]
-        cells = [claim.name, link, html.escape(claim.section), html.escape(claim.paper), _list(texts) if texts else "–"]
-        cells += [_word(found.word), made]
+        cells = [claim.name, link, _word(found.word), html.escape(claim.paper), _list(texts) if texts else "–"]
+        cells += [html.escape(claim.section), made]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    names = ("", "the paper's claim", "where", "its result", "what we found", "verdict", "recorded")
+    names = ("", "the paper's claim", "verdict", "its result", "what we found", "where", "recorded")
     heads = "".join(f"<th>{text}</th>" for text in names)
     return Html(
         f'<table class="dataframe ledger"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'

@@ -114,10 +114,10 @@ def ledger(verdicts: Sequence[Verdict]) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """The ledger as a Markdown table, as the README shows it."""
-    lines = ["| | the paper's claim | the paper's result | what we found | verdict |", "|---|---|---|---|---|"]
+    lines = ["| | the paper's claim | verdict | the paper's result | what we found |", "|---|---|---|---|---|"]
     for v in verdicts:
         found = [finding.text for finding in v.decisive] or [f"{len(v.missing)} of the runs that it needs are missing"]
-        cells = [v.claim.name, f"{v.claim.title} ({v.claim.section})", v.claim.paper, "; ".join(found), f"**{v.word}**"]
+        cells = [v.claim.name, f"{v.claim.title} ({v.claim.section})", f"**{v.word}**", v.claim.paper, "; ".join(found)]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
 
