@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kmgan_lib.figures import PALETTE, RC, badge
-from kmgan_lib.report import Html, badge_of
+from kmgan_lib.report import Html, badge_of, we_found
 
 
 def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
@@ -99,4 +99,4 @@ def share(clustering: float, iteration: float, made_by: str) -> Html:
         f"K-Means takes {1000 * clustering:.3f} ms of an iteration of {1000 * iteration:.1f} ms: "
         f"{clustering / iteration:.2%}."
     )
-    return Html(f"<p>{html.escape(text)}</p><p>{badge_of(made_by)}</p>")
+    return we_found(text, made_by)
