@@ -38,12 +38,13 @@ def test_a_printed_list_handed_out_twice_does_every_run_once(tmp_path: Path) -> 
 
     words = "kmgan sweep --only 'synthetic/*' --runs 'my runs' --results records --print"
     printed = shell(f"{words} > runs.txt")
-    assert printed.wait() == 0
+    said = printed.communicate()[0]
+    assert printed.returncode == 0, said
     plan = (tmp_path / "runs.txt").read_text().splitlines()
     assert len(plan) >= 3
     both = [shell("tr '\\n' '\\0' < runs.txt | xargs -0 -P 2 -I{} sh -c {}"), shell(ARRAY)]
-    said = [process.communicate(timeout=900)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    outputs = [process.communicate(timeout=900)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
     assert len(records.everything(results=tmp_path / "records")) == len(plan)
     logs = list((tmp_path / "my runs").rglob("quick-seed0.log"))
     assert len(logs) == len(plan)
