@@ -37,7 +37,7 @@ _mode = WHOLE
 
 def launched() -> bool:
     """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def rank() -> int:
@@ -67,7 +67,13 @@ def joined(device: torch.device) -> Iterator[None]:
     if backend == "nccl":
         torch.cuda.set_device(device)
     try:
-        store, number, count = next(rendezvous("env://"))
+        try:
+            store, number, count = next(rendezvous("env://"))
+        except (ValueError, RuntimeError) as error:  # what torchrun sets is not there, or nobody answers
+            raise UsageError(
+                f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the others cannot be reached ({first_line(error)}): "
+                "start them all with torchrun, or unset WORLD_SIZE"
+            ) from error
         _joins += 1  # a second training in the same processes must not find the addresses of the first
         distributed.init_process_group(
             backend, store=PrefixStore(f"kmgan/{_joins}", store), rank=number, world_size=count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,11 @@ def train(
             "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
             "command": _command(preset, profile, seed, overrides), "data": images.provenance,
         }  # fmt: skip
-        directory, resumed, done = distributed.from_rank_zero(lambda: _opened(settings, config, out, resume, held))
-        if done:
-            return Run.open(directory)  # finished: nothing to do, and its measures stay
+        directory = distributed.from_rank_zero(lambda: take_directory(settings, profile, seed, out, resume, held))
+        resumed = resume and checkpoint.has_checkpoint(directory)
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
+        if distributed.from_rank_zero(functools.partial(_finished, directory, settings, config, state)):
+            return Run.open(directory)  # nothing to do, and its measures stay
         prepare(target)
         try:
             return Training(settings, images, target, directory, config, state, callback).run()
@@ -112,19 +114,14 @@ def train(
         raise RunFailed(memory.advice(settings, images, target, seed) + kept)
 
 
-def _opened(
-    settings: Preset, config: dict[str, Any], out: str | Path | None, resume: bool, held: contextlib.ExitStack
-) -> tuple[Path, bool, bool]:
-    """The run directory, taken and with its config in it; whether to resume what is there, and whether it is done."""
-    directory = take_directory(settings, config["profile"], config["seed"], out, resume, held)
-    resumed = resume and checkpoint.has_checkpoint(directory)
-    if resumed:
-        iteration = checkpoint.load_checkpoint(directory, "cpu")["iteration"]
+def _finished(directory: Path, settings: Preset, config: dict[str, Any], state: dict[str, Any] | None) -> bool:
+    """Whether the run that is there is at its end already; if it is not, its config is written."""
+    if state is not None:
         check_resumable(directory, config)
-        if iteration > settings.iterations:
-            raise UsageError(f"{directory} is at iteration {iteration} already: iterations is the total")
-        if iteration == settings.iterations and (directory / checkpoint.RESULT).exists():
-            return directory, True, True
+        if state["iteration"] > settings.iterations:
+            raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
+        if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
+            return True
     checkpoint.write_json(directory / checkpoint.CONFIG, config)
     (directory / checkpoint.RESULT).unlink(missing_ok=True)  # of a shorter run: this one is not finished
-    return directory, resumed, False
+    return False

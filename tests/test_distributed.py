@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kmgan_lib import checkpoint, distributed, methods, presets
+from kmgan_lib.errors import UsageError
 from kmgan_lib.graph import Stepper
 from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.models.synchronised import synchronise
@@ -148,6 +149,17 @@ def test_without_torchrun_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> No
         assert not distributed.any_of(False)
         assert distributed.first_to_speak()
     assert distributed.local_device("auto") == "auto"
+
+
+@pytest.mark.parametrize("size", ["2", "many", ""])
+def test_processes_that_torchrun_did_not_start_are_named(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    joining = distributed.joined(torch.device("cpu"))
+    with pytest.raises(UsageError, match="start them all with torchrun, or unset WORLD_SIZE"), joining:
+        pass
+    assert distributed.world() == 1
 
 
 def test_synchronised_layers_keep_their_parameters_and_names() -> None:
