@@ -15,6 +15,7 @@ from kmgan_lib import distributed, models, presets
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
+from kmgan_lib.models.layers import precise
 from kmgan_lib.models.synchronised import synchronise
 from kmgan_lib.presets import Options, Preset
 
@@ -210,7 +211,7 @@ class Method(ABC):
         def run(*rows: Tensor | None) -> Tensor:
             with self.autocast():
                 out = net(*rows)
-            return out if out.dtype == torch.float64 else out.float()
+            return precise(out)
 
         return distributed.apart(run, *inputs)
 

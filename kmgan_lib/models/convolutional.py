@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.models.fast import Down, Linear, Up
-from kmgan_lib.models.layers import feature_head, initialise, join, scaled
+from kmgan_lib.models.layers import feature_head, initialise, join, precise, scaled
 
 # Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
 GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
@@ -75,6 +75,7 @@ class ConvGenerator(nn.Module):
         x = self.fc(join(noise, labels, self.classes)).view(-1, self.maps, 4, 4)
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = up(F.relu(norm(x)), labels)
+        x = precise(x)
         return (torch.tanh(x) + 1) / 2 if self.signed else torch.sigmoid(x)
 
 

@@ -48,6 +48,20 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def precise(x: Tensor) -> Tensor:
+    """A tensor in float32 or float64: bf16 rounds everything near 1 to 1, where a sigmoid has no gradient."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+class PreciseSequential(nn.Sequential):
+    """Layers that compute in float32 where those before them run in bf16: features are told apart by their digits."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Units (b, n) to units (b, m)."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(precise(input))
+
+
 def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     """The last layers of a discriminator, from ``hidden`` units to features.
 
@@ -63,8 +77,8 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     if head == "penultimate":
         return nn.Identity()
     if head == "bn-relu":
-        return nn.Sequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
-    return nn.Sequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
+        return PreciseSequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
+    return PreciseSequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
 
 
 def parameter_count(module: nn.Module) -> int:

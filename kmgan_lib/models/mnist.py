@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.models.fast import Down, Linear, Up
-from kmgan_lib.models.layers import feature_head, initialise, join, scaled
+from kmgan_lib.models.layers import feature_head, initialise, join, precise, scaled
 
 
 class MnistGenerator(nn.Module):
@@ -50,7 +50,7 @@ class MnistGenerator(nn.Module):
         x = F.relu(self.bn2(self.fc2(join(x, labels, self.classes))))
         x = x.view(-1, self.maps, self.side, self.side)
         x = F.relu(self.bn3(self.up1(x, labels)))
-        return torch.sigmoid(self.up2(x, labels))
+        return torch.sigmoid(precise(self.up2(x, labels)))
 
 
 class MnistDiscriminator(nn.Module):

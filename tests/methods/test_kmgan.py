@@ -400,3 +400,7 @@ def test_bf16_keeps_features_centers_and_losses_in_float32() -> None:
     assert {v.dtype for v in losses.values()} == {torch.float32}
     assert method.bank.real.dtype == torch.float32
     assert all(torch.isfinite(v) for v in losses.values())
+    # Not float32 in name only: numbers that bf16 cannot hold.
+    for values in (method.D(x), method.G(z)):
+        assert values.dtype == torch.float32
+        assert not torch.equal(values, values.bfloat16().float())
