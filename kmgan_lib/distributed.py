@@ -21,18 +21,21 @@ from torch import Tensor, distributed, nn
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.rendezvous import rendezvous
 
+from kmgan_lib import shared_memory
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.shared_memory import SharedMemory
 
 T = TypeVar("T")
-PATIENCE = timedelta(seconds=45)  # within a step: a rank that is silent for longer is lost
+PATIENCE = timedelta(seconds=25)  # within a step: a rank that is silent for longer is lost
 LONG = timedelta(hours=2)  # while rank 0 alone reads, downloads or writes
 LARGE = 1 << 16  # numbers of a tensor that is worth a reduction of its own
 WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
 
 _group: Any = None  # of the collectives within a step
+_memory: SharedMemory | None = None  # in their place where all ranks are on the CPUs of one machine
 _joins = 0
-_mode = WHOLE
+_mode, _count = WHOLE, 0
 
 
 def launched() -> bool:
@@ -59,7 +62,7 @@ def joined(device: torch.device) -> Iterator[None]:
     device : torch.device
         This rank's: collectives go through NCCL on GPUs and through gloo on CPUs.
     """
-    global _group, _joins
+    global _group, _joins, _memory
     if not launched():
         yield
         return
@@ -80,11 +83,28 @@ def joined(device: torch.device) -> Iterator[None]:
             timeout=LONG, device_id=device if backend == "nccl" else None,
         )  # fmt: skip
         _group = distributed.new_group(timeout=PATIENCE, backend=backend)
+        if backend == "gloo" and os.environ.get("LOCAL_WORLD_SIZE") == str(count) and shared_memory.possible():
+            _memory = _opened_memory()
         yield
     finally:
-        _group = None
+        _group = _memory = None
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _opened_memory() -> SharedMemory | None:
+    """The memory that all ranks share; None if one of them cannot open it."""
+    process, file = from_rank_zero(lambda: (os.getpid(), shared_memory.create(world())))
+    memory = None
+    if file is not None:
+        with contextlib.suppress(OSError):
+            memory = shared_memory.mapped(process, file)
+    everywhere = not any_of(memory is None)
+    if rank() == 0 and file is not None:
+        os.close(file)  # all have theirs
+    if memory is None or not everywhere:
+        return None
+    return SharedMemory(memory, rank=rank(), world=world(), patience=PATIENCE)
 
 
 def local_device(name: str) -> str:
@@ -106,20 +126,25 @@ def _lost() -> Iterator[None]:
         ) from error
 
 
-def _collected(rows: Tensor) -> list[Tensor]:
-    """The tensors of all ranks, which have one shape."""
-    parts = [torch.empty_like(rows) for _ in range(world())]
+def collected(tensor: Tensor) -> Tensor:
+    """The tensors (...) of all ranks, which have one shape, as one (ranks, ...); without a gradient."""
     with _lost():
-        distributed.all_gather(parts, rows, group=_group)
-    return parts
+        if _memory is not None:
+            return _memory.gather(tensor)
+        parts = tensor.new_empty((world(), *tensor.shape))
+        distributed.all_gather(list(parts), tensor.contiguous(), group=_group)
+        return parts
 
 
 def total(tensor: Tensor) -> Tensor:
     """Sum over the ranks, the same to the last bit on all of them; a large tensor is overwritten."""
     if tensor.numel() < LARGE:
-        return torch.stack(_collected(tensor)).sum(0)  # half the time of a reduction, which waits more often
+        return collected(tensor).sum(0)  # half the time of a reduction, which waits more often
     with _lost():
-        distributed.all_reduce(tensor, group=_group)
+        if _memory is not None:
+            _memory.sum_(tensor)
+        else:
+            distributed.all_reduce(tensor, group=_group)
     return tensor
 
 
@@ -128,10 +153,14 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, count: int) -> Tensor:
-        shares = [share(count, r) for r in range(world())]
-        ctx.mine, most = shares[rank()], max(s.stop - s.start for s in shares)
-        padded = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))]).contiguous()
-        return torch.cat([part[: s.stop - s.start] for part, s in zip(_collected(padded), shares, strict=True)])
+        ctx.mine, counts = share(count, rank()), row_counts(count)
+        most = max(counts)
+        if len(rows) < most:
+            rows = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))])
+        parts = collected(rows)
+        if count == world() * most:
+            return parts.flatten(0, 1)
+        return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -143,24 +172,29 @@ def share(count: int, number: int) -> slice:
     return slice(count * number // world(), count * (number + 1) // world())
 
 
+def row_counts(count: int) -> list[int]:
+    """Number of rows in the `share` of each rank."""
+    return [part.stop - part.start for part in (share(count, r) for r in range(world()))]
+
+
 def gather(rows: Tensor, count: int) -> Tensor:
     """The rows of all ranks (count, ...), of which this rank has its `share` (n, ...); differentiable."""
     return _Gather.apply(rows, count)  # pyright: ignore[reportReturnType]
 
 
 @contextlib.contextmanager
-def _as(mode: str) -> Iterator[None]:
-    global _mode
-    before, _mode = _mode, mode
+def _as(mode: str, count: int = 0) -> Iterator[None]:
+    global _mode, _count
+    before, (_mode, _count) = (_mode, _count), (mode, count)
     try:
         yield
     finally:
-        _mode = before
+        _mode, _count = before
 
 
-def within_share() -> bool:
-    """Whether this is the forward pass of a network on a share of the rows."""
-    return _mode == INSIDE
+def shared_rows() -> int:
+    """Within the forward pass of a network on a share of the rows: how many the ranks have between them. Else 0."""
+    return _count
 
 
 def sharing() -> contextlib.AbstractContextManager[None]:
@@ -188,7 +222,7 @@ def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         with _as(WHOLE):
             return run(*inputs)
     mine = share(count, rank())
-    with _as(INSIDE):
+    with _as(INSIDE, count):
         rows = run(*(None if x is None else x[mine] for x in inputs))
     return gather(rows, count)
 
@@ -200,12 +234,15 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     dense = [_dense(g) if g.numel() >= LARGE else None for g in gradients]
     large = [g for g in dense if g is not None]
-    with _lost():  # large ones where they lie, and all at once
-        works = [distributed.all_reduce(g, group=_group, async_op=True) for g in large]
-        for work in works:
-            work.wait()  # pyright: ignore[reportOptionalMemberAccess]
-    for g in large:
-        g.div_(world())
+    with _lost():  # large ones where they lie
+        if _memory is not None:
+            for g in large:
+                _memory.sum_(g, 1 / world())
+        else:  # and all at once
+            works = [distributed.all_reduce(g, group=_group, async_op=True) for g in large]
+            for g, work in zip(large, works, strict=True):
+                work.wait()  # pyright: ignore[reportOptionalMemberAccess]
+                g.div_(world())
     others = [g for g, view in zip(gradients, dense, strict=True) if view is None]
     if others:
         flat = total(torch.cat([g.flatten() for g in others])).div_(world())

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import checkpoint, distributed, methods, presets
+from kmgan_lib import checkpoint, distributed, methods, presets, shared_memory
 from kmgan_lib.errors import UsageError
 from kmgan_lib.graph import Stepper
 from kmgan_lib.methods.base import draw_noise
@@ -67,8 +67,12 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     distributed.LARGE = int(os.environ.get("LARGE", distributed.LARGE))
+    shared_memory.SLOT = int(os.environ.get("SLOT", shared_memory.SLOT))
+    if "SOCKETS" in os.environ:  # as between machines
+        shared_memory.possible = lambda: False
     with distributed.joined(torch.device("cpu")):
         results = {name: steps(name, changes) for name, changes in CASES.items()}
+        assert (distributed._memory is None) == (not shared_memory.possible())
         if distributed.rank() == 0:
             torch.save(results, out)
 
@@ -114,12 +118,16 @@ def alone() -> dict[str, Any]:
         torch.set_default_dtype(before)
 
 
-@pytest.fixture(scope="module", params=[2, 3])  # with three of them most gradients count as large
+# In a set-up with LARGE most gradients count as large; where the slots are small, they go in many pieces.
+SETUPS = {"2 ranks": {}, "3 ranks": {"LARGE": "100", "SLOT": "16384"}, "2 machines": {"LARGE": "100", "SOCKETS": "1"}}
+
+
+@pytest.fixture(scope="module", params=SETUPS)
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("ranks") / "steps.pt"
-    words = [*TORCHRUN, str(request.param), "--standalone", __file__, str(out)]
-    large = {"LARGE": "100"} if request.param == 3 else {}
-    done = subprocess.run(words, env=environment() | large, capture_output=True, text=True, check=False)
+    words = [*TORCHRUN, request.param[0], "--standalone", __file__, str(out)]
+    setup = environment() | SETUPS[request.param]
+    done = subprocess.run(words, env=setup, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return torch.load(out, weights_only=True)
 

@@ -26,33 +26,38 @@ class _Normalise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        mine = torch.cat([mean.new_full((1,), x.numel() // x.shape[1]), mean, variance])[None]
-        counts, means, variances = distributed.gather(mine, distributed.world()).split([1, len(mean), len(mean)], 1)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        moments = distributed.collected(torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)))
+        means, variances = moments[:, 0], moments[:, 1]
+        counts = distributed.row_counts(distributed.shared_rows())
+        parts = torch.tensor([n / sum(counts) for n in counts], dtype=means.dtype, device=means.device)
         # Together as in Chan, Golub and LeVeque (1983), which loses no digits.
-        n = counts.sum()
-        mean = (counts * means).sum(0) / n
-        variance = (counts * (variances + (means - mean).square())).sum(0) / n
-        ctx.save_for_backward(x, weight, mean, variance, n)
-        ctx.eps = eps
-        ctx.mark_non_differentiable(mean, variance, n)
+        mean = parts @ means
+        variance = parts @ (variances + (means - mean).square())
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps, ctx.values = eps, _values(x)
+        ctx.mark_non_differentiable(mean, variance)
         y, *_ = torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)
-        return y, mean, variance, n
+        return y, mean, variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight, mean, variance, n = ctx.saved_tensors
-        # As if mean and variance were constants; then what they depend on.
-        constant, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
-            gradients[0], x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        x, weight, mean, variance = ctx.saved_tensors
+        _, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
         )
-        of_weight, of_bias = distributed.total(torch.stack([for_weight, for_bias])) / n
+        of_weight, of_bias = distributed.total(torch.stack([for_weight, for_bias])).div_(ctx.values).unbind()
         inverse = (variance + ctx.eps).rsqrt()
-        slope = -weight * inverse.square() * of_weight
-        shift = -weight * inverse * of_bias - slope * mean
-        constant.addcmul_(x, _per_channel(slope, x)).add_(_per_channel(shift, x))
-        return constant, for_weight, for_bias, None
+        scale = weight * inverse
+        slope = -scale * inverse * of_weight
+        shift = torch.addcmul(-scale * of_bias, slope, mean, value=-1)
+        scale, slope, shift = (_per_channel(values, x) for values in (scale, slope, shift))
+        return torch.addcmul(shift, gradients[0], scale).addcmul_(x, slope), for_weight, for_bias, None
+
+
+def _values(x: Tensor) -> int:
+    """Number of values a channel on all ranks, given this rank's rows."""
+    return distributed.shared_rows() * x[0, 0].numel()
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
@@ -63,11 +68,11 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Maps (b, c, ...) to maps of the same shape."""
-        if not distributed.within_share() or not self.training:
+        if not distributed.shared_rows() or not self.training:
             return super().forward(input)
         self._check_input_dim(input)
         x = input if input.dtype == torch.float64 else input.float()
-        y, mean, variance, n = _Normalise.apply(x, self.weight, self.bias, self.eps)  # pyright: ignore[reportGeneralTypeIssues]
+        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)  # pyright: ignore[reportGeneralTypeIssues]
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -75,6 +80,7 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked.add_(1)
         # As PyTorch's own layer does it, unseen by autograd, which may hold them for a batch that was not split.
         self.running_mean.data.lerp_(mean, self.momentum)
+        n = _values(x)
         self.running_var.data.lerp_(variance * (n / (n - 1)), self.momentum)
         return y.to(input.dtype)
 
