@@ -134,9 +134,16 @@ def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 
     return statistics.median(times[1:])
 
 
-def recorded(folder: Path = RESULTS) -> list[Report]:
-    """The reports of ``benchmarks/results/bench-*.json`` by name; none where the library is installed."""
-    return [read_json(path) for path in sorted(folder.glob("bench-*.json"))]
+def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[Report]:
+    """The reports of ``benchmarks/results/<kind>-*.json`` by name; none where the library is installed.
+
+    Parameters
+    ----------
+    kind : {"bench", "precision", "ranks"}
+        What `measure`, ``benchmarks/precision.py`` or ``benchmarks/ranks.py`` wrote.
+    folder : Path
+    """
+    return [read_json(path) for path in sorted(folder.glob(f"{kind}-*.json"))]
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
@@ -191,12 +198,13 @@ def _methods(device: torch.device, profile: str, rounds: Mapping[str, int]) -> R
 
 
 def _plain(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Report:
-    same: dict[str, Any] = {"generator_updates": 1, "head": "bn-relu", "conv_first": 64, "conv_second": 128}
+    exact: dict[str, Any] = {"precision": "float32"}
+    same: dict[str, Any] = exact | {"generator_updates": 1, "head": "bn-relu", "conv_first": 64, "conv_second": 128}
     mnist = {
         "plain mnist": {"plain": "mnist"}, "mnist/dcgan": _spec("mnist/dcgan", profile),
-        "mnist/dcgan bf16": _spec("mnist/dcgan", profile, precision="bf16"),
-        "mnist/dcgan, one update each": _spec("mnist/dcgan", profile, generator_updates=1),
-        "mnist/dcgan, one update each, KM-GAN's networks": _spec("mnist/dcgan-unconditional", profile, **same),
+        "mnist/dcgan float32": _spec("mnist/dcgan", profile, **exact),
+        "mnist/dcgan float32, one update each": _spec("mnist/dcgan", profile, **exact, generator_updates=1),
+        "mnist/dcgan float32, one update each, KM-GAN's networks": _spec("mnist/dcgan-unconditional", profile, **same),
         "mnist/kmgan": _spec("mnist/kmgan", profile),
     }  # fmt: skip
     cifar10 = {

@@ -1,4 +1,4 @@
-"""The figure and the table of speed reports."""
+"""The figure and the tables of the benchmarks' reports."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def speed(report: dict[str, Any]) -> Figure:
 
 
 def _badge(report: dict[str, Any]) -> str:
-    device, commit = report["device"], report["commit"] or "no commit"
-    return f"recorded · {report['profile']} · {device} · {commit}"
+    words = ("recorded", report.get("profile"), report["device"], report["commit"] or "no commit")
+    return " · ".join(word for word in words if word)
 
 
 def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -72,6 +72,16 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], made_by: str) -> str:
+    """HTML of a table, and the badge of what it was read from."""
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"<p>{badge_of(made_by)}</p>"
+    )
+
+
 def table(reports: Sequence[dict[str, Any]]) -> Html:
     """What speed reports say, a table each.
 
@@ -81,16 +91,58 @@ def table(reports: Sequence[dict[str, Any]]) -> Html:
         As `kmgan_lib.bench.recorded` reads them.
     """
     heads = ("", "images a second", "speed, plain loop 1", "utilisation")
-    head = "".join(f"<th>{text}</th>" for text in heads)
+    tables = [_table(heads, _rows(report), _badge(report)) for report in reports]
+    return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
+
+
+def precision(reports: Sequence[dict[str, Any]]) -> Html:
+    """Whether networks in bf16 learned as well as in float32, a table for each report.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        As ``benchmarks/precision.py`` writes them.
+    """
+    heads = ("", "part in bf16", "float32", "bf16", "by the rule")
     tables = []
     for report in reports:
-        rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in _rows(report)]
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        tables.append(
-            f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-            f"<p>{badge_of(_badge(report))}</p>"
-        )
-    return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
+        rows = [
+            (
+                name, report["part"], *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
+                "as good" if found["as_good"] else "not as good",
+            )
+            for name, found in report["presets"].items()
+        ]  # fmt: skip
+        tables.append(_table(heads, rows, _badge(report)))
+    return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
+
+
+def _score(value: float | None) -> str:
+    return "diverged" if value is None else f"{value:.2f}"
+
+
+def ranks(reports: Sequence[dict[str, Any]]) -> Html:
+    """Two processes with one thread each against one with two, a table for each report.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        As ``benchmarks/ranks.py`` writes them.
+    """
+    heads = ("", "one process, ms an iteration", "two processes", "images a second, one process 1")
+    tables = []
+    for report in reports:
+        rows = [
+            (
+                name,
+                f"{1000 * r['one_process_seconds']:.0f}",
+                f"{1000 * r['two_ranks_seconds']:.0f}",
+                f"{r['ratio']:.2f}",
+            )
+            for name, r in report["cases"].items()
+        ]
+        tables.append(_table(heads, rows, _badge(report)))
+    return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/ranks.py</code> makes the report.</p>")
 
 
 def share(clustering: float, iteration: float, made_by: str) -> Html:

@@ -28,6 +28,15 @@ def keep_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bf16, rather than imitating it."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+
+
 def prepare(device: torch.device) -> None:
     """Make the process ready to train on a device.
 

@@ -77,7 +77,10 @@ class Preset:
     # Size and length: the profile's
     width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", above=0, below=100)
     iterations: int = field(27_325, "profile; readings, row 21", "number T of iterations, in total", above=0)
-    precision: str = field("float32", "profile", "networks in float32, or in bf16 under autocast", ("float32", "bf16"))
+    precision: str = field(
+        "float32", "profile", "networks in float32, or in bf16 under autocast; auto: see `settled`",
+        ("float32", "bf16", "auto"),
+    )  # fmt: skip
     snapshots: int = field(5, "profile", "sample grids kept along the way, the last included", above=0)
     checkpoint_every: int = field(1000, "profile", "iterations between two checkpoints", above=0)
     eval_samples: int = field(
@@ -139,7 +142,7 @@ _SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("synthetic", "paper"): (1.0, 3_900, "float32", 5, 1_000, 10_000),  # 25 epochs of 10,000 points
     ("mnist", "smoke"): (1 / 8, 150, "float32", 3, 150, 500),
     ("mnist", "quick"): (1 / 8, 10_000, "float32", 5, 1_000, 10_000),
-    ("mnist", "paper"): (1.0, 27_325, "float32", 5, 1_000, 50_000),  # 25 epochs of 70,000 images
+    ("mnist", "paper"): (1.0, 27_325, "auto", 5, 1_000, 50_000),  # 25 epochs of 70,000 images
     ("cifar10", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
     ("cifar10", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
     ("cifar10", "paper"): (1.0, 23_425, "float32", 5, 1_000, 50_000),  # 25 epochs of 60,000 images
@@ -155,6 +158,7 @@ class MethodType(Protocol):
     name: str
     Options: Any
     short: Mapping[str, float]
+    bf16_as_good: bool
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]: ...  # noqa: D102
@@ -274,6 +278,21 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     preset = preset.replace(**fields)
     _check(preset)
     return preset
+
+
+def settled(preset: Preset, has_bf16: bool) -> Preset:
+    """The preset with ``precision=auto`` replaced by what a device trains with.
+
+    Parameters
+    ----------
+    preset : Preset
+    has_bf16 : bool
+        Whether the device computes in bf16. It is used for methods that were found to learn as well in it as in
+        float32, over three seeds (``benchmarks/precision.py``); KM-GAN was found not to.
+    """
+    if preset.precision != "auto":
+        return preset
+    return preset.replace(precision="bf16" if has_bf16 and method(preset.method).bf16_as_good else "float32")
 
 
 def from_dict(fields: Mapping[str, Any]) -> Preset:

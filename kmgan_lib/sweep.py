@@ -156,9 +156,12 @@ class _Job:
         return False
 
     def stop(self) -> None:
-        """Ask for a checkpoint and an end. A process that is still starting up just ends."""
+        """Ask for a checkpoint and an end. A process that is still starting up just ends.
+
+        Not by an interrupt: what a shell starts in the background does not hear it before training listens itself.
+        """
         self.stopped = True
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()
 
     def wait(self) -> None:
         """Until it has ended; killed after a while."""
@@ -173,7 +176,7 @@ class _Job:
         status = result.get("status", "")
         if status == "diverged" or (status == "completed" and not code and not self.lacking()):
             return Outcome(self.run, self.directory, status, "", result)
-        if self.stopped or code in (130, -signal.SIGINT):
+        if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
             return Outcome(self.run, self.directory, "unfinished", "", result)
         lines = self.log_file.read_text(errors="replace").strip().splitlines() or [f"exit status {code}"]
         if code == 2 and lock.IN_USE in lines[-1]:
@@ -262,8 +265,14 @@ def sweep(
         finally:
             for job in running:
                 job.stop()
-            for job in running:
-                job.wait()
+            try:
+                for job in running:
+                    job.wait()
+            except KeyboardInterrupt:  # asked a second time: nothing is left behind
+                for job in running:
+                    job.process.kill()
+                    job.process.wait()
+                raise
         for job in running:
             finish(job)
     return outcomes

@@ -178,7 +178,7 @@ def test_when_the_time_is_up_nothing_begins_and_what_runs_is_stopped(
     pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "GRACE", 0.3)
-    pretend("trap '' INT; sleep 20")
+    pretend("trap '' TERM; sleep 20")
     runs = [DIGITS, Needed("digits/kmgan", "smoke", 1), Needed("digits/kmgan", "smoke", 2)]
     begun = time.monotonic()
     outcomes = sweep.sweep(runs, runs=tmp_path / "runs", results=tmp_path / "results", budget=0.1, jobs=2)

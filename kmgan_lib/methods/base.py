@@ -61,6 +61,8 @@ class Method(ABC):
         The method in ``dataset/method``.
     Options : type
         Frozen dataclass of what only this method has; ``--set`` reaches its fields.
+    bf16_as_good : bool
+        Whether ``precision=auto`` may run its networks in bf16: they were found to learn as well.
     short : mapping
         Profile to the share of its iterations, for methods whose iteration takes longer.
     options : Options
@@ -78,6 +80,7 @@ class Method(ABC):
     name: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
     short: ClassVar[Mapping[str, float]] = {}
+    bf16_as_good: ClassVar[bool] = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

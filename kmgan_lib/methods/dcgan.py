@@ -37,6 +37,7 @@ class DCGAN(Method):
     """
 
     name = "dcgan"
+    bf16_as_good = True
     Options = DCGANOptions
     options: DCGANOptions
 

@@ -216,7 +216,7 @@ def test_a_sweep_that_is_terminated_stops_its_runs_first(
     forks: Forks, made_up: Callable[..., Any], tmp_path: Path
 ) -> None:
     made = made_runs(made_up, tmp_path / "made", range(1))
-    train = f"trap 'touch {tmp_path / 'stopped'}; exit 130' INT; while true; do sleep 0.05; done"
+    train = f"trap 'touch {tmp_path / 'stopped'}; exit 130' TERM; while true; do sleep 0.05; done"
     job = {
         "plan": [["digits/kmgan", "smoke", 0]], "runs": str(tmp_path / "runs"), "results": None,
         "executable": pretended(made, tmp_path, train),
@@ -227,3 +227,26 @@ def test_a_sweep_that_is_terminated_stops_its_runs_first(
     os.kill(pid, signal.SIGTERM)
     assert forks.wait(pid).status == 130
     assert (tmp_path / "stopped").exists()
+
+
+def test_a_sweep_that_is_terminated_twice_leaves_no_run_behind(
+    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As ``timeout`` does it: it tells its process and then the whole group."""
+    made = made_runs(made_up, tmp_path / "made", range(1))
+    train = f"trap '' TERM; echo $$ > {tmp_path / 'pid'}; while true; do sleep 0.05; done"
+    job = {
+        "plan": [["digits/kmgan", "smoke", 0]], "runs": str(tmp_path / "runs"), "results": None,
+        "executable": pretended(made, tmp_path, train),
+    }  # fmt: skip
+    pid = forks.start(sweep=job)
+    wait_for(tmp_path / "begun")
+    time.sleep(0.5)
+    run = int((tmp_path / "pid").read_text())
+    for _ in range(2):
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.5)
+    assert forks.wait(pid).status == 130
+    time.sleep(0.2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(run, 0)
