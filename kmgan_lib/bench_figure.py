@@ -114,6 +114,7 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
             for name, found in report["presets"].items()
         ]  # fmt: skip
         tables.append(_table(heads, rows, _badge(report)))
+    tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
 
 

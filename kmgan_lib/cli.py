@@ -243,7 +243,7 @@ def bench(
     if unknown:
         raise UsageError(f"--only {min(unknown)}: choose from {', '.join(library.SECTIONS)}")
     report = library.measure(quick=quick, only=only or (), device=device)
-    table = Table(Column("what", no_wrap=True), "images/s", "speed", "utilisation", "peak MB")
+    table = Table("what", "images/s", "speed", "utilisation", "peak MB")
     for name, r in (report.get("methods", {}) | report.get("plain", {})).items():
         numbers = f"{r['images_per_second']:,.0f}", f"{r['speed']:.2f}", f"{r.get('utilisation', 0):.0%}"
         table.add_row(name, *numbers, f"{r['peak_megabytes'][-1]:,.0f}")

@@ -30,6 +30,7 @@ T = TypeVar("T")
 PATIENCE = timedelta(seconds=25)  # within a step: a rank that is silent for longer is lost
 LONG = timedelta(hours=2)  # while rank 0 alone reads, downloads or writes
 LARGE = 1 << 16  # numbers of a tensor that is worth a reduction of its own
+OWN = "_kmgan_own_rows"  # attribute of the whole
 WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
 
 _group: Any = None  # of the collectives within a step
@@ -157,10 +158,13 @@ class _Gather(torch.autograd.Function):
         most = max(counts)
         if len(rows) < most:
             rows = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))])
-        parts = collected(rows)
+        maps = rows.ndim == 4  # sent as they lie: channels last
+        parts = collected(rows.permute(0, 2, 3, 1) if maps else rows)
         if count == world() * most:
-            return parts.flatten(0, 1)
-        return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+            whole = parts.flatten(0, 1)
+        else:
+            whole = torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+        return whole.permute(0, 3, 1, 2) if maps else whole
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -221,10 +225,16 @@ def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
     if _mode != SHARED or count < world():
         with _as(WHOLE):
             return run(*inputs)
-    mine = share(count, rank())
     with _as(INSIDE, count):
-        rows = run(*(None if x is None else x[mine] for x in inputs))
-    return gather(rows, count)
+        rows = run(*(None if x is None else _own(x, count) for x in inputs))
+    whole = gather(rows, count)
+    setattr(whole, OWN, rows)
+    return whole
+
+
+def _own(whole: Tensor, count: int) -> Tensor:
+    """Rows of this rank, as `apart` made them if it did, so that gradients find their way back without an exchange."""
+    return getattr(whole, OWN, whole[share(count, rank())])
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
