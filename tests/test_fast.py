@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from kmgan_lib import methods, presets
 from kmgan_lib.bench_worker import plain_loop
+from kmgan_lib.models import fast
 from kmgan_lib.models.fast import Down, Linear, Up, sub_pixel_down, sub_pixel_up
 
 
@@ -63,7 +64,8 @@ def test_a_conditional_layer_needs_labels() -> None:
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_linear_is_pytorchs(frozen: bool) -> None:
+def test_linear_is_pytorchs_on_amd_too(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: True)
     torch.manual_seed(0)
     layer = Linear(70, 33)
     layer.weight.requires_grad_(not frozen)
@@ -75,6 +77,12 @@ def test_linear_is_pytorchs(frozen: bool) -> None:
     for a, b in zip(gradients(y, *of), gradients(expected, *of), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(layer.double()(x.detach().double()), expected.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_where_mkl_is_quicker_linear_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: False)
+    layer, x = Linear(7, 3), torch.randn(2, 7)
+    assert type(layer(x).grad_fn) is type(F.linear(x, layer.weight, layer.bias).grad_fn)
 
 
 PAIRS = [
@@ -152,5 +160,5 @@ def test_each_of_fifty_iterations_is_the_plain_loops_in_float32(
     for seed in range(50):
         error_d, error_g = together.errors(seed)
         assert error_d < 1e-5
-        assert error_g < 1e-4
+        assert error_g < 5e-4  # 1.3e-4 was seen with MKL on an Intel processor
         together.align()

@@ -6,6 +6,9 @@ the constant maps that a join would make, and which form of it this processor co
 
 from __future__ import annotations
 
+import functools
+import platform
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -125,6 +128,16 @@ def label_maps(classes: int, like: Tensor) -> Tensor:
     return eye[:, :, None, None].expand(-1, -1, *like.shape[2:]).contiguous(memory_format=torch.channels_last)
 
 
+@functools.cache
+def _one_dnn_is_quicker() -> bool:
+    """Whether this is an AMD processor, on which MKL, PyTorch's choice, leaves its best kernels unused."""
+    try:
+        said = Path("/proc/cpuinfo").read_text()
+    except OSError:  # another system than Linux
+        said = platform.processor()
+    return "AuthenticAMD" in said and torch.backends.mkldnn.is_available()
+
+
 class _OneDNNLinear(torch.autograd.Function):
     """`F.linear` by oneDNN, whose kernels for few rows are half as fast again as PyTorch's choice on AMD processors."""
 
@@ -153,6 +166,6 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Units (b, n) to units (b, m)."""
         quick = input.device.type == "cpu" and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if quick and self.bias is not None and input.ndim == 2 and torch.backends.mkldnn.is_available():
+        if quick and self.bias is not None and input.ndim == 2 and _one_dnn_is_quicker():
             return _OneDNNLinear.apply(input.contiguous(), self.weight, self.bias)
         return super().forward(input)
