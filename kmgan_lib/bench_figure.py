@@ -91,7 +91,11 @@ def table(reports: Sequence[dict[str, Any]]) -> Html:
         As `kmgan_lib.bench.recorded` reads them.
     """
     heads = ("", "images a second", "speed, plain loop 1", "utilisation")
-    tables = [_table(heads, _rows(report), _badge(report)) for report in reports]
+    tables = []
+    for report in reports:
+        shown = [column for column in range(4) if column != 2 or report.get("plain")]
+        rows = [[row[column] for column in shown] for row in _rows(report)]
+        tables.append(_table([heads[column] for column in shown], rows, _badge(report)))
     return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
 
 
@@ -103,17 +107,17 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
     reports : sequence of dict
         As ``benchmarks/precision.py`` writes them.
     """
-    heads = ("", "part in bf16", "float32", "bf16", "by the rule")
+    heads = ("", "float32", "bf16", "by the rule")
     tables = []
     for report in reports:
         rows = [
             (
-                name, report["part"], *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
+                name, *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
                 "as good" if found["as_good"] else "not as good",
             )
             for name, found in report["presets"].items()
         ]  # fmt: skip
-        tables.append(_table(heads, rows, _badge(report)))
+        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{_table(heads, rows, _badge(report))}")
     tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
 
