@@ -76,6 +76,7 @@ class Training:
             self.history.path.unlink(missing_ok=True)
         if state is None:
             self._notify()
+        distributed.wait()  # a callback may take longer than the others' patience within a step
 
     def run(self) -> Run:
         """Train to the last iteration. Table 2's tiny networks get one thread: more would wait for each other."""
