@@ -1,23 +1,18 @@
-r"""One training on several devices, by PyTorch's own engine: ``torchrun --nproc-per-node N -m kmgan_lib train ...``.
+"""Processes that train together, by PyTorch's own engine: ``torchrun --nproc-per-node N -m kmgan_lib train ...``.
 
-Every process (rank) holds all weights, the data and the same random generators, so it knows the whole batch. Inside a
-step `apart` runs a network on this rank's rows only and joins the outputs of all ranks: a method sees the features of
-the whole batch, and its losses, clusters and centers are those of one process, whatever their formula. Batch
-normalisation inside takes the statistics of all ranks' rows. With :math:`L_r` the loss that rank r computes, all of
-them equal, a step descends :math:`\frac1N \sum_r L_r`; this is what the backward pass of `gather` and
-`average_gradients` make of it.
+How they join, what they tell each other and how one of them is missed. What each does of a step: `kmgan_lib.shares`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.rendezvous import rendezvous
 
@@ -30,13 +25,10 @@ T = TypeVar("T")
 PATIENCE = timedelta(seconds=25)  # within a step: a rank that is silent for longer is lost
 LONG = timedelta(hours=2)  # while rank 0 alone reads, downloads or writes
 LARGE = 1 << 16  # numbers of a tensor that is worth a reduction of its own
-OWN = "_kmgan_own_rows"  # attribute of the whole
-WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
 
 _group: Any = None  # of the collectives within a step
 _memory: SharedMemory | None = None  # in their place where all ranks are on the CPUs of one machine
 _joins = 0
-_mode, _count = WHOLE, 0
 
 
 def launched() -> bool:
@@ -149,115 +141,24 @@ def total(tensor: Tensor) -> Tensor:
     return tensor
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of all ranks, each in its place. The gradient of a rank's rows is the sum of what all ranks make of them."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, count: int) -> Tensor:
-        ctx.mine, counts = share(count, rank()), row_counts(count)
-        most = max(counts)
-        if len(rows) < most:
-            rows = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))])
-        maps = rows.ndim == 4  # sent as they lie: channels last
-        parts = collected(rows.permute(0, 2, 3, 1) if maps else rows)
-        if count == world() * most:
-            whole = parts.flatten(0, 1)
-        else:
-            whole = torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
-        return whole.permute(0, 3, 1, 2) if maps else whole
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return total(gradients[0].clone(memory_format=torch.contiguous_format))[ctx.mine], None
-
-
-def share(count: int, number: int) -> slice:
-    """The rows of a batch that a rank works on."""
-    return slice(count * number // world(), count * (number + 1) // world())
-
-
-def row_counts(count: int) -> list[int]:
-    """Number of rows in the `share` of each rank."""
-    return [part.stop - part.start for part in (share(count, r) for r in range(world()))]
-
-
-def gather(rows: Tensor, count: int) -> Tensor:
-    """The rows of all ranks (count, ...), of which this rank has its `share` (n, ...); differentiable."""
-    return _Gather.apply(rows, count)  # pyright: ignore[reportReturnType]
-
-
-@contextlib.contextmanager
-def _as(mode: str, count: int = 0) -> Iterator[None]:
-    global _mode, _count
-    before, (_mode, _count) = (_mode, _count), (mode, count)
-    try:
-        yield
-    finally:
-        _mode, _count = before
-
-
-def shared_rows() -> int:
-    """Within the forward pass of a network on a share of the rows: how many the ranks have between them. Else 0."""
-    return _count
-
-
-def sharing() -> contextlib.AbstractContextManager[None]:
-    """Within the block `apart` splits batches among the ranks."""
-    return _as(SHARED if world() > 1 else WHOLE)
-
-
-def whole() -> contextlib.AbstractContextManager[None]:
-    """Within the block every rank does all of the work itself."""
-    return _as(WHOLE)
-
-
-def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-    """``run(*inputs)``, each rank on its share of the rows, and the outputs of all ranks joined.
-
-    Parameters
-    ----------
-    run : callable
-        Rows in, as many rows (n, ...) out.
-    *inputs : Tensor or None, (b, ...)
-        The whole batch, the same on every rank. Batches of fewer rows than ranks are not split.
-    """
-    count = next(len(x) for x in inputs if x is not None)
-    if _mode != SHARED or count < world():
-        with _as(WHOLE):
-            return run(*inputs)
-    with _as(INSIDE, count):
-        rows = run(*(None if x is None else _own(x, count) for x in inputs))
-    whole = gather(rows, count)
-    setattr(whole, OWN, rows)
-    return whole
-
-
-def _own(whole: Tensor, count: int) -> Tensor:
-    """Rows of this rank, as `apart` made them if it did, so that gradients find their way back without an exchange."""
-    return getattr(whole, OWN, whole[share(count, rank())])
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace the gradients by their means over the ranks."""
-    if _mode != SHARED:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    dense = [_dense(g) if g.numel() >= LARGE else None for g in gradients]
-    large = [g for g in dense if g is not None]
+def mean_(tensors: Sequence[Tensor]) -> None:
+    """Overwrite tensors by their means over the ranks."""
+    dense = [_dense(t) if t.numel() >= LARGE else None for t in tensors]
+    large = [t for t in dense if t is not None]
     with _lost():  # large ones where they lie
         if _memory is not None:
-            for g in large:
-                _memory.sum_(g, 1 / world())
+            for t in large:
+                _memory.sum_(t, 1 / world())
         else:  # and all at once
-            works = [distributed.all_reduce(g, group=_group, async_op=True) for g in large]
-            for g, work in zip(large, works, strict=True):
+            works = [distributed.all_reduce(t, group=_group, async_op=True) for t in large]
+            for t, work in zip(large, works, strict=True):
                 work.wait()  # pyright: ignore[reportOptionalMemberAccess]
-                g.div_(world())
-    others = [g for g, view in zip(gradients, dense, strict=True) if view is None]
+                t.div_(world())
+    others = [t for t, view in zip(tensors, dense, strict=True) if view is None]
     if others:
-        flat = total(torch.cat([g.flatten() for g in others])).div_(world())
-        for g, mean in zip(others, flat.split([g.numel() for g in others]), strict=True):
-            g.copy_(mean.view(g.shape))
+        flat = total(torch.cat([t.flatten() for t in others])).div_(world())
+        for t, mean in zip(others, flat.split([t.numel() for t in others]), strict=True):
+            t.copy_(mean.view(t.shape))
 
 
 def _dense(tensor: Tensor) -> Tensor | None:

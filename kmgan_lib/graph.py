@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kmgan_lib import distributed
+from kmgan_lib import distributed, shares
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.methods.base import Method
 
@@ -99,7 +99,7 @@ class Stepper:
     def __call__(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
         """One iteration. The losses are valid until the next one."""
         if self.reason is not None:
-            with distributed.sharing():
+            with shares.sharing():
                 return self.method.step(images, labels, noise)
         count = len(images)
         if count in self._graphs:

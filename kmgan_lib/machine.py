@@ -8,6 +8,9 @@ import sys
 
 import torch
 
+from kmgan_lib import methods
+from kmgan_lib.presets import Preset
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of the GNU C library
 
 
@@ -35,6 +38,18 @@ def has_bf16(device: torch.device) -> bool:
             return torch.cuda.is_bf16_supported(including_emulation=False)
     known = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+
+
+def settled(preset: Preset, device: torch.device) -> Preset:
+    """The preset with ``precision=auto`` replaced by what a device trains with.
+
+    It is bf16 where the device has it, for methods that were found to learn as well in it as in float32, over three
+    seeds (``benchmarks/precision.py``); KM-GAN was found not to.
+    """
+    if preset.precision != "auto":
+        return preset
+    quick = methods.of(preset).bf16_as_good and has_bf16(device)
+    return preset.replace(precision="bf16" if quick else "float32")
 
 
 def prepare(device: torch.device) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import check, convert, field, nearest, shown
 
-PROFILES = ("smoke", "quick", "paper")
+PROFILES, PRECISIONS = ("smoke", "quick", "paper"), ("float32", "bf16", "auto")
 # Fields that a profile sets. They are no part of the algorithm, and not of a preset's hash.
 SIZE_FIELDS = ("width", "iterations", "precision", "snapshots", "checkpoint_every", "eval_samples")
 WIDEST = 65_536  # no layer is as wide: a mistyped number is told apart from a machine that is too small
@@ -77,10 +77,7 @@ class Preset:
     # Size and length: the profile's
     width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", above=0, below=100)
     iterations: int = field(27_325, "profile; readings, row 21", "number T of iterations, in total", above=0)
-    precision: str = field(
-        "float32", "profile", "networks in float32, or in bf16 under autocast; auto: see `settled`",
-        ("float32", "bf16", "auto"),
-    )  # fmt: skip
+    precision: str = field("float32", "profile", "of the networks; auto: see `machine.settled`", PRECISIONS)
     snapshots: int = field(5, "profile", "sample grids kept along the way, the last included", above=0)
     checkpoint_every: int = field(1000, "profile", "iterations between two checkpoints", above=0)
     eval_samples: int = field(
@@ -158,7 +155,6 @@ class MethodType(Protocol):
     name: str
     Options: Any
     short: Mapping[str, float]
-    bf16_as_good: bool
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]: ...  # noqa: D102
@@ -278,21 +274,6 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     preset = preset.replace(**fields)
     _check(preset)
     return preset
-
-
-def settled(preset: Preset, has_bf16: bool) -> Preset:
-    """The preset with ``precision=auto`` replaced by what a device trains with.
-
-    Parameters
-    ----------
-    preset : Preset
-    has_bf16 : bool
-        Whether the device computes in bf16. It is used for methods that were found to learn as well in it as in
-        float32, over three seeds (``benchmarks/precision.py``); KM-GAN was found not to.
-    """
-    if preset.precision != "auto":
-        return preset
-    return preset.replace(precision="bf16" if has_bf16 and method(preset.method).bf16_as_good else "float32")
 
 
 def from_dict(fields: Mapping[str, Any]) -> Preset:

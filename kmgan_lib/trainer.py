@@ -12,7 +12,7 @@ from kmgan_lib import checkpoint, data, distributed, memory, methods, presets
 from kmgan_lib.data import Images
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.loop import Callback, Training
-from kmgan_lib.machine import has_bf16, prepare
+from kmgan_lib.machine import prepare, settled
 from kmgan_lib.presets import Preset
 from kmgan_lib.run import Run, check_resumable, pick_device, take_directory
 
@@ -92,7 +92,7 @@ def train(
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(distributed.local_device(device))
-    settings = presets.settled(settings, has_bf16(target))
+    settings = settled(settings, target)
     with distributed.joined(target), contextlib.ExitStack() as held:
         images = distributed.rank_zero_first(lambda: _load_images(settings, profile, data_root))
         config = {

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import checkpoint, distributed, methods, presets, shared_memory
+from kmgan_lib import checkpoint, distributed, methods, presets, shared_memory, shares
 from kmgan_lib.errors import UsageError
 from kmgan_lib.graph import Stepper
 from kmgan_lib.methods.base import draw_noise
@@ -150,9 +150,9 @@ def test_ranks_with_shares_of_the_batch_are_one_process_with_all_of_it(
 def test_without_torchrun_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     x = torch.rand(4, 3)
-    with distributed.joined(torch.device("cpu")), distributed.sharing():
+    with distributed.joined(torch.device("cpu")), shares.sharing():
         assert (distributed.rank(), distributed.world()) == (0, 1)
-        assert distributed.apart(lambda rows: rows, x) is x
+        assert shares.apart(lambda rows: rows, x) is x
         assert distributed.from_rank_zero(lambda: 7) == distributed.rank_zero_first(lambda: 7) == 7
         assert not distributed.any_of(False)
         assert distributed.first_to_speak()

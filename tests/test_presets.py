@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kmgan_lib import presets
+from kmgan_lib import methods, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.presets import PRESETS, PROFILES, SIZE_FIELDS, from_dict, resolve
 
@@ -180,28 +180,8 @@ def test_a_folder_is_a_preset_of_its_own() -> None:
     assert (preset.dataset, preset.method, preset.channels, preset.image_size) == ("folder:some/where", "kmgan", 3, 16)
 
 
-@pytest.mark.parametrize(
-    ("name", "has_bf16", "expected"),
-    [
-        ("mnist/dcgan", True, "bf16"), ("mnist/dcgan", False, "float32"), ("mnist/kmgan", True, "float32"),
-        ("mnist/wgan", True, "float32"),
-    ],
-)  # fmt: skip
-def test_bf16_is_chosen_where_it_was_found_as_good_and_is_there(name: str, has_bf16: bool, expected: str) -> None:
-    settled = presets.settled(presets.resolve(name, "paper"), has_bf16)
-    assert settled.precision == expected
-    assert settled == presets.resolve(name, "paper", precision=expected)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_a_precision_that_is_asked_for_is_kept(precision: str) -> None:
-    for has_bf16 in (True, False):
-        preset = presets.resolve("mnist/kmgan", "paper", precision=precision)
-        assert presets.settled(preset, has_bf16) == preset
-
-
 def test_the_methods_that_may_use_bf16_are_those_that_were_judged_as_good() -> None:
     report = json.loads((ROOT / "benchmarks" / "results" / "precision-cpu.json").read_text())
     judged = {name.partition("/")[2]: found["as_good"] for name, found in report["presets"].items()}
-    chosen = {name for name, method in presets.METHODS.items() if method.bf16_as_good}
+    chosen = {name for name in presets.METHODS if methods.of(presets.PRESETS[f"mnist/{name}"]).bf16_as_good}
     assert chosen == {name for name, good in judged.items() if good}

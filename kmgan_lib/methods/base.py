@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import distributed, models, presets
+from kmgan_lib import distributed, models, presets, shares
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
@@ -201,7 +201,7 @@ class Method(ABC):
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        distributed.average_gradients(p for group in optimiser.param_groups for p in group["params"])
+        shares.average_gradients(p for group in optimiser.param_groups for p in group["params"])
         optimiser.step()
 
     def autocast(self) -> torch.autocast:
@@ -216,7 +216,7 @@ class Method(ABC):
                 out = net(*rows)
             return precise(out)
 
-        return distributed.apart(run, *inputs)
+        return shares.apart(run, *inputs)
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Features (b, d) in float32, in the network's present mode."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kmgan_lib import distributed, losses
+from kmgan_lib import losses, shares
 from kmgan_lib.centers import UPDATES, CenterBank, assign
 from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
@@ -193,7 +193,7 @@ class KMGAN(Method):
         logged |= self._center_step(images, noise, real_labels, fake_labels)
         self.clock += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
-            with distributed.whole():
+            with shares.whole():
                 self._recluster()
         logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
         return logged

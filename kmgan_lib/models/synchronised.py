@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import distributed
+from kmgan_lib import distributed, shares
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         moments = distributed.collected(torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)))
         means, variances = moments[:, 0], moments[:, 1]
-        counts = distributed.row_counts(distributed.shared_rows())
+        counts = shares.row_counts(shares.shared_rows())
         parts = torch.tensor([n / sum(counts) for n in counts], dtype=means.dtype, device=means.device)
         # Together as in Chan, Golub and LeVeque (1983), which loses no digits.
         mean = parts @ means
@@ -57,18 +57,18 @@ class _Normalise(torch.autograd.Function):
 
 def _values(x: Tensor) -> int:
     """Number of values a channel on all ranks, given this rank's rows."""
-    return distributed.shared_rows() * x[0, 0].numel()
+    return shares.shared_rows() * x[0, 0].numel()
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation that inside of `kmgan_lib.distributed.apart` takes its statistics over all ranks' rows.
+    """Batch normalisation that inside of `kmgan_lib.shares.apart` takes its statistics over all ranks' rows.
 
     PyTorch's own `torch.nn.SyncBatchNorm` works on GPUs only.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Maps (b, c, ...) to maps of the same shape."""
-        if not distributed.shared_rows() or not self.training:
+        if not shares.shared_rows() or not self.training:
             return super().forward(input)
         self._check_input_dim(input)
         x = input if input.dtype == torch.float64 else input.float()

@@ -1,0 +1,119 @@
+r"""One step shared out: every rank runs the networks on its share of the rows, and all see what comes out.
+
+Every process (rank) holds all weights, the data and the same random generators, so it knows the whole batch. Inside a
+step `apart` runs a network on this rank's rows only and joins the outputs of all ranks: a method sees the features of
+the whole batch, and its losses, clusters and centers are those of one process, whatever their formula. Batch
+normalisation inside takes the statistics of all ranks' rows. With :math:`L_r` the loss that rank r computes, all of
+them equal, a step descends :math:`\frac1N \sum_r L_r`; this is what the backward pass of `gather` and
+`average_gradients` make of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kmgan_lib import distributed
+
+OWN = "_kmgan_own_rows"  # attribute of the whole
+WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
+
+_mode, _count = WHOLE, 0
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all ranks, each in its place. The gradient of a rank's rows is the sum of what all ranks make of them."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, count: int) -> Tensor:
+        ctx.mine, counts = share(count, distributed.rank()), row_counts(count)
+        most = max(counts)
+        if len(rows) < most:
+            rows = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))])
+        maps = rows.ndim == 4  # sent as they lie: channels last
+        parts = distributed.collected(rows.permute(0, 2, 3, 1) if maps else rows)
+        if count == distributed.world() * most:
+            whole = parts.flatten(0, 1)
+        else:
+            whole = torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+        return whole.permute(0, 3, 1, 2) if maps else whole
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return distributed.total(gradients[0].clone(memory_format=torch.contiguous_format))[ctx.mine], None
+
+
+def share(count: int, number: int) -> slice:
+    """The rows of a batch that a rank works on."""
+    return slice(count * number // distributed.world(), count * (number + 1) // distributed.world())
+
+
+def row_counts(count: int) -> list[int]:
+    """Number of rows in the `share` of each rank."""
+    return [part.stop - part.start for part in (share(count, r) for r in range(distributed.world()))]
+
+
+def gather(rows: Tensor, count: int) -> Tensor:
+    """The rows of all ranks (count, ...), of which this rank has its `share` (n, ...); differentiable."""
+    return _Gather.apply(rows, count)  # pyright: ignore[reportReturnType]
+
+
+@contextlib.contextmanager
+def _as(mode: str, count: int = 0) -> Iterator[None]:
+    global _mode, _count
+    before, (_mode, _count) = (_mode, _count), (mode, count)
+    try:
+        yield
+    finally:
+        _mode, _count = before
+
+
+def shared_rows() -> int:
+    """Within the forward pass of a network on a share of the rows: how many the ranks have between them. Else 0."""
+    return _count
+
+
+def sharing() -> contextlib.AbstractContextManager[None]:
+    """Within the block `apart` splits batches among the ranks."""
+    return _as(SHARED if distributed.world() > 1 else WHOLE)
+
+
+def whole() -> contextlib.AbstractContextManager[None]:
+    """Within the block every rank does all of the work itself."""
+    return _as(WHOLE)
+
+
+def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+    """``run(*inputs)``, each rank on its share of the rows, and the outputs of all ranks joined.
+
+    Parameters
+    ----------
+    run : callable
+        Rows in, as many rows (n, ...) out.
+    *inputs : Tensor or None, (b, ...)
+        The whole batch, the same on every rank. Batches of fewer rows than ranks are not split.
+    """
+    count = next(len(x) for x in inputs if x is not None)
+    if _mode != SHARED or count < distributed.world():
+        with _as(WHOLE):
+            return run(*inputs)
+    with _as(INSIDE, count):
+        rows = run(*(None if x is None else _own(x, count) for x in inputs))
+    whole = gather(rows, count)
+    setattr(whole, OWN, rows)
+    return whole
+
+
+def _own(whole: Tensor, count: int) -> Tensor:
+    """Rows of this rank, as `apart` made them if it did, so that gradients find their way back without an exchange."""
+    return getattr(whole, OWN, whole[share(count, distributed.rank())])
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace the gradients by their means over the ranks."""
+    if _mode == SHARED:
+        distributed.mean_([p.grad for p in parameters if p.grad is not None])

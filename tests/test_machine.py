@@ -1,0 +1,34 @@
+"""What a training run asks of the machine."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kmgan_lib import machine, presets
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "has_bf16", "expected"),
+    [
+        ("mnist/dcgan", True, "bf16"), ("mnist/dcgan", False, "float32"), ("mnist/kmgan", True, "float32"),
+        ("mnist/wgan", True, "float32"),
+    ],
+)  # fmt: skip
+def test_bf16_is_chosen_where_it_was_found_as_good_and_is_there(
+    name: str, has_bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "has_bf16", lambda _: has_bf16)
+    settled = machine.settled(presets.resolve(name, "paper"), CPU)
+    assert settled.precision == expected
+    assert settled == presets.resolve(name, "paper", precision=expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_precision_that_is_asked_for_is_kept(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for has_bf16 in (True, False):
+        preset = presets.resolve("mnist/kmgan", "paper", precision=precision)
+        monkeypatch.setattr(machine, "has_bf16", lambda _, has=has_bf16: has)
+        assert machine.settled(preset, CPU) == preset
