@@ -1,11 +1,13 @@
 """Processes that train together, by PyTorch's own engine: ``torchrun --nproc-per-node N -m kmgan_lib train ...``.
 
-How they join, what they tell each other and how one of them is missed. What each does of a step: `kmgan_lib.shares`.
+How they join, what they tell each other and how one of them is missed. What each does of a step: `kmgan_lib.shares`,
+and of an update: `kmgan_lib.shared_update`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -77,7 +79,7 @@ def joined(device: torch.device) -> Iterator[None]:
         )  # fmt: skip
         _group = distributed.new_group(timeout=PATIENCE, backend=backend)
         if backend == "gloo" and os.environ.get("LOCAL_WORLD_SIZE") == str(count) and shared_memory.possible():
-            _memory = _opened_memory()
+            _memory = _exchange()
         yield
     finally:
         _group = _memory = None
@@ -85,9 +87,17 @@ def joined(device: torch.device) -> Iterator[None]:
             distributed.destroy_process_group()
 
 
-def _opened_memory() -> SharedMemory | None:
-    """The memory that all ranks share; None if one of them cannot open it."""
-    process, file = from_rank_zero(lambda: (os.getpid(), shared_memory.create(world())))
+def _exchange() -> SharedMemory | None:
+    """Through which the ranks of this machine exchange tensors; None if there is no memory for it."""
+    memory = _opened(shared_memory.size(world()))
+    if memory is None:
+        return None
+    return SharedMemory(memory, rank=rank(), world=world(), patience=PATIENCE)
+
+
+def _opened(size: int) -> mmap.mmap | None:
+    """New memory of so many bytes that all ranks share; None, everywhere, if one of them cannot open it."""
+    process, file = from_rank_zero(lambda: (os.getpid(), shared_memory.create(size)))
     memory = None
     if file is not None:
         with contextlib.suppress(OSError):
@@ -95,9 +105,7 @@ def _opened_memory() -> SharedMemory | None:
     everywhere = not any_of(memory is None)
     if rank() == 0 and file is not None:
         os.close(file)  # all have theirs
-    if memory is None or not everywhere:
-        return None
-    return SharedMemory(memory, rank=rank(), world=world(), patience=PATIENCE)
+    return memory if everywhere else None
 
 
 def local_device(name: str) -> str:
@@ -143,8 +151,7 @@ def total(tensor: Tensor) -> Tensor:
 
 def mean_(tensors: Sequence[Tensor]) -> None:
     """Overwrite tensors by their means over the ranks."""
-    dense = [_dense(t) if t.numel() >= LARGE else None for t in tensors]
-    large = [t for t in dense if t is not None]
+    large, others = [numbers(t) for t in tensors if is_large(t)], [t for t in tensors if not is_large(t)]
     with _lost():  # large ones where they lie
         if _memory is not None:
             for t in large:
@@ -154,11 +161,22 @@ def mean_(tensors: Sequence[Tensor]) -> None:
             for t, work in zip(large, works, strict=True):
                 work.wait()  # pyright: ignore[reportOptionalMemberAccess]
                 t.div_(world())
-    others = [t for t, view in zip(tensors, dense, strict=True) if view is None]
     if others:
         flat = total(torch.cat([t.flatten() for t in others])).div_(world())
         for t, mean in zip(others, flat.split([t.numel() for t in others]), strict=True):
             t.copy_(mean.view(t.shape))
+
+
+def is_large(tensor: Tensor) -> bool:
+    """Whether a tensor is worth an exchange of its own: it has many numbers, without gaps, in either memory format."""
+    return tensor.numel() >= LARGE and _dense(tensor) is not None
+
+
+def numbers(tensor: Tensor) -> Tensor:
+    """The numbers (n,) of a tensor without gaps, in the order of its memory; a view."""
+    dense = _dense(tensor)
+    assert dense is not None
+    return dense.view(-1)
 
 
 def _dense(tensor: Tensor) -> Tensor | None:
@@ -167,12 +185,55 @@ def _dense(tensor: Tensor) -> Tensor | None:
     return next((view for view in views if view.is_contiguous()), None)
 
 
+def on_one_machine() -> bool:
+    """Whether the ranks have common memory."""
+    return _memory is not None
+
+
+def mean_part_(tensor: Tensor) -> None:
+    """Overwrite the `part` of this rank of a dense tensor by the mean over the ranks; the rest stays."""
+    assert _memory is not None
+    with _lost():
+        _memory.mean_part_(numbers(tensor))
+
+
+def part(count: int) -> slice:
+    """The numbers, of so many, that this rank answers for."""
+    assert _memory is not None
+    return _memory.part(count)
+
+
+def in_common(likes: Sequence[Tensor]) -> list[Tensor] | None:
+    """New dense tensors like these in memory that all ranks share; None if there is none to be had."""
+    if _memory is None or not likes:
+        return None if _memory is None else []
+    edges = [0]
+    for like in likes:
+        lines = -(-like.numel() * like.element_size() // shared_memory.LINE)
+        edges.append(edges[-1] + lines * shared_memory.LINE)
+    memory = _opened(edges[-1])
+    if memory is None:
+        return None
+    flat = [
+        torch.frombuffer(memory, dtype=like.dtype, count=like.numel(), offset=offset)
+        for like, offset in zip(likes, edges, strict=False)
+    ]
+    return [there.as_strided(like.shape, like.stride()) for there, like in zip(flat, likes, strict=True)]
+
+
+def meet() -> None:
+    """Wait until every rank of this machine is here and what they wrote in common memory can be read."""
+    if _memory is not None:
+        with _lost():
+            _memory.meet()
+
+
 def _tensors(state: Any) -> Iterator[Tensor]:
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, dict):
-        for part in state.values():
-            yield from _tensors(part)
+        for value in state.values():
+            yield from _tensors(value)
 
 
 def align(state: dict[str, Any]) -> None:

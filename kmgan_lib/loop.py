@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import torch
 from tqdm import tqdm
 
-from kmgan_lib import checkpoint, distributed, methods
+from kmgan_lib import checkpoint, distributed, methods, shared_update
 from kmgan_lib.batches import Batches
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged
@@ -86,6 +86,7 @@ class Training:
             return self._loop()
         finally:
             torch.set_num_threads(threads)
+            shared_update.part_ways(self.method.optimisers().values())
 
     def _loop(self) -> Run:
         total = self.preset.iterations

@@ -3,6 +3,7 @@
 Within an iteration the processes that train together meet some seventy times with a few kilobytes each, and three
 times with all gradients. Through gloo's sockets such a meeting takes a quarter of a millisecond, and gradients travel
 at a gigabyte a second; through shared memory it takes some microseconds, and gradients travel as fast as memory is.
+What is updated there: `kmgan_lib.shared_update`.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ def possible() -> bool:
     return sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-def create(world: int) -> int | None:
-    """Memory for so many processes that has no name and goes with its last user; None if there is none to be had."""
+def create(size: int) -> int | None:
+    """Memory of so many bytes that has no name and goes with its last user; None if there is none to be had."""
     file = os.memfd_create("kmgan")
     try:
-        os.posix_fallocate(file, 0, _size(world))  # now, since a page that is not there later would kill a process
+        os.posix_fallocate(file, 0, size)  # now, since a page that is not there later would kill a process
     except OSError:
         os.close(file)
         return None
@@ -46,7 +47,8 @@ def mapped(process: int, file: int) -> mmap.mmap:
         return mmap.mmap(memory.fileno(), 0)
 
 
-def _size(world: int) -> int:
+def size(world: int) -> int:
+    """Bytes that so many processes need for their exchanges."""
     return LINE * world + 2 * world * SLOT
 
 
@@ -84,7 +86,7 @@ class SharedMemory:
         if mine.numel() * mine.element_size() <= SLOT:
             slots = self._next_slots(mine.dtype, mine.shape)
             slots[self.rank].copy_(mine)
-            self._meet()
+            self.meet()
             return slots.clone()
         parts = mine.new_empty((self.world, *mine.shape))
         length = SLOT // mine.element_size()
@@ -101,14 +103,39 @@ class SharedMemory:
         for piece in tensor.view(-1).split(SLOT // tensor.element_size()):
             slots = self._next_slots(piece.dtype, piece.shape)
             slots[self.rank].copy_(piece)
-            self._meet()
+            self.meet()
             mine = slots[:, len(piece) * self.rank // self.world : len(piece) * (self.rank + 1) // self.world]
             for other in mine[1:]:
                 mine[0].add_(other)
             if scale != 1:
                 mine[0].mul_(scale)
-            self._meet()
+            self.meet()
             piece.copy_(slots[0])
+
+    def part(self, count: int) -> slice:
+        """The numbers, of so many, that this process answers for; they begin with a line of a cache."""
+        return self._part_of(self.rank, count)
+
+    def _part_of(self, r: int, count: int) -> slice:
+        first, last = (count // LINE * i // self.world * LINE for i in (r, r + 1))
+        return slice(first, count if r == self.world - 1 else last)
+
+    def mean_part_(self, tensor: Tensor) -> None:
+        """Overwrite this process's `part` of a contiguous tensor by the mean over the processes; the rest stays."""
+        flat = tensor.view(-1)
+        parts = [flat[self._part_of(r, len(flat))] for r in range(self.world)]
+        others = [r for r in range(self.world) if r != self.rank]
+        length = SLOT // (self.world * tensor.element_size())
+        for start in range(0, len(parts[-1]), length):  # the last one is the longest
+            pieces = [part[start : start + length] for part in parts]
+            slots = self._next_slots(tensor.dtype, torch.Size((self.world, length)))
+            for r in others:
+                slots[self.rank, r, : len(pieces[r])].copy_(pieces[r])
+            self.meet()
+            mine = pieces[self.rank]
+            for r in others:
+                mine.add_(slots[r, self.rank, : len(mine)])
+            mine.div_(self.world)
 
     def _next_slots(self, dtype: torch.dtype, shape: torch.Size) -> Tensor:
         """The slots (processes, ...) of the next exchange, as tensors of a type and shape."""
@@ -119,7 +146,7 @@ class SharedMemory:
             self._views[key] = self._slots[key[0], :, :count].view(dtype).view(self.world, *shape)
         return self._views[key]
 
-    def _meet(self) -> None:
+    def meet(self) -> None:
         """Show what was written, and wait until the others have shown theirs."""
         self._turn += 1
         self._counters[self.rank * LINE // 8] = self._turn

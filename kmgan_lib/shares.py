@@ -5,19 +5,20 @@ step `apart` runs a network on this rank's rows only and joins the outputs of al
 the whole batch, and its losses, clusters and centers are those of one process, whatever their formula. Batch
 normalisation inside takes the statistics of all ranks' rows. With :math:`L_r` the loss that rank r computes, all of
 them equal, a step descends :math:`\frac1N \sum_r L_r`; this is what the backward pass of `gather` and
-`average_gradients` make of it.
+`update` make of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
-from kmgan_lib import distributed
+from kmgan_lib import distributed, shared_update
 
 OWN = "_kmgan_own_rows"  # attribute of the whole
 WHOLE, SHARED, INSIDE = "whole", "shared", "inside"
@@ -113,7 +114,9 @@ def _own(whole: Tensor, count: int) -> Tensor:
     return getattr(whole, OWN, whole[share(count, distributed.rank())])
 
 
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace the gradients by their means over the ranks."""
+def update(optimiser: Optimizer) -> None:
+    """``optimiser.step()``, by the mean gradients of all ranks where each has those of its share."""
     if _mode == SHARED:
-        distributed.mean_([p.grad for p in parameters if p.grad is not None])
+        shared_update.step(optimiser)
+    else:
+        optimiser.step()

@@ -23,7 +23,7 @@ SLOT = 96  # bytes, so that most tensors take several exchanges
 def members(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SharedMemory]]:
     monkeypatch.setattr(shared_memory, "SLOT", SLOT)
     world = request.param
-    file = shared_memory.create(world)
+    file = shared_memory.create(shared_memory.size(world))
     assert file is not None
     maps = [shared_memory.mapped(os.getpid(), file) for _ in range(world)]
     os.close(file)  # the maps hold it
@@ -74,6 +74,23 @@ def test_sums_are_equal_to_the_last_bit(members: list[SharedMemory], length: int
     assert all(torch.equal(other, found[0]) for other in found[1:])
 
 
+@pytest.mark.parametrize("length", [1, 63, 64, 127, 128, 129, 1000])
+def test_every_part_of_a_mean_is_with_one_member(members: list[SharedMemory], length: int) -> None:
+    def averaged(member: SharedMemory) -> tuple[slice, Tensor]:
+        mine = tensor(member.rank, torch.float32, (length,))
+        member.mean_part_(mine)
+        return member.part(length), mine
+
+    own = torch.stack([tensor(m.rank, torch.float32, (length,)) for m in members])
+    taken = []
+    for r, (part, found) in enumerate(everywhere(members, averaged)):
+        torch.testing.assert_close(found[part], own.mean(0)[part])
+        found[part] = own[r][part]
+        assert torch.equal(found, own[r])  # nothing else was written
+        taken += range(length)[part]
+    assert taken == list(range(length))
+
+
 def test_many_exchanges_of_changing_kinds_do_not_mix(members: list[SharedMemory]) -> None:
     def mixed(member: SharedMemory) -> list[Tensor]:
         made = []
@@ -115,5 +132,5 @@ def test_without_room_there_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     before = len(os.listdir("/proc/self/fd"))
-    assert shared_memory.create(2) is None
+    assert shared_memory.create(1000) is None
     assert len(os.listdir("/proc/self/fd")) == before

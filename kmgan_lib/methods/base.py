@@ -201,8 +201,7 @@ class Method(ABC):
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        shares.average_gradients(p for group in optimiser.param_groups for p in group["params"])
-        optimiser.step()
+        shares.update(optimiser)
 
     def autocast(self) -> torch.autocast:
         """The precision in which networks run. Features, centers and losses stay in float32."""
@@ -292,3 +291,4 @@ class Method(ABC):
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
+        distributed.meet()  # ranks with common memory wrote the same there

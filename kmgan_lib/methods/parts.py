@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from kmgan_lib import distributed, shared_update
 from kmgan_lib.models import initialise
 
 
@@ -53,5 +54,6 @@ def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
 def clamp(parameters: Iterable[Tensor], bound: float | None) -> None:
     """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
     if bound is not None:
-        for p in parameters:
+        for p in shared_update.parts(parameters):
             p.clamp_(-bound, bound)
+        distributed.meet()

@@ -1,0 +1,159 @@
+"""One update shared out: the ranks of one machine hold large weights in common, and each moves its part of them.
+
+Between processes without common memory all gradients are averaged, and every rank repeats the whole update. On the CPUs
+of one machine that costs a tenth of an iteration and more. There large weights and the optimiser's moments lie in
+memory that all ranks see: a rank receives the others' gradients of its part only, moves that part, and nothing is sent
+back. This is the optimiser of ZeRO (Rajbhandari et al., 2020) with one copy of the weights; since Adam and RMSprop move
+every number by itself, the weights are those of one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kmgan_lib import distributed
+
+PART = "_kmgan_part"  # attribute of a parameter in common memory: the numbers that this rank moves
+
+
+def step(optimiser: Optimizer) -> None:
+    """Move the weights by the mean gradients of all ranks; afterwards they are equal to the last bit on all of them.
+
+    Parameters
+    ----------
+    optimiser : Optimizer
+        One that moves every number by itself, such as Adam and RMSprop.
+    """
+    if not distributed.on_one_machine():
+        distributed.mean_([p.grad for p in _parameters(optimiser) if p.grad is not None])
+        optimiser.step()
+        return
+    if optimiser not in _updates:
+        _put_in_common(_parameters(optimiser))
+        _updates[optimiser] = _SharedUpdate(optimiser)
+        optimiser.register_load_state_dict_post_hook(_forget)
+    _updates[optimiser].step(optimiser)
+
+
+def parts(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """What this rank moves of the parameters: its part of those in common memory, and all of the others."""
+    return [getattr(p, PART, p) for p in parameters]
+
+
+def part_ways(optimisers: Iterable[Optimizer]) -> None:
+    """Give every rank weights and moments of its own again, so that it can go on without the others."""
+    for optimiser in optimisers if distributed.on_one_machine() else ():
+        _forget(optimiser)
+        for p in (p for p in _parameters(optimiser) if hasattr(p, PART)):
+            p.data = p.data.clone()
+            delattr(p, PART)
+        for state in optimiser.state.values():
+            state.update({key: value.clone() for key, value in state.items() if isinstance(value, Tensor)})
+
+
+def _forget(optimiser: Optimizer) -> None:
+    _updates.pop(optimiser, None)
+
+
+def _parameters(optimiser: Optimizer) -> list[nn.Parameter]:
+    return [p for group in optimiser.param_groups for p in group["params"]]
+
+
+def _put_in_common(parameters: list[nn.Parameter]) -> None:
+    """Move large parameters, which are equal on all ranks, to common memory, if there is any left."""
+    new = [p for p in parameters if not hasattr(p, PART) and distributed.is_large(p)]
+    common = distributed.in_common(new)
+    if common is None:
+        return
+    for p, there in zip(new, common, strict=True):
+        part = _part(there)
+        part.copy_(_part(p.detach()))
+        setattr(p, PART, part)
+    distributed.meet()
+    for p, there in zip(new, common, strict=True):
+        p.data = there
+
+
+def _part(whole: Tensor) -> Tensor:
+    """The part (m,) of this rank of a tensor without gaps; a view."""
+    numbers = distributed.numbers(whole)
+    return numbers[distributed.part(len(numbers))]
+
+
+def _as_laid(value: Tensor, like: Tensor) -> Tensor:
+    """A tensor whose numbers lie in the order of another's."""
+    return value if value.stride() == like.stride() else torch.empty_like(like).copy_(value)
+
+
+class _SharedUpdate:
+    """An optimiser of this rank's parts that stands for one of whole parameters.
+
+    Parameters
+    ----------
+    optimiser : Optimizer
+        Of whole parameters, the large ones in common memory. Its state, if it has one, is taken over; from the first
+        step on its moments lie in common memory, too, and are as complete as those of one process.
+    """
+
+    def __init__(self, optimiser: Optimizer):
+        everything = _parameters(optimiser)
+        self._parts = {p: getattr(p, PART) for p in everything if hasattr(p, PART)}
+        groups = [{**g, "params": parts(g["params"])} for g in optimiser.param_groups]
+        self._mine = type(optimiser)(groups, **optimiser.defaults)
+        for p in everything:
+            state = optimiser.state[p]
+            if p in self._parts:
+                moments = {key: _part(_as_laid(v, p)).clone() for key, v in state.items() if _of_shape(v, p)}
+                state = {**state, **moments}
+            self._mine.state[parts([p])[0]] = state
+        self._unseen = set(self._parts)  # those whose moments are not in common memory
+
+    def step(self, optimiser: Optimizer) -> None:
+        with_gradient = [p for p in _parameters(optimiser) if p.grad is not None]
+        distributed.mean_([p.grad for p in with_gradient if p.grad is not None and p not in self._parts])
+        for p in with_gradient:
+            if p.grad is not None and p in self._parts:
+                gradient = _as_laid(p.grad, p)
+                distributed.mean_part_(gradient)
+                self._parts[p].grad = _part(gradient)
+        for group, whole in zip(self._mine.param_groups, optimiser.param_groups, strict=True):
+            group.update({key: value for key, value in whole.items() if key != "params"})
+        self._mine.found_inf = getattr(optimiser, "found_inf", None)  # pyright: ignore[reportAttributeAccessIssue]
+        self._mine.step()
+        self._show_moments(optimiser)
+        for part in self._parts.values():
+            part.grad = None
+        distributed.meet()
+
+    def _show_moments(self, optimiser: Optimizer) -> None:
+        """Move moments that have come up in the first step to common memory."""
+        new = [p for p in self._parts if p in self._unseen and self._mine.state[self._parts[p]]]
+        if not new:
+            return
+        self._unseen -= set(new)
+        moments: list[tuple[nn.Parameter, str]] = []
+        for p in new:
+            state = self._mine.state[self._parts[p]]
+            optimiser.state[p].update(state)
+            moments += [(p, key) for key, value in state.items() if _of_shape(value, self._parts[p])]
+        common = distributed.in_common([p for p, _ in moments])
+        if common is None:
+            raise MemoryError("no memory that processes can share is left")
+        for (p, key), there in zip(moments, common, strict=True):
+            state = self._mine.state[self._parts[p]]
+            part = _part(there)
+            part.copy_(state[key])
+            state[key], optimiser.state[p][key] = part, there
+
+
+def _of_shape(value: Any, like: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape == like.shape
+
+
+_updates: WeakKeyDictionary[Optimizer, _SharedUpdate] = WeakKeyDictionary()
