@@ -190,17 +190,16 @@ def on_one_machine() -> bool:
     return _memory is not None
 
 
-def mean_part_(tensor: Tensor) -> None:
-    """Overwrite the `part` of this rank of a dense tensor by the mean over the ranks; the rest stays."""
+def mean_rows_(tensor: Tensor) -> None:
+    """Overwrite the `share` of this rank of a dense tensor (n, ...) by the mean over the ranks; the rest stays."""
     assert _memory is not None
     with _lost():
-        _memory.mean_part_(numbers(tensor))
+        _memory.mean_rows_(numbers(tensor).view(len(tensor), -1))
 
 
-def part(count: int) -> slice:
-    """The numbers, of so many, that this rank answers for."""
-    assert _memory is not None
-    return _memory.part(count)
+def share(count: int, number: int | None = None) -> slice:
+    """The rows, of so many, that a rank works on; by default this one."""
+    return shared_memory.share(count, rank() if number is None else number, world())
 
 
 def in_common(likes: Sequence[Tensor]) -> list[Tensor] | None:

@@ -58,7 +58,6 @@ class Training:
         self.method = methods.create(preset, device=device, seed=seed)
         self.method.training_set = self.images.tensor
         self.batches = Batches(self.images, preset, device, seed)
-        self.step = Stepper(self.method)
         self.writes = distributed.rank() == 0
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
@@ -70,6 +69,7 @@ class Training:
             self.history.load_state_dict(state["history"])
             self.iteration, self.seconds = state["iteration"], state["seconds"]
         distributed.align(self.method.state_dict())
+        self.step = Stepper(self.method)
         if self.writes and state is not None:
             self.history.truncate(self.iteration)
         elif self.writes:

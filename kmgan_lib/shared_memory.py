@@ -52,6 +52,11 @@ def size(world: int) -> int:
     return LINE * world + 2 * world * SLOT
 
 
+def share(count: int, number: int, world: int) -> slice:
+    """The rows, of so many, that one of several processes works on; the last has as many as any."""
+    return slice(count * number // world, count * (number + 1) // world)
+
+
 class SharedMemory:
     """What one process does in the memory that all of them have `mapped`.
 
@@ -104,7 +109,7 @@ class SharedMemory:
             slots = self._next_slots(piece.dtype, piece.shape)
             slots[self.rank].copy_(piece)
             self.meet()
-            mine = slots[:, len(piece) * self.rank // self.world : len(piece) * (self.rank + 1) // self.world]
+            mine = slots[:, share(len(piece), self.rank, self.world)]
             for other in mine[1:]:
                 mine[0].add_(other)
             if scale != 1:
@@ -112,23 +117,17 @@ class SharedMemory:
             self.meet()
             piece.copy_(slots[0])
 
-    def part(self, count: int) -> slice:
-        """The numbers, of so many, that this process answers for; they begin with a line of a cache."""
-        return self._part_of(self.rank, count)
+    def mean_rows_(self, matrix: Tensor) -> None:
+        """Overwrite this process's `share` of the rows (n, m) of a contiguous tensor by their mean over the processes.
 
-    def _part_of(self, r: int, count: int) -> slice:
-        first, last = (count // LINE * i // self.world * LINE for i in (r, r + 1))
-        return slice(first, count if r == self.world - 1 else last)
-
-    def mean_part_(self, tensor: Tensor) -> None:
-        """Overwrite this process's `part` of a contiguous tensor by the mean over the processes; the rest stays."""
-        flat = tensor.view(-1)
-        parts = [flat[self._part_of(r, len(flat))] for r in range(self.world)]
+        The other rows stay as they are.
+        """
+        shares = [matrix[share(len(matrix), r, self.world)].view(-1) for r in range(self.world)]
         others = [r for r in range(self.world) if r != self.rank]
-        length = SLOT // (self.world * tensor.element_size())
-        for start in range(0, len(parts[-1]), length):  # the last one is the longest
-            pieces = [part[start : start + length] for part in parts]
-            slots = self._next_slots(tensor.dtype, torch.Size((self.world, length)))
+        length = SLOT // (self.world * matrix.element_size())
+        for start in range(0, len(shares[-1]), length):  # the last one is the longest
+            pieces = [part[start : start + length] for part in shares]
+            slots = self._next_slots(matrix.dtype, torch.Size((self.world, length)))
             for r in others:
                 slots[self.rank, r, : len(pieces[r])].copy_(pieces[r])
             self.meet()

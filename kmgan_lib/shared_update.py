@@ -2,9 +2,9 @@
 
 Between processes without common memory all gradients are averaged, and every rank repeats the whole update. On the CPUs
 of one machine that costs a tenth of an iteration and more. There large weights and the optimiser's moments lie in
-memory that all ranks see: a rank receives the others' gradients of its part only, moves that part, and nothing is sent
-back. This is the optimiser of ZeRO (Rajbhandari et al., 2020) with one copy of the weights; since Adam and RMSprop move
-every number by itself, the weights are those of one process.
+memory that all ranks see: a rank receives the others' gradients of its share of the rows only, moves those rows, and
+nothing is sent back. This is the optimiser of ZeRO (Rajbhandari et al., 2020) with one copy of the weights; since Adam
+and RMSprop move every number by itself, the weights are those of one process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,23 @@ from torch.optim import Optimizer
 
 from kmgan_lib import distributed
 
-PART = "_kmgan_part"  # attribute of a parameter in common memory: the numbers that this rank moves
+PART = "_kmgan_part"  # attribute of a parameter in common memory: the rows that this rank moves, a view
+
+
+def put_in_common(optimisers: Iterable[Optimizer]) -> None:
+    """Move large parameters, which are equal on all ranks, to common memory, if there is any left."""
+    known = dict.fromkeys(p for optimiser in optimisers for p in _parameters(optimiser))  # two may move the same
+    new = [p for p in known if not is_in_common(p) and distributed.is_large(p)]
+    common = distributed.in_common(new)
+    if common is None:
+        return
+    for p, there in zip(new, common, strict=True):
+        part = _part(there)
+        part.copy_(_part(p.detach()))
+        setattr(p, PART, part)
+    distributed.meet()
+    for p, there in zip(new, common, strict=True):
+        p.data = there
 
 
 def step(optimiser: Optimizer) -> None:
@@ -35,10 +51,33 @@ def step(optimiser: Optimizer) -> None:
         optimiser.step()
         return
     if optimiser not in _updates:
-        _put_in_common(_parameters(optimiser))
         _updates[optimiser] = _SharedUpdate(optimiser)
         optimiser.register_load_state_dict_post_hook(_forget)
     _updates[optimiser].step(optimiser)
+
+
+def zero_grad(optimiser: Optimizer) -> None:
+    """``optimiser.zero_grad()``, also for what `add_gradient` has added."""
+    optimiser.zero_grad(set_to_none=True)
+    for part in parts(_parameters(optimiser)):
+        part.grad = None
+
+
+def is_in_common(parameter: Tensor) -> bool:
+    """Whether a parameter lies in memory that all ranks of the machine see."""
+    return hasattr(parameter, PART)
+
+
+def add_gradient(parameter: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add to the mean gradient of a weight in common memory: its rows of this rank, (r, n) times (n, m).
+
+    What every rank has computed for itself goes to ``parameter.grad``, as ever, and is averaged later.
+    """
+    part = getattr(parameter, PART)
+    if part.grad is None:
+        part.grad = left @ right
+    else:
+        part.grad.addmm_(left, right)
 
 
 def parts(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -47,10 +86,10 @@ def parts(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 
 def part_ways(optimisers: Iterable[Optimizer]) -> None:
-    """Give every rank weights and moments of its own again, so that it can go on without the others."""
+    """Undo `put_in_common`: every rank has weights and moments of its own, and can go on without the others."""
     for optimiser in optimisers if distributed.on_one_machine() else ():
         _forget(optimiser)
-        for p in (p for p in _parameters(optimiser) if hasattr(p, PART)):
+        for p in (p for p in _parameters(optimiser) if is_in_common(p)):
             p.data = p.data.clone()
             delattr(p, PART)
         for state in optimiser.state.values():
@@ -65,25 +104,9 @@ def _parameters(optimiser: Optimizer) -> list[nn.Parameter]:
     return [p for group in optimiser.param_groups for p in group["params"]]
 
 
-def _put_in_common(parameters: list[nn.Parameter]) -> None:
-    """Move large parameters, which are equal on all ranks, to common memory, if there is any left."""
-    new = [p for p in parameters if not hasattr(p, PART) and distributed.is_large(p)]
-    common = distributed.in_common(new)
-    if common is None:
-        return
-    for p, there in zip(new, common, strict=True):
-        part = _part(there)
-        part.copy_(_part(p.detach()))
-        setattr(p, PART, part)
-    distributed.meet()
-    for p, there in zip(new, common, strict=True):
-        p.data = there
-
-
 def _part(whole: Tensor) -> Tensor:
-    """The part (m,) of this rank of a tensor without gaps; a view."""
-    numbers = distributed.numbers(whole)
-    return numbers[distributed.part(len(numbers))]
+    """The rows of this rank; a view."""
+    return whole[distributed.share(len(whole))]
 
 
 def _as_laid(value: Tensor, like: Tensor) -> Tensor:
@@ -103,7 +126,7 @@ class _SharedUpdate:
 
     def __init__(self, optimiser: Optimizer):
         everything = _parameters(optimiser)
-        self._parts = {p: getattr(p, PART) for p in everything if hasattr(p, PART)}
+        self._parts = {p: getattr(p, PART) for p in everything if is_in_common(p)}
         groups = [{**g, "params": parts(g["params"])} for g in optimiser.param_groups]
         self._mine = type(optimiser)(groups, **optimiser.defaults)
         for p in everything:
@@ -115,13 +138,12 @@ class _SharedUpdate:
         self._unseen = set(self._parts)  # those whose moments are not in common memory
 
     def step(self, optimiser: Optimizer) -> None:
-        with_gradient = [p for p in _parameters(optimiser) if p.grad is not None]
-        distributed.mean_([p.grad for p in with_gradient if p.grad is not None and p not in self._parts])
-        for p in with_gradient:
-            if p.grad is not None and p in self._parts:
-                gradient = _as_laid(p.grad, p)
-                distributed.mean_part_(gradient)
-                self._parts[p].grad = _part(gradient)
+        gradients = [(p, p.grad) for p in _parameters(optimiser) if p.grad is not None]
+        distributed.mean_([gradient for p, gradient in gradients if p not in self._parts])
+        for p, gradient in ((p, _as_laid(gradient, p)) for p, gradient in gradients if p in self._parts):
+            distributed.mean_rows_(gradient)
+            part, mine = self._parts[p], _part(gradient)
+            part.grad = mine if part.grad is None else part.grad.add_(mine)
         for group, whole in zip(self._mine.param_groups, optimiser.param_groups, strict=True):
             group.update({key: value for key, value in whole.items() if key != "params"})
         self._mine.found_inf = getattr(optimiser, "found_inf", None)  # pyright: ignore[reportAttributeAccessIssue]

@@ -31,16 +31,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, count: int) -> Tensor:
-        ctx.mine, counts = share(count, distributed.rank()), row_counts(count)
-        most = max(counts)
-        if len(rows) < most:
-            rows = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))])
+        ctx.mine = distributed.share(count)
         maps = rows.ndim == 4  # sent as they lie: channels last
-        parts = distributed.collected(rows.permute(0, 2, 3, 1) if maps else rows)
-        if count == distributed.world() * most:
-            whole = parts.flatten(0, 1)
-        else:
-            whole = torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+        whole = rows_of_all(rows.permute(0, 2, 3, 1) if maps else rows, count)
         return whole.permute(0, 3, 1, 2) if maps else whole
 
     @staticmethod
@@ -48,18 +41,25 @@ class _Gather(torch.autograd.Function):
         return distributed.total(gradients[0].clone(memory_format=torch.contiguous_format))[ctx.mine], None
 
 
-def share(count: int, number: int) -> slice:
-    """The rows of a batch that a rank works on."""
-    return slice(count * number // distributed.world(), count * (number + 1) // distributed.world())
-
-
 def row_counts(count: int) -> list[int]:
-    """Number of rows in the `share` of each rank."""
-    return [part.stop - part.start for part in (share(count, r) for r in range(distributed.world()))]
+    """Number of rows, of so many, in the share of each rank."""
+    return [part.stop - part.start for part in (distributed.share(count, r) for r in range(distributed.world()))]
+
+
+def rows_of_all(rows: Tensor, count: int) -> Tensor:
+    """The rows of all ranks (count, ...), of which this rank has its share (n, ...); without a gradient."""
+    counts = row_counts(count)
+    most = max(counts)
+    if len(rows) < most:
+        rows = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))])
+    parts = distributed.collected(rows)
+    if count == distributed.world() * most:
+        return parts.flatten(0, 1)
+    return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
 
 
 def gather(rows: Tensor, count: int) -> Tensor:
-    """The rows of all ranks (count, ...), of which this rank has its `share` (n, ...); differentiable."""
+    """As `rows_of_all`, differentiable."""
     return _Gather.apply(rows, count)  # pyright: ignore[reportReturnType]
 
 
@@ -111,7 +111,7 @@ def apart(run: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
 
 def _own(whole: Tensor, count: int) -> Tensor:
     """Rows of this rank, as `apart` made them if it did, so that gradients find their way back without an exchange."""
-    return getattr(whole, OWN, whole[share(count, distributed.rank())])
+    return getattr(whole, OWN, whole[distributed.share(count)])
 
 
 def update(optimiser: Optimizer) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import shared_memory
-from kmgan_lib.shared_memory import LINE, SharedMemory
+from kmgan_lib.shared_memory import LINE, SharedMemory, share
 
 pytestmark = pytest.mark.skipif(not shared_memory.possible(), reason="gloo does it on this machine")
 SLOT = 96  # bytes, so that most tensors take several exchanges
@@ -74,21 +74,22 @@ def test_sums_are_equal_to_the_last_bit(members: list[SharedMemory], length: int
     assert all(torch.equal(other, found[0]) for other in found[1:])
 
 
-@pytest.mark.parametrize("length", [1, 63, 64, 127, 128, 129, 1000])
-def test_every_part_of_a_mean_is_with_one_member(members: list[SharedMemory], length: int) -> None:
-    def averaged(member: SharedMemory) -> tuple[slice, Tensor]:
-        mine = tensor(member.rank, torch.float32, (length,))
-        member.mean_part_(mine)
-        return member.part(length), mine
+@pytest.mark.parametrize("shape", [(1, 5), (2, 40), (3, 1), (7, 30), (100, 3)])
+def test_every_row_of_a_mean_is_with_one_member(members: list[SharedMemory], shape: tuple[int, int]) -> None:
+    def averaged(member: SharedMemory) -> Tensor:
+        mine = tensor(member.rank, torch.float32, shape)
+        member.mean_rows_(mine)
+        return mine
 
-    own = torch.stack([tensor(m.rank, torch.float32, (length,)) for m in members])
+    own = torch.stack([tensor(m.rank, torch.float32, shape) for m in members])
     taken = []
-    for r, (part, found) in enumerate(everywhere(members, averaged)):
-        torch.testing.assert_close(found[part], own.mean(0)[part])
-        found[part] = own[r][part]
+    for r, found in enumerate(everywhere(members, averaged)):
+        rows = share(shape[0], r, len(members))
+        torch.testing.assert_close(found[rows], own.mean(0)[rows])
+        found[rows] = own[r][rows]
         assert torch.equal(found, own[r])  # nothing else was written
-        taken += range(length)[part]
-    assert taken == list(range(length))
+        taken += range(shape[0])[rows]
+    assert taken == list(range(shape[0]))
 
 
 def test_many_exchanges_of_changing_kinds_do_not_mix(members: list[SharedMemory]) -> None:

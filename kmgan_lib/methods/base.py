@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import distributed, models, presets, shares
+from kmgan_lib import distributed, models, presets, shared_update, shares
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
@@ -199,7 +199,7 @@ class Method(ABC):
         )
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
+        shared_update.zero_grad(optimiser)
         loss.backward()
         shares.update(optimiser)
 

@@ -1,4 +1,4 @@
-"""Batch normalisation over the rows of all devices that train together."""
+"""Layers that work on the rows of all devices that train together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import distributed, shares
+from kmgan_lib import distributed, shared_update, shares
+from kmgan_lib.models import fast
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -93,9 +94,50 @@ class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
     """Of maps (b, c, h, w)."""
 
 
+class _WeightGradient(torch.autograd.Function):
+    r"""Nothing forward; backward, this rank's share of the rows of the gradient of a weight in common memory.
+
+    The gradient of a fully connected layer, :math:`\delta^T x`, has many more numbers than :math:`\delta` and x: so
+    these are what ranks tell each other, and each computes only its share of the product over the whole batch.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.count = shares.shared_rows()
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.needs_input_grad[2]:
+            x, weight = ctx.saved_tensors
+            rows = shares.rows_of_all(torch.cat([gradients[0], x], 1), ctx.count)
+            slopes, x = rows.split([len(weight), weight.shape[1]], 1)
+            mine = slopes[:, distributed.share(len(weight))].T / distributed.world()
+            shared_update.add_gradient(weight, mine, x)
+        return gradients[0], None, None
+
+
+class SharedLinear(fast.Linear):
+    """Fully connected layer whose weight gradient the ranks of one machine share out among them."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Units (b, n) to units (b, m)."""
+        known = shares.shared_rows() * (self.in_features + self.out_features) < self.weight.numel()
+        if not (shares.shared_rows() and known and input.ndim == 2 and shared_update.is_in_common(self.weight)):
+            return super().forward(input)
+        if torch.is_autocast_enabled(input.device.type):
+            return super().forward(input)
+        y = fast.linear(input, self.weight.detach(), self.bias)
+        return _WeightGradient.apply(y, input.detach(), self.weight)  # pyright: ignore[reportReturnType]
+
+
 def synchronise(net: nn.Module) -> None:
-    """Give a network's batch normalisations the statistics of all ranks; their parameters and names stay."""
-    kinds: dict[type, type] = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d}
+    """Make a network's layers work on the rows of all ranks; their parameters and names stay."""
+    kinds: dict[type, type] = {
+        nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d, nn.Linear: SharedLinear,
+        fast.Linear: SharedLinear,
+    }  # fmt: skip
     for module in net.modules():
         # As PyTorch's parametrisations do it: the same object, so that whoever holds it or its parameters keeps it.
         module.__class__ = kinds.get(type(module), type(module))
