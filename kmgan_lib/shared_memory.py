@@ -88,17 +88,22 @@ class SharedMemory:
 
     def gather(self, mine: Tensor) -> Tensor:
         """The tensors (...) of all processes, which have one shape and type, as one (processes, ...)."""
-        if mine.numel() * mine.element_size() <= SLOT:
-            slots = self._next_slots(mine.dtype, mine.shape)
-            slots[self.rank].copy_(mine)
-            self.meet()
-            return slots.clone()
         parts = mine.new_empty((self.world, *mine.shape))
+        if mine.numel() * mine.element_size() <= SLOT:
+            parts.copy_(self._shown_by_all(mine))
+            return parts
         length = SLOT // mine.element_size()
         received = parts.view(self.world, -1).split(length, 1)
         for piece, there in zip(mine.contiguous().view(-1).split(length), received, strict=True):
-            there.copy_(self.gather(piece))
+            there.copy_(self._shown_by_all(piece))
         return parts
+
+    def _shown_by_all(self, mine: Tensor) -> Tensor:
+        """As `gather`, for what goes into a slot: a view that is good until the exchange after next."""
+        slots = self._next_slots(mine.dtype, mine.shape)
+        slots[self.rank].copy_(mine)
+        self.meet()
+        return slots
 
     def sum_(self, tensor: Tensor, scale: float = 1.0) -> None:
         """Overwrite a contiguous tensor by the sum over the processes, the same to the last bit on all, times a scale.
@@ -151,23 +156,23 @@ class SharedMemory:
         self._counters[self.rank * LINE // 8] = self._turn
         for r in range(self.world):
             looks = self._looks
-            while not self._shown(r):
+            while not self._has_come(r):
                 looks -= 1
                 if looks < 0:
                     self._sleep(r)
 
-    def _shown(self, r: int) -> bool:
+    def _has_come(self, r: int) -> bool:
         return self._counters[r * LINE // 8] >= self._turn
 
     def _sleep(self, r: int) -> None:
         """Wait without a core for a process that takes long; a `RuntimeError` if it is gone, or too long silent."""
         begun = time.monotonic()
-        while not self._shown(r):
+        while not self._has_come(r):
             waited = time.monotonic() - begun
             time.sleep(NAP if waited < DOZE else 0.001)
             if waited < DOZE:
                 continue
-            if not Path("/proc", str(self._processes[r] or os.getpid())).exists() and not self._shown(r):
+            if not Path("/proc", str(self._processes[r] or os.getpid())).exists() and not self._has_come(r):
                 raise RuntimeError(f"rank {r} has ended")
             if waited > self.patience:
                 raise RuntimeError(f"rank {r} has been silent for {self.patience:g} seconds")

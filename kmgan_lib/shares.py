@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from kmgan_lib import distributed, shared_update
@@ -56,6 +57,15 @@ def rows_of_all(rows: Tensor, count: int) -> Tensor:
     if count == distributed.world() * most:
         return parts.flatten(0, 1)
     return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+
+
+def columns_of_all(columns: Tensor, width: int) -> Tensor:
+    """The rows (n, width) of this rank, when every rank has its share of the columns (count, m) for the rows of all."""
+    counts = row_counts(width)
+    if columns.shape[1] < max(counts):
+        columns = F.pad(columns, (0, max(counts) - columns.shape[1]))
+    parts = distributed.collected(columns)[:, distributed.share(len(columns))]
+    return torch.cat([part[:, :m] for part, m in zip(parts, counts, strict=True)], 1)
 
 
 def gather(rows: Tensor, count: int) -> Tensor:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import checkpoint, distributed, methods, presets, shared_memory, shares
+from kmgan_lib import checkpoint, distributed, methods, presets, shared_memory, shared_update, shares
 from kmgan_lib.errors import UsageError
 from kmgan_lib.graph import Stepper
 from kmgan_lib.methods.base import draw_noise
@@ -38,7 +38,7 @@ STEPS = 4
 
 
 def steps(name: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Losses of each step; centers, features and images after the last."""
+    """Losses of each step; centers, features, images and the optimisers' moments after the last."""
     known = presets.resolve(name).fields()
     sizes = {key: value for key, value in SMALL.items() if key in known}
     method = methods.create(presets.resolve(name, **{**sizes, **changes}), device=torch.device("cpu"), seed=0)
@@ -59,7 +59,17 @@ def steps(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     labels = torch.arange(12) % 10
     with torch.no_grad():
         features, pictures = method.D(images[:12], labels), method.G(draw_noise(p, 12, generator), labels)
-    return {"losses": losses, "features": features, "images": pictures, "centers": bank.state_dict() if bank else {}}
+    states = [state for o in method.optimisers().values() for state in o.state_dict()["state"].values()]
+    moments = torch.cat([value.flatten() for state in states for value in state.values() if isinstance(value, Tensor)])
+    common = [p for o in method.optimisers().values() for p in parameters_of(o) if shared_update.is_in_common(p)]
+    return {
+        "losses": losses, "features": features, "images": pictures, "centers": bank.state_dict() if bank else {},
+        "moments": moments, "common": len(common),
+    }  # fmt: skip
+
+
+def parameters_of(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [p for group in optimiser.param_groups for p in group["params"]]
 
 
 def main(out: Path) -> None:
@@ -70,9 +80,13 @@ def main(out: Path) -> None:
     shared_memory.SLOT = int(os.environ.get("SLOT", shared_memory.SLOT))
     if "SOCKETS" in os.environ:  # as between machines
         shared_memory.possible = lambda: False
+    if "PRIVATE" in os.environ:
+        distributed.in_common = lambda likes: None
     with distributed.joined(torch.device("cpu")):
         results = {name: steps(name, changes) for name, changes in CASES.items()}
         assert (distributed._memory is None) == (not shared_memory.possible())
+        together = not {"SOCKETS", "PRIVATE"} & set(os.environ) and shared_memory.possible()
+        assert all((results[name]["common"] > 0) == together for name in ("digits/kmgan", "cifar10-32/kmgan"))
         if distributed.rank() == 0:
             torch.save(results, out)
 
@@ -85,9 +99,11 @@ SIZES = {"iterations": 30, "checkpoint_every": 10, "snapshots": 1, "width": 0.12
 RUNS = """
 import json, sys, torch
 from kmgan_lib import train
+from kmgan_lib.shared_update import is_in_common
 torch.set_num_threads(1)
 for out, changes in json.loads(sys.argv[1]):
-    train("digits/kmgan", profile="smoke", device="cpu", out=out, **changes)
+    method = train("digits/kmgan", profile="smoke", device="cpu", out=out, **changes).method
+    assert method is None or not any(map(is_in_common, method.discriminator_net.parameters()))
 """
 
 
@@ -119,13 +135,16 @@ def alone() -> dict[str, Any]:
 
 
 # In a set-up with LARGE most gradients count as large; where the slots are small, they go in many pieces.
-SETUPS = {"2 ranks": {}, "3 ranks": {"LARGE": "100", "SLOT": "16384"}, "2 machines": {"LARGE": "100", "SOCKETS": "1"}}
+SETUPS = {
+    "2 ranks": {}, "3 ranks": {"LARGE": "100", "SLOT": "16384"}, "2 machines": {"LARGE": "100", "SOCKETS": "1"},
+    "2 ranks without common memory": {"LARGE": "100", "PRIVATE": "1"},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=SETUPS)
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("ranks") / "steps.pt"
-    words = [*TORCHRUN, request.param[0], "--standalone", __file__, str(out)]
+    words = [*TORCHRUN, request.param.split()[0], "--standalone", __file__, str(out)]
     setup = environment() | SETUPS[request.param]
     done = subprocess.run(words, env=setup, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -143,6 +162,7 @@ def test_ranks_with_shares_of_the_batch_are_one_process_with_all_of_it(
         assert b == pytest.approx(a, rel=1e-9, abs=1e-9)
     for key in ("features", "images"):
         torch.testing.assert_close(theirs[key], mine[key], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(theirs["moments"], mine["moments"], rtol=1e-7, atol=1e-7)  # gradients lose digits
     for key, center in mine["centers"].items():
         torch.testing.assert_close(theirs["centers"][key], center, rtol=1e-9, atol=1e-9)
 

@@ -160,17 +160,12 @@ class _OneDNNLinear(torch.autograd.Function):
         return for_x, for_weight, for_bias
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.linear` of x (b, n), by whichever kernel is the quicker one here."""
-    quick = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if quick and bias is not None and x.ndim == 2 and _one_dnn_is_quicker():
-        return _OneDNNLinear.apply(x.contiguous(), weight, bias)
-    return F.linear(x, weight, bias)
-
-
 class Linear(nn.Linear):
     """Fully connected layer."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Units (b, n) to units (b, m)."""
-        return linear(input, self.weight, self.bias)
+        quick = input.device.type == "cpu" and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if quick and self.bias is not None and input.ndim == 2 and _one_dnn_is_quicker():
+            return _OneDNNLinear.apply(input.contiguous(), self.weight, self.bias)
+        return super().forward(input)

@@ -94,42 +94,44 @@ class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
     """Of maps (b, c, h, w)."""
 
 
-class _WeightGradient(torch.autograd.Function):
-    r"""Nothing forward; backward, this rank's share of the rows of the gradient of a weight in common memory.
+class _Product(torch.autograd.Function):
+    r"""Rows times a weight that all ranks hold in common: each rank computes some units, for the rows of all.
 
-    The gradient of a fully connected layer, :math:`\delta^T x`, has many more numbers than :math:`\delta` and x: so
-    these are what ranks tell each other, and each computes only its share of the product over the whole batch.
+    A processor reads the weight for few rows as for many. So ranks tell each other rows, x and :math:`\delta`, and each
+    reads its share of the weight: :math:`y = x W^T`, :math:`\partial L / \partial x = \delta W` and the gradient of the
+    weight, :math:`\delta^T x`, are shared out by columns of the result, by columns and by rows. Nobody has that
+    gradient whole.
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.count, ctx.units = shares.shared_rows(), distributed.share(len(weight))
+        x = shares.rows_of_all(x, ctx.count)
         ctx.save_for_backward(x, weight)
-        ctx.count = shares.shared_rows()
-        return y.view_as(y)
+        return shares.columns_of_all(torch.addmm(bias[ctx.units], x, weight[ctx.units].T), len(weight))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        if ctx.needs_input_grad[2]:
-            x, weight = ctx.saved_tensors
-            rows = shares.rows_of_all(torch.cat([gradients[0], x], 1), ctx.count)
-            slopes, x = rows.split([len(weight), weight.shape[1]], 1)
-            mine = slopes[:, distributed.share(len(weight))].T / distributed.world()
-            shared_update.add_gradient(weight, mine, x)
-        return gradients[0], None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor]:
+        x, weight = ctx.saved_tensors
+        slopes, for_x = shares.rows_of_all(gradients[0], ctx.count), None
+        if ctx.needs_input_grad[0]:
+            columns = weight.shape[1]
+            for_x = shares.columns_of_all(slopes @ weight[:, distributed.share(columns)], columns)
+        if ctx.needs_input_grad[1]:
+            shared_update.add_gradient(weight, slopes[:, ctx.units].T / distributed.world(), x)
+        return for_x, None, gradients[0].sum(0)
 
 
 class SharedLinear(fast.Linear):
-    """Fully connected layer whose weight gradient the ranks of one machine share out among them."""
+    """Fully connected layer that inside of `kmgan_lib.shares.apart` is computed by all ranks of a machine together."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Units (b, n) to units (b, m)."""
-        known = shares.shared_rows() * (self.in_features + self.out_features) < self.weight.numel()
-        if not (shares.shared_rows() and known and input.ndim == 2 and shared_update.is_in_common(self.weight)):
-            return super().forward(input)
-        if torch.is_autocast_enabled(input.device.type):
-            return super().forward(input)
-        y = fast.linear(input, self.weight.detach(), self.bias)
-        return _WeightGradient.apply(y, input.detach(), self.weight)  # pyright: ignore[reportReturnType]
+        told = 2 * shares.shared_rows() * (self.in_features + self.out_features)
+        pays = 0 < told < self.weight.numel() and self.bias is not None and input.ndim == 2
+        if pays and shared_update.is_in_common(self.weight) and not torch.is_autocast_enabled(input.device.type):
+            return _Product.apply(input, self.weight, self.bias)  # pyright: ignore[reportReturnType]
+        return super().forward(input)
 
 
 def synchronise(net: nn.Module) -> None:
