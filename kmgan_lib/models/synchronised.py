@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -13,6 +14,12 @@ from kmgan_lib.models import fast
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
     return values.view(1, -1, *[1] * (like.ndim - 2))
+
+
+@functools.lru_cache(maxsize=64)
+def _parts(count: int, world: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The parts (ranks,) of so many rows that the ranks have."""
+    return torch.tensor([n / count for n in shares.row_counts(count)], dtype=dtype, device=device)
 
 
 class _Normalise(torch.autograd.Function):
@@ -29,12 +36,12 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         moments = distributed.collected(torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)))
-        means, variances = moments[:, 0], moments[:, 1]
-        counts = shares.row_counts(shares.shared_rows())
-        parts = torch.tensor([n / sum(counts) for n in counts], dtype=means.dtype, device=means.device)
+        means, variances = moments.unbind(1)
+        parts = _parts(shares.shared_rows(), distributed.world(), means.dtype, means.device)
         # Together as in Chan, Golub and LeVeque (1983), which loses no digits.
         mean = parts @ means
-        variance = parts @ (variances + (means - mean).square())
+        apart = means - mean
+        variance = parts @ torch.addcmul(variances, apart, apart)
         ctx.save_for_backward(x, weight, mean, variance)
         ctx.eps, ctx.values = eps, _values(x)
         ctx.mark_non_differentiable(mean, variance)
@@ -49,9 +56,8 @@ class _Normalise(torch.autograd.Function):
         )
         of_weight, of_bias = distributed.total(torch.stack([for_weight, for_bias])).div_(ctx.values).unbind()
         inverse = (variance + ctx.eps).rsqrt()
-        scale = weight * inverse
-        slope = -scale * inverse * of_weight
-        shift = torch.addcmul(-scale * of_bias, slope, mean, value=-1)
+        scale, ratio = weight * inverse, of_weight * inverse
+        shift, slope = (ratio * mean).sub_(of_bias).mul_(scale), -scale * ratio
         scale, slope, shift = (_per_channel(values, x) for values in (scale, slope, shift))
         return torch.addcmul(shift, gradients[0], scale).addcmul_(x, slope), for_weight, for_bias, None
 
