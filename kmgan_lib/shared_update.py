@@ -85,6 +85,12 @@ def parts(parameters: Iterable[Tensor]) -> list[Tensor]:
     return [getattr(p, PART, p) for p in parameters]
 
 
+def wait_for(parameters: Iterable[Tensor]) -> None:
+    """Wait until every rank has written its `parts` of the parameters, if any of them lies in common memory."""
+    if any(map(is_in_common, parameters)):
+        distributed.meet()
+
+
 def part_ways(optimisers: Iterable[Optimizer]) -> None:
     """Undo `put_in_common`: every rank has weights and moments of its own, and can go on without the others."""
     for optimiser in optimisers if distributed.on_one_machine() else ():

@@ -291,4 +291,4 @@ class Method(ABC):
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
-        distributed.meet()  # ranks with common memory wrote the same there
+        shared_update.wait_for(p for net in self.networks().values() for p in net.parameters())

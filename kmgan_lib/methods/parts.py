@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from kmgan_lib import distributed, shared_update
+from kmgan_lib import shared_update
 from kmgan_lib.models import initialise
 
 
@@ -51,9 +51,9 @@ def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
 
 
 @torch.no_grad()
-def clamp(parameters: Iterable[Tensor], bound: float | None) -> None:
+def clamp(parameters: Sequence[Tensor], bound: float | None) -> None:
     """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
     if bound is not None:
         for p in shared_update.parts(parameters):
             p.clamp_(-bound, bound)
-        distributed.meet()
+        shared_update.wait_for(parameters)
