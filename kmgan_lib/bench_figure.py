@@ -134,18 +134,16 @@ def ranks(reports: Sequence[dict[str, Any]]) -> Html:
     reports : sequence of dict
         As ``benchmarks/ranks.py`` writes them.
     """
-    heads = ("", "one process, ms an iteration", "two processes", "images a second, one process 1")
+    heads = ("", "speed, one process 1", "ms, one", "ms, two")
     tables = []
     for report in reports:
         rows = [
             (
-                name,
-                f"{1000 * r['one_process_seconds']:.0f}",
+                name, f"{r['ratio']:.2f}", f"{1000 * r['one_process_seconds']:.0f}",
                 f"{1000 * r['two_ranks_seconds']:.0f}",
-                f"{r['ratio']:.2f}",
             )
             for name, r in report["cases"].items()
-        ]
+        ]  # fmt: skip
         tables.append(_table(heads, rows, _badge(report)))
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/ranks.py</code> makes the report.</p>")
 
