@@ -22,6 +22,7 @@ from kmgan_lib import shared_memory
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.shared_memory import SharedMemory
+from kmgan_lib.stopping import ignore_termination
 
 T = TypeVar("T")
 PATIENCE = timedelta(seconds=25)  # within a step: a rank that is silent for longer is lost
@@ -90,9 +91,7 @@ def joined(device: torch.device) -> Iterator[None]:
 def _exchange() -> SharedMemory | None:
     """Through which the ranks of this machine exchange tensors; None if there is no memory for it."""
     memory = _opened(shared_memory.size(world()))
-    if memory is None:
-        return None
-    return SharedMemory(memory, rank=rank(), world=world(), patience=PATIENCE)
+    return None if memory is None else SharedMemory(memory, rank=rank(), world=world(), patience=PATIENCE)
 
 
 def _opened(size: int) -> mmap.mmap | None:
@@ -121,6 +120,7 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        ignore_termination()  # which torchrun sends to those that are left, perhaps before they have said this line
         raise RunFailed(
             f"lost contact with another worker ({first_line(error)[:120]}); the last checkpoint is kept, and the same "
             "command with --resume continues from it"

@@ -19,7 +19,8 @@ def interruptible() -> Iterator[list[int]]:
 
     def restore() -> None:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
 
     def note(number: int, _: object) -> None:
         received.append(number)
@@ -31,6 +32,12 @@ def interruptible() -> Iterator[list[int]]:
         yield received
     finally:
         restore()
+
+
+def ignore_termination() -> None:
+    """From here on SIGTERM does nothing, for a process that ends anyway and still has to say why."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

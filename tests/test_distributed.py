@@ -274,5 +274,21 @@ def test_a_lost_worker_ends_the_run_with_one_line_and_a_good_checkpoint(
     assert Run.open(tmp_path / "run").result["iterations"] == done + 5
 
 
+def test_whoever_is_left_says_so_before_torchrun_can_end_it() -> None:
+    code = """
+import os, signal
+from kmgan_lib import distributed, errors, stopping
+try:
+    with stopping.interruptible(), distributed._lost():
+        raise RuntimeError("rank 1 has ended")
+except errors.RunFailed as error:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "lost contact with another worker (rank 1 has ended)" in done.stdout
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
