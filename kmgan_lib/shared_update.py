@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kmgan_lib import distributed
+from kmgan_lib.errors import RunFailed
 
 PART = "_kmgan_part"  # attribute of a parameter in common memory: the rows that this rank moves, a view
 
@@ -172,7 +173,7 @@ class _SharedUpdate:
             moments += [(p, key) for key, value in state.items() if _of_shape(value, self._parts[p])]
         common = distributed.in_common([p for p, _ in moments])
         if common is None:
-            raise MemoryError("no memory that processes can share is left")
+            raise RunFailed("no memory that processes can share is left: free some, or train without torchrun")
         for (p, key), there in zip(moments, common, strict=True):
             state = self._mine.state[self._parts[p]]
             part = _part(there)

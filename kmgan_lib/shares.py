@@ -1,6 +1,6 @@
 r"""One step shared out: every rank runs the networks on its share of the rows, and all see what comes out.
 
-Every process (rank) holds all weights, the data and the same random generators, so it knows the whole batch. Inside a
+Every process (rank) sees all weights, the data and the same random generators, so it knows the whole batch. Inside a
 step `apart` runs a network on this rank's rows only and joins the outputs of all ranks: a method sees the features of
 the whole batch, and its losses, clusters and centers are those of one process, whatever their formula. Batch
 normalisation inside takes the statistics of all ranks' rows. With :math:`L_r` the loss that rank r computes, all of

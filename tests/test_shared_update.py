@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib import distributed, shared_memory, shared_update
+from kmgan_lib.errors import RunFailed
 from kmgan_lib.methods.parts import clamp
 from kmgan_lib.shared_memory import SharedMemory
 
@@ -155,7 +156,7 @@ def test_after_parting_everything_is_private_and_training_goes_on() -> None:
     assert_same(plain, shared, *(o.state_dict() for o in optimisers))
 
 
-def test_without_room_weights_stay_private_and_moments_are_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_weights_stay_private_and_moments_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     optimiser = OPTIMISERS["adam"](list(net.parameters()))
     with monkeypatch.context() as patch:
@@ -165,7 +166,7 @@ def test_without_room_weights_stay_private_and_moments_are_out_of_memory(monkeyp
         learn(net, optimiser, 1, shared=True)  # as between machines
     shared_update.put_in_common([fresh := OPTIMISERS["adam"](list(net.parameters()))])
     monkeypatch.setattr(shared_memory, "create", lambda size: None)
-    with pytest.raises(MemoryError, match="no memory that processes can share"):
+    with pytest.raises(RunFailed, match="no memory that processes can share is left: free some"):
         learn(net, fresh, 1, shared=True)
 
 
