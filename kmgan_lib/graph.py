@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kmgan_lib import distributed, shared_update, shares
+from kmgan_lib import distributed
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.methods.base import Method
 
@@ -79,8 +79,6 @@ class Stepper:
     the warm-up that a capture needs; they count as any other. A capture that fails is announced, and the run goes on
     without it.
 
-    Processes of one machine put the method's weights into memory that they have in common (`kmgan_lib.shared_update`).
-
     Parameters
     ----------
     method : Method
@@ -93,7 +91,6 @@ class Stepper:
 
     def __init__(self, method: Method):
         self.method, self.reason = method, why_eager(method)
-        shared_update.put_in_common(method.optimisers().values())
         self._seen: dict[int, int] = {}
         self._graphs: dict[int, _Captured] = {}
         if self.reason is not None and method.device.type == "cuda":
@@ -102,8 +99,7 @@ class Stepper:
     def __call__(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
         """One iteration. The losses are valid until the next one."""
         if self.reason is not None:
-            with shares.sharing():
-                return self.method.step(images, labels, noise)
+            return self.method.step(images, labels, noise)
         count = len(images)
         if count in self._graphs:
             return self._graphs[count].replay(images, labels, noise)

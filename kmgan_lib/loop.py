@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import torch
 from tqdm import tqdm
 
-from kmgan_lib import checkpoint, distributed, methods, shared_update
+from kmgan_lib import checkpoint, distributed, methods
 from kmgan_lib.batches import Batches
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged
@@ -68,7 +68,6 @@ class Training:
             self.batches.load_state_dict(state["batches"])
             self.history.load_state_dict(state["history"])
             self.iteration, self.seconds = state["iteration"], state["seconds"]
-        distributed.align(self.method.state_dict())
         self.step = Stepper(self.method)
         if self.writes and state is not None:
             self.history.truncate(self.iteration)
@@ -76,7 +75,6 @@ class Training:
             self.history.path.unlink(missing_ok=True)
         if state is None:
             self._notify()
-        distributed.wait()  # a callback may take longer than the others' patience within a step
 
     def run(self) -> Run:
         """Train to the last iteration. Table 2's tiny networks get one thread: more would wait for each other."""
@@ -86,7 +84,6 @@ class Training:
             return self._loop()
         finally:
             torch.set_num_threads(threads)
-            shared_update.part_ways(self.method.optimisers().values())
 
     def _loop(self) -> Run:
         total = self.preset.iterations
@@ -116,11 +113,9 @@ class Training:
                     if self.writes:
                         _snapshot(self.method, self.directory, self.iteration)
                     self._notify()
-                    distributed.wait()
                 if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or stop:
                     self._check_finite()
                     self._checkpoint()
-                    distributed.wait()
         if self.iteration < total:
             log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
             raise KeyboardInterrupt
@@ -128,7 +123,7 @@ class Training:
 
     def _stops(self, interrupted: bool, row_due: bool) -> bool:
         """Whether the run stops here: several devices ask each other only now and then, and stop together."""
-        return interrupted if distributed.world() == 1 else row_due and distributed.any_of(interrupted)
+        return interrupted if distributed.world() == 1 else row_due and distributed.from_rank_zero(lambda: interrupted)
 
     def _notify(self) -> None:
         if self.callback is not None and self.writes:

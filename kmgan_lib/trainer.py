@@ -91,10 +91,10 @@ def train(
     settings = presets.resolve(preset, profile, **overrides)
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
-    target = pick_device(distributed.local_device(device))
+    target = pick_device(device)
     settings = settled(settings, target)
     with distributed.joined(target), contextlib.ExitStack() as held:
-        images = distributed.rank_zero_first(lambda: _load_images(settings, profile, data_root))
+        images = _load_images(settings, profile, data_root)
         config = {
             "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
             "command": _command(preset, profile, seed, overrides), "data": images.provenance,

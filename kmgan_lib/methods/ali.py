@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.distributed import gather
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import feature_dim, linear, weight_normalised
 from kmgan_lib.models import build_discriminator, scaled
@@ -99,12 +100,12 @@ class ALI(Method):
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
-        mean, log_deviation = self.run_net(self.encoder, images).chunk(2, 1)
+        mean, log_deviation = gather(self.run_net(self.encoder, images)).chunk(2, 1)
         return mean + log_deviation.exp() * torch.randn(mean.shape, generator=self.dice, device=self.device)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and one of G and the encoder; see `Method.step`."""
-        fake, codes = self.G(noise), self.encode(images)
+        fake, codes, noise = self.G(noise), self.encode(images), gather(noise)
         encoded = self.joint(self.D(images), codes.detach())
         generated = self.joint(self.D(fake.detach()), noise)
         loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()

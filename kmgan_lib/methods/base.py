@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import distributed, models, presets, shared_update, shares
+from kmgan_lib import distributed, models, presets
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
 from kmgan_lib.models.layers import precise
-from kmgan_lib.models.synchronised import synchronise
 from kmgan_lib.presets import Options, Preset
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
@@ -131,15 +130,15 @@ class Method(ABC):
             self.generator_net = self.make_generator(preset)
             self.discriminator_net = self.make_discriminator(preset)
             self._build()
+        self.average_net: nn.Module | None = None
+        if preset.average:
+            self.average_net = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
         for net in self.networks().values():
             net.to(device=device)
             if preset.network != "synthetic":
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             if distributed.world() > 1:
-                synchronise(net)
-        self.average_net: nn.Module | None = None
-        if preset.average:
-            self.average_net = copy.deepcopy(self.generator_net).requires_grad_(False)
+                distributed.synchronised(net)
 
     def _build(self) -> None:
         """Networks beyond G and D; weights are drawn here so that the seed covers them."""
@@ -199,27 +198,23 @@ class Method(ABC):
         )
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        shared_update.zero_grad(optimiser)
+        optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        shares.update(optimiser)
+        distributed.average_gradients(optimiser)
+        optimiser.step()
 
     def autocast(self) -> torch.autocast:
         """The precision in which networks run. Features, centers and losses stay in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.precision == "bf16")
 
     def run_net(self, net: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """Output (b, ...) in float32 of a network for the rows of a batch; several devices share the rows out."""
-
-        def run(*rows: Tensor | None) -> Tensor:
-            with self.autocast():
-                out = net(*rows)
-            return precise(out)
-
-        return shares.apart(run, *inputs)
+        """Output in float32 of a network."""
+        with self.autocast():
+            return precise(net(*inputs))
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Features (b, d) in float32, in the network's present mode."""
-        return self.run_net(self.discriminator_net, images, labels if self.classes else None)
+        """Features in float32 of the whole batch (b, d), of which this rank has the images."""
+        return distributed.gather(self.run_net(self.discriminator_net, images, labels if self.classes else None))
 
     def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (b, ...) in float32, in the network's present mode."""
@@ -245,7 +240,8 @@ class Method(ABC):
         labels : Tensor or None, (n,)
             Real classes, which a conditional D needs.
         """
-        net = copy.deepcopy(self.discriminator_net)
+        net = self.make_discriminator(self.preset).to(self.device)
+        net.load_state_dict(self.discriminator_net.state_dict())
         chunks = list(self.batches(images, 512))
         parts: list[Tensor | None] = [None] * len(chunks)
         if labels is not None:
@@ -262,7 +258,8 @@ class Method(ABC):
         averaged : bool
             The average of G's weights, if the preset keeps one; else the last weights.
         """
-        net = copy.deepcopy(self.average_net if averaged and self.average_net is not None else self.generator_net)
+        net = self.make_generator(self.preset).to(self.device)
+        net.load_state_dict((self.average_net if averaged and self.average_net else self.generator_net).state_dict())
         generator = torch.Generator(self.device).manual_seed(self.seed)
 
         def batch(_: int) -> None:
@@ -291,4 +288,4 @@ class Method(ABC):
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
-        shared_update.wait_for(p for net in self.networks().values() for p in net.parameters())
+

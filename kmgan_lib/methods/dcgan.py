@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.distributed import gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
@@ -82,7 +83,7 @@ class DCGAN(Method):
         features = self.D(images, labels)
         if self.classes:
             assert labels is not None
-            features = torch.cat([features, one_hot(labels, self.classes)], 1)
+            features = torch.cat([features, one_hot(gather(labels), self.classes)], 1)
         return self.logit(features).squeeze(1)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:

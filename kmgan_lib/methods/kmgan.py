@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kmgan_lib import losses, shares
+from kmgan_lib import losses
 from kmgan_lib.centers import UPDATES, CenterBank, assign
 from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
+from kmgan_lib.distributed import gather
 from kmgan_lib.methods.base import Method, draw_noise, frozen
 from kmgan_lib.methods.parts import clamp, clipped, feature_dim
 from kmgan_lib.models.layers import one_hot
@@ -156,7 +158,7 @@ class KMGAN(Method):
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        features = torch.cat([self.D(x) for x in self.batches(self._subset(images, generator))])
+        features = torch.cat([self.run_net(self.discriminator_net, x) for x in self.batches(self._subset(images, generator))])
         self.bank.initialise(features, generator, lloyd_iterations=self.options.lloyd_iterations)
 
     def _subset(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -166,7 +168,7 @@ class KMGAN(Method):
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
         p, D, G, bank = self.options, self.D, self.G, self.bank
-        fake = G(noise)
+        fake, labels = G(noise), None if labels is None else gather(labels)
         f, g = D(images), D(fake.detach())
         real_labels, fake_labels = self._group(f.detach(), g.detach(), labels)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
@@ -193,8 +195,7 @@ class KMGAN(Method):
         logged |= self._center_step(images, noise, real_labels, fake_labels)
         self.clock += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
-            with shares.whole():
-                self._recluster()
+            self._recluster()
         logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
         return logged
 
@@ -245,10 +246,11 @@ class KMGAN(Method):
     def _recluster(self) -> None:
         assert self.training_set is not None
         images = self._subset(self.training_set, torch.Generator(self.device).manual_seed(self.seed))
-        real = torch.cat([self.D(x) for x in self.batches(images)])
+        D = functools.partial(self.run_net, self.discriminator_net)  # every rank for itself
+        real = torch.cat([D(x) for x in self.batches(images)])
         generator = torch.Generator(self.device).manual_seed(self.seed + self.iteration)
         count = len(images) // self.preset.batch + 1
-        fake = [self.D(self.G(draw_noise(self.preset, self.preset.batch, generator))) for _ in range(count)]
+        fake = [D(self.G(draw_noise(self.preset, self.preset.batch, generator))) for _ in range(count)]
         self.bank.recluster(real, torch.cat(fake))
 
     def _clip(self) -> None:

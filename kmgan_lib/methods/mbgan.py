@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kmgan_lib.distributed import gather
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.presets import Preset
 
@@ -57,7 +58,7 @@ class MBGAN(Method):
         fake = self.G(noise)
         f, g = self.D(images), self.D(fake.detach())
         real_distance, fake_distance = mean_distance(f, f.roll(1, 0)), mean_distance(f, g)
-        margin = mean_distance(images, fake.detach())
+        margin = gather(mean_distance(images, fake.detach()))
         violation = F.relu(margin + real_distance - fake_distance)
         loss_d = (real_distance + violation).mean()
         self._update(self.discriminator_adam, loss_d)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from kmgan_lib import shared_update
 from kmgan_lib.models import initialise
 
 
@@ -46,7 +45,7 @@ def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
     """
     if scope == "all":
         return list(net.parameters())
-    layers = [m for m in net.modules() if not isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    layers = [m for m in net.modules() if not isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return [p for m in layers for name, p in m.named_parameters(recurse=False) if name == "weight"]
 
 
@@ -54,6 +53,5 @@ def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
 def clamp(parameters: Sequence[Tensor], bound: float | None) -> None:
     """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
     if bound is not None:
-        for p in shared_update.parts(parameters):
+        for p in parameters:
             p.clamp_(-bound, bound)
-        shared_update.wait_for(parameters)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign, updated_centers
 from kmgan_lib.data.images import Images
+from kmgan_lib.distributed import gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
@@ -99,28 +100,32 @@ class Reduced(Method):
         pixels = torch.cat([x.flatten(1) for x in self.batches(images[chosen.to(images.device)])])
         self.bank.initialise(pixels, generator)
 
+    def _of_centers(self, centers: Tensor) -> Tensor:
+        """D of all k centers, on every rank."""
+        return self.run_net(self.discriminator_net, centers)
+
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
-        bank, x = self.bank, images.flatten(1)
+        bank, x = self.bank, gather(images.flatten(1))
         fake = self.G(noise)
-        pixels = fake.flatten(1)
+        pixels = gather(fake.flatten(1))
         real_labels, fake_labels = assign(x, bank.real), assign(pixels.detach(), bank.real)
         real_centers = updated_centers(bank.real, x, real_labels).view(-1, *self.shape)
         fake_centers = updated_centers(bank.fake, pixels, fake_labels).view(-1, *self.shape)
 
-        loss_center = (self.D(real_centers) - self.D(fake_centers)).abs().sum()
+        loss_center = (self._of_centers(real_centers) - self._of_centers(fake_centers)).abs().sum()
         self._update(self.center_adam, loss_center)
 
         fake_centers = fake_centers.detach()
         targets = real_centers if self.options.fake_targets == "real" else fake_centers
-        loss_d = block_norm(self.D(images) - self.D(real_centers)[real_labels])
+        loss_d = block_norm(self.D(images) - self._of_centers(real_centers)[real_labels])
         if self.options.repulsion:
-            loss_d = loss_d - block_norm(self.D(fake.detach()) - self.D(targets)[fake_labels])
+            loss_d = loss_d - block_norm(self.D(fake.detach()) - self._of_centers(targets)[fake_labels])
         self._update(self.discriminator_adam, loss_d)
 
         with frozen(self.discriminator_net):
             with torch.no_grad():
-                wanted = self.D(targets)[fake_labels]
+                wanted = self._of_centers(targets)[fake_labels]
             loss_g = block_norm(self.D(self.G(noise)) - wanted)
             self._update(self.generator_adam, loss_g)
 
