@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
-import json
 import math
 import re
 import tarfile
@@ -13,7 +11,6 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kmgan_lib import checkpoint, presets, records
 from kmgan_lib.errors import UsageError
@@ -67,9 +64,9 @@ def _problems(record: Record, place: str) -> Iterator[str]:
     said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
     if said != place:
         yield f"says that it is {said}"
-    if _hash(preset) != result["preset_hash"]:
-        yield "its preset is not the one of its hash"
     today = presets.PRESETS.get(str(preset.get("name")))
+    if presets.hash_of(preset, presets.FIELDS if today is None else today.fields()) != result["preset_hash"]:
+        yield "its preset is not the one of its hash"
     if today is None:
         yield "there is no such preset"
     else:
@@ -98,11 +95,6 @@ def _problems(record: Record, place: str) -> Iterator[str]:
         yield "has no samples.webp"
     if not record.history:
         yield f"has no {checkpoint.HISTORY}"
-
-
-def _hash(preset: dict[str, Any]) -> str:
-    fields = {k: v for k, v in preset.items() if k not in (*presets.SIZE_FIELDS, "name")}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def pack(target: Path, *, results: Path = RESULTS) -> int:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.data import Images
-from kmgan_lib.distributed import own
 from kmgan_lib.data.images import to_unit
-from kmgan_lib.methods.base import draw_noise
+from kmgan_lib.distributed import own
+from kmgan_lib.methods.base import draw_noise, set_rng
 from kmgan_lib.presets import Preset
 
 
@@ -47,5 +47,5 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore `state_dict`."""
-        self.generator.set_state(state["rng"].cpu())
+        set_rng(self.generator, state["rng"])
         self.order, self.position = state["order"], state["position"]

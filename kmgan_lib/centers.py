@@ -160,6 +160,27 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
     return centers
 
 
+@torch.no_grad()
+def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
+    r"""Share :math:`R^2` of the features' variance that lies between clusters, 0-dim, 0 ... 1.
+
+    .. math:: R^2 = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
+
+    with :math:`\mu_m` the mean of cluster m and :math:`\mu` that of all. Behind a batch normalisation, which fixes the
+    denominator, it is all that the distances of Eqs. (5) and (6) can tell (apart from moved centers).
+
+    Parameters
+    ----------
+    features : Tensor, (b, d)
+    labels : Tensor, (b,) int64
+    k : int
+    """
+    sums, counts = cluster_sums(features, labels, k)
+    within = (features - (sums / counts.clamp_min(1))[labels]).square().sum()
+    total = (features - features.mean(0)).square().sum()
+    return 1 - within / total.clamp_min(torch.finfo(total.dtype).tiny)
+
+
 class CenterBank:
     r"""The k real centers c and the k generated centers :math:`\hat c`, and how they move.
 

@@ -18,7 +18,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 def field(
     default: Any, source: str, text: str, choices: tuple[str, ...] = (), *, above: float | None = None,
-    least: float | None = None, below: float | None = None,
+    least: float | None = None, below: float | None = None, later: bool = False,
 ) -> Any:  # fmt: skip
     """A dataclass field with its default and what readers and checks need to know of it.
 
@@ -35,8 +35,13 @@ def field(
     above, least, below : float, optional
         Bounds of a number: greater than, at least, less than; whole numbers are less than `MOST`. None as a value
         passes.
+    later : bool
+        Whether records are older than the field: at its default it leaves a preset's hash alone, and files may lack it.
     """
-    metadata = {"source": source, "text": text, "choices": choices, "above": above, "least": least, "below": below}
+    metadata = {
+        "source": source, "text": text, "choices": choices, "above": above, "least": least, "below": below,
+        "later": later,
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -38,7 +38,7 @@ class Generator:
 
     def __init__(self, net: nn.Module, preset: Preset):
         self.net, self.preset = net.eval().requires_grad_(False), preset
-        self.classes = 10 if preset.conditional else 0
+        self.classes = methods.of(preset).generator_classes(preset)
 
     @property
     def device(self) -> torch.device:

@@ -14,7 +14,7 @@ from kmgan_lib import checks
 from kmgan_lib.centers import updated_centers
 
 REDUCTIONS = ("frobenius", "mean")
-PAIR_REDUCTIONS = ("sum", "mean")
+PAIR_REDUCTIONS = ("sum", "mean", "pairs")
 ROOT_EPS = 1e-12  # under a square root: its gradient at zero would be infinite
 
 
@@ -149,6 +149,12 @@ def _pairwise(a: Tensor, b: Tensor, reduction: str) -> Tensor:
     return total if reduction == "sum" else total / (len(a) * len(b))
 
 
+def _within(features: Tensor, reduction: str) -> Tensor:
+    if reduction != "pairs":
+        return _pairwise(features, features, reduction)
+    return _pairwise(features, features, "sum") / (2 * len(features) * (len(features) - 1))
+
+
 def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
     r"""Distances within real and within generated samples, the :math:`L_{intra}` of Eq. (7).
 
@@ -158,9 +164,12 @@ def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     ----------
     real_features, fake_features : Tensor, (b, d)
         :math:`D(x)` and :math:`D(G(z))`.
-    reduction : {"sum", "mean"}
-        The sums over all :math:`b^2` ordered pairs, as printed, or each sum divided by the number of its pairs
-        (readings, row 33).
+    reduction : {"sum", "mean", "pairs"}
+        The sums over all :math:`b^2` ordered pairs, as printed; each sum divided by the number of its pairs; or, with
+        :math:`i, j` read as unordered pairs of two samples, half the mean distance of two different real samples plus
+        half that of two generated ones (readings, row 33). In the last :math:`L_{intra} - L_{inter}` is minus half the
+        energy distance (Székely and Rizzo, 2013), which is 0 where the distributions are equal, so that nothing is
+        gained by shrinking the features.
 
     Returns
     -------
@@ -172,7 +181,7 @@ def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     ValueError
         If shapes or types are others.
     """
-    return _pairwise(real_features, real_features, reduction) + _pairwise(fake_features, fake_features, reduction)
+    return _within(real_features, reduction) + _within(fake_features, reduction)
 
 
 def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
@@ -184,8 +193,9 @@ def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     ----------
     real_features, fake_features : Tensor, (b, d)
         :math:`D(x)` and :math:`D(G(z))`.
-    reduction : {"sum", "mean"}
-        As in `intra_distance`.
+    reduction : {"sum", "mean", "pairs"}
+        As in `intra_distance`; between real and generated samples every pair is one of two, so that ``pairs`` is the
+        mean.
 
     Returns
     -------

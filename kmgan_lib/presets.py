@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import check, convert, field, nearest, shown
 
-PROFILES, PRECISIONS = ("smoke", "quick", "paper"), ("float32", "bf16", "auto")
+PROFILES, PRECISIONS = ("smoke", "quick", "long", "paper"), ("float32", "bf16", "auto")
 # Fields that a profile sets. They are no part of the algorithm, and not of a preset's hash.
 SIZE_FIELDS = ("width", "iterations", "precision", "snapshots", "checkpoint_every", "eval_samples")
 WIDEST = 65_536  # no layer is as wide: a mistyped number is told apart from a machine that is too small
@@ -58,6 +58,19 @@ class Preset:
     conv_second: int = field(
         128, "readings, row 13", "channels of the MNIST D's second (DCGAN, labels: 64 + 10)", above=0, below=WIDEST
     )
+    tail: str = field(
+        "table", "Tables 2, 3, 5; DCGAN's own D", "fully connected layers of D: with batch normalisation as printed, "
+        "without it, or none, so that the features are the last convolution's maps",
+        ("table", "plain", "linear"), later=True,
+    )  # fmt: skip
+    norm: str = field(
+        "batch", "readings, row 28; Miyato et al., 2018", "normalisation in D: of batches as printed, none, or of "
+        "weights by their spectral norm", ("batch", "none", "spectral"), later=True,
+    )  # fmt: skip
+    initial_scale: str = field(
+        "printed", "ours", "initial weights: N(0, 0.02) at every width, or as large as keeps the outputs' spread that "
+        "0.02 gives at full width", ("printed", "fan-in"), later=True,
+    )  # fmt: skip
     channels: int = field(1, "Table 1", "colour channels, 1 or 3", above=0)
     image_size: int = field(28, "Table 1", "side of the pictures in pixels", above=0, below=1025)
     conditional: bool = field(False, "Section 4.2; readings, row 39", "feed real labels to G and D (DCGAN only)")
@@ -106,12 +119,22 @@ class Preset:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that identify the algorithm, made from every field but the sizes and the name."""
-        fields = {k: v for k, v in self.as_dict().items() if k not in (*SIZE_FIELDS, "name")}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits that identify the algorithm, made from every field but the sizes and the name.
+
+        A field younger than the first records counts only where it is not at its default.
+        """
+        return hash_of(self.as_dict(), self.fields())
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Preset) if f.name != "options"}
+
+
+def hash_of(values: Mapping[str, Any], known: Mapping[str, dataclasses.Field[Any]]) -> str:
+    """The hash of a preset's values; ``known`` are its fields, as far as this version knows them."""
+    young = {key for key, f in known.items() if f.metadata["later"] and values.get(key) == f.default}
+    left = {key: value for key, value in values.items() if key not in (*SIZE_FIELDS, "name") and key not in young}
+    return hashlib.sha256(json.dumps(left, sort_keys=True).encode()).hexdigest()[:12]
+
 
 # What the presets of each group have in common; a group's name is the first part of its presets' names. The paper
 # leaves Adam's alpha open: outside 28x28, where 0.0005 was found to learn faster, it is DCGAN's.
@@ -136,15 +159,19 @@ GROUPS: dict[str, dict[str, Any]] = {
 _SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("synthetic", "smoke"): (1.0, 300, "float32", 5, 300, 1_000),
     ("synthetic", "quick"): (1.0, 3_000, "float32", 5, 1_000, 10_000),
+    ("synthetic", "long"): (1.0, 3_900, "float32", 5, 1_000, 10_000),
     ("synthetic", "paper"): (1.0, 3_900, "float32", 5, 1_000, 10_000),  # 25 epochs of 10,000 points
     ("mnist", "smoke"): (1 / 8, 150, "float32", 3, 150, 500),
     ("mnist", "quick"): (1 / 8, 10_000, "float32", 5, 1_000, 10_000),
+    ("mnist", "long"): (1 / 4, 27_325, "float32", 5, 1_000, 10_000),
     ("mnist", "paper"): (1.0, 27_325, "auto", 5, 1_000, 50_000),  # 25 epochs of 70,000 images
     ("cifar10", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
     ("cifar10", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
+    ("cifar10", "long"): (1 / 4, 23_425, "float32", 5, 500, 10_000),
     ("cifar10", "paper"): (1.0, 23_425, "float32", 5, 1_000, 50_000),  # 25 epochs of 60,000 images
     ("celeba", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
     ("celeba", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
+    ("celeba", "long"): (1 / 8, 79_125, "float32", 5, 500, 5_000),
     ("celeba", "paper"): (1.0, 79_125, "float32", 5, 1_000, 50_000),  # 25 epochs of 202,599 images
 }
 
@@ -241,7 +268,7 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     name : str
         ``dataset/method[-variant]``, or ``folder:PATH`` for your own pictures (32x32 RGB unless ``image_size`` and
         ``channels`` say otherwise), trained by regular KM-GAN unless ``method`` names another.
-    profile : {"smoke", "quick", "paper"}
+    profile : {"smoke", "quick", "long", "paper"}
         Size and length.
     **overrides
         Fields of `Preset` and of the method's options, as Python values or as text.
@@ -292,7 +319,8 @@ def from_dict(fields: Mapping[str, Any]) -> Preset:
         raise UsageError(
             f"written by another version of kmgan, or its method's file is not imported: {error}"
         ) from None
-    if odd := ", ".join(sorted(set(fields) ^ set(blank.fields()))):
+    later = {name for name, f in blank.fields().items() if f.metadata["later"]}
+    if odd := ", ".join(sorted((set(fields) ^ set(blank.fields())) - (later - set(fields)))):
         raise UsageError(f"written by another version of kmgan (fields that differ: {shown(odd)})")
     known = {key: convert(Preset if key in FIELDS else type(blank.options), key, fields[key]) for key in fields}
     preset = blank.replace(**known)

@@ -74,6 +74,26 @@ def to_unit(tensor: Tensor) -> Tensor:
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
 
+def content_keys(images: Tensor) -> Tensor:
+    """A number for each image that depends on nothing but its values: equal for equal images, arbitrary otherwise.
+
+    A partition or an order made from it is the same however the rows are arranged, and on every device.
+
+    Parameters
+    ----------
+    images : Tensor, (n, ...)
+        Floating-point.
+
+    Returns
+    -------
+    Tensor, (n,) int64
+        At least 0.
+    """
+    bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
+    factors = torch.randint(2**62, (bits.shape[1],), generator=torch.Generator().manual_seed(0)).to(bits.device)
+    return (bits * (2 * factors + 1)).sum(1) >> 24 & 2**39 - 1  # int64 wraps around; the low bits mix badly
+
+
 def resized(tensor: Tensor, size: int) -> Tensor:
     """Pictures at another side length, by bilinear interpolation (readings, row 24).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,10 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.distributed import gather
-from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, linear, weight_normalised
+from kmgan_lib.fields import field
+from kmgan_lib.methods.base import FEATURE_BATCH, Method, frozen
+from kmgan_lib.methods.parts import (
+    Dropout, feature_dim, initialise_by_data, linear, set_dropout_rng, weight_normalised,
+)  # fmt: skip
 from kmgan_lib.models import build_discriminator, scaled
-from kmgan_lib.presets import Preset
+from kmgan_lib.presets import Options, Preset
+
+
+@dataclass(frozen=True)
+class ALIOptions(Options):
+    """What only ALI has."""
+
+    dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", least=0, below=1, later=True)
+    initialise_by_data: bool = field(
+        False, "ours", "set D's gains and biases by a first batch, and let images and codes weigh alike", later=True
+    )
 
 
 class Encoder(nn.Module):
@@ -38,15 +52,19 @@ class Encoder(nn.Module):
 class JointHead(nn.Module):
     """Whether an image, by its features, and a code belong to the encoder or to G: two layers after joining them."""
 
-    def __init__(self, features: int, z_dim: int, width: float):
+    def __init__(self, features: int, z_dim: int, width: float, *, dropout: float = 0.0, he: bool = False):
         super().__init__()
         code, hidden = scaled(512, width), scaled(1024, width)
         self.code, self.joint, self.logit = linear(z_dim, code), linear(features + code, hidden), linear(hidden)
+        self.drop = Dropout(dropout)
+        if he:
+            for layer in (self.code, self.joint, self.logit):
+                nn.init.kaiming_normal_(layer.weight, 0.2)
 
     def forward(self, features: Tensor, codes: Tensor) -> Tensor:
         """Features (b, d) and codes (b, z_dim) to logits (b,), high for the encoder's pairs."""
-        x = torch.cat([features, F.leaky_relu(self.code(codes), 0.2)], 1)
-        return self.logit(F.leaky_relu(self.joint(x), 0.2)).squeeze(1)
+        x = torch.cat([features, F.leaky_relu(self.drop(self.code(codes)), 0.2)], 1)
+        return self.logit(F.leaky_relu(self.drop(self.joint(x)), 0.2)).squeeze(1)
 
 
 class ALI(Method):
@@ -57,10 +75,11 @@ class ALI(Method):
 
     G and the encoder together maximise the same with the roles exchanged,
     :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come Adam with rate 1e-4, the
-    Gaussian prior, and D's shape: features of the image and of the code, joined, then two layers. D normalises weights
-    instead of batches (ours): with the other methods' batch normalisation it was never fooled and G learned nothing.
-    Image networks are theirs otherwise, without the original's maxout units and dropout, and so are ``z_dim`` and
-    ``batch`` (original: 64 and 100, for 6,475 epochs).
+    Gaussian prior, dropout in D, and D's shape: features of the image and of the code, joined, then two layers. D
+    normalises weights instead of batches, its gains set by a first batch (ours): with the other methods' batch
+    normalisation it was never fooled, and with small initial weights it saw codes only. Image networks are theirs
+    otherwise, without the original's maxout units, and so are ``z_dim`` and ``batch`` (original: 64 and 100, for 6,475
+    epochs). ``ali-nodropout`` has neither dropout nor gains.
 
     Attributes
     ----------
@@ -68,29 +87,42 @@ class ALI(Method):
     """
 
     name = "ali"
+    Options = ALIOptions
+    options: ALIOptions
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset, with the code's own rate and prior and, on 28x28, the features of DCGAN."""
+        """With dropout and gains; and without, with the code's own rate."""
         if base.network == "synthetic":
             return {}
+        prior: dict[str, Any] = {"z_distribution": "normal"}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
-        return {cls.name: {"learning_rate": 1e-4, "z_distribution": "normal", **head}}
+        repaired = {"tail": "plain", "head": "penultimate", "dropout": 0.2, "initialise_by_data": True}
+        return {"ali": prior | repaired, "ali-nodropout": {**prior, "learning_rate": 1e-4, **head}}
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
         """The preset's network with weights normalised instead of batches."""
-        return weight_normalised(super().make_discriminator(preset))
+        return weight_normalised(super().make_discriminator(preset), preset.dropout)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
-        self.dice = torch.Generator(device).manual_seed(seed)
+        for net in (self.discriminator_net, self.joint):
+            set_dropout_rng(net, self.rng)
         self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *self.joint.parameters()])
         self.generator_adam = self.adam([*self.generator_net.parameters(), *self.encoder.parameters()])
 
     def _build(self) -> None:
         self.encoder = Encoder(self.preset)
-        self.joint = JointHead(feature_dim(self.discriminator_net), self.preset.z_dim, self.preset.width)
+        o, p = self.options, self.preset
+        features = feature_dim(self.discriminator_net)
+        self.joint = JointHead(features, p.z_dim, p.width, dropout=o.dropout, he=o.initialise_by_data)
+
+    @torch.no_grad()
+    def setup(self, images: Tensor) -> None:
+        """Set D's gains and biases by a first batch, if the preset asks for it."""
+        if self.options.initialise_by_data:
+            initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
 
     def networks(self) -> dict[str, nn.Module]:  # noqa: D102
         return {**super().networks(), "encoder": self.encoder, "joint": self.joint}
@@ -101,7 +133,7 @@ class ALI(Method):
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
         mean, log_deviation = gather(self.run_net(self.encoder, images)).chunk(2, 1)
-        return mean + log_deviation.exp() * torch.randn(mean.shape, generator=self.dice, device=self.device)
+        return mean + log_deviation.exp() * torch.randn(mean.shape, generator=self.rng, device=self.device)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and one of G and the encoder; see `Method.step`."""
@@ -120,10 +152,3 @@ class ALI(Method):
             "real_probability": encoded.detach().sigmoid().mean(),
             "fake_probability": generated.detach().sigmoid().mean(),
         }  # fmt: skip
-
-    def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        return super().state_dict() | {"dice": self.dice.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
-        super().load_state_dict(state)
-        self.dice.set_state(state["dice"].cpu())

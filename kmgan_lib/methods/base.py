@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -12,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from kmgan_lib import distributed, models, presets
-from kmgan_lib.data.images import Images, to_unit
+from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.build import build_discriminator, build_generator
 from kmgan_lib.models.layers import precise
 from kmgan_lib.presets import Options, Preset
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
+FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
+
+log = logging.getLogger(__name__)
 
 
 def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
@@ -27,6 +32,20 @@ def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor
     if preset.z_distribution == "normal":
         return torch.randn(shape, generator=generator, device=generator.device)
     return torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
+
+
+def set_rng(generator: torch.Generator, state: Tensor) -> None:
+    """Restore a generator's state, in place.
+
+    CPU and CUDA keep states of different kinds. One of another kind cannot be taken over: it seeds the generator
+    instead, which is said, since the run then goes on with other random numbers than it would have drawn.
+    """
+    state = state.cpu()
+    if state.numel() == generator.get_state().numel():
+        generator.set_state(state)
+        return
+    generator.manual_seed(int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:4], "big"))
+    log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
 
 
 @contextlib.contextmanager
@@ -74,6 +93,8 @@ class Method(ABC):
         All images (n, ...), for methods that look at more than a batch; set by the trainer.
     classes : int
         Number of classes that G and D are told, 0 for unconditional methods.
+    rng : torch.Generator
+        Source of the randomness inside a step, on the device: labels, codes, dropout.
     """
 
     name: ClassVar[str]
@@ -111,9 +132,14 @@ class Method(ABC):
             raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
 
     @classmethod
+    def generator_classes(cls, preset: Preset) -> int:
+        """Number of classes that G is told, 0 for none."""
+        return 10 if preset.conditional else 0
+
+    @classmethod
     def make_generator(cls, preset: Preset) -> nn.Module:
         """The network that samples are drawn from, before training or before its file is read."""
-        return build_generator(preset, 10 if preset.conditional else 0)
+        return build_generator(preset, cls.generator_classes(preset))
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
@@ -125,11 +151,14 @@ class Method(ABC):
         self.training_set: Tensor | None = None
         self.options: Any = preset.options
         self.classes = 10 if preset.conditional else 0
+        self.rng = torch.Generator(device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator_net = self.make_generator(preset)
             self.discriminator_net = self.make_discriminator(preset)
             self._build()
+        if preset.initial_scale == "fan-in":
+            self._widen_weights()
         self.average_net: nn.Module | None = None
         if preset.average:
             self.average_net = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
@@ -139,6 +168,24 @@ class Method(ABC):
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             if distributed.world() > 1:
                 distributed.synchronised(net)
+
+    def _widen_weights(self) -> None:
+        wide = self.preset.replace(width=1.0)
+        with torch.device("meta"):
+            full = self.make_generator(wide), self.make_discriminator(wide)
+        for net, other in zip((self.generator_net, self.discriminator_net), full, strict=True):
+            if self.preset.norm != "spectral" or net is self.generator_net:
+                models.widen_weights(net, other)
+
+    def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
+        """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""
+        layer = nn.Linear(inputs, outputs)
+        if self.preset.network != "synthetic":
+            models.initialise(layer)
+        if self.preset.initial_scale == "fan-in" and self.preset.head == "penultimate":
+            with torch.no_grad():
+                layer.weight.mul_(self.preset.width**-0.5)
+        return layer
 
     def _build(self) -> None:
         """Networks beyond G and D; weights are drawn here so that the seed covers them."""
@@ -233,6 +280,8 @@ class Method(ABC):
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Features (n, d) of a data set by a copy of D with batch statistics re-estimated on it (row 22).
 
+        They do not depend on the order of the rows.
+
         Parameters
         ----------
         images : Tensor, (n, ...)
@@ -242,13 +291,18 @@ class Method(ABC):
         """
         net = self.make_discriminator(self.preset).to(self.device)
         net.load_state_dict(self.discriminator_net.state_dict())
-        chunks = list(self.batches(images, 512))
-        parts: list[Tensor | None] = [None] * len(chunks)
-        if labels is not None:
-            parts = list(labels.to(self.device).split([len(c) for c in chunks]))
-        count = min(NORM_BATCHES, len(chunks))
-        models.reestimate_batch_norm(net, lambda i: net(chunks[i], parts[i]), count)
-        return torch.cat([net(x, y) for x, y in zip(chunks, parts, strict=True)])
+        # Data sets may be sorted by class: a batch of one class lacks the variance between classes, and so would the
+        # statistics. An order by content mixes the classes, and is the same however the rows come.
+        rows = torch.arange(len(images)).split(FEATURE_BATCH)
+        keys = torch.cat([content_keys(to_unit(images[i].to(self.device))) for i in rows])
+        mixed = [i for i in keys.argsort().cpu().split(FEATURE_BATCH) if len(i) > 1 or len(rows) == 1]
+
+        def run(chosen: Tensor) -> Tensor:
+            known = None if labels is None else labels[chosen.to(labels.device)].to(self.device)
+            return net(to_unit(images[chosen.to(images.device)].to(self.device)), known)
+
+        models.reestimate_batch_norm(net, lambda i: run(mixed[i]), min(NORM_BATCHES, len(mixed)))
+        return torch.cat([run(chosen) for chosen in rows])
 
     def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
         """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
@@ -261,12 +315,13 @@ class Method(ABC):
         net = self.make_generator(self.preset).to(self.device)
         net.load_state_dict((self.average_net if averaged and self.average_net else self.generator_net).state_dict())
         generator = torch.Generator(self.device).manual_seed(self.seed)
+        classes = self.generator_classes(self.preset)
 
         def batch(_: int) -> None:
             noise = draw_noise(self.preset, self.preset.batch, generator)
             labels = None
-            if self.classes:
-                labels = torch.randint(self.classes, (len(noise),), generator=generator, device=self.device)
+            if classes:
+                labels = torch.randint(classes, (len(noise),), generator=generator, device=self.device)
             net(noise, labels)
 
         models.reestimate_batch_norm(net, batch, NORM_BATCHES)
@@ -278,6 +333,7 @@ class Method(ABC):
             "networks": {name: net.state_dict() for name, net in self.networks().items()},
             "average": None if self.average_net is None else self.average_net.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()},
+            "rng": self.rng.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -288,4 +344,4 @@ class Method(ABC):
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
-
+        set_rng(self.rng, state["rng"])

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kmgan_lib.distributed import gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, linear
+from kmgan_lib.methods.parts import feature_dim
 from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Options, Preset
 
@@ -31,10 +31,16 @@ class DCGAN(Method):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. The feature
-    extractor is KM-GAN's discriminator, with one linear unit on top as the logit. As in carpedm20/DCGAN-tensorflow, G
-    is updated ``generator_updates`` times for each update of D, with the same noise, and a conditional model feeds the
-    batch's real labels to every layer of both networks.
+    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D is the method's
+    own: the convolutions of the data set's network and one linear unit as the logit, with no fully connected layer and
+    no normalisation in between (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer
+    of both networks. G is updated ``generator_updates`` times for each update of D, with the same noise.
+
+    Other presets keep a D that an implementation shares out: ``dcgan-trunk`` is KM-GAN's without the last layer and
+    without batch normalisation of fully connected layers; ``dcgan-carpedm20`` is the D of carpedm20/DCGAN-tensorflow,
+    and ``dcgan-table3`` and ``dcgan-table5`` the D of the paper's tables. Where batch normalisation of a fully connected
+    layer stands before the logit, real and generated batches apart, it takes away the mean and the spread that tell a
+    collapsed generator from a working one, and D hardly learns.
     """
 
     name = "dcgan"
@@ -47,15 +53,21 @@ class DCGAN(Method):
         """With labels on MNIST and Fashion-10, as in its code, and without; on the others the other way round."""
         if base.network == "synthetic":
             return {"dcgan": {"generator_updates": 1}}
+        own: dict[str, Any] = {"tail": "linear", "head": "penultimate", "generator_updates": 1, "initial_scale": "fan-in"}
+        told: dict[str, Any] = {"conditional": True}
         code: dict[str, Any] = {"learning_rate": 2e-4}
-        if base.network != "mnist":
-            named = {"dcgan": code}
-            return named if base.dataset == "celeba" else named | {"dcgan-conditional": code | {"conditional": True}}
-        # carpedm20/DCGAN-tensorflow: c_dim + y_dim and df_dim + y_dim channels, and no layer between FC 1024 and logit.
-        code |= {"head": "penultimate", "conv_first": 11, "conv_second": 74}
         if base.dataset.startswith("folder:"):
-            return {"dcgan": code}
-        return {"dcgan": code | {"conditional": True}, "dcgan-unconditional": code}
+            return {"dcgan": own}
+        if base.dataset == "celeba":
+            return {"dcgan": own, "dcgan-table5": code}
+        if base.network == "cifar10":
+            return {"dcgan": own, "dcgan-conditional": own | told, "dcgan-table3": code}
+        # c_dim + y_dim and df_dim + y_dim channels, and no layer between FC 1024 and logit.
+        code |= {"head": "penultimate", "conv_first": 11, "conv_second": 74}
+        trunk: dict[str, Any] = {"tail": "plain", "head": "penultimate", "generator_updates": 1}
+        return {
+            "dcgan": own | told, "dcgan-unconditional": own, "dcgan-trunk": trunk, "dcgan-carpedm20": code | told,
+        }  # fmt: skip
 
     @classmethod
     def check(cls, preset: Preset) -> None:
@@ -69,11 +81,9 @@ class DCGAN(Method):
         self.generator_adam = self.adam(self.generator_net.parameters())
 
     def _build(self) -> None:
-        inputs = feature_dim(self.discriminator_net) + self.classes
-        # Table 2's networks start from PyTorch's own initialisation, and so does the layer on top of them.
-        self.logit = nn.Linear(inputs, 1) if self.preset.network == "synthetic" else linear(inputs)
+        self.logit = self.linear(feature_dim(self.discriminator_net) + self.classes)
 
-    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
+    def networks(self) -> dict[str, torch.nn.Module]:  # noqa: D102
         return {**super().networks(), "logit": self.logit}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
@@ -86,17 +96,24 @@ class DCGAN(Method):
             features = torch.cat([features, one_hot(gather(labels), self.classes)], 1)
         return self.logit(features).squeeze(1)
 
+    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+    def _generator_loss(self, fake: Tensor) -> Tensor:
+        return F.softplus(-fake).mean()
+
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and ``generator_updates`` of G; see `Method.step`."""
         fake = self.G(noise, labels)
         real_logits, fake_logits = self._logits(images, labels), self._logits(fake.detach(), labels)
-        loss_d = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+        loss_d = self._discriminator_loss(real_logits, fake_logits)
         self._update(self.discriminator_adam, loss_d)
 
         loss_g = torch.zeros((), device=self.device)
         for update in range(self.options.generator_updates):
             with frozen(self.discriminator_net), frozen(self.logit):
-                loss_g = F.softplus(-self._logits(fake if update == 0 else self.G(noise, labels), labels)).mean()
+                again = fake if update == 0 else self.G(noise, labels)
+                loss_g = self._generator_loss(self._logits(again, labels))
                 self._update(self.generator_adam, loss_g)
         return {
             "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.distributed import own, world
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, linear, weight_normalised
+from kmgan_lib.methods.base import FEATURE_BATCH, Method, frozen
+from kmgan_lib.methods.parts import feature_dim, initialise_by_data, set_dropout_rng, weight_normalised
 from kmgan_lib.presets import Options, Preset
 
 
@@ -22,6 +23,18 @@ class ImprovedGANOptions(Options):
 
     kernels: int = field(100, "Improved GAN's code", "closeness values a sample gets from its batch", above=0)
     kernel_dim: int = field(5, "Improved GAN's code", "dimensions in which each closeness is measured", above=0)
+    objective: str = field(
+        "matching", "Improved GAN's code", "of G: feature matching, or the logarithm as in DCGAN",
+        ("matching", "logarithm"), later=True,
+    )  # fmt: skip
+    generator_updates: int = field(1, "Improved GAN's code", "updates of G for one of D", above=0, later=True)
+    noise: float = field(
+        0.0, "Improved GAN's code", "standard deviation of the noise on D's images", least=0, later=True
+    )
+    dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", least=0, below=1, later=True)
+    initialise_by_data: bool = field(
+        False, "Improved GAN's code", "set D's gains and biases by a first batch", later=True
+    )
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -53,20 +66,21 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class ImprovedGAN(Method):
-    r"""Improved GAN, unlabelled: D with minibatch discrimination, G with feature matching.
+    r"""Improved GAN, unlabelled: D with minibatch discrimination, and G with the non-saturating objective.
 
-    .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad
-              \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1
+    .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    where h are the features with the closeness values of `MinibatchDiscrimination` behind them, that is, D without its
-    last unit, and the bar is the mean over the batch. Table 4's 4.36 is the ablation "-L" of Salimans et al.: their
-    model without labels, which this is in the paper's networks. Their 8.09 needs labels.
+    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels, whose samples come from the
+    released program for minibatch discrimination. From there: weight normalisation in D, noise of deviation 0.2 on its
+    images, dropout of one half, gains and biases set by a first batch, 100 kernels of 5 dimensions, three updates of G
+    for one of D. Networks are those of the other methods here, without labels. Their 8.09 needs labels.
 
-    D has weight normalisation in the place of batch normalisation, as in the original code: batch normalisation of
-    each batch for itself would give both the same mean features whatever G does. From there also come Adam with rate
-    3e-4, 100 kernels of 5 dimensions and the mean absolute difference; its noise on images, dropout and
-    data-dependent initialisation are left out. Matching h instead of f alone lets G feel both techniques (ours), which
-    the original uses in separate programs.
+    ``improved_gan-matching`` is the technique of the other program, feature matching,
+
+    .. math:: \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1
+
+    with h the features and the closeness values of `MinibatchDiscrimination`, the bar the mean over the batch, and
+    neither noise, dropout nor initialisation by data.
     """
 
     name = "improved_gan"
@@ -75,19 +89,24 @@ class ImprovedGAN(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset, with the code's own rate and, on 28x28, the features of DCGAN."""
+        """As Table 4's row was made, and feature matching with the code's own rate."""
         if base.network == "synthetic":
             return {}
+        program: dict[str, Any] = {
+            "tail": "plain", "head": "penultimate", "objective": "logarithm", "generator_updates": 3, "noise": 0.2,
+            "dropout": 0.5, "initialise_by_data": True,
+        }  # fmt: skip
         head = {"head": "penultimate"} if base.network == "mnist" else {}
-        return {cls.name: {"learning_rate": 3e-4, **head}}
+        return {"improved_gan": program, "improved_gan-matching": {"learning_rate": 3e-4, **head}}
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
         """The preset's network with weights normalised instead of batches."""
-        return weight_normalised(super().make_discriminator(preset))
+        return weight_normalised(super().make_discriminator(preset), preset.dropout)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
+        set_dropout_rng(self.discriminator_net, self.rng)
         extra = [*self.minibatch.parameters(), *self.logit.parameters()]
         self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *extra])
         self.generator_adam = self.adam(self.generator_net.parameters())
@@ -95,7 +114,7 @@ class ImprovedGAN(Method):
     def _build(self) -> None:
         o, d = self.options, feature_dim(self.discriminator_net)
         self.minibatch = MinibatchDiscrimination(d, o.kernels, o.kernel_dim)
-        self.logit = linear(d + o.kernels)
+        self.logit = self.linear(d + o.kernels)
 
     def networks(self) -> dict[str, nn.Module]:  # noqa: D102
         return {**super().networks(), "minibatch": self.minibatch, "logit": self.logit}
@@ -103,9 +122,28 @@ class ImprovedGAN(Method):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
 
+    @torch.no_grad()
+    def setup(self, images: Tensor) -> None:
+        """Set D's gains and biases by a first batch, if the preset asks for it."""
+        if self.options.initialise_by_data:
+            initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """Images as D sees them, with noise."""
+        if self.options.noise == 0:
+            return images
+        shape = (len(images) * world(), *images.shape[1:])
+        return images + self.options.noise * own(torch.randn(shape, generator=self.rng, device=self.device))
+
     def _hidden(self, images: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """D without its last unit, for the real and for the generated batch."""
-        return self.minibatch(self.D(images)), self.minibatch(self.D(fake))
+        return self.minibatch(self.D(self._seen(images))), self.minibatch(self.D(self._seen(fake)))
+
+    def _generator_loss(self, images: Tensor, fake: Tensor) -> Tensor:
+        if self.options.objective == "logarithm":
+            return F.softplus(-self.logit(self.minibatch(self.D(self._seen(fake))))).mean()
+        real, generated = self._hidden(images, fake)
+        return (real.mean(0).detach() - generated.mean(0)).abs().mean()
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and of G; see `Method.step`."""
@@ -114,10 +152,11 @@ class ImprovedGAN(Method):
         loss_d = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
         self._update(self.discriminator_adam, loss_d)
 
-        with frozen(self.discriminator_net), frozen(self.minibatch):
-            real, generated = self._hidden(images, fake)
-            loss_g = (real.mean(0).detach() - generated.mean(0)).abs().mean()
-            self._update(self.generator_adam, loss_g)
+        loss_g = torch.zeros((), device=self.device)
+        for update in range(self.options.generator_updates):
+            with frozen(self.discriminator_net), frozen(self.minibatch), frozen(self.logit):
+                loss_g = self._generator_loss(images, fake if update == 0 else self.G(noise))
+                self._update(self.generator_adam, loss_g)
         return {
             "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),
             "real_probability": real_logits.detach().sigmoid().mean(),

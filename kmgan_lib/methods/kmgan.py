@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import losses
-from kmgan_lib.centers import UPDATES, CenterBank, assign
-from kmgan_lib.data.images import Images
+from kmgan_lib.centers import UPDATES, CenterBank, assign, kmeans_plus_plus, lloyd, share_between
+from kmgan_lib.data.images import Images, content_keys
+from kmgan_lib.distributed import gather, own
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.distributed import gather
 from kmgan_lib.methods.base import Method, draw_noise, frozen
 from kmgan_lib.methods.parts import clamp, clipped, feature_dim
 from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Options, Preset
 
 CLASSES = 10  # of the data sets with labels
+PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,16 @@ class KMGANOptions(Options):
 
     k: int = field(10, "Section 2.1", "number of centers", above=0)
     grouping: str = field(
-        "nearest", "ours", "labels: nearest centers, or as controls random ones or (for real images) the true ones",
-        ("nearest", "random", "true"),
+        "nearest", "ours", "labels: nearest centers, or as controls K-Means on pixels, random ones, or for real images "
+        "the true ones or a fixed random partition", ("nearest", "pixels", "random", "true", "partition"),
     )  # fmt: skip
+    told: bool = field(
+        False, "ours", "G is told the cluster that it shall draw, and Eq. (6) pulls it there", later=True
+    )
     center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
+    center_moves: str = field(
+        "both", "Algorithm 1", "networks that the center step moves", ("both", "discriminator", "generator"), later=True
+    )
     d_round: float = field(0.0, "Eq. (4); readings, row 1", "threshold of the center loss", least=0)
     center_gate: str = field(
         "floor", "readings, row 1", "what d_round bounds: the loss from below, or the first or last iteration",
@@ -74,6 +81,8 @@ class KMGAN(Method):
     ----------
     bank : CenterBank
         Real and generated centers.
+    pixel_centers : Tensor or None, (k, pixels)
+        Centers of K-Means on pixels where they group; they stay as they are.
     clock : Tensor
         Number of finished steps, 0-dim int64.
     """
@@ -91,6 +100,9 @@ class KMGAN(Method):
         controls: dict[str, dict[str, Any]] = {
             "kmgan-nocenter": {"center_loss": False}, "kmgan-k1": {"k": 1}, "kmgan-percluster": {"per_cluster": True},
             "kmgan-random": {"grouping": "random"}, "kmgan-true": {"grouping": "true"},
+            "kmgan-told": {"grouping": "true", "told": True}, "kmgan-partition": {"grouping": "partition"},
+            "kmgan-pixels": {"grouping": "pixels"}, "kmgan-centerd": {"center_moves": "discriminator"},
+            "kmgan-centerg": {"center_moves": "generator"}, "kmgan-heldout": {"split": "train"},
         }  # fmt: skip
         if base.network == "mnist":
             return {
@@ -99,6 +111,7 @@ class KMGAN(Method):
                 "kmgan-lr2e4": {"learning_rate": 2e-4},
                 "kmgan-lr2e4-nocenter": {"learning_rate": 2e-4, "center_loss": False},
                 "kmgan-printed": {"d_round": 10_000.0},
+                "kmgan-printed-1024": {"d_round": 10_000.0, "feature_dim": 1024},
                 # Of quick's 10,000 iterations the part that 10,000 are of 25 epochs.
                 "kmgan-start": {"center_gate": "start_step", "d_round": 3_660.0},
                 "kmgan-generalized": {"lambda_pair": 5.0}, "kmgan-generalized-k20": {"lambda_pair": 5.0, "k": 20},
@@ -118,6 +131,11 @@ class KMGAN(Method):
         }  # fmt: skip
 
     @classmethod
+    def generator_classes(cls, preset: Preset) -> int:
+        """The clusters, if G is told them."""
+        return preset.k if preset.told else 0
+
+    @classmethod
     def check_data(cls, preset: Preset, images: Images) -> None:
         """As many images as centers, and labels where they are to group."""
         super().check_data(preset, images)
@@ -133,10 +151,11 @@ class KMGAN(Method):
         # On the device, so that the gate needs no look from the host and a captured step counts on.
         self.clock = torch.zeros((), dtype=torch.int64, device=device)
         self.bank = CenterBank(o.k, feature_dim(self.discriminator_net), update=o.center_update, device=device)
-        self.dice = torch.Generator(device).manual_seed(seed)
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
-        self.center_adam = self.adam([*d, *g])
+        self.center_adam = self.adam({"both": [*d, *g], "discriminator": d, "generator": g}[o.center_moves])
+        pixels = preset.channels * preset.image_size**2
+        self.pixel_centers = torch.zeros(o.k, pixels, device=device) if o.grouping == "pixels" else None
         self._clipped = clipped(self.discriminator_net, o.clip_scope)
 
     @property
@@ -158,8 +177,12 @@ class KMGAN(Method):
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        features = torch.cat([self.run_net(self.discriminator_net, x) for x in self.batches(self._subset(images, generator))])
+        chosen = self._subset(images, generator)
+        features = torch.cat([self.run_net(self.discriminator_net, x) for x in self.batches(chosen)])
         self.bank.initialise(features, generator, lloyd_iterations=self.options.lloyd_iterations)
+        if self.pixel_centers is not None:  # images do not move, and neither do their clusters
+            pixels = torch.cat([x.flatten(1) for x in self.batches(self._subset(images, generator))])
+            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, self.options.k, generator), PIXEL_ROUNDS))
 
     def _subset(self, images: Tensor, generator: torch.Generator) -> Tensor:
         chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
@@ -167,10 +190,12 @@ class KMGAN(Method):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
-        p, D, G, bank = self.options, self.D, self.G, self.bank
-        fake, labels = G(noise), None if labels is None else gather(labels)
+        p, D, bank = self.options, self.D, self.bank
+        told = own(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device)) if p.told else None
+        fake = self.G(noise, told)
         f, g = D(images), D(fake.detach())
-        real_labels, fake_labels = self._group(f.detach(), g.detach(), labels)
+        batch = images, fake.detach(), labels, told
+        real_labels, fake_labels = self._group(f.detach(), g.detach(), *batch)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
         loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
@@ -183,7 +208,7 @@ class KMGAN(Method):
         loss_g = torch.zeros((), device=self.device)
         for update in range(p.generator_updates):
             with frozen(self.discriminator_net):
-                g = D(fake if update == 0 else G(noise))
+                g = D(fake if update == 0 else self.G(noise, told))
                 loss_g = generator_loss(g, fake_targets, reduction=p.reduction)
                 if p.lambda_pair:
                     with torch.no_grad():
@@ -192,31 +217,43 @@ class KMGAN(Method):
                 self._update(self.generator_adam, loss_g)
 
         logged = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
-        logged |= self._center_step(images, noise, real_labels, fake_labels)
+        logged |= self._center_step(noise, real_labels, fake_labels, *batch)
         self.clock += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
             self._recluster()
         logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
         return logged
 
-    def _group(self, f: Tensor, g: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Labels of real and generated features: those of K-Means, or of the two controls."""
+    def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: D102
+        return self.run_net(self.generator_net, noise, labels)
+
+    def _group(
+        self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Labels of real and generated features: those of K-Means, or of the controls."""
         o, bank = self.options, self.bank
         if o.grouping == "random":
-            return tuple(torch.randint(o.k, (2, len(f)), generator=self.dice, device=self.device))  # pyright: ignore[reportReturnType]
-        fake_labels = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
+            return tuple(torch.randint(o.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
+        if self.pixel_centers is not None:
+            centers = self.pixel_centers
+            return gather(assign(images.flatten(1), centers)), gather(assign(fake.flatten(1), centers))
+        nearest = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
+        fake_labels = nearest if told is None else gather(told)
         if o.grouping == "true":
             assert labels is not None
-            return labels, fake_labels
+            return gather(labels), fake_labels
+        if o.grouping == "partition":
+            return gather(content_keys(images) % o.k), fake_labels
         return assign(f, bank.real), fake_labels
 
     def _center_step(
-        self, images: Tensor, noise: Tensor, real_labels: Tensor, fake_labels: Tensor
-    ) -> dict[str, Tensor]:
+        self, noise: Tensor, real_labels: Tensor, fake_labels: Tensor, images: Tensor, fake: Tensor,
+        labels: Tensor | None, told: Tensor | None,
+    ) -> dict[str, Tensor]:  # fmt: skip
         """Step 3 on Eq. (4), then the update of the centers."""
         p, bank = self.options, self.bank
         with torch.set_grad_enabled(p.center_loss):
-            f, g = self.D(images), self.D(self.G(noise))
+            f, g = self.D(images), self.D(self.G(noise, told))
             loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
         closed = self._gate_closed(loss.detach())
         if p.center_loss:
@@ -227,10 +264,15 @@ class KMGAN(Method):
             self._clip()
         with torch.no_grad():
             if p.fresh:
-                f, g = self.D(images), self.D(self.G(noise))
-                real_labels, fake_labels = self._group(f, g, real_labels)
+                fake = self.G(noise, told)
+                f, g = self.D(images), self.D(fake)
+                real_labels, fake_labels = self._group(f, g, images, fake, labels, told)
             bank.update(f.detach(), g.detach(), real_labels, fake_labels)
-        return {"loss_center": loss.detach(), "center_step": 1 - closed.float()}
+        between = {
+            "between_real": share_between(f.detach(), real_labels, p.k),
+            "between_fake": share_between(g.detach(), fake_labels, p.k),
+        }
+        return {"loss_center": loss.detach(), "center_step": 1 - closed.float(), **between}
 
     def _gate_closed(self, loss: Tensor) -> Tensor:
         """Whether the center step is skipped, as a 0-dim bool tensor: the readings of L_center >= d_round (row 1)."""
@@ -257,11 +299,12 @@ class KMGAN(Method):
         clamp(self._clipped, self.options.clip)
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        mine = {"centers": self.bank.state_dict(), "iteration": self.iteration, "dice": self.dice.get_state()}
+        mine = {"centers": self.bank.state_dict(), "iteration": self.iteration, "pixel_centers": self.pixel_centers}
         return super().state_dict() | mine
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         super().load_state_dict(state)
         self.bank.load_state_dict(state["centers"])
         self.clock.fill_(state["iteration"])
-        self.dice.set_state(state["dice"].cpu())
+        if self.pixel_centers is not None:
+            self.pixel_centers.copy_(state["pixel_centers"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kmgan_lib.distributed import gather
+from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.presets import Preset
+from kmgan_lib.methods.parts import on_sphere
+from kmgan_lib.presets import Options, Preset
 
 
 def mean_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -19,16 +22,30 @@ def mean_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().flatten(1).mean(1)
 
 
+@dataclass(frozen=True)
+class MBGANOptions(Options):
+    """What only MBGAN has."""
+
+    embedding: str = field(
+        "free", "ours", "features as they come, or on the unit sphere", ("free", "sphere"), later=True
+    )
+
+
 class MBGAN(Method):
     r"""Metric-based GAN: real samples near each other, generated ones farther by a margin that the data set.
 
-    With real images x, other real images x' (the batch shifted by one) and :math:`\hat x = G(z)`,
+    With real images x, other real images x' (the batch shifted by one), :math:`\hat x = G(z)`, features on the unit
+    sphere and :math:`d(a, b) = \|a - b\|_2^2`,
 
-    .. math:: L_D = d(f(x), f(x')) + [\Delta(x, \hat x) + d(f(x), f(x')) - d(f(x), f(\hat x))]_+ , \qquad
-              L_G = d(f(x), f(\hat x)),
+    .. math:: L_D = [m + d(f(x), f(x')) - d(f(x), f(\hat x))]_+ , \quad
+              m = \frac{\Delta(x, \hat x)}{2\, \overline{\Delta}} , \qquad L_G = d(f(x), f(\hat x)),
 
-    means over the batch. d and :math:`\Delta` are mean absolute differences, of features and of pixels, so that the
-    margin has a scale that features can meet.
+    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. Unit features are
+    usual in triplet learning (Schroff et al., 2015), and they fix the scale in which the margin is given.
+
+    ``mbgan-free`` leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the
+    margin, and adds :math:`d(f(x), f(x'))` once more. There D gains by shrinking: where G is right the loss is
+    :math:`\Delta + d(f(x), f(x'))`, least for features that are all equal, and training stops at exactly that point.
 
     *Reconstruction*: the original's text could not be read. Its abstract gives the triplets, what is minimised and
     maximised, and a data-dependent margin as in the loss-sensitive GAN of Qi (2017), whose margin is an L1 distance
@@ -37,13 +54,16 @@ class MBGAN(Method):
     """
 
     name = "mbgan"
+    Options = MBGANOptions
+    options: MBGANOptions
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset; on 28x28 with the features of DCGAN, which take both signs: with ReLU nothing is learned."""
+        """On the unit sphere; and free, on 28x28 with features that take both signs: with ReLU nothing is learned."""
         if base.network == "synthetic":
             return {}
-        return {cls.name: {"head": "penultimate"} if base.network == "mnist" else {}}
+        sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
+        return {"mbgan": sphere, "mbgan-free": {"head": "penultimate"} if base.network == "mnist" else {}}
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
@@ -53,19 +73,27 @@ class MBGAN(Method):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
 
+    def _distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance (b,) of the rows of two blocks of features (b, d)."""
+        if self.options.embedding == "free":
+            return mean_distance(a, b)
+        return (on_sphere(a) - on_sphere(b)).square().sum(1)
+
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and of G; see `Method.step`."""
         fake = self.G(noise)
         f, g = self.D(images), self.D(fake.detach())
-        real_distance, fake_distance = mean_distance(f, f.roll(1, 0)), mean_distance(f, g)
+        real_distance, fake_distance = self._distance(f, f.roll(1, 0)), self._distance(f, g)
         margin = gather(mean_distance(images, fake.detach()))
+        if self.options.embedding == "sphere":
+            margin = margin / (2 * margin.mean())
         violation = F.relu(margin + real_distance - fake_distance)
-        loss_d = (real_distance + violation).mean()
+        loss_d = (violation if self.options.embedding == "sphere" else real_distance + violation).mean()
         self._update(self.discriminator_adam, loss_d)
 
         with frozen(self.discriminator_net):
             with torch.no_grad():
                 f = self.D(images)
-            loss_g = mean_distance(f, self.D(fake)).mean()
+            loss_g = self._distance(f, self.D(fake)).mean()
             self._update(self.generator_adam, loss_g)
         return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "violation": violation.detach().mean()}

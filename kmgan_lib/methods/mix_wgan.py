@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.parts import feature_dim
-from kmgan_lib.methods.wgan import WGAN, WGANOptions
+from kmgan_lib.methods.wgan import CRITIC, WGAN, WGANOptions
 from kmgan_lib.models import build_discriminator, build_generator
 from kmgan_lib.presets import Preset
 
@@ -84,7 +85,7 @@ class Critics(nn.Module):
     def __init__(self, count: int, features: int):
         super().__init__()
         self.count = count
-        self.weight = nn.Parameter(torch.randn(count, features) * 0.02)
+        self.weight = nn.Parameter(torch.zeros(count, features))
         self.bias = nn.Parameter(torch.zeros(count))
         self.logits = nn.Parameter(torch.zeros(count))
 
@@ -113,11 +114,16 @@ class MixWGAN(WGAN):
 
     name = "mix_wgan"
     Options = MixWGANOptions
-    short = MappingProxyType({"smoke": 0.02, "quick": 0.05})
+    short = MappingProxyType({"smoke": 0.02})
     unclipped: ClassVar[tuple[str, ...]] = ("logits",)
     options: MixWGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
     critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """One preset, on the critics of `WGAN`: two pairs of members, so that it trains for as long as the others."""
+        return {} if base.network == "synthetic" else {cls.name: {**CRITIC, "components": 2}}
 
     @classmethod
     def check(cls, preset: Preset) -> None:
@@ -140,7 +146,10 @@ class MixWGAN(WGAN):
 
     def _build(self) -> None:
         count = self.options.components
-        self.critic = Critics(count, feature_dim(self.discriminator_net) // count)
+        features = feature_dim(self.discriminator_net) // count
+        self.critic = Critics(count, features)
+        with torch.no_grad():
+            self.critic.weight.copy_(self.linear(features, count).weight)
 
     def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
         """Weighted sum of F, without its first term if ``images`` is None."""

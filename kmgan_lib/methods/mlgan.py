@@ -13,7 +13,7 @@ from kmgan_lib import losses
 from kmgan_lib.fields import field
 from kmgan_lib.losses import inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import clamp, clipped
+from kmgan_lib.methods.parts import clamp, clipped, on_sphere
 from kmgan_lib.presets import Options, Preset
 
 
@@ -23,7 +23,15 @@ class MLGANOptions(Options):
 
     clip: float | None = field(None, "WGAN's code", "bound on D's parameters, or none", above=0)
     clip_scope: str = field("all", "readings, row 14", "which parameters are clipped", ("all", "weights"))
-    pair_reduction: str = field("mean", "readings, row 33", "pair sums as printed, or means", losses.PAIR_REDUCTIONS)
+    pair_reduction: str = field(
+        "mean", "readings, row 33", "pair sums as printed, means, or means over unordered pairs", losses.PAIR_REDUCTIONS
+    )
+    embedding: str = field(
+        "free", "ours", "features as they come, or on the unit sphere", ("free", "sphere"), later=True
+    )
+    spread: bool = field(
+        False, "Bellemare et al., 2017", "G also keeps its samples apart: the whole energy distance", later=True
+    )
 
 
 class MLGAN(Method):
@@ -31,14 +39,18 @@ class MLGAN(Method):
 
     .. math:: L_D = L_{intra} - L_{inter}, \qquad L_G = L_{inter}
 
-    with the distances of Eq. (7). ``mlgan-clip``, the row of Table 4 (5.23), keeps the weights of D within ±0.01, and
-    ``mlgan-clip-all`` every parameter, as WGAN does.
+    with the distances of Eq. (7), of features on the unit sphere and over unordered pairs of samples, so that D
+    maximises the energy distance, and G minimises it: its own samples' distances, which Eq. (7) has in D alone, belong
+    to it (Bellemare et al., 2017), without them the best G draws one median image. ``mlgan-clip``, the row of Table 4
+    (5.23), also keeps the weights of D within ±0.01.
+
+    ``mlgan-ordered`` and ``mlgan-ordered-clip`` take the means over all ordered pairs of features as they come. There
+    the objective is positive where real and generated samples are alike, and D gains by mapping all to one point.
 
     *Reconstruction*: the original's text could not be read. Its abstract gives the pull and push terms, and Section
     3.3 of the KM-GAN paper takes :math:`L_{intra}` and :math:`L_{inter}` from it; the clip is WGAN's, the other
     settings are KM-GAN's. Table 4 calls MLGAN conditional; nothing readable says how labels enter, and here they do
-    not. Where real and generated features coincide :math:`L_{intra} - L_{inter}` is still positive, so that D gains by
-    mapping everything to one point (readings, row 33).
+    not.
     """
 
     name = "mlgan"
@@ -47,11 +59,16 @@ class MLGAN(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """Without clipping, and with it in the reading that leaves D alive, and in WGAN's."""
+        """The energy distance and ordered pairs, each without clipping and with it in the reading that leaves D alive."""
         if base.network == "synthetic":
             return {}
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
-        return {"mlgan": {}, "mlgan-clip": weights, "mlgan-clip-all": {"clip": 0.01}}
+        energy: dict[str, Any] = {
+            "tail": "plain", "head": "penultimate", "pair_reduction": "pairs", "embedding": "sphere", "spread": True,
+        }  # fmt: skip
+        return {
+            "mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights,
+        }  # fmt: skip
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
@@ -62,10 +79,13 @@ class MLGAN(Method):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
         return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
 
+    def _features(self, images: Tensor) -> Tensor:
+        return on_sphere(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
+
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and of G; see `Method.step`."""
         fake, reduction = self.G(noise), self.options.pair_reduction
-        f, g = self.D(images), self.D(fake.detach())
+        f, g = self._features(images), self._features(fake.detach())
         intra, inter = intra_distance(f, g, reduction=reduction), inter_distance(f, g, reduction=reduction)
         loss_d = intra - inter
         self._update(self.discriminator_adam, loss_d)
@@ -73,8 +93,11 @@ class MLGAN(Method):
 
         with frozen(self.discriminator_net):
             with torch.no_grad():
-                f = self.D(images)
-            loss_g = inter_distance(f, self.D(fake), reduction=reduction)
+                f = self._features(images)
+            g = self._features(fake)
+            loss_g = inter_distance(f, g, reduction=reduction)
+            if self.options.spread:
+                loss_g = loss_g - intra_distance(f, g, reduction=reduction)
             self._update(self.generator_adam, loss_g)
         return {
             "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "intra": intra.detach(), "inter": inter.detach(),

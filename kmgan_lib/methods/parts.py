@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from kmgan_lib.distributed import own, world
 from kmgan_lib.models import initialise
 
 
@@ -23,15 +25,85 @@ def linear(inputs: int, outputs: int = 1) -> nn.Linear:
     return layer
 
 
-def weight_normalised(net: nn.Module) -> nn.Module:
-    """The network with its batch normalisations removed and the weights of its other layers normalised, in place."""
+def on_sphere(features: Tensor) -> Tensor:
+    """Features (b, d) divided by their Euclidean norms, as embeddings are in metric learning (Schroff et al., 2015)."""
+    return functional.normalize(features, dim=1)
+
+
+class Dropout(nn.Module):
+    """Dropout whose masks come from a generator of its own, so that a run can be resumed exactly.
+
+    Every rank draws the masks of the whole batch and takes its rows. Before a generator is set nothing is dropped.
+
+    Parameters
+    ----------
+    p : float
+        Share of the values that become 0; the others grow by 1 / (1 - p).
+    """
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+        self.rng: torch.Generator | None = None
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Values (b, ...) to values of the same shape."""
+        if not self.training or self.rng is None or self.p == 0:
+            return input
+        shape = (len(input) * world(), *input.shape[1:])
+        kept = own(torch.rand(shape, generator=self.rng, device=input.device)) >= self.p
+        return input * kept / (1 - self.p)
+
+
+def weight_normalised(net: nn.Module, dropout: float = 0.0) -> nn.Module:
+    """The network with the weights of its layers normalised and, in the place of batch normalisation, dropout."""
     for module in list(net.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                setattr(module, name, nn.Identity())
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, Dropout(dropout))
             elif isinstance(child, (nn.Conv2d, nn.Linear)):
                 weight_norm(child)
     return net
+
+
+def set_dropout_rng(net: nn.Module, rng: torch.Generator) -> None:
+    """Let the masks of all `Dropout` of a network come from one generator."""
+    for module in net.modules():
+        if isinstance(module, Dropout):
+            module.rng = rng
+
+
+@torch.no_grad()
+def initialise_by_data(net: nn.Module, images: Tensor) -> None:
+    """Set gain and bias of each weight-normalised layer so that its outputs have mean 0 and variance 1, in place.
+
+    Salimans and Kingma (2016), Section 3. Without it the layers of a narrow network begin so small that D sees
+    hardly anything of the image.
+
+    Parameters
+    ----------
+    net : nn.Module
+        See `weight_normalised`.
+    images : Tensor, (b, ...)
+        A batch, as the network gets them.
+    """
+
+    def rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
+        dims = [0, *range(2, output.ndim)]
+        mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
+        gain = layer.parametrizations.weight.original0  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+        gain.div_(deviation.view(-1, *[1] * (gain.ndim - 1)))
+        layer.bias.sub_(mean).div_(deviation)  # pyright: ignore[reportCallIssue]
+        shape = (1, -1, *[1] * (output.ndim - 2))
+        return (output - mean.view(shape)) / deviation.view(shape)
+
+    layers = [layer for layer in net.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    hooks = [layer.register_forward_hook(rescale) for layer in layers]
+    try:
+        net(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:

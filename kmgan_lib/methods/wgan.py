@@ -13,17 +13,21 @@ from torch import Tensor, nn
 from kmgan_lib.distributed import world
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import clamp, feature_dim, linear
+from kmgan_lib.methods.parts import clamp, feature_dim
 from kmgan_lib.presets import Options, Preset
 
 WARM_UP, BURST_EVERY = 25, 500
+# D's convolutions and one linear unit, without any normalisation.
+CRITIC: Mapping[str, Any] = MappingProxyType(
+    {"tail": "linear", "head": "penultimate", "norm": "none", "initial_scale": "fan-in"}
+)
 
 
 @dataclass(frozen=True)
 class WGANOptions(Options):
     """What only the Wasserstein GANs have."""
 
-    clip: float = field(0.01, "WGAN's code", "bound on every parameter of D", above=0)
+    clip: float = field(0.01, "WGAN's code", "bound on every parameter of D, at full width", above=0)
     critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", above=0)
     burst: int = field(
         100, "WGAN's code", "updates of D in each of the first 25 iterations, and in every 500th", above=0
@@ -37,13 +41,19 @@ class WGAN(Method):
 
     Settings of martinarjovsky/WassersteinGAN: RMSprop with rate 5e-5, five updates of the critic for one of G, a
     hundred in the first 25 iterations and in every 500th, clipping after the update of *all* parameters of the critic,
-    batch normalisation and biases too. G's update takes the noise of the critic's last one, where the code draws anew.
-    Networks are those of the other methods here, not the code's; Table 4's 3.82 is another run with smaller networks.
+    biases too. G's update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is another
+    run with smaller networks.
+
+    The critic has the convolutions of the other methods here and one linear unit, without normalisation (the code's
+    ``--noBN``). Weights within ±0.01 were chosen for its full width; a critic of a fraction w of it is bounded by
+    :math:`0.01 / \sqrt{w}`, so that its outputs keep their spread. ``wgan-norm`` is the critic with batch normalisation
+    and every parameter within ±0.01 at any width: there normalisation stops where the variance falls below its epsilon,
+    and the gradient with respect to an image falls a thousandfold and more at the first clipping.
     """
 
     name = "wgan"
     Options = WGANOptions
-    short = MappingProxyType({"smoke": 0.02, "quick": 0.4})
+    short = MappingProxyType({"smoke": 0.02})
     options: WGANOptions
     critic: Any  # a module; MIX+WGAN has another
     unclipped: ClassVar[tuple[str, ...]] = ()
@@ -54,19 +64,21 @@ class WGAN(Method):
         if base.network == "synthetic":
             return {}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
-        return {cls.name: {"learning_rate": 5e-5, **head}}
+        return {"wgan": CRITIC, "wgan-norm": {"learning_rate": 5e-5, **head}}
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
         critic = [*self.discriminator_net.named_parameters(), *self.critic.named_parameters()]
         self._clipped = [p for name, p in critic if name not in self.unclipped]
-        self.discriminator_rms = self.rmsprop(p for _, p in critic)
-        self.generator_rms = self.rmsprop(self.generator_net.parameters())
+        # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
+        self._bound = self.options.clip * (preset.width**-0.5 if preset.initial_scale == "fan-in" else 1)
+        self.discriminator_optimiser = self.optimiser(p for _, p in critic)
+        self.generator_optimiser = self.optimiser(self.generator_net.parameters())
 
     def _build(self) -> None:
-        self.critic = linear(feature_dim(self.discriminator_net))
+        self.critic = self.linear(feature_dim(self.discriminator_net))
 
-    def rmsprop(self, parameters: Iterable[nn.Parameter]) -> torch.optim.RMSprop:
+    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """RMSprop with the preset's rate, for a few parameters a kernel, and such that a CUDA graph can capture it."""
         return torch.optim.RMSprop(
             list(parameters), lr=self.preset.learning_rate, foreach=True, capturable=self.device.type == "cuda"
@@ -76,7 +88,7 @@ class WGAN(Method):
         return {**super().networks(), "critic": self.critic}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_rms, "generator": self.generator_rms}
+        return {"discriminator": self.discriminator_optimiser, "generator": self.generator_optimiser}
 
     def batches_per_step(self, iteration: int) -> int:
         """Updates of the critic in the iteration after ``iteration`` finished ones."""
@@ -97,9 +109,12 @@ class WGAN(Method):
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):
             loss_d = self._critic_loss(x, z)
-            self._update(self.discriminator_rms, loss_d)
-            clamp(self._clipped, self.options.clip)
+            self._update(self.discriminator_optimiser, loss_d)
+            self._constrain()
         with frozen(self.discriminator_net), frozen(self.critic):
             loss_g = self._generator_loss(noise[-size:])
-            self._update(self.generator_rms, loss_g)
+            self._update(self.generator_optimiser, loss_g)
         return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
+
+    def _constrain(self) -> None:
+        clamp(self._clipped, self._bound)

@@ -8,7 +8,9 @@ row: a known, small difference from the code that the paper builds on (readings,
 
 from kmgan_lib.models.build import build_discriminator, build_generator
 from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
-from kmgan_lib.models.layers import HEADS, initialise, parameter_count, reestimate_batch_norm, scaled
+from kmgan_lib.models.layers import (
+    HEADS, initialise, normalised, parameter_count, reestimate_batch_norm, scaled, widen_weights,
+)  # fmt: skip
 from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
 from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
 
@@ -17,5 +19,5 @@ NETWORKS = ("synthetic", "mnist", "cifar10", "celeba")
 __all__ = [
     "HEADS", "NETWORKS", "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator",
     "SyntheticDiscriminator", "SyntheticGenerator", "build_discriminator", "build_generator", "initialise",
-    "parameter_count", "reestimate_batch_norm", "scaled",
+    "normalised", "parameter_count", "reestimate_batch_norm", "scaled", "widen_weights",
 ]  # fmt: skip

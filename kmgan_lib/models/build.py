@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
+from kmgan_lib.models.layers import normalised
 from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
 from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
 from kmgan_lib.presets import Preset
@@ -29,8 +30,10 @@ def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
         return SyntheticDiscriminator(width=preset.width)
     size: dict[str, Any] = {
         "head": preset.head, "feature_dim": preset.feature_dim, "channels": preset.channels,
-        "image_size": preset.image_size, "width": preset.width, "classes": classes,
+        "image_size": preset.image_size, "width": preset.width, "classes": classes, "tail": preset.tail,
     }  # fmt: skip
     if preset.network == "mnist":
-        return MnistDiscriminator(conv_channels=(preset.conv_first, preset.conv_second), **size)
-    return ConvDiscriminator(preset.network, **size)
+        net: nn.Module = MnistDiscriminator(conv_channels=(preset.conv_first, preset.conv_second), **size)
+    else:
+        net = ConvDiscriminator(preset.network, **size)
+    return normalised(net, preset.norm)

@@ -93,6 +93,9 @@ class ConvDiscriminator(nn.Module):
         See `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table 5 ``sigmoid``.
     feature_dim : int
         d, 100 in both tables.
+    tail : {"table", "plain", "linear"}
+        FC 4096 as Table 3 prints it, without its batch normalisation, or none: the head gets the flattened maps. Table 5
+        has none anyway.
     channels, image_size, width, classes
         As in `ConvGenerator`; at 32x32 the 512-channel convolution is left out.
 
@@ -103,7 +106,7 @@ class ConvDiscriminator(nn.Module):
 
     def __init__(
         self, table: str, *, head: str = "bn-relu", feature_dim: int = 100, channels: int = 3, image_size: int = 64,
-        width: float = 1.0, classes: int = 0,
+        width: float = 1.0, classes: int = 0, tail: str = "table",
     ):  # fmt: skip
         super().__init__()
         maps = [scaled(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(table, image_size)]]
@@ -113,9 +116,10 @@ class ConvDiscriminator(nn.Module):
         self.norms = nn.ModuleList([first, *(nn.BatchNorm2d(c) for c in maps[1:])])
         hidden = 16 * maps[-1] + classes
         self.hidden: nn.Module = nn.Identity()
-        if table == "cifar10":
+        if table == "cifar10" and tail != "linear":
             units = scaled(HIDDEN, width)
-            self.hidden, hidden = nn.Sequential(Linear(hidden, units), nn.BatchNorm1d(units), nn.ReLU()), units
+            norm = nn.BatchNorm1d(units) if tail == "table" else nn.Identity()
+            self.hidden, hidden = nn.Sequential(Linear(hidden, units), norm, nn.ReLU()), units
         self.head = feature_head(hidden, head, feature_dim)
         self.feature_dim = hidden if head == "penultimate" else feature_dim
         initialise(self)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 HEADS = ("penultimate", "bn-relu", "sigmoid")
 
@@ -79,6 +80,47 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     if head == "bn-relu":
         return PreciseSequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
     return PreciseSequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
+
+
+def normalised(net: nn.Module, norm: str) -> nn.Module:
+    """The network with another normalisation than that of batches, in place.
+
+    Parameters
+    ----------
+    net : nn.Module
+    norm : {"batch", "none", "spectral"}
+        As built; without batch normalisation; or, besides, with the weights of convolutions and linear layers divided
+        by their largest singular value (Miyato et al., 2018), which one step of the power method a pass follows.
+    """
+    if norm == "batch":
+        return net
+    for module in list(net.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, nn.Identity())
+            elif norm == "spectral" and isinstance(child, (nn.Conv2d, nn.Linear)):
+                spectral_norm(child)
+    return net
+
+
+@torch.no_grad()
+def widen_weights(net: nn.Module, full: nn.Module) -> None:
+    r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place.
+
+    N(0, 0.02) was chosen for layers of full width. A narrow layer sums fewer inputs, so that without a normalisation
+    behind it its outputs shrink, layer by layer.
+
+    Parameters
+    ----------
+    net : nn.Module
+        The narrow network.
+    full : nn.Module
+        The same at full width; it may lie on the meta device.
+    """
+    for layer, wide in zip(net.modules(), full.modules(), strict=True):
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and type(layer) is type(wide):
+            inputs = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
+            layer.weight.mul_((wide.weight.shape[inputs] / layer.weight.shape[inputs]) ** 0.5)  # pyright: ignore[reportOperatorIssue, reportArgumentType, reportAttributeAccessIssue, reportCallIssue]
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -66,6 +66,9 @@ class MnistDiscriminator(nn.Module):
     conv_channels : tuple of int
         Channels of the two convolutions. carpedm20 has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only
         make sense with ten labels at hand.
+    tail : {"table", "plain", "linear"}
+        What follows the convolutions: FC 1024 with batch normalisation, FC 1024 without it, or nothing, so that the
+        flattened maps are the units that the head gets.
     channels, image_size, width, classes
         As in `MnistGenerator`.
 
@@ -80,6 +83,7 @@ class MnistDiscriminator(nn.Module):
         head: str = "bn-relu",
         feature_dim: int = 100,
         conv_channels: tuple[int, int] = (11, 74),
+        tail: str = "table",
         channels: int = 1,
         image_size: int = 28,
         width: float = 1.0,
@@ -91,8 +95,14 @@ class MnistDiscriminator(nn.Module):
         self.conv1 = Down(channels, first, classes)
         self.conv2 = Down(first, second, classes)
         self.bn2 = nn.BatchNorm2d(second)
-        self.fc = Linear(second * (image_size // 4) ** 2 + classes, hidden)
-        self.bn3 = nn.BatchNorm1d(hidden)
+        units = second * (image_size // 4) ** 2 + classes
+        self.fc, self.bn3, self.act = nn.Identity(), nn.Identity(), nn.Identity()
+        if tail == "linear":
+            hidden = units
+        else:
+            self.fc, self.act = Linear(units, hidden), nn.LeakyReLU(0.2)
+        if tail == "table":
+            self.bn3 = nn.BatchNorm1d(hidden)
         self.head = feature_head(hidden, head, feature_dim)
         self.feature_dim = hidden if head == "penultimate" else feature_dim
         initialise(self)
@@ -101,5 +111,4 @@ class MnistDiscriminator(nn.Module):
         """Images (b, c, h, w) and, if conditional, labels (b,) to features (b, d)."""
         x = F.leaky_relu(self.conv1(images, labels), 0.2)
         x = F.leaky_relu(self.bn2(self.conv2(x, labels)), 0.2)
-        x = F.leaky_relu(self.bn3(self.fc(join(x.flatten(1), labels, self.classes))), 0.2)
-        return self.head(x)
+        return self.head(self.act(self.bn3(self.fc(join(x.flatten(1), labels, self.classes)))))
