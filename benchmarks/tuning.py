@@ -1,10 +1,10 @@
-"""Equal tuning: the same few step sizes for every method, chosen by the Fréchet distance on seeds that are never judged.
+"""Equal tuning: the same few step sizes for every method, chosen by Fréchet distance on seeds that are never judged.
 
 ``python benchmarks/tuning.py [--group mnist] [--seeds 100] [--jobs 2] [--runs FOLDER] [--out FILE]``
 
 The rule, written before the runs: each method trains for 2,000 iterations of the profile ``quick`` with each rate of
-`RATES`; the rate with the smallest mean Fréchet distance (in the classifier's features, averaged weights, 5,000 samples)
-over the seeds is the preset's, for every data set of 28x28 images. Whoever prefers the largest or smallest rate of the
+`RATES`; the rate with the smallest mean Fréchet distance (in the classifier's features, averaged weights, 5,000
+samples) over the seeds is the preset's, for every data set of 28x28 images. Whoever prefers the largest or smallest rate of the
 grid may extend the grid by one for all. Seeds 0 to 9, which the ledger of claims judges, never tune. What is in the
 file already is not run again.
 """
@@ -69,7 +69,9 @@ def chosen(found: list[dict[str, Any]]) -> dict[str, float]:
     for name in dict.fromkeys(run["preset"] for run in found):
         mine = [run for run in found if run["preset"] == name and not run["changes"]]
         far = {
-            rate: statistics.mean(float("inf") if run["frechet"] is None else run["frechet"] for run in mine if run["rate"] == rate)
+            rate: statistics.mean(
+                float("inf") if run["frechet"] is None else run["frechet"] for run in mine if run["rate"] == rate
+            )
             for rate in {run["rate"] for run in mine}
         }
         if far:

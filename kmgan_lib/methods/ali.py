@@ -14,7 +14,12 @@ from kmgan_lib.distributed import gather
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import FEATURE_BATCH, Method, frozen
 from kmgan_lib.methods.parts import (
-    Dropout, feature_dim, initialise_by_data, linear, set_dropout_rng, weight_normalised,
+    Dropout,
+    feature_dim,
+    initialise_by_data,
+    linear,
+    set_dropout_rng,
+    weight_normalised,
 )  # fmt: skip
 from kmgan_lib.models import build_discriminator, scaled
 from kmgan_lib.presets import Options, Preset

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -16,36 +14,13 @@ from torch import Tensor, nn
 from kmgan_lib import distributed, models, presets
 from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
+from kmgan_lib.methods.randomness import draw_noise, set_rng
 from kmgan_lib.models.build import build_discriminator, build_generator
 from kmgan_lib.models.layers import precise
 from kmgan_lib.presets import Options, Preset
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
-
-log = logging.getLogger(__name__)
-
-
-def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
-    """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
-    shape = (count, preset.z_dim)
-    if preset.z_distribution == "normal":
-        return torch.randn(shape, generator=generator, device=generator.device)
-    return torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
-
-
-def set_rng(generator: torch.Generator, state: Tensor) -> None:
-    """Restore a generator's state, in place.
-
-    CPU and CUDA keep states of different kinds. One of another kind cannot be taken over: it seeds the generator
-    instead, which is said, since the run then goes on with other random numbers than it would have drawn.
-    """
-    state = state.cpu()
-    if state.numel() == generator.get_state().numel():
-        generator.set_state(state)
-        return
-    generator.manual_seed(int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:4], "big"))
-    log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
 
 
 @contextlib.contextmanager

@@ -38,9 +38,9 @@ class DCGAN(Method):
 
     Other presets keep a D that an implementation shares out: ``dcgan-trunk`` is KM-GAN's without the last layer and
     without batch normalisation of fully connected layers; ``dcgan-carpedm20`` is the D of carpedm20/DCGAN-tensorflow,
-    and ``dcgan-table3`` and ``dcgan-table5`` the D of the paper's tables. Where batch normalisation of a fully connected
-    layer stands before the logit, real and generated batches apart, it takes away the mean and the spread that tell a
-    collapsed generator from a working one, and D hardly learns.
+    and ``dcgan-table3`` and ``dcgan-table5`` the D of the paper's tables. Where batch normalisation of a fully
+    connected layer stands before the logit, real and generated batches apart, it takes away the mean and the spread
+    that tell a collapsed generator from a working one, and D hardly learns.
     """
 
     name = "dcgan"
@@ -53,7 +53,12 @@ class DCGAN(Method):
         """With labels on MNIST and Fashion-10, as in its code, and without; on the others the other way round."""
         if base.network == "synthetic":
             return {"dcgan": {"generator_updates": 1}}
-        own: dict[str, Any] = {"tail": "linear", "head": "penultimate", "generator_updates": 1, "initial_scale": "fan-in"}
+        own: dict[str, Any] = {
+            "tail": "linear",
+            "head": "penultimate",
+            "generator_updates": 1,
+            "initial_scale": "fan-in",
+        }
         told: dict[str, Any] = {"conditional": True}
         code: dict[str, Any] = {"learning_rate": 2e-4}
         if base.dataset.startswith("folder:"):

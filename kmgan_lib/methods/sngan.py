@@ -32,6 +32,11 @@ class SNGAN(DCGAN):
             return {}
         return {cls.name: {"tail": "linear", "head": "penultimate", "norm": "spectral", "generator_updates": 1}}
 
+    @classmethod
+    def check(cls, preset: Preset) -> None:
+        """No labels here."""
+        super(DCGAN, cls).check(preset)
+
     def _build(self) -> None:
         super()._build()
         spectral_norm(self.logit)

@@ -41,8 +41,8 @@ class WGAN(Method):
 
     Settings of martinarjovsky/WassersteinGAN: RMSprop with rate 5e-5, five updates of the critic for one of G, a
     hundred in the first 25 iterations and in every 500th, clipping after the update of *all* parameters of the critic,
-    biases too. G's update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is another
-    run with smaller networks.
+    biases too. G's update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is
+    another run with smaller networks.
 
     The critic has the convolutions of the other methods here and one linear unit, without normalisation (the code's
     ``--noBN``). Weights within ±0.01 were chosen for its full width; a critic of a fraction w of it is bounded by

@@ -9,7 +9,13 @@ row: a known, small difference from the code that the paper builds on (readings,
 from kmgan_lib.models.build import build_discriminator, build_generator
 from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
 from kmgan_lib.models.layers import (
-    HEADS, initialise, normalised, parameter_count, reestimate_batch_norm, scaled, widen_weights,
+    HEADS,
+    initialise,
+    normalised,
+    parameter_count,
+    reestimate_batch_norm,
+    scaled,
+    widen_weights,
 )  # fmt: skip
 from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
 from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator

@@ -94,8 +94,8 @@ class ConvDiscriminator(nn.Module):
     feature_dim : int
         d, 100 in both tables.
     tail : {"table", "plain", "linear"}
-        FC 4096 as Table 3 prints it, without its batch normalisation, or none: the head gets the flattened maps. Table 5
-        has none anyway.
+        FC 4096 as Table 3 prints it, without its batch normalisation, or none: the head gets the flattened maps.
+        Table 5 has none anyway.
     channels, image_size, width, classes
         As in `ConvGenerator`; at 32x32 the 512-channel convolution is left out.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kmgan_lib import methods, presets
-from kmgan_lib.methods.base import draw_noise, frozen
+from kmgan_lib.methods.base import draw_noise, frozen, set_rng
 
 NAMES = ["synthetic/kmgan", "synthetic/dcgan", "digits/kmgan", "digits/dcgan"]
 
@@ -54,6 +54,43 @@ def test_features_are_one_row_an_image_and_change_nothing(name: str) -> None:
     assert not features.requires_grad
     assert all(torch.equal(v, state[k]) for k, v in method.discriminator_net.state_dict().items())
     torch.testing.assert_close(features, method.features(images, labels))
+
+
+@pytest.mark.parametrize("name", [f"digits/{name}" for name in sorted(presets.METHODS)] + ["synthetic/kmgan"])
+def test_features_do_not_depend_on_the_order_of_the_rows(name: str) -> None:
+    """Data sets are sorted by class, and batch statistics of one class alone lack the variance between classes."""
+    method = make(name, **({"k": 3} if "kmgan" in name or "reduced" in name else {}))
+    shape = (100,) if name.startswith("synthetic") else (1, 28, 28)
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.rand(3, *shape, generator=generator)
+    points = (classes.repeat_interleave(700, 0) + torch.rand(2100, *shape, generator=generator)) / 2
+    images = points if name.startswith("synthetic") else (points * 255).byte()
+    labels = torch.arange(3).repeat_interleave(700) if method.classes else None
+    order = torch.randperm(len(images), generator=generator)
+    mixed = method.features(images[order], None if labels is None else labels[order])
+    torch.testing.assert_close(method.features(images, labels)[order], mixed, rtol=1e-4, atol=1e-5)
+
+
+def test_a_random_state_of_another_kind_of_device_seeds_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """A CUDA generator's state has 16 bytes, a CPU's 5,056."""
+    one, two = (torch.Generator().manual_seed(seed) for seed in (1, 2))
+    set_rng(two, one.get_state())
+    assert torch.equal(torch.rand(3, generator=one), torch.rand(3, generator=two))
+    assert not caplog.records
+    foreign = torch.arange(16, dtype=torch.uint8)
+    for generator in (one, two):
+        set_rng(generator, foreign)
+    assert "another kind of device" in caplog.text
+    assert torch.equal(torch.rand(3, generator=one), torch.rand(3, generator=two))
+
+
+@pytest.mark.parametrize("name", [f"digits/{name}" for name in sorted(presets.METHODS)])
+def test_a_checkpoint_of_a_gpu_is_taken_over(name: str) -> None:
+    method, other = make(name), make(name, seed=1)
+    state = method.state_dict() | {"rng": torch.arange(16, dtype=torch.uint8)}
+    other.load_state_dict(state)
+    for a, b in zip(method.generator_net.parameters(), other.generator_net.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_the_frozen_generator_is_a_copy_that_is_the_same_every_time() -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kmgan_lib import methods, presets
-from kmgan_lib.centers import updated_centers
+from kmgan_lib.centers import share_between, updated_centers
+from kmgan_lib.data.images import content_keys
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.methods.improved_gan import MinibatchDiscrimination
 from kmgan_lib.methods.mix_wgan import MixtureGenerator
+from kmgan_lib.methods.parts import Dropout
 
 BATCH = 6
 
@@ -40,8 +42,30 @@ def before_and_after(method: Any, count: int = 1) -> tuple[Any, Tensor, Tensor, 
 
 
 @torch.no_grad()
-def test_mbgan_losses_are_those_of_its_triplets() -> None:
+def test_mbgan_losses_are_those_of_triplets_on_the_sphere() -> None:
     method = make("mbgan")
+    with torch.enable_grad():
+        before, x, z, losses = before_and_after(method)
+    fake = before.G(z)
+
+    def unit(of: Any, images: Tensor) -> Tensor:
+        return torch.stack([row / row.norm() for row in of.D(images)])
+
+    f, g = unit(before, x), unit(before, fake)
+    pixels = [(x[i] - fake[i]).abs().mean() for i in range(BATCH)]
+    mean = torch.stack(pixels).mean()
+    terms = [
+        (pixels[i] / mean / 2 + (f[i] - f[(i - 1) % BATCH]).square().sum() - (f[i] - g[i]).square().sum()).clamp_min(0)
+        for i in range(BATCH)
+    ]
+    torch.testing.assert_close(losses["loss_d"], torch.stack(terms).mean())
+    f, g = unit(method, x), unit(method, fake)
+    torch.testing.assert_close(losses["loss_g"], (f - g).square().sum() / BATCH)
+
+
+@torch.no_grad()
+def test_free_mbgan_losses_are_those_of_its_triplets() -> None:
+    method = make("mbgan-free")
     with torch.enable_grad():
         before, x, z, losses = before_and_after(method)
     fake = before.G(z)
@@ -56,9 +80,27 @@ def test_mbgan_losses_are_those_of_its_triplets() -> None:
     torch.testing.assert_close(losses["loss_g"], (method.D(x) - method.D(fake)).abs().mean())
 
 
+def test_mlgan_plays_for_the_energy_distance_on_the_sphere() -> None:
+    method = make("mlgan")
+    before, x, z, losses = before_and_after(method)
+
+    def half_energy(of: Any) -> Tensor:
+        f, g = (torch.stack([row / row.norm() for row in of.D(images)]) for images in (x, before.G(z)))
+
+        def mean(a: Tensor, b: Tensor, *, same: bool) -> Tensor:
+            pairs = [(p - q).abs().sum() for i, p in enumerate(a) for j, q in enumerate(b) if not same or i < j]
+            return torch.stack(pairs).mean()
+
+        return mean(f, g, same=False) - (mean(f, f, same=True) + mean(g, g, same=True)) / 2
+
+    with torch.no_grad():
+        torch.testing.assert_close(losses["loss_d"], -half_energy(before), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(losses["loss_g"], half_energy(method), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
-    method = make("mlgan", pair_reduction=reduction, clip=0.05)
+def test_ordered_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
+    method = make("mlgan-ordered", pair_reduction=reduction, clip=0.05)
     before, x, z, losses = before_and_after(method)
     with torch.no_grad():
         fake = before.G(z)
@@ -74,7 +116,7 @@ def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
 
 
 def test_ali_tells_pairs_of_image_and_code_apart() -> None:
-    method = make("ali")
+    method = make("ali", dropout=0.0)
     before, x, z, losses = before_and_after(method)
     with torch.no_grad():
         fake = before.G(z)
@@ -117,8 +159,60 @@ def test_weights_are_normalised_where_batches_are_not(name: str) -> None:
     )
 
 
+def test_improved_gan_plays_for_the_logarithm_on_noisy_images() -> None:
+    method = make("improved_gan", kernels=3, kernel_dim=2, dropout=0.0, generator_updates=1)
+    before, x, z, losses = before_and_after(method)
+    rng = torch.Generator().manual_seed(1)
+
+    def logits(of: Any, images: Tensor) -> Tensor:
+        noisy = images + 0.2 * torch.randn(images.shape, generator=rng)
+        return of.logit(of.minibatch(of.D(noisy))).squeeze(1)
+
+    with torch.no_grad():
+        fake = before.G(z)
+        real, generated = logits(before, x), logits(before, fake)
+        torch.testing.assert_close(losses["loss_d"], -(F.logsigmoid(real) + F.logsigmoid(-generated)).mean())
+        torch.testing.assert_close(losses["loss_g"], -F.logsigmoid(logits(method, fake)).mean())
+
+
+def test_improved_gan_updates_g_three_times() -> None:
+    method = make("improved_gan")
+    images, noise = batch(method)
+    method.step(images, None, noise)
+    assert {int(state["step"]) for state in method.generator_adam.state.values()} == {3}
+    assert {int(state["step"]) for state in method.discriminator_adam.state.values()} == {1}
+
+
+@pytest.mark.parametrize("name", ["improved_gan", "ali"])
+def test_a_first_batch_sets_gains_so_that_every_layer_of_a_narrow_d_has_outputs_of_variance_1(name: str) -> None:
+    method = make(name, dropout=0.0)
+    images = torch.randint(256, (64, 1, 28, 28), generator=torch.Generator().manual_seed(2)).byte()
+    method.setup(images)
+    outputs = []
+    for layer in (method.discriminator_net.conv1, method.discriminator_net.conv2, method.discriminator_net.fc):
+        layer.register_forward_hook(lambda layer, _, y: outputs.append(y.transpose(0, 1).flatten(1)))
+    with torch.no_grad():
+        method.discriminator_net(images.float() / 255)
+    assert len(outputs) == 3
+    for y in outputs:
+        torch.testing.assert_close(y.mean(1), torch.zeros(len(y)), atol=1e-3, rtol=0)
+        torch.testing.assert_close(y.std(1), torch.ones(len(y)), atol=1e-2, rtol=0)
+
+
+def test_dropout_drops_the_share_it_says_keeps_the_mean_and_stops_for_measures() -> None:
+    layer = Dropout(0.25)
+    ones = torch.ones(200, 100)
+    assert torch.equal(layer(ones), ones)  # no generator yet
+    layer.rng = torch.Generator().manual_seed(0)
+    out = layer(ones)
+    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert (out == 0).float().mean() == pytest.approx(0.25, abs=0.02)
+    assert not torch.equal(out, layer(ones))
+    assert torch.equal(layer.eval()(ones), ones)
+
+
 def test_improved_gan_matches_mean_features() -> None:
-    method = make("improved_gan", kernels=3, kernel_dim=2)
+    method = make("improved_gan-matching", kernels=3, kernel_dim=2)
     before, x, z, losses = before_and_after(method)
     with torch.no_grad():
         fake = before.G(z)
@@ -150,20 +244,97 @@ def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
     losses = method.step(images, None, noise)
     net, critic, G = by_hand.discriminator_net, by_hand.critic, by_hand.generator_net
     d, g = [*net.parameters(), *critic.parameters()], list(G.parameters())
-    squares = [torch.zeros_like(p) for p in d]
+    squares, bound = [torch.zeros_like(p) for p in d], 0.02 * 8**0.5  # an eighth of the width
     loss = torch.zeros(())
     for x, z in zip(images.split(BATCH), noise.split(BATCH), strict=True):
         loss = critic(net(G(z).detach())).mean() - critic(net(x)).mean()
         rms_step(d, torch.autograd.grad(loss, d), squares, 1e-3)
         for p in d:
-            p.data = p.data.clamp(-0.02, 0.02)
+            p.data = p.data.clamp(-bound, bound)
     torch.testing.assert_close(losses["loss_d"], loss.detach())
     loss = -critic(net(G(noise[-BATCH:]))).mean()
     rms_step(g, torch.autograd.grad(loss, g), [torch.zeros_like(p) for p in g], 1e-3)
     torch.testing.assert_close(losses["loss_g"], loss.detach())
-    assert all(p.abs().max() <= 0.02 for p in d)
+    assert all(p.abs().max() <= bound for p in d)
     for ours, theirs in zip([*method._clipped, *method.generator_net.parameters()], [*d, *g], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
+
+
+def test_wgan_gp_adds_the_penalty_of_slopes_that_are_not_1() -> None:
+    method = make("wgan_gp", critic_updates=1, burst=1, penalty=3.0)
+    before, x, z, losses = before_and_after(method)
+    u = torch.rand(BATCH, generator=torch.Generator().manual_seed(1))
+    fake = before.G(z).detach()
+    terms = []
+    for i in range(BATCH):
+        between = (u[i] * x[i] + (1 - u[i]) * fake[i]).requires_grad_()
+        value = before.critic(before.D(between[None])).sum()
+        (slope,) = torch.autograd.grad(value, between)
+        terms.append((slope.square().sum().sqrt() - 1) ** 2)
+    with torch.no_grad():
+        loss = before.critic(before.D(fake)).mean() - before.critic(before.D(x)).mean()
+        torch.testing.assert_close(losses["loss_d"], loss + 3 * torch.stack(terms).mean())
+        torch.testing.assert_close(losses["loss_g"], -method.critic(method.D(fake)).mean())
+    assert max(p.abs().max() for p in method.discriminator_net.parameters()) > 0.03  # nothing is clipped
+
+
+def test_sngan_losses_are_hinges_on_a_d_of_spectral_norm_1() -> None:
+    method = make("sngan")
+    for _ in range(30):  # the power method follows the weights
+        method.discriminator_net(torch.rand(2, 1, 28, 28))
+    before, x, z, losses = before_and_after(method)
+    with torch.no_grad():
+        fake = before.G(z)
+        real, generated = before.logit(before.D(x)), before.logit(before.D(fake))
+        loss = torch.relu(1 - real).mean() + torch.relu(1 + generated).mean()
+        torch.testing.assert_close(losses["loss_d"], loss, rtol=1e-2, atol=1e-3)
+    for layer in (before.discriminator_net.conv1, before.discriminator_net.conv2):
+        assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2) == pytest.approx(1, abs=0.02)
+
+
+# What makes narrow networks and D without normalisation work
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan"])
+def test_initial_weights_keep_the_spread_of_full_width(name: str) -> None:
+    """Of D's last unit, where nothing normalises; without it the narrow D's would be a fraction."""
+    images = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def spread(width: float, **changes: Any) -> float:
+        method = make(name, width=width, norm="none", conditional=False, **changes)
+        with torch.no_grad():
+            return float((method.critic if name == "wgan" else method.logit)(method.D(images)).std())
+
+    full = spread(1.0)
+    assert full / 3 < spread(0.125) < 3 * full
+    assert spread(0.125, initial_scale="printed") < full / 3
+
+
+@pytest.mark.parametrize("name", ["dcgan", "dcgan-unconditional", "wgan", "wgan_gp", "sngan", "mlgan", "mbgan"])
+@pytest.mark.parametrize("group", ["digits", "cifar10-32", "celeba"])
+def test_no_batch_is_normalised_in_a_fully_connected_layer_of_a_d_that_tells_real_from_generated(
+    name: str, group: str
+) -> None:
+    if f"{group}/{name}" not in presets.PRESETS:
+        pytest.skip("no such preset")
+    method: Any = methods.create(presets.resolve(f"{group}/{name}", "smoke", batch=8), seed=1)
+    assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in method.discriminator_net.modules())
+
+
+def test_a_d_behind_dense_batch_normalisation_sees_no_collapse_and_its_own_does() -> None:
+    """Sixty-four copies of one image with hardly any noise spread as real images do behind the former only."""
+    random = torch.Generator().manual_seed(0)
+    varied = torch.rand(64, 1, 28, 28, generator=random)
+    copies = varied[:1] + 3e-3 * torch.randn(64, 1, 28, 28, generator=random)
+
+    def ratio(name: str) -> float:
+        method = make(name, batch=64)
+        with torch.no_grad():
+            spreads = [(f - f.mean(0)).square().sum().sqrt() for f in (method.D(copies), method.D(varied))]
+        return float(spreads[0] / spreads[1])
+
+    assert ratio("kmgan") > 0.8
+    assert ratio("wgan") < 0.05
 
 
 # MIX+WGAN
@@ -202,8 +373,9 @@ def test_mixture_weights_learn_and_are_not_clipped() -> None:
     method.step(images, None, noise)
     assert method.critic.logits.max() > 1.5
     assert method.critic.logits[0] < 2  # the regulariser pulls the weights together
-    assert all(p.abs().max() <= 0.01 for p in method.discriminator_net.parameters())
-    assert method.critic.weight.abs().max() <= 0.01
+    bound = 0.01 * 8**0.5  # an eighth of the width
+    assert all(p.abs().max() <= bound for p in method.discriminator_net.parameters())
+    assert method.critic.weight.abs().max() <= bound
     assert not torch.equal(method.generator_net.logits, generators)
 
 
@@ -284,10 +456,10 @@ def test_the_center_step_of_algorithm_2_reaches_g() -> None:
     assert any(not torch.equal(a, b) for a, b in zip(before, method.generator_net.parameters(), strict=True))
 
 
-def test_true_labels_group_the_real_images_and_random_ones_nothing() -> None:
+def test_each_grouping_labels_by_what_it_says() -> None:
     labels = torch.tensor([3, 3, 1, 0, 9, 1])
-    banks = {}
-    for grouping in ("true", "random", "nearest"):
+    banks, made = {}, {}
+    for grouping in ("true", "random", "nearest", "pixels", "partition"):
         method = make("kmgan", grouping=grouping)
         method.setup(torch.randint(256, (30, 1, 28, 28), generator=torch.Generator().manual_seed(2)).byte())
         seen: list[tuple[Tensor, Tensor]] = []
@@ -299,9 +471,62 @@ def test_true_labels_group_the_real_images_and_random_ones_nothing() -> None:
         images, noise = batch(method)
         method.step(images, labels, noise)
         method.step(images, labels, noise)
-        banks[grouping] = seen
+        banks[grouping], made[grouping] = seen, method
     assert all(torch.equal(real, labels) for real, _ in banks["true"])
     (one, _), (two, fake) = banks["random"]
     assert not torch.equal(one, two)
     assert not torch.equal(two, fake)
     assert not torch.equal(banks["nearest"][0][0], labels)
+    centers = made["pixels"].pixel_centers
+    by_pixels = [int((centers - image.flatten()).norm(dim=1).argmin()) for image in images]
+    assert banks["pixels"][0][0].tolist() == banks["pixels"][1][0].tolist() == by_pixels
+    assert torch.equal(banks["partition"][0][0], banks["partition"][1][0])  # the same image, the same label
+
+
+def test_a_fixed_partition_does_not_depend_on_the_batch_and_is_even() -> None:
+    images = torch.rand(3000, 784, generator=torch.Generator().manual_seed(0))
+    keys = content_keys(images)
+    order = torch.randperm(3000)
+    assert torch.equal(content_keys(images[order]), keys[order])
+    counts = (keys % 10).bincount(minlength=10)
+    assert counts.min() > 230
+    assert counts.max() < 370
+
+
+@pytest.mark.parametrize("moved", ["both", "discriminator", "generator"])
+def test_the_center_step_moves_the_networks_that_it_says(moved: str) -> None:
+    method = make("kmgan", center_moves=moved, k=3)
+    method.setup(torch.randint(256, (30, 1, 28, 28)).byte())
+    method.discriminator_adam.step = method.generator_adam.step = lambda: None
+    before = {name: [p.clone() for p in net.parameters()] for name, net in method.networks().items()}
+    images, noise = batch(method)
+    method.step(images, None, noise)
+    changed = {
+        name
+        for name, net in method.networks().items()
+        if any(not torch.equal(a, b) for a, b in zip(before[name], net.parameters(), strict=True))
+    }
+    assert changed == ({"discriminator", "generator"} if moved == "both" else {moved})
+
+
+def test_a_g_that_is_told_its_cluster_is_pulled_to_that_center() -> None:
+    method = make("kmgan", told=True, grouping="true", k=10)
+    method.setup(torch.randint(256, (30, 1, 28, 28)).byte())
+    told = torch.randint(10, (BATCH,), generator=torch.Generator().manual_seed(1))
+    before = copy.deepcopy(method)
+    images, noise = batch(method)
+    losses = method.step(images, torch.arange(BATCH), noise)
+    with torch.no_grad():
+        f, g = before.D(images), before.D(before.G(noise, told))
+        c = before.bank.real
+        loss = torch.linalg.matrix_norm(f - c[:BATCH], "fro") - torch.linalg.matrix_norm(g - c[told], "fro")
+    torch.testing.assert_close(losses["loss_d"], loss, rtol=1e-4, atol=1e-4)
+    assert Generator(method.frozen_generator(), method.preset).classes == 10
+
+
+def test_share_between_clusters_is_that_of_the_variance() -> None:
+    features, labels = torch.randn(20, 3, dtype=torch.float64), torch.arange(20) % 4
+    within = sum(((features[labels == m] - features[labels == m].mean(0)) ** 2).sum() for m in range(4))
+    total = ((features - features.mean(0)) ** 2).sum()
+    torch.testing.assert_close(share_between(features, labels, 4), 1 - within / total)
+    assert share_between(features, torch.zeros(20, dtype=torch.int64), 1) == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,35 @@
+"""Noise, and the states of random generators."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import torch
+from torch import Tensor
+
+from kmgan_lib.presets import Preset
+
+log = logging.getLogger(__name__)
+
+
+def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
+    """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
+    shape = (count, preset.z_dim)
+    if preset.z_distribution == "normal":
+        return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
+
+
+def set_rng(generator: torch.Generator, state: Tensor) -> None:
+    """Restore a generator's state, in place.
+
+    CPU and CUDA keep states of different kinds. One of another kind cannot be taken over: it seeds the generator
+    instead, which is said, since the run then goes on with other random numbers than it would have drawn.
+    """
+    state = state.cpu()
+    if state.numel() == generator.get_state().numel():
+        generator.set_state(state)
+        return
+    generator.manual_seed(int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:4], "big"))
+    log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
