@@ -23,7 +23,7 @@ from typing import Any
 from kmgan_lib.checkpoint import read_json, write_json
 
 METHODS = (
-    "kmgan", "dcgan", "dcgan-unconditional", "dcgan-trunk", "sngan", "wgan", "wgan_gp", "mix_wgan", "improved_gan",
+    "kmgan", "dcgan", "dcgan-unconditional", "sngan", "wgan", "wgan_gp", "mix_wgan", "improved_gan",
     "ali", "mbgan", "mlgan", "mlgan-clip",
 )  # fmt: skip
 RATES = (1e-4, 2e-4, 5e-4, 1e-3)
@@ -81,7 +81,7 @@ def chosen(found: list[dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     """Run what the file lacks, and say what it chooses."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--group", default="mnist")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--rates", default=",".join(map(str, RATES)))

@@ -86,9 +86,9 @@ def test_where_mkl_is_quicker_linear_is_pytorchs_own(monkeypatch: pytest.MonkeyP
 
 
 PAIRS = [
-    ("mnist/dcgan", {}, {"generator_maps": (16, 16), "discriminator_maps": (8, 8), "hidden": 128}),
+    ("mnist/dcgan-carpedm20", {}, {"generator_maps": (16, 16), "discriminator_maps": (8, 8), "hidden": 128}),
     (
-        "cifar10-32/dcgan", {"feature_dim": 12},
+        "cifar10-32/dcgan-table3", {"feature_dim": 12},
         {
             "network": "cifar10", "classes": 0, "channels": 3, "image_size": 32, "generator_maps": (32, 16, 8),
             "discriminator_maps": (8, 16, 32), "hidden": 512, "feature_dim": 12,

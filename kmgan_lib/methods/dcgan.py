@@ -14,7 +14,7 @@ from kmgan_lib.distributed import gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim
+from kmgan_lib.methods.parts import feature_dim, unnormalised
 from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Options, Preset
 
@@ -31,16 +31,17 @@ class DCGAN(Method):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D is the method's
-    own: the convolutions of the data set's network and one linear unit as the logit, with no fully connected layer and
-    no normalisation in between (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer
-    of both networks. G is updated ``generator_updates`` times for each update of D, with the same noise.
+    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D has the
+    convolutions of the data set's network and one linear unit as the logit (Radford et al., 2016), on 28x28 images
+    with FC 1024 in between as in the code that the paper builds on, and no normalisation in front of the logit: that is
+    KM-GAN's D without its last layer and without batch normalisation of the fully connected one. A conditional model
+    feeds the batch's real labels to every layer of both networks. G is updated ``generator_updates`` times for each
+    update of D, with the same noise.
 
-    Other presets keep a D that an implementation shares out: ``dcgan-trunk`` is KM-GAN's without the last layer and
-    without batch normalisation of fully connected layers; ``dcgan-carpedm20`` is the D of carpedm20/DCGAN-tensorflow,
-    and ``dcgan-table3`` and ``dcgan-table5`` the D of the paper's tables. Where batch normalisation of a fully
-    connected layer stands before the logit, real and generated batches apart, it takes away the mean and the spread
-    that tell a collapsed generator from a working one, and D hardly learns.
+    Other presets keep a D as it was handed down: ``dcgan-carpedm20`` the one of carpedm20/DCGAN-tensorflow on 28x28,
+    ``dcgan-table3`` and ``dcgan-table5`` those of the paper's tables. Where batch normalisation of a fully connected
+    layer stands before the logit, real and generated batches apart, it takes away the mean and the spread that tell a
+    collapsed generator from a working one, and D hardly learns.
     """
 
     name = "dcgan"
@@ -53,12 +54,7 @@ class DCGAN(Method):
         """With labels on MNIST and Fashion-10, as in its code, and without; on the others the other way round."""
         if base.network == "synthetic":
             return {"dcgan": {"generator_updates": 1}}
-        own: dict[str, Any] = {
-            "tail": "linear",
-            "head": "penultimate",
-            "generator_updates": 1,
-            "initial_scale": "fan-in",
-        }
+        own: dict[str, Any] = {**unnormalised(base), "generator_updates": 1}
         told: dict[str, Any] = {"conditional": True}
         code: dict[str, Any] = {"learning_rate": 2e-4}
         if base.dataset.startswith("folder:"):
@@ -69,10 +65,7 @@ class DCGAN(Method):
             return {"dcgan": own, "dcgan-conditional": own | told, "dcgan-table3": code}
         # c_dim + y_dim and df_dim + y_dim channels, and no layer between FC 1024 and logit.
         code |= {"head": "penultimate", "conv_first": 11, "conv_second": 74}
-        trunk: dict[str, Any] = {"tail": "plain", "head": "penultimate", "generator_updates": 1}
-        return {
-            "dcgan": own | told, "dcgan-unconditional": own, "dcgan-trunk": trunk, "dcgan-carpedm20": code | told,
-        }  # fmt: skip
+        return {"dcgan": own | told, "dcgan-unconditional": own, "dcgan-carpedm20": code | told}
 
     @classmethod
     def check(cls, preset: Preset) -> None:

@@ -122,7 +122,8 @@ class KMGAN(Method):
         if base.dataset == "celeba":
             faces = {"lambda_pair": 5.0}
             return {
-                "generalized": weights | faces, "generalized-k20": weights | faces | {"k": 20},
+                "generalized": weights | faces, "generalized-heldout": weights | faces | {"split": "train"},
+                "generalized-k20": weights | faces | {"k": 20},
                 "generalized-printed": printed | faces | {"pair_reduction": "sum"}, "kmgan": weights,
             }  # fmt: skip
         return {

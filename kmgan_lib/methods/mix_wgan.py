@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
-from kmgan_lib.methods.parts import feature_dim
-from kmgan_lib.methods.wgan import CRITIC, WGAN, WGANOptions
+from kmgan_lib.methods.parts import feature_dim, unnormalised
+from kmgan_lib.methods.wgan import WGAN, WGANOptions
 from kmgan_lib.models import build_discriminator, build_generator
 from kmgan_lib.presets import Preset
 
@@ -123,7 +123,9 @@ class MixWGAN(WGAN):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """One preset, on the critics of `WGAN`: two pairs of members, so that it trains for as long as the others."""
-        return {} if base.network == "synthetic" else {cls.name: {**CRITIC, "components": 2}}
+        return (
+            {} if base.network == "synthetic" else {cls.name: {**unnormalised(base), "norm": "none", "components": 2}}
+        )
 
     @classmethod
     def check(cls, preset: Preset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,21 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from kmgan_lib.distributed import own, world
 from kmgan_lib.models import initialise
+from kmgan_lib.presets import Preset
 
 
 def feature_dim(net: nn.Module) -> int:
     """Number d of features of a discriminator network."""
     return int(net.feature_dim)  # pyright: ignore[reportArgumentType]
+
+
+def unnormalised(base: Preset) -> dict[str, Any]:
+    """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer.
+
+    On 28x28 images FC 1024 stays, without normalisation; on larger ones the last convolution's maps are the features.
+    """
+    tail = "plain" if base.network == "mnist" else "linear"
+    return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in"}
 
 
 def linear(inputs: int, outputs: int = 1) -> nn.Linear:
@@ -91,9 +102,10 @@ def initialise_by_data(net: nn.Module, images: Tensor) -> None:
     def rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
         dims = [0, *range(2, output.ndim)]
         mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
-        gain = layer.parametrizations.weight.original0  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+        parameters = dict(layer.named_parameters())
+        gain, bias = parameters["parametrizations.weight.original0"], parameters["bias"]
         gain.div_(deviation.view(-1, *[1] * (gain.ndim - 1)))
-        layer.bias.sub_(mean).div_(deviation)  # pyright: ignore[reportCallIssue]
+        bias.sub_(mean).div_(deviation)
         shape = (1, -1, *[1] * (output.ndim - 2))
         return (output - mean.view(shape)) / deviation.view(shape)
 

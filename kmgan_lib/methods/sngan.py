@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.methods.dcgan import DCGAN
+from kmgan_lib.methods.parts import unnormalised
 from kmgan_lib.presets import Preset
 
 
@@ -30,7 +31,7 @@ class SNGAN(DCGAN):
         """One preset, without labels."""
         if base.network == "synthetic":
             return {}
-        return {cls.name: {"tail": "linear", "head": "penultimate", "norm": "spectral", "generator_updates": 1}}
+        return {cls.name: {**unnormalised(base), "norm": "spectral", "generator_updates": 1}}
 
     @classmethod
     def check(cls, preset: Preset) -> None:

@@ -13,14 +13,10 @@ from torch import Tensor, nn
 from kmgan_lib.distributed import world
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import clamp, feature_dim
+from kmgan_lib.methods.parts import clamp, feature_dim, unnormalised
 from kmgan_lib.presets import Options, Preset
 
 WARM_UP, BURST_EVERY = 25, 500
-# D's convolutions and one linear unit, without any normalisation.
-CRITIC: Mapping[str, Any] = MappingProxyType(
-    {"tail": "linear", "head": "penultimate", "norm": "none", "initial_scale": "fan-in"}
-)
 
 
 @dataclass(frozen=True)
@@ -44,11 +40,11 @@ class WGAN(Method):
     biases too. G's update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is
     another run with smaller networks.
 
-    The critic has the convolutions of the other methods here and one linear unit, without normalisation (the code's
-    ``--noBN``). Weights within ±0.01 were chosen for its full width; a critic of a fraction w of it is bounded by
-    :math:`0.01 / \sqrt{w}`, so that its outputs keep their spread. ``wgan-norm`` is the critic with batch normalisation
-    and every parameter within ±0.01 at any width: there normalisation stops where the variance falls below its epsilon,
-    and the gradient with respect to an image falls a thousandfold and more at the first clipping.
+    The critic has the layers of DCGAN's D here, without any normalisation (the code's ``--noBN``). Weights within ±0.01
+    were chosen for its full width; a critic of a fraction w of it is bounded by :math:`0.01 / \sqrt{w}`, so that its
+    outputs keep their spread. ``wgan-norm`` is the critic with batch normalisation and every parameter within ±0.01 at
+    any width: there normalisation stops where the variance falls below its epsilon, and the gradient with respect to an
+    image falls a thousandfold and more at the first clipping.
     """
 
     name = "wgan"
@@ -64,7 +60,7 @@ class WGAN(Method):
         if base.network == "synthetic":
             return {}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
-        return {"wgan": CRITIC, "wgan-norm": {"learning_rate": 5e-5, **head}}
+        return {"wgan": {**unnormalised(base), "norm": "none"}, "wgan-norm": {"learning_rate": 5e-5, **head}}
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)

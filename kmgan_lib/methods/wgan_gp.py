@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from kmgan_lib.distributed import gather, own, world
 from kmgan_lib.fields import field
-from kmgan_lib.methods.wgan import CRITIC, WGAN, WGANOptions
+from kmgan_lib.methods.parts import unnormalised
+from kmgan_lib.methods.wgan import WGAN, WGANOptions
 from kmgan_lib.presets import Preset
 
 
@@ -44,7 +45,7 @@ class WGANGP(WGAN):
         """One preset, on the critic of `WGAN`."""
         if base.network == "synthetic":
             return {}
-        return {cls.name: {**CRITIC, "beta1": 0.0, "beta2": 0.9}}
+        return {cls.name: {**unnormalised(base), "norm": "none", "beta1": 0.0, "beta2": 0.9}}
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with the preset's settings."""

@@ -151,7 +151,9 @@ class _OneDNNLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         gradient, needed = gradients[0].contiguous(), ctx.needs_input_grad
         for_x = for_weight = for_bias = None
-        if needed[0]:
+        if needed[0] and torch.is_grad_enabled():  # the gradient's own gradient is asked for, as by WGAN-GP's penalty
+            for_x = gradient @ weight
+        elif needed[0]:
             for_x = torch.ops.aten.mkldnn_linear_backward_input(x.shape, gradient.to_mkldnn(), weight).to_dense()
         if needed[1]:
             for_weight = gradient.T @ x

@@ -117,10 +117,11 @@ def widen_weights(net: nn.Module, full: nn.Module) -> None:
     full : nn.Module
         The same at full width; it may lie on the meta device.
     """
+    layers = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     for layer, wide in zip(net.modules(), full.modules(), strict=True):
-        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and type(layer) is type(wide):
+        if isinstance(layer, layers) and isinstance(wide, layers):
             inputs = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
-            layer.weight.mul_((wide.weight.shape[inputs] / layer.weight.shape[inputs]) ** 0.5)  # pyright: ignore[reportOperatorIssue, reportArgumentType, reportAttributeAccessIssue, reportCallIssue]
+            layer.weight.mul_((wide.weight.shape[inputs] / layer.weight.shape[inputs]) ** 0.5)
 
 
 def parameter_count(module: nn.Module) -> int:
