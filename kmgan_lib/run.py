@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from kmgan_lib import checkpoint, lock, methods
+from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator, preset_of
 from kmgan_lib.history import read_history
@@ -164,9 +165,13 @@ def check_resumable(directory: Path, config: dict[str, Any]) -> None:
 
 
 def data_label(provenance: dict[str, Any]) -> str:
-    """Name of a data set for a badge; a stand-in says what it stands for."""
+    """Name of a data set for a badge; what stands in for it says so."""
     name = str(provenance.get("name"))
-    return f"stand-in for {name}" if provenance.get("kind") == "stand-in" else name
+    if not stands_in(provenance):
+        return name
+    count = provenance.get("count")
+    real = f"{name} ({count:,} test images)" if isinstance(count, int) else f"{name} (test images)"
+    return real if provenance.get("kind") == "real" else f"stand-in for {name}"
 
 
 def commit() -> str | None:

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from kmgan_lib import presets, records
 from kmgan_lib.claims import Needed, Verdict
+from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 from kmgan_lib.sweep import TABLE_4, Outcome
 
@@ -68,7 +69,7 @@ def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
         source = next((result["data"] for _, result in rows if "data" in result), {"kind": "real"})
         table = Table(
             "row of Table 4", Column("paper: Inception Score", justify="right"),
-            Column(f"ours: classifier score of {judge}" + (", stand-in data" if source.get("kind") != "real" else ""),
+            Column(f"ours: classifier score of {judge}" + (", stand-in data" if stands_in(source) else ""),
                    justify="right"),
             title=f"{group}: the two columns have different extractors, so only the order of rows compares",
         )  # fmt: skip

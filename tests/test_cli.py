@@ -127,7 +127,7 @@ def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: p
     assert "with the library" in lines["digits"]
     assert "no" in lines["mnist"].split()
     assert set(lines) == {"synthetic", "digits", "mnist", "fashion", "cifar10", "celeba"}
-    for name, standin in (("fashion", "drawn garments"), ("celeba", "drawn faces")):
+    for name, standin in (("fashion", "10,000 real test images"), ("celeba", "drawn faces")):
         assert standin in lines[name]
 
 

@@ -71,8 +71,9 @@ def test_rows_of_table_4_stand_beside_the_paper_s_with_a_warning(made_up: MadeUp
         assert "stand-in" not in text
 
 
-def test_numbers_of_a_stand_in_say_so(made_up: MadeUp, tmp_path: Path) -> None:
-    data = {"name": "cifar10", "kind": "stand-in", "sha256": "0"}
+@pytest.mark.parametrize("source", [{"kind": "stand-in"}, {"kind": "real", "source": "embedded"}], ids=str)
+def test_numbers_of_a_stand_in_say_so(made_up: MadeUp, tmp_path: Path, source: dict[str, str]) -> None:
+    data = {"name": "cifar10", "sha256": "0", **source}
     made_up(tmp_path, "cifar10-32/kmgan", profile="smoke", data=data)
     assert "stand-in data" in shown(tables.recorded("*", "smoke", results=tmp_path)).replace("\n", " ")
 

@@ -104,17 +104,27 @@ def test_history_rows_are_means_over_their_window(quick: Quick, tmp_path: Path) 
         assert row["loss_d"] == pytest.approx(sum(wanted) / len(wanted), rel=1e-5)
 
 
-def test_smoke_trains_mnist_presets_on_the_stand_in_and_says_so(quick: Quick, tmp_path: Path) -> None:
-    run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
-    assert run.result["data"]["kind"] == "stand-in"
-    assert run.label == "live · smoke · stand-in for mnist · seed 0"
+@pytest.mark.parametrize("name", ["mnist", "fashion"])
+def test_smoke_trains_on_the_embedded_test_images_and_says_so(quick: Quick, tmp_path: Path, name: str) -> None:
+    run = quick(tmp_path / "run", f"{name}/kmgan", iterations=1, snapshots=1)
+    assert run.result["data"]["source"] == "embedded"
+    assert run.label == f"live · smoke · {name} (10,000 test images) · seed 0"
 
 
 def test_smoke_trains_on_the_stand_in_of_any_data_set_that_has_one(quick: Quick, tmp_path: Path) -> None:
-    run = quick(tmp_path / "run", "fashion/kmgan", iterations=1, snapshots=1)
+    run = quick(tmp_path / "run", "cifar10-32/kmgan", iterations=1, snapshots=1)
     assert run.result["data"]["kind"] == "stand-in"
-    assert "drawn garments" in run.result["data"]["source"]
-    assert run.label == "live · smoke · stand-in for fashion · seed 0"
+    assert run.result["data"]["source"] == "drawn coloured shapes"
+    assert run.label == "live · smoke · stand-in for cifar10 · seed 0"
+
+
+def test_without_the_whole_data_set_a_longer_profile_says_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMGAN_DATA", str(tmp_path))
+    with pytest.raises(UsageError, match=r"no mnist under .*use --profile smoke, whose 10,000 real test images come"):
+        kmgan_lib.train("mnist/kmgan", profile="quick", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_pictures_are_resized_to_the_size_of_the_preset(quick: Quick, tmp_path: Path) -> None:

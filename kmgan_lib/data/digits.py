@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 real handwritten digits: the data set that is always at hand, and MNIST's stand-in."""
+"""scikit-learn's 1,797 real handwritten digits: small, and always at hand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from kmgan_lib.data.images import Images
 TEST_COUNT = 297
 
 
-def digits(split: str = "train", *, standin_for: str | None = None) -> Images:
+def digits(split: str = "train") -> Images:
     """Real 8x8 digits (UCI, part of scikit-learn), enlarged to 20x20 and centred on 28x28 as MNIST's are.
 
     Parameters
     ----------
-    split : {"train", "test"}
-        The first 1,500 images or the last 297. The file's order keeps the writers of the two parts apart.
-    standin_for : str, optional
-        Name of the data set whose place they take; recorded in the provenance.
+    split : {"train", "test", "all"}
+        The first 1,500 images, the last 297, or both. The file's order keeps the writers of the two parts apart.
 
     Returns
     -------
@@ -32,9 +30,8 @@ def digits(split: str = "train", *, standin_for: str | None = None) -> Images:
     large = F.interpolate(small, size=20, mode="bicubic", align_corners=False).clamp(0, 1)
     tensor = F.pad((large * 255).round().to(torch.uint8), (4, 4, 4, 4))
     labels = torch.tensor(bunch.target, dtype=torch.int64)  # pyright: ignore[reportAttributeAccessIssue]
-    part = slice(None, -TEST_COUNT) if split == "train" else slice(-TEST_COUNT, None)
+    part = {"train": slice(None, -TEST_COUNT), "test": slice(-TEST_COUNT, None), "all": slice(None)}[split]
     return Images.create(
-        tensor[part], labels[part], classes=tuple("0123456789"), split=split,
-        name=standin_for or "digits", kind="stand-in" if standin_for else "real",
+        tensor[part], labels[part], classes=tuple("0123456789"), split=split, name="digits", kind="real",
         source="scikit-learn's 8x8 digits, enlarged to 28x28",
     )  # fmt: skip

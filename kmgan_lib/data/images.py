@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from kmgan_lib.errors import UsageError
 
 LARGEST = 1024  # pixels on a side; the largest network makes 64
+EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
 RESIZED_AT_ONCE = 1000  # pictures; as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
 
 
@@ -61,6 +62,11 @@ class Images:
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
         kept["source"] = f"{kept['source']}, resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
         return Images.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
+
+
+def stands_in(provenance: dict[str, Any]) -> bool:
+    """Whether data stand in for the data set of their name: drawings, or its embedded test images alone."""
+    return provenance.get("kind") == "stand-in" or str(provenance.get("source")).startswith(EMBEDDED)
 
 
 def check_sides(size: int) -> None:
@@ -119,11 +125,3 @@ def resized(tensor: Tensor, size: int) -> Tensor:
         large = F.interpolate(source.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
         target.copy_(large.round_().clamp_(0, 255))
     return out
-
-
-def joined(parts: list[Images]) -> Images:
-    """Train and test split as one data set, in this order."""
-    first = parts[0]
-    labels = None if first.labels is None else torch.cat([p.labels for p in parts if p.labels is not None])
-    provenance = {k: v for k, v in first.provenance.items() if k not in ("count", "sha256", "split")}
-    return Images.create(torch.cat([p.tensor for p in parts]), labels, classes=first.classes, split="all", **provenance)

@@ -13,20 +13,19 @@ from pathlib import Path
 from torch import Tensor
 
 from kmgan_lib.checkpoint import first_line
-from kmgan_lib.data import celeba, cifar10, idx
+from kmgan_lib.data import readers, standins
 from kmgan_lib.data.digits import digits
-from kmgan_lib.data.faces import drawn_faces
 from kmgan_lib.data.folder import folder
-from kmgan_lib.data.garments import CLASSES as GARMENTS
-from kmgan_lib.data.garments import garments
-from kmgan_lib.data.images import Images, check_sides, joined
-from kmgan_lib.data.shapes import shapes
+from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
 
 log = logging.getLogger(__name__)
 STANDIN_MODES = ("auto", "always", "never")
 DIGITS = tuple("0123456789")
+GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TEST_IMAGES = "10,000 real test images"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Dataset:
     classes : tuple of str
         Names of the classes; empty where there are none.
     standin : callable, optional
-        ``standin(split)`` gives the stand-in's train or test images.
+        ``standin(split)`` gives the stand-in's images.
     standin_text : str
         What the stand-in is.
     """
@@ -84,28 +83,29 @@ DATASETS = {
         Dataset("synthetic", classes=("A", "B", "C", "D")),
         Dataset("digits", classes=DIGITS),
         Dataset(
-            "mnist", (Layout("MNIST/raw", idx.complete, idx.read),), "", "MNIST", DIGITS,
-            functools.partial(digits, standin_for="mnist"), "real 8x8 digits",
+            "mnist", (Layout("MNIST/raw", readers.has_idx, readers.read_idx),), "", "MNIST", DIGITS,
+            functools.partial(standins.embedded, "mnist", DIGITS), TEST_IMAGES,
         ),
         Dataset(
-            "fashion", (Layout("FashionMNIST/raw", idx.complete, idx.read),), "/usr/share/datasets/fashion-mnist",
-            "FashionMNIST", GARMENTS, garments, "drawn garments",
+            "fashion", (Layout("FashionMNIST/raw", readers.has_idx, readers.read_idx),),
+            "/usr/share/datasets/fashion-mnist", "FashionMNIST", GARMENTS,
+            functools.partial(standins.embedded, "fashion", GARMENTS), TEST_IMAGES,
         ),
         Dataset(
             "cifar10",
             (
-                Layout("cifar-10-batches-py", cifar10.complete_batches, cifar10.read_batches),
-                Layout("cifar10", cifar10.complete_shards, cifar10.read_shards),
+                Layout("cifar-10-batches-py", readers.has_batches, readers.read_batches),
+                Layout("cifar10", readers.has_cifar_atlases, readers.read_cifar_atlases),
             ),
-            "", "CIFAR10", cifar10.CLASSES, shapes, "drawn coloured shapes",
+            "", "CIFAR10", CIFAR10, standins.shapes, "drawn coloured shapes",
         ),
         Dataset(
             "celeba",
             (
-                Layout("celeba", celeba.complete_photographs, celeba.read_photographs),
-                Layout("celeba64", celeba.complete_shards, celeba.read_shards),
+                Layout("celeba", readers.has_photographs, readers.read_photographs),
+                Layout("celeba64", readers.has_face_atlases, readers.read_face_atlases),
             ),
-            standin=drawn_faces, standin_text="drawn faces",
+            standin=standins.faces, standin_text="drawn faces",
         ),
     ]
 }  # fmt: skip
@@ -191,22 +191,16 @@ def _ways(dataset: Dataset) -> str:
             f"put the data set's own img_align_celeba/*.jpg and list_eval_partition.txt into a folder "
             f"{dataset.layouts[0].folder} there, by hand, since its server often refuses downloads"
         )
-    third = "use the digits presets, whose " if dataset.name == "mnist" else "use --profile smoke, whose "
     return (
         f"Three ways to get it: (1) --data-root or KMGAN_DATA names a folder that holds {folders}; "
-        f"(2) {second}; (3) {third}{dataset.standin_text} come with the library"
+        f"(2) {second}; (3) use --profile smoke, whose {dataset.standin_text} come with the library"
     )
-
-
-def _standin(dataset: Dataset, split: str) -> Images:
-    assert dataset.standin is not None
-    return joined([dataset.standin(part) for part in ("train", "test")]) if split == "all" else dataset.standin(split)
 
 
 def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin: str, split: str) -> Images:
     """A data set of files, or its stand-in, at its own size."""
-    if standin == "always":
-        return _standin(dataset, split)
+    if standin == "always" and dataset.standin is not None:
+        return dataset.standin(split)
     located = _located(dataset, root)
     if located is None:
         given = root or os.environ.get("KMGAN_DATA")
@@ -216,10 +210,10 @@ def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin
                 raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
             located = ("download", fetch(dataset.name), dataset.layouts[0])
         except UsageError as error:
-            if standin == "never":
+            if standin == "never" or dataset.standin is None:
                 raise
-            log.warning("%s: using the stand-in (%s)", dataset.name, error)
-            return _standin(dataset, split)
+            log.warning("%s: using %s instead (%s)", dataset.name, dataset.standin_text, error)
+            return dataset.standin(split)
     word, place, layout = located
     tensor, labels, remark = layout.read(place, split)
     return Images.create(
@@ -251,6 +245,8 @@ def load(
         Download what is found nowhere.
     standin : {"auto", "always", "never"}
         Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
+        For ``mnist`` and ``fashion`` it is their 10,000 test images, which come with the library, every fifth of them
+        held out as ``test``; for ``cifar10`` and ``celeba`` it is drawn.
     split : {"train", "test", "all"}
         ``all`` is both, train first; of ``celeba`` it has the valid partition too. ``synthetic`` and folders have no
         splits.
@@ -281,8 +277,5 @@ def load(
     if name == "synthetic":
         return synthetic()
     dataset = _known(name)
-    if name == "digits":
-        images = joined([digits("train"), digits("test")]) if split == "all" else digits(split)
-    else:
-        images = _pictures(dataset, root, download, standin, split)
+    images = digits(split) if name == "digits" else _pictures(dataset, root, download, standin, split)
     return images if image_size is None else images.at(image_size)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from kmgan_lib import data
 from kmgan_lib.checkpoint import read_json, write_atomically, write_json
 from kmgan_lib.data import Images
-from kmgan_lib.data.images import to_unit
+from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.data.load import cache_root
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import resnet
@@ -163,8 +163,9 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     from safetensors.torch import save_file
 
     kind = str(train.provenance["kind"])
-    recipe = RECIPES.get(dataset, Recipe()) if kind == "real" else Recipe()
-    name = f"{dataset} classifier v{recipe.version}"
+    small = stands_in(train.provenance)
+    recipe = Recipe() if small else RECIPES.get(dataset, Recipe())
+    name = f"{dataset} classifier v{recipe.version}" + (" (of test images)" if small and kind == "real" else "")
     digest = str(train.provenance["sha256"])[:12]
     path = cache_root() / "judges" / f"{dataset}-v{recipe.version}-{digest}.safetensors"
     net = _network(train.tensor.shape[1], train.tensor.shape[2], len(train.classes)).eval()
@@ -186,7 +187,7 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
 def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | None:
     """The published network, if it lies in the data root and the data are the ones it knows."""
     root = data_root or os.environ.get("KMGAN_DATA")
-    if root is None or dataset not in PRETRAINED or test.provenance["kind"] != "real":
+    if root is None or dataset not in PRETRAINED or stands_in(test.provenance):
         return None
     path = Path(root).expanduser() / PRETRAINED[dataset]
     if not path.is_file():

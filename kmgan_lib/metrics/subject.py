@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kmgan_lib import data
 from kmgan_lib.data import Images
+from kmgan_lib.data.images import stands_in
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods import Method
 from kmgan_lib.metrics import inception
@@ -35,7 +36,7 @@ class Subject:
     @property
     def standin(self) -> str:
         """Whether the run was trained on a stand-in; then it is judged by the stand-in too."""
-        return "always" if self.run.result["data"]["kind"] == "stand-in" else "never"
+        return "always" if stands_in(self.run.result["data"]) else "never"
 
     @functools.cached_property
     def judge(self) -> Judge:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets import CIFAR10
 
 from kmgan_lib import data
-from kmgan_lib.data import cifar10
+from kmgan_lib.data import readers
 from kmgan_lib.errors import UsageError
 
 PER_ATLAS, ATLASES, EXACT = 60, 3, 7  # instead of 1,000, 50 and 1,017
@@ -32,7 +33,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
         "PER_ATLAS": PER_ATLAS, "ATLASES": ATLASES, "EXACT": EXACT, "TRAIN_SHA256": sha256(pixels[:TRAIN]),
         "EXACT_SHA256": sha256(pixels[TRAIN : TRAIN + EXACT]),
     }.items():  # fmt: skip
-        monkeypatch.setattr(cifar10, name, value)
+        monkeypatch.setattr(readers, name, value)
     return pixels, np.arange(len(pixels)) % 10
 
 
@@ -64,23 +65,26 @@ def write_batch(path: Path, content: Any) -> None:
     path.write_bytes(pickle.dumps(content, protocol=2))
 
 
+def digest(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
-def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray]) -> Path:
+def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Batches as those of the release, whose MD5 are the ones that are asked for."""
     pixels, labels = release
     place = tmp_path / "root" / "cifar-10-batches-py"
     place.mkdir(parents=True)
     parts = [*np.array_split(np.arange(TRAIN), 5), np.arange(TRAIN, len(pixels))]
-    for name, part in zip([*cifar10.BATCHES["train"], "test_batch"], parts, strict=True):
+    *names, meta = readers.BATCHES
+    for name, part in zip(names, parts, strict=True):
         write_batch(place / name, {"data": pixels[part].reshape(len(part), -1), "labels": labels[part].tolist()})
+    write_batch(place / meta, {"label_names": list(data.DATASETS["cifar10"].classes)})
+    known = [[name, digest(place / name)] for name in names]
+    monkeypatch.setattr(CIFAR10, "train_list", known[:-1])
+    monkeypatch.setattr(CIFAR10, "test_list", known[-1:])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": digest(place / meta)})
     return place
-
-
-@pytest.fixture
-def released(batches: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Batches whose test batch is the release's own file."""
-    digest = hashlib.md5((batches / "test_batch").read_bytes()).hexdigest()
-    monkeypatch.setattr(cifar10, "TEST_BATCH_MD5", digest)
-    return batches
 
 
 def test_shards_are_read_in_order_with_their_labels(shards: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
@@ -93,7 +97,7 @@ def test_shards_are_read_in_order_with_their_labels(shards: Path, release: tuple
     assert both.labels.dtype == torch.int64
     assert both.labels.tolist() == labels[: TRAIN + EXACT].tolist()
     assert both.classes[0] == "airplane"
-    assert train.provenance["sha256"] == cifar10.TRAIN_SHA256
+    assert train.provenance["sha256"] == readers.TRAIN_SHA256
 
 
 def test_the_provenance_says_that_the_test_set_is_not_whole(shards: Path) -> None:
@@ -135,7 +139,9 @@ def test_an_atlas_of_another_size_is_named(shards: Path) -> None:
 
 def test_labels_that_are_too_few_are_refused(shards: Path) -> None:
     np.save(shards / "labels_train.npy", np.zeros(TRAIN - 1, np.uint8))
-    with pytest.raises(UsageError, match="do not belong together"):
+    with pytest.raises(
+        UsageError, match=r"labels_train\.npy does not hold the labels of the images \(\d+ for \d+ images\)"
+    ):
         data.load("cifar10", root=shards.parent)
 
 
@@ -146,32 +152,22 @@ def test_incomplete_shards_are_not_the_data_set(shards: Path, missing: str) -> N
     assert data.find("cifar10", root=shards.parent) is None
 
 
-def test_the_releases_batches_are_read_whole(released: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_releases_batches_are_read_whole(batches: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
     pixels, labels = release
-    both = data.load("cifar10", root=released.parent, split="all")
+    train, both = (data.load("cifar10", root=batches.parent, split=split) for split in ("train", "all"))
     assert np.array_equal(both.tensor.numpy(), pixels)
     assert both.labels is not None
     assert both.labels.tolist() == labels.tolist()
+    assert both.labels.dtype == torch.int64
     assert both.provenance["source"] == "data root, cifar-10-batches-py"
+    assert train.provenance["sha256"] == readers.TRAIN_SHA256  # as from the shards
 
 
-def test_of_another_test_batch_only_the_exact_images_are_read(
-    batches: Path, release: tuple[np.ndarray, np.ndarray]
-) -> None:
-    test = data.load("cifar10", root=batches.parent, split="test")
-    assert np.array_equal(test.tensor.numpy(), release[0][TRAIN : TRAIN + EXACT])
-    assert "only the 1,017 images that are exact" in test.provenance["source"]
-
-
-def test_batches_are_preferred_to_shards(released: Path, shards: Path) -> None:
-    assert released.parent == shards.parent
-    assert data.find("cifar10", root=shards.parent) == ("data root", released)
-
-
-def test_changed_training_batches_are_refused(batches: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
-    write_batch(batches / "data_batch_2", {"data": release[0][:36].reshape(36, -1), "labels": [0] * 36})
-    with pytest.raises(UsageError, match="the training images have SHA-256"):
-        data.load("cifar10", root=batches.parent)
+def test_batches_are_preferred_to_shards(batches: Path, shards: Path) -> None:
+    assert batches.parent == shards.parent
+    assert data.find("cifar10", root=shards.parent) == ("data root", batches)
+    (batches / "batches.meta").unlink()
+    assert data.find("cifar10", root=shards.parent) == ("data root", shards)
 
 
 class Evil:
@@ -179,24 +175,22 @@ class Evil:
         return os.mkdir, ("evil",)
 
 
+@pytest.mark.parametrize("name", readers.BATCHES)
 @pytest.mark.parametrize(
-    "content",
-    [[1, 2], {"data": 3, "labels": []}, {"labels": []}, Evil(), None],
-    ids=["a list", "no array", "no data", "code", "nothing"],
+    "content", [b"", b"no pickle", pickle.dumps(Evil()), None], ids=["empty", "text", "code", "cut"]
 )
-def test_what_is_no_batch_is_named_and_runs_no_code(
-    batches: Path, content: Any, monkeypatch: pytest.MonkeyPatch
+def test_what_is_not_the_file_of_the_release_is_named_and_not_opened(
+    batches: Path, name: str, content: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(batches)
-    write_batch(batches / "data_batch_4", content)
-    with pytest.raises(UsageError, match=r"data_batch_4 is not a batch of CIFAR-10") as caught:
+    path = batches / name
+    path.write_bytes(path.read_bytes()[:-1] if content is None else content)
+    with pytest.raises(UsageError, match=rf"{name} is not the file of the release, whose MD5 is \w+: remove") as caught:
         data.load("cifar10", root=batches.parent)
     assert "\n" not in str(caught.value)
     assert not (batches / "evil").exists()
 
 
-def test_a_cut_batch_is_named(batches: Path) -> None:
-    path = batches / "data_batch_1"
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UsageError, match="data_batch_1"):
-        data.load("cifar10", root=batches.parent)
+def test_the_names_of_the_batches_are_those_of_torchvision() -> None:
+    listed = [name for name, _ in (*CIFAR10.train_list, *CIFAR10.test_list)]
+    assert (*listed, CIFAR10.meta["filename"]) == readers.BATCHES

@@ -1,105 +1,110 @@
-"""The drawn stand-ins for Fashion-MNIST, CIFAR-10 and CelebA."""
+"""What takes the place of data that are not at hand: embedded test images, and drawings."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+import dataclasses
+import hashlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torchvision.datasets import MNIST, FashionMNIST
 
 from kmgan_lib import data
-from kmgan_lib.data import Images, garments, shapes
-from kmgan_lib.metrics import classifier
+from kmgan_lib.data import standins
+from kmgan_lib.run import data_label
 
-STANDINS = {"fashion": (garments.garments, (1, 28, 28)), "cifar10": (shapes.shapes, (3, 32, 32))}
-
-
-@pytest.mark.parametrize("name", STANDINS)
-@pytest.mark.parametrize(("split", "count"), [("train", 10_000), ("test", 2_000)])
-def test_they_have_the_form_of_what_they_stand_for(name: str, split: str, count: int) -> None:
-    draw, shape = STANDINS[name]
-    images = draw(split)
-    assert images.tensor.shape == (count, *shape)
-    assert images.tensor.dtype == torch.uint8
-    assert images.labels is not None
-    assert torch.bincount(images.labels).tolist() == [count // 10] * 10
-    assert len(images.classes) == 10
-    expected = {"name": name, "kind": "stand-in", "split": split, "count": count}
-    assert expected.items() <= images.provenance.items()
+EMBEDDED = Path(standins.__file__).parent / "embedded"
+DRAWN = {"cifar10": (3, 32, 32), "celeba": (3, 64, 64)}
 
 
-def test_garments_have_the_classes_of_fashion_mnist_on_black() -> None:
-    images = garments.garments("test")
-    assert images.classes == data.DATASETS["fashion"].classes
-    assert images.classes[0] == "T-shirt/top"
-    assert images.classes[9] == "Ankle boot"
-    corners = images.tensor[:, 0, [0, 0, 27, 27], [0, 27, 0, 27]]
-    assert (corners == 0).double().mean() > 0.97
-    shown = (images.tensor > 40).double().mean((1, 2, 3))
-    assert shown.min() > 0.04
-    assert shown.max() < 0.8
+@pytest.mark.parametrize(("name", "known"), [("mnist", MNIST), ("fashion", FashionMNIST)])
+def test_the_embedded_files_are_the_published_ones(name: str, known: type[MNIST]) -> None:
+    published = {file: md5 for file, md5 in known.resources if file.startswith("t10k")}
+    readme = (EMBEDDED / "README.md").read_text(encoding="utf8")
+    assert {path.name for path in (EMBEDDED / name).iterdir()} == set(published)
+    for file, md5 in published.items():
+        content = (EMBEDDED / name / file).read_bytes()
+        assert hashlib.md5(content).hexdigest() == md5
+        assert md5 in readme
+        assert hashlib.sha256(content).hexdigest() in readme
 
 
-def test_shapes_are_named_as_shapes_not_as_the_classes_of_cifar10() -> None:
-    assert shapes.shapes("test").classes == tuple(shapes.SHAPES)
-    assert not set(shapes.SHAPES) & set(data.DATASETS["cifar10"].classes)
+@pytest.mark.parametrize("name", ["mnist", "fashion"])
+def test_embedded_images_are_real_and_say_which_they_are(name: str) -> None:
+    train, test, both = (data.load(name, standin="always", split=s) for s in ("train", "test", "all"))
+    assert [len(part) for part in (train, test, both)] == [8_000, 2_000, 10_000]
+    assert both.tensor.shape == (10_000, 1, 28, 28)
+    assert both.classes == data.DATASETS[name].classes
+    assert both.labels is not None
+    assert torch.bincount(both.labels).min() > 890
+    assert torch.equal(both.tensor[4::5], test.tensor)
+    assert not {bytes(i) for i in train.tensor.numpy()} & {bytes(i) for i in test.tensor.numpy()}
+    expected = {"name": name, "kind": "real", "source": "embedded", "split": "test", "count": 10_000}
+    assert expected.items() <= both.provenance.items()
 
 
-@pytest.mark.parametrize("draw", [garments.garments, shapes.shapes])
-def test_train_and_test_are_different_pictures(draw: Callable[[str], Images]) -> None:
-    train, test = draw("train").tensor.flatten(1), draw("test").tensor.flatten(1)
-    known = {bytes(row) for row in train.numpy()}
-    assert len(known) == len(train)
-    assert not known & {bytes(row) for row in test.numpy()}
+@pytest.mark.parametrize(
+    ("provenance", "label"),
+    [
+        ({"name": "mnist", "kind": "real", "source": "data root, MNIST/raw", "count": 70_000}, "mnist"),
+        ({"name": "mnist", "kind": "real", "source": "embedded", "count": 10_000}, "mnist (10,000 test images)"),
+        (
+            {"name": "mnist", "kind": "real", "source": "embedded, resized from 28 to 32 pixels", "count": 8_000},
+            "mnist (8,000 test images)",
+        ),
+        ({"name": "mnist", "kind": "real", "source": "embedded", "count": None}, "mnist (test images)"),
+        ({"name": "celeba", "kind": "stand-in", "source": "drawn faces", "count": 5_000}, "stand-in for celeba"),
+        ({"name": "digits", "kind": "real", "source": "scikit-learn's"}, "digits"),
+    ],
+)
+def test_badges_name_the_data(provenance: dict[str, object], label: str) -> None:
+    assert data_label(provenance) == label
 
 
-def test_garments_are_told_apart_by_their_mean_pictures() -> None:
-    train, test = garments.garments("train"), garments.garments("test")
-    assert train.labels is not None
-    pictures = train.tensor.flatten(1).float()
-    means = torch.stack([pictures[train.labels == k].mean(0) for k in range(10)])
-    nearest = torch.cdist(test.tensor.flatten(1).float(), means).argmin(1)
-    assert (nearest == test.labels).double().mean() > 0.65
-
-
-def test_shapes_are_told_apart_by_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifier, "MIN_STEPS", 1)  # with one epoch a third of its usual training
-    train, test = shapes.shapes("train"), shapes.shapes("test")
-    net = classifier._fit(train, classifier.Recipe(epochs=1))
-    judge = classifier.Judge(net, "cifar10", 0.0, train.classes, "stand-in", "short")
-    assert train.classes == tuple(shapes.SHAPES)
-    assert (judge.probabilities(test.tensor).argmax(1) == test.labels).double().mean() > 0.6
-
-
-def test_every_process_draws_the_same() -> None:
-    code = (
-        "import torch; torch.manual_seed(9)\n"
-        "from kmgan_lib.data import faces, garments, shapes\n"
-        "for draw in (garments.garments, shapes.shapes, faces.drawn_faces): print(draw('test').provenance['sha256'])\n"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    from kmgan_lib.data.faces import drawn_faces
-
-    assert out == [draw("test").provenance["sha256"] for draw in (garments.garments, shapes.shapes, drawn_faces)]
-
-
-@pytest.mark.parametrize("name", ["fashion", "cifar10", "celeba"])
-def test_load_gives_them_where_they_are_asked_for_or_nothing_else_is_found(
-    name: str, tmp_path: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    asked = data.load(name, standin="always", split="test")
-    assert asked.provenance["kind"] == "stand-in"
-    assert not caplog.records
-    instead = data.load(name, root=str(tmp_path), standin="auto", split="test")
-    assert instead.provenance == asked.provenance
-    assert f"{name}: using the stand-in" in caplog.text
-
-
-def test_all_is_train_and_test() -> None:
-    both = data.load("celeba", standin="always", split="all")
-    train, test = (data.load("celeba", standin="always", split=s) for s in ("train", "test"))
+@pytest.mark.parametrize("name", DRAWN)
+def test_drawn_images_have_the_form_of_what_they_stand_for(name: str) -> None:
+    train, test, both = (data.load(name, standin="always", split=s) for s in ("train", "test", "all"))
+    assert both.tensor.shape == (5_000, *DRAWN[name])
+    assert both.tensor.dtype == torch.uint8
     assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
-    assert both.labels is None
+    assert len({bytes(i) for i in both.tensor.numpy()}) == 5_000  # no two alike, so train and test share none
     assert both.provenance["kind"] == "stand-in"
+    standins._drawn.cache_clear()
+    assert data.load(name, standin="always", split="test").provenance == test.provenance
+
+
+def test_shapes_have_classes_of_their_own_and_faces_none() -> None:
+    shapes = standins.shapes("test")
+    assert shapes.classes == tuple(standins.SHAPES)
+    assert not set(standins.SHAPES) & set(data.DATASETS["cifar10"].classes)
+    assert shapes.labels is not None
+    assert torch.bincount(shapes.labels).tolist() == [100] * 10
+    assert standins.faces("test").labels is None
+
+
+@pytest.mark.parametrize("name", standins.SHAPES)
+def test_a_shape_stands_out_from_its_ground(name: str) -> None:
+    for seed in range(10):
+        image = standins.shape(name, np.random.default_rng(seed)).astype(int)
+        ground = np.abs(image - image[0, 0]).max(-1) < 20
+        assert 0.02 < 1 - ground.mean() < 0.7
+
+
+@pytest.mark.parametrize("index", range(len(standins.FACTORS)), ids=standins.FACTORS)
+def test_every_factor_changes_the_face(index: int) -> None:
+    low, high = ([0.5] * index + [end] + [0.5] * (len(standins.FACTORS) - index - 1) for end in (0.0, 1.0))
+    assert np.abs(standins.face(low).astype(int) - standins.face(high)).mean() > 0.3
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10", "celeba"])
+def test_load_gives_them_where_they_are_asked_for_or_nothing_else_is_found(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(data.DATASETS, name, dataclasses.replace(data.DATASETS[name], package=""))
+    asked = data.load(name, standin="always", split="test")
+    assert not caplog.records
+    instead = data.load(name, root=tmp_path, standin="auto", split="test")
+    assert instead.provenance == asked.provenance
+    assert f"{name}: using {data.DATASETS[name].standin_text} instead (no {name} under {tmp_path}" in caplog.text

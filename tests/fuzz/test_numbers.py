@@ -153,8 +153,6 @@ def test_data_of_any_name(
     size: int | None,
     channels: int | None,
 ) -> None:
-    if standin in ("auto", "always") and name in ("mnist", "celeba"):
-        standin = "never"  # drawing takes seconds
     empty = tmp_path_factory.getbasetemp() / "no-data"
     found = refused(
         lambda: load(name, root=empty, download=False, split=split, standin=standin, image_size=size, channels=channels)
