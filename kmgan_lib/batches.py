@@ -49,3 +49,5 @@ class Batches:
         """Restore `state_dict`."""
         set_rng(self.generator, state["rng"])
         self.order, self.position = state["order"], state["position"]
+        if len(self.order) not in (0, len(self.images)):  # of other data than these: a new epoch begins
+            self.order, self.position = self.order[:0], 0

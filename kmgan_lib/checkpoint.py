@@ -22,12 +22,18 @@ CONFIG = "config.json"
 GENERATOR = "generator.safetensors"
 HISTORY = "history.csv"
 RESULT = "result.json"
+SHEET = "kmgan: a sheet of samples"  # the software of such pictures, in EXIF: no images to train on
 KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}  # of a checkpoint
 
 
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return (getattr(error, "strerror", None) or f"{error}".strip() or type(error).__name__).splitlines()[0]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` as the home folder; as it is where nobody has that name."""
+    return Path(os.path.expanduser(path))  # Path's own raises for an unknown name
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

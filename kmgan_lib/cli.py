@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from rich.table import Column, Table
 
 from kmgan_lib import presets
+from kmgan_lib.cli_compare import compare
 from kmgan_lib.cli_records import DataRoot, records_, sweep
 from kmgan_lib.errors import RunFailed, UsageError
 
@@ -47,7 +48,7 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
             base = presets.PRESETS[f"{name.split('/')[0]}/kmgan"].as_dict() | {"name": name, "method": p.method}
             differs = [f"{k}={v}" for k, v in p.as_dict().items() if k not in base or v != base[k]]
             table.add_row(name, p.dataset, p.method, ", ".join(differs))
-        table.add_row("folder:PATH", "your pictures", "kmgan", "channels=3, image_size=32; --set method=... for others")
+        table.add_row("folder:PATH", "your images", "kmgan", "channels=3, image_size=32; --set method=... for others")
         console.print(table)
         console.print(_measures())
         return
@@ -118,6 +119,9 @@ def train(
     data_root: DataRoot = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/PRESET/PROFILE-seedK.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow-changed-data", help="Resume even if the data are not what they were.")
+    ] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
@@ -126,7 +130,7 @@ def train(
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        **_settings(set_ or [], preset, profile),
+        allow_changed_data=allow_changed_data, **_settings(set_ or [], preset, profile),
     )  # fmt: skip
     if distributed.rank() > 0:
         return  # of several processes one measures and reports
@@ -182,9 +186,14 @@ def sample(
     seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
     out: Out = Path("grid.png"),
 ) -> None:
-    """Draw images from a trained generator."""
+    """Draw images from a trained generator: as tiles of one picture, or one by one into a folder (--out NAME/)."""
+    if not out.suffix:
+        from kmgan_lib.pictures import save_each
+
+        console.print(f"{save_each(_pictures(run), n, out, seed=seed)} has {n:,} images", highlight=False)
+        return
     if n > MOST:
-        raise UsageError(f"-n {n}: at most {MOST:,} images fit into one picture")
+        raise UsageError(f"-n {n}: at most {MOST:,} images fit into one picture; --out FOLDER has more")
     console.print(str(_save(_pictures(run).sample(n, seed=seed), out)), highlight=False)
 
 
@@ -203,6 +212,7 @@ def interpolate(
     console.print(str(_save(strip, out, columns=steps)), highlight=False)
 
 
+app.command()(compare)
 app.command()(sweep)
 app.command("records")(records_)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import types
 import typing
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Any
 from kmgan_lib.errors import UsageError
 
 LONGEST = 80  # characters of a value in a message
+OWN = ("folder:", "images:")  # beginnings of the names of data of one's own
 MOST = 1_000_000_000  # no count reaches it, and no machine has room for so many of anything
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
@@ -58,6 +60,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for a word close to a known one, else nothing."""
     close = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def meant(word: str, presets: Iterable[str]) -> str:
+    """``; did you mean X?`` for a word that is no preset: what is there as a folder or file was meant as images."""
+    return f"; did you mean folder:{shown(word)}?" if os.path.exists(word) else nearest(word, presets)
 
 
 def convert(owner: type, key: str, value: Any) -> Any:

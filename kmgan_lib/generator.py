@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kmgan_lib import methods, presets
-from kmgan_lib.checkpoint import CONFIG, GENERATOR, first_line, read_json, write_atomically
+from kmgan_lib.checkpoint import CONFIG, GENERATOR, expanded, first_line, read_json, write_atomically
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
 from kmgan_lib.methods.base import draw_noise
@@ -151,7 +151,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path_or_preset)
+    path = expanded(path_or_preset)
     if str(path_or_preset) in presets.PRESETS and not path.exists():
         found = sorted(Path("runs", path).glob(f"*/{GENERATOR}"), key=lambda f: f.stat().st_mtime)
         if not found:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from kmgan_lib.checkpoint import write_atomically
+from kmgan_lib.checkpoint import SHEET, expanded, write_atomically
+from kmgan_lib.errors import UsageError
+
+if TYPE_CHECKING:
+    from kmgan_lib.generator import Generator
+
+AT_ONCE, MOST = 500, 1_000_000  # images drawn, and written one by one
 
 
 def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.ndarray:
@@ -23,16 +33,21 @@ def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.nda
     pad : int
         Pixels between tiles.
     """
-    n, channels, h, w = images.shape
+    n, _, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     canvas = np.full((rows * (h + pad) - pad, columns * (w + pad) - pad, 3), 255, np.uint8)
-    tiles = (images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    tiles = tiles.repeat(3, axis=3) if channels == 1 else tiles
+    tiles = _pixels(images)
     for i, tile in enumerate(tiles):
         top, left = (i // columns) * (h + pad), (i % columns) * (w + pad)
         canvas[top : top + h, left : left + w] = tile
     return canvas
+
+
+def _pixels(images: Tensor) -> np.ndarray:
+    """Images (n, c, h, w) in [0, 1] as uint8 (n, h, w, 3)."""
+    pixels = (images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return pixels.repeat(3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
 def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, zoom: int = 1) -> Path:
@@ -43,10 +58,41 @@ def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, 
     zoom : int
         Every pixel becomes a zoom x zoom square, for pictures too small to look at.
     """
-    from PIL import Image
+    from PIL import ExifTags, Image
 
-    path = Path(path)
+    path = expanded(path)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = SHEET
     picture = Image.fromarray(sheet(images, columns=columns).repeat(zoom, 0).repeat(zoom, 1))
     kind = Image.registered_extensions().get(path.suffix.lower(), "PNG")
-    write_atomically(path, lambda partial: picture.save(partial, format=kind))
+    write_atomically(path, lambda partial: picture.save(partial, format=kind, exif=exif))
     return path
+
+
+def save_each(generator: Generator, n: int, folder: str | Path, *, seed: int = 0) -> Path:
+    """Write the images of ``generator.sample(n, seed)`` one by one, as ``000000.png`` and so on, into a new folder.
+
+    They are drawn a few at a time, so that n may be larger than memory has room for.
+
+    Raises
+    ------
+    UsageError
+        If there is something in the folder, or n makes no sense.
+    """
+    from PIL import Image
+
+    folder = expanded(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there and not empty: name a new folder, or a picture such as {folder}.png")
+    if not 1 <= n <= MOST:
+        raise UsageError(f"n={n}: ask for 1 to {MOST:,} images")
+    noise = generator.noise(n, seed)
+    labels = torch.arange(n, device=generator.device) % max(1, generator.classes)
+    with tqdm(total=n, desc="drawing images", delay=2, disable=None) as bar:
+        for rows in torch.arange(n).split(AT_ONCE):
+            images = generator.images(noise[rows], labels[rows] if generator.classes else None)
+            for i, pixels in zip(rows.tolist(), _pixels(images), strict=True):
+                picture = Image.fromarray(pixels)
+                write_atomically(folder / f"{i:06d}.png", functools.partial(picture.save, format="PNG"))
+            bar.update(len(rows))
+    return folder

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import check, convert, field, nearest, shown
+from kmgan_lib.fields import OWN, check, convert, field, meant, nearest, shown
 from kmgan_lib.sizes import GROUPS, SIZES
 
 PROFILES, PRECISIONS = ("smoke", "quick", "long", "paper"), ("float32", "bf16", "auto")
@@ -243,14 +243,14 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     UsageError
         On an unknown name, profile or field, or a value that no run can have.
     """
-    if name.startswith("folder:"):
+    if name.startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
         base = _base(kind, dataset=name, channels=3, image_size=32)
         preset = base.replace(name=name, **kind.variants(base).get(kind.name, {}))
     elif name in PRESETS:
         preset = PRESETS[name]
     else:
-        raise UsageError(f"unknown preset {shown(name)}{nearest(name, PRESETS)} (`kmgan list` shows all)")
+        raise UsageError(f"unknown preset {shown(name)}{meant(name, PRESETS)} (`kmgan list` shows all)")
     if profile not in PROFILES:
         raise UsageError(f"unknown profile {shown(profile)}{nearest(profile, PROFILES)} (one of {', '.join(PROFILES)})")
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))

@@ -12,7 +12,7 @@ from typing import Any
 
 from kmgan_lib import checkpoint, presets
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import shown
+from kmgan_lib.fields import OWN, shown
 from kmgan_lib.history import read_history
 from kmgan_lib.run import Run, data_label
 
@@ -172,8 +172,8 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
         named = presets.PRESETS[run.preset.name].as_dict()
         changed = [k for k, v in run.preset.as_dict().items() if v != named[k] and k not in presets.SIZE_FIELDS]
         raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
-    if run.preset.dataset.startswith("folder:"):
-        raise UsageError("runs on a folder of your own are not recorded: nobody else could repeat them")
+    if run.preset.dataset.startswith(OWN):
+        raise UsageError("runs on images of your own are not recorded: nobody else could repeat them")
     target = place(run.preset.name, run.profile, run.seed, results=results)
     checkpoint.write_json(target / checkpoint.RESULT, run.result)
     history = run.directory / checkpoint.HISTORY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from typing import Any
 import torch
 
 from kmgan_lib import checkpoint, lock, methods
+from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import OWN
 from kmgan_lib.generator import Generator, load_generator, preset_of
 from kmgan_lib.history import read_history
 from kmgan_lib.methods.base import Method
@@ -39,6 +42,8 @@ class Run:
         Rows of ``history.csv``: means of the losses over the iterations since the row before.
     method : Method or None
         The trained method, if this process trained it.
+    images : Images or None
+        What it was trained on, if that was handed over in Python.
     """
 
     directory: Path
@@ -48,11 +53,12 @@ class Run:
     result: dict[str, Any]
     history: list[dict[str, float]]
     method: Method | None = None
+    images: Images | None = None
 
     @classmethod
     def open(cls, directory: str | Path) -> Run:
         """Read a run directory; a `UsageError` says what is missing."""
-        directory = Path(directory)
+        directory = checkpoint.expanded(directory)
         config = checkpoint.read_json(directory / checkpoint.CONFIG)
         missing = {"preset", "profile", "seed"} - set(config)
         if missing:
@@ -104,14 +110,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
-    name = preset.name.replace(":", "-").strip("/").replace("..", "_") if ":" in preset.name else preset.name
-    name = "folder/" + Path(name).name if preset.name.startswith("folder:") else name
+    name = preset.name
+    if name.startswith(OWN):
+        kind, _, place = name.partition(":")
+        name = f"{kind}/{Path(os.path.abspath(checkpoint.expanded(place))).name}"
     return Path("runs", name, f"{profile}-seed{seed}")
 
 
 def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
     """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
-    directory = Path(out) if out else _default_directory(preset, profile, seed)
+    directory = checkpoint.expanded(out) if out else _default_directory(preset, profile, seed)
     in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
     if in_the_way is not None and not in_the_way.is_dir():
         raise UsageError(f"{in_the_way} is a file; give --out a folder")
@@ -149,19 +157,79 @@ def take_directory(
     return directory
 
 
-def check_resumable(directory: Path, config: dict[str, Any]) -> None:
-    """Refuse to continue a run under another profile, seed or algorithm; a `UsageError` says what differs."""
-    old = checkpoint.read_json(directory / checkpoint.CONFIG)
-    for key in ("profile", "seed"):
-        if old[key] != config[key]:
-            raise UsageError(f"{directory} was trained with {key} {old[key]}, not {config[key]}: name another --out")
-    changed = [k for k, v in config["preset"].items() if k not in FREE_ON_RESUME and old["preset"].get(k) != v]
-    if changed:
-        key = changed[0]
+def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | None) -> dict[str, Any]:
+    """``config.json`` of the run that ``resume`` goes on with; empty where it begins anew.
+
+    Raises
+    ------
+    UsageError
+        If the run has another profile, seed or algorithm, or is finished and its checkpoint gone: training would begin
+        anew, and its result be lost.
+    """
+    directory = run_directory(preset, profile, seed, out, True)
+    result = directory / checkpoint.RESULT
+    if checkpoint.has_checkpoint(directory):
+        old = checkpoint.read_json(directory / checkpoint.CONFIG)
+        _check_resumable(directory, old, {"profile": profile, "seed": seed, "preset": preset.as_dict()})
+        return old
+    if result.exists() and checkpoint.read_json(result).get("status") == "completed":
         raise UsageError(
-            f"{directory} was trained with {key}={old['preset'].get(key)}, not {config['preset'][key]}: "
-            "use the same, or --out for a new run"
+            f"{directory} is finished, and has no {checkpoint.CHECKPOINT} to go on from: put it back, or name another "
+            "--out"
         )
+    return {}
+
+
+def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    fields, wanted = old.get("preset"), new["preset"]
+    if not isinstance(fields, dict) or not isinstance(old.get("data", {}), dict):
+        raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it has no sensible preset or data")
+    for key in ("profile", "seed"):
+        if old.get(key) != new[key]:
+            raise UsageError(f"{directory} was trained with {key} {old.get(key)}, not {new[key]}: name another --out")
+    # Where images of one's own lie is no part of the training; whether they are the same is asked by `check_data`.
+    own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
+    free = (*FREE_ON_RESUME, "name", "dataset") if own else FREE_ON_RESUME
+    for key in wanted:
+        if key not in fields:
+            raise UsageError(f"{directory} was trained by another version of kmgan, without {key}: name another --out")
+        if key not in free and fields[key] != wanted[key]:
+            raise UsageError(
+                f"{directory} was trained with {key}={fields[key]}, not {wanted[key]}: "
+                "use the same, or --out for a new run"
+            )
+
+
+def check_data(old: dict[str, Any], data: dict[str, Any], allowed: bool) -> dict[str, Any]:
+    """Refuse to go on with a run on other data than it had, unless that is allowed.
+
+    Parameters
+    ----------
+    old : dict
+        The run's ``config.json``; empty for a new run.
+    data : dict
+        Provenance of what there is now.
+    allowed : bool
+        Whether other data may take the place of the old.
+
+    Returns
+    -------
+    dict
+        ``data``, with what the run had before as ``earlier``.
+    """
+    before = old.get("data", data)
+    earlier = before.get("earlier", [])
+    if before.get("sha256") != data["sha256"]:
+        then, now = (
+            f"{d.get('source')}, {d.get('count')} images, SHA-256 {d.get('sha256')!s:.12}" for d in (before, data)
+        )
+        if not allowed:
+            raise UsageError(
+                f"the run was trained on other data ({then}) than there are now ({now}): bring those back, or go on "
+                "with these by --allow-changed-data"
+            )
+        earlier = [*earlier, {key: before.get(key) for key in ("source", "count", "sha256")}]
+    return {**data, "earlier": earlier} if earlier else data
 
 
 def data_label(provenance: dict[str, Any]) -> str:

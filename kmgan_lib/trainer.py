@@ -10,27 +10,65 @@ from typing import Any
 
 from kmgan_lib import checkpoint, data, distributed, memory, methods, presets
 from kmgan_lib.data import Images
+from kmgan_lib.data.folder import place_of
+from kmgan_lib.data.given import Given, given
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.loop import Callback, Training
 from kmgan_lib.machine import prepare, settled
 from kmgan_lib.presets import Preset
-from kmgan_lib.run import Run, check_resumable, pick_device, take_directory
+from kmgan_lib.run import Run, check_data, config_to_resume, pick_device, take_directory
+
+
+def _handed_over(
+    preset: str | None, images: Given | None, labels: Any, overrides: dict[str, Any]
+) -> tuple[str, Images | None, dict[str, Any]]:
+    """The preset's name, images from Python at their final size, and the settings that follow from them."""
+    if (preset is None) == (images is None) or (images is None and labels is not None):
+        raise UsageError("give a preset, or images with or without labels (method=... names their method)")
+    if images is None:
+        return str(preset), None, overrides
+    own = given(images, labels)
+    sides = own.tensor.shape[-2:]
+    if "image_size" not in overrides and sides[0] != sides[1]:
+        raise UsageError(f"images are {sides[0]} by {sides[1]} pixels: image_size=32 cuts and resizes them")
+    settings = {"channels": own.tensor.shape[1], "image_size": sides[0], **overrides}
+    name = f"images:{own.provenance['sha256'][:12]}"
+    resolved = presets.resolve(name, **settings)
+    return name, given(own, image_size=resolved.image_size, channels=resolved.channels), settings
 
 
 def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> str:
     words = ["kmgan", "train", name, "--profile", profile, "--seed", str(seed)]
     for key, value in overrides.items():
         words += ["--set", f"{key}={value}"]
+    if name.startswith("images:"):
+        settings = "".join(f", {key}={value!r}" for key, value in overrides.items())
+        return f"kmgan_lib.train(images=..., profile={profile!r}, seed={seed}{settings})"
     return shlex.join(words)
 
 
-def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> Images:
+def _located(preset: Preset, data_root: str | Path | None, old: dict[str, Any]) -> str:
+    """The data set's name, for a folder by its absolute path, which holds wherever the run goes on or is measured."""
+    if not preset.dataset.startswith("folder:"):
+        return preset.dataset
+    try:
+        return f"folder:{place_of(preset.dataset.removeprefix('folder:'), data_root)}"
+    except UsageError:
+        if "folder" not in old:
+            raise
+        return f"folder:{place_of(str(old['folder']))}"
+
+
+def _load_images(name: str, preset: Preset, profile: str, data_root: str | Path | None) -> Images:
     known = data.DATASETS.get(preset.dataset)
     standin = "always" if profile == "smoke" and known is not None and known.standin is not None else "never"
-    images = data.load(
-        preset.dataset, root=data_root, standin=standin, split=preset.split, image_size=preset.image_size,
+    return data.load(
+        name, root=data_root, standin=standin, split=preset.split, image_size=preset.image_size,
         channels=preset.channels,
     )  # fmt: skip
+
+
+def _check_images(preset: Preset, images: Images) -> None:
     n = len(images)
     if preset.batch > n:
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} images): --set batch={max(2, n // 2)}")
@@ -39,18 +77,20 @@ def _load_images(preset: Preset, profile: str, data_root: str | Path | None) -> 
     found = tuple(images.tensor.shape[1:])
     if preset.network != "synthetic" and found != shape:
         raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
-    return images
 
 
 def train(
-    preset: str,
+    preset: str | None = None,
     *,
+    images: Given | None = None,
+    labels: Any = None,
     profile: str = "quick",
     seed: int = 0,
     device: str = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    allow_changed_data: bool = False,
     callback: Callback | None = None,
     **overrides: Any,
 ) -> Run:
@@ -58,8 +98,13 @@ def train(
 
     Parameters
     ----------
-    preset : str
+    preset : str, optional
         ``dataset/method[-variant]``, as `kmgan list` shows them, or ``folder:PATH``.
+    images : Tensor, array, Dataset or Images, optional
+        Instead of a preset, images of your own: (n, c, h, w) with 1 or 3 channels, uint8 or float in [0, 1], or a data
+        set of PyTorch's; see `kmgan_lib.data.given.given`. ``method`` is ``kmgan`` unless you name another.
+    labels : sequence of int, optional
+        Their classes, for methods that use some.
     profile : {"smoke", "quick", "paper"}
         Size and length. ``smoke`` trains on a stand-in where the data set has one.
     seed : int
@@ -72,6 +117,8 @@ def train(
         Run directory; by default ``runs/PRESET/PROFILE-seedK``, with a number behind it if that is taken.
     resume : bool
         Continue the run that is there from its last checkpoint. ``iterations`` is the total, not an addition.
+    allow_changed_data : bool
+        Continue it even if the data are others than they were, which the run then records.
     callback : callable, optional
         Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
     **overrides
@@ -88,37 +135,50 @@ def train(
     Diverged
         If a loss stopped being finite. The last good checkpoint is kept, ``result.json`` says where.
     """
+    preset, own, overrides = _handed_over(preset, images, labels, overrides)
     settings = presets.resolve(preset, profile, **overrides)
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(device)
     settings = settled(settings, target)
     with distributed.joined(target), contextlib.ExitStack() as held:
-        images = _load_images(settings, profile, data_root)
+        old: dict[str, Any] = {}
+        if resume:
+            old = distributed.from_rank_zero(functools.partial(config_to_resume, settings, profile, seed, out))
+        name = _located(settings, data_root, old)
+        found = _load_images(name, settings, profile, data_root) if own is None else own
+        provenance = check_data(old, found.provenance, allow_changed_data)
+        _check_images(settings, found)
+        is_folder = name.startswith("folder:")
         config = {
             "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
-            "command": _command(preset, profile, seed, overrides), "data": images.provenance,
+            "command": _command(name if is_folder else preset, profile, seed, overrides), "data": provenance,
+            **({"folder": name.removeprefix("folder:")} if is_folder else {}),
         }  # fmt: skip
         directory = distributed.from_rank_zero(lambda: take_directory(settings, profile, seed, out, resume, held))
         resumed = resume and checkpoint.has_checkpoint(directory)
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
         if distributed.from_rank_zero(functools.partial(_finished, directory, settings, config, state)):
-            return Run.open(directory)  # nothing to do, and its measures stay
+            run = Run.open(directory)  # nothing to do, and its measures stay
+            run.images = own
+            return run
         prepare(target)
         try:
-            return Training(settings, images, target, directory, config, state, callback).run()
+            run = Training(settings, found, target, directory, config, state, callback).run()
         except (RuntimeError, MemoryError) as error:
             if not memory.ran_out(error):
                 raise
+        else:
+            run.images = own
+            return run
         del state  # with the error's frames, which held the networks, everything of this run is gone
         kept = "; the last checkpoint is kept" if checkpoint.has_checkpoint(directory) else ""
-        raise RunFailed(memory.advice(settings, images, target, seed) + kept)
+        raise RunFailed(memory.advice(settings, found, target, seed) + kept)
 
 
 def _finished(directory: Path, settings: Preset, config: dict[str, Any], state: dict[str, Any] | None) -> bool:
     """Whether the run that is there is at its end already; if it is not, its config is written."""
     if state is not None:
-        check_resumable(directory, config)
         if state["iteration"] > settings.iterations:
             raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
         if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():

@@ -48,7 +48,7 @@ BAD = {
     "no such device": (["train", "synthetic/kmgan", "--device", "abacus"], "device abacus"),
     "a data root without the data": (["train", "mnist/kmgan", "--data-root", "."], "Three ways"),
     "no such data root": (["train", "fashion/kmgan", "--data-root", "nowhere"], "Three ways"),
-    "an empty folder": (["train", "folder:."], "no pictures"),
+    "an empty folder": (["train", "folder:."], "no images"),
     "garbage option": (["train", "synthetic/kmgan", "--garbage"], "--garbage"),
     "garbage argument": (["train", "synthetic/kmgan", "garbage"], "garbage"),
     "garbage command": (["garbage"], "garbage"),

@@ -4,7 +4,6 @@ import dataclasses
 import gzip
 import hashlib
 import importlib
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from kmgan_lib import data
@@ -378,125 +376,7 @@ def test_load_resizes_and_the_provenance_says_so() -> None:
     assert data.load("synthetic", image_size=1).tensor.shape == (10_000, 100)
 
 
-# Folders of pictures
-
-
-@pytest.fixture
-def album(tmp_path: Path) -> Path:
-    """Pictures of every size and mode, all of them one colour so that it can be recognised, in one subfolder too."""
-    place = tmp_path / "album"
-    (place / "deeper").mkdir(parents=True)
-    Image.new("RGB", (40, 40), (255, 0, 0)).save(place / "a-rgb.png")
-    Image.new("RGBA", (64, 10), (255, 0, 0, 0)).save(place / "b-rgba-clear.png")
-    Image.new("RGBA", (9, 70), (0, 0, 255, 255)).save(place / "c-rgba-solid.png")
-    palette = Image.new("P", (33, 20), 1)
-    palette.putpalette([0, 0, 0, 0, 255, 0])
-    palette.save(place / "d-palette.png")
-    palette.save(place / "e-palette-clear.png", transparency=1)
-    Image.fromarray(np.full((30, 30), 32768, np.uint16)).save(place / "f-16bit.png")
-    Image.new("L", (1, 1), 128).save(place / "g-grey.png")
-    Image.new("CMYK", (50, 20), (0, 255, 255, 0)).save(place / "h-cmyk.jpg", quality=100)
-    Image.new("LA", (20, 50), (0, 0)).save(place / "i-la-clear.png")
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ((0, 0, 255), (255, 255, 0))]
-    frames[0].save(place / "j-animated.gif", save_all=True, append_images=frames[1:])
-    Image.new("1", (12, 12), 1).save(place / "k-bilevel.tif")
-    Image.new("RGB", (300, 200), (0, 255, 0)).save(place / "deeper" / "l-large.webp", lossless=True)
-    (place / "notes.txt").write_text("no picture")
-    return place
-
-
-COLOURS = {
-    "a-rgb": (255, 0, 0),
-    "b-rgba-clear": (255, 255, 255),
-    "c-rgba-solid": (0, 0, 255),
-    "d-palette": (0, 255, 0),
-    "e-palette-clear": (255, 255, 255),
-    "f-16bit": (128, 128, 128),
-    "g-grey": (128, 128, 128),
-    "h-cmyk": (255, 0, 0),
-    "i-la-clear": (255, 255, 255),
-    "j-animated": (0, 0, 255),
-    "k-bilevel": (255, 255, 255),
-    "deeper/l-large": (0, 255, 0),
-}
-
-
-def test_pictures_of_every_size_and_mode_are_read(album: Path, caplog: pytest.LogCaptureFixture) -> None:
-    images = data.load(f"folder:{album}", image_size=8, channels=3)
-    assert images.labels is None
-    assert images.tensor.shape == (len(COLOURS), 3, 8, 8)
-    assert images.tensor.dtype == torch.uint8
-    assert images.tensor.is_contiguous()
-    names = sorted(str(p.relative_to(album).with_suffix("")) for p in album.rglob("*.*") if p.suffix != ".txt")
-    for name, picture in zip(names, images.tensor.int(), strict=True):
-        off = (picture - torch.tensor(COLOURS[name]).view(3, 1, 1)).abs().max()
-        assert off <= 3, name
-    assert not caplog.records
-
-
-def test_grey_is_one_channel(album: Path) -> None:
-    images = data.load(f"folder:{album}", image_size=4, channels=1)
-    assert images.tensor.shape == (len(COLOURS), 1, 4, 4)
-
-
-def test_a_folder_gives_the_central_square(tmp_path: Path) -> None:
-    wide = np.zeros((10, 30, 3), np.uint8)
-    wide[:, 10:20] = 255
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    assert (data.load(f"folder:{tmp_path}", image_size=10).tensor == 255).all()
-
-
-def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
-    top_white = np.zeros((8, 8, 3), np.uint8)
-    top_white[:4] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    Image.fromarray(top_white).save(tmp_path / "turned.png", exif=exif)
-    picture = data.load(f"folder:{tmp_path}", image_size=8).tensor[0]
-    assert (picture[:, :4] == 0).all()
-    assert (picture[:, 4:] == 255).all()
-
-
-BAD_FILES = {"empty.png": b"", "text.jpg": b"no picture at all", "cut.png": None}
-
-
-@pytest.mark.parametrize("name", BAD_FILES)
-def test_a_broken_file_is_named_in_a_warning_and_left_out(
-    album: Path, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    content = BAD_FILES[name]
-    (album / name).write_bytes((album / "a-rgb.png").read_bytes()[:60] if content is None else content)
-    with caplog.at_level(logging.WARNING):
-        images = data.load(f"folder:{album}", image_size=8)
-    assert len(images) == len(COLOURS)
-    (record,) = caplog.records
-    assert str(album / name) in record.getMessage()
-    assert f"{len(COLOURS)} of {len(COLOURS) + 1} files" in images.provenance["source"]
-
-
-def test_a_folder_is_read_in_the_order_of_its_paths_and_not_written(album: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in album.rglob("*")}
-    one, two = (data.load(f"folder:{album}", image_size=8) for _ in range(2))
-    assert one.provenance == two.provenance
-    assert {p: p.stat().st_mtime_ns for p in album.rglob("*")} == before
-    assert str(album.parent) not in str(one.provenance)
-
-
-def test_an_empty_folder_a_file_and_a_folder_of_broken_pictures_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no pictures there"):
-        data.load(f"folder:{tmp_path}")
-    with pytest.raises(UsageError, match="no such folder"):
-        data.load(f"folder:{tmp_path / 'nowhere'}")
-    (tmp_path / "broken.png").write_bytes(b"x")
-    with pytest.raises(UsageError, match="none of the 1 pictures can be read"):
-        data.load(f"folder:{tmp_path}")
-    with pytest.raises(UsageError, match="no such folder"):
-        data.load(f"folder:{tmp_path / 'broken.png'}")
-
-
-def test_the_home_sign_works_in_roots_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_sign_works_in_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_mnist(tmp_path / "sets" / "MNIST" / "raw")
-    Image.new("RGB", (4, 4)).save(tmp_path / "one.png")
     assert len(data.load("mnist", root=f"~{os.sep}sets")) == 6
-    assert len(data.load("folder:~", image_size=4)) == 1

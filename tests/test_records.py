@@ -85,7 +85,7 @@ def test_a_run_without_measures_is_no_record(points: Run, tmp_path: Path) -> Non
     ("preset", "changes", "finished", "message"),
     [
         ("synthetic/kmgan", {}, False, "not finished"),
-        ("folder:album", {}, True, "folder of your own"),
+        ("folder:album", {}, True, "images of your own"),
         ("synthetic/kmgan", {"per_cluster": True}, True, "per_cluster"),
     ],
     ids=["unfinished", "own pictures", "another algorithm under the name of the preset"],

@@ -416,7 +416,7 @@ def test_weights_that_are_not_finite_never_become_the_last_good_checkpoint(quick
         ({"batch": 10_001}, r"batch=10001 is larger than the data \(10000 images\)"),
         ({"preset": "mnist/kmgan", "profile": "quick"}, "no mnist under"),
         ({"preset": "digits/kmgan", "channels": 3}, "digits has images"),
-        ({"preset": "folder:."}, "no pictures there"),
+        ({"preset": "folder:."}, "no images there"),
         ({"preset": "folder:nowhere"}, "no such folder"),
     ],
     ids=str,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from kmgan_lib.checkpoint import first_line
 from kmgan_lib.data import readers, standins
 from kmgan_lib.data.digits import digits
 from kmgan_lib.data.folder import folder
+from kmgan_lib.data.given import LOST, Given, given
 from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
@@ -223,8 +225,9 @@ def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin
 
 
 def load(
-    name: str,
+    name: str | Given,
     *,
+    labels: Any = None,
     root: str | Path | None = None,
     download: bool = True,
     standin: str = "auto",
@@ -232,12 +235,15 @@ def load(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> Images:
-    """Load a data set by name.
+    """Load a data set by name, or take one that is in memory.
 
     Parameters
     ----------
-    name : str
-        ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``.
+    name : str, Tensor, array, Dataset or Images
+        ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``;
+        or images, which go through `kmgan_lib.data.given.given`.
+    labels : sequence of int, optional
+        Classes of images that are handed over.
     root : path, optional
         Data root, searched first; by default ``$KMGAN_DATA``. Where a root is given and lacks the data, nothing is
         downloaded: that would hide the mistake.
@@ -265,6 +271,8 @@ def load(
     UsageError
         If the name is unknown or the data cannot be had; the message says the ways to get it.
     """
+    if not isinstance(name, str):
+        return given(name, labels, image_size=image_size, channels=channels)
     if standin not in STANDIN_MODES:
         raise UsageError(f"standin={standin} must be one of {', '.join(STANDIN_MODES)}")
     if split not in ("train", "test", "all"):
@@ -273,7 +281,9 @@ def load(
         check_sides(image_size)
     if name.startswith("folder:"):
         size, colours = 32 if image_size is None else image_size, 3 if channels is None else channels
-        return folder(name.removeprefix("folder:"), image_size=size, channels=colours)
+        return folder(name.removeprefix("folder:"), image_size=size, channels=colours, root=root)
+    if name.startswith("images:"):
+        raise UsageError(f"{name}: {LOST}")
     if name == "synthetic":
         return synthetic()
     dataset = _known(name)

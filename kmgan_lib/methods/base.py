@@ -105,6 +105,9 @@ class Method(ABC):
         """Raise a `UsageError` for data that this method cannot learn from."""
         if preset.conditional and images.labels is None:
             raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
+        if preset.conditional and images.labels is not None and int(images.labels.max()) >= 10:
+            count = int(images.labels.max()) + 1
+            raise UsageError(f"conditional=true knows 10 classes, and {preset.dataset} has {count}")
 
     @classmethod
     def generator_classes(cls, preset: Preset) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from kmgan_lib.distributed import gather
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import field
+from kmgan_lib.fields import OWN, field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import feature_dim, unnormalised
 from kmgan_lib.models.layers import one_hot
@@ -57,7 +57,7 @@ class DCGAN(Method):
         own: dict[str, Any] = {**unnormalised(base), "generator_updates": 1}
         told: dict[str, Any] = {"conditional": True}
         code: dict[str, Any] = {"learning_rate": 2e-4}
-        if base.dataset.startswith("folder:"):
+        if base.dataset.startswith(OWN):
             return {"dcgan": own}
         if base.dataset == "celeba":
             return {"dcgan": own, "dcgan-table5": code}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.data.images import resized, to_unit
+from kmgan_lib.fields import OWN
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics.classifier import judged
@@ -145,8 +146,8 @@ def memorisation(subject: Subject) -> dict[str, Any]:
 
 
 def _apart(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Real images, and others that are not among them: training and test images, or two parts of a folder."""
-    if not subject.run.preset.dataset.startswith("folder:"):
+    """Real images, and others that are not among them: training and test images, or two parts of one's own."""
+    if not subject.run.preset.dataset.startswith(OWN):
         return subject.images("train").tensor, chosen(subject.images("test").tensor, HELD_OUT)
     mixed = chosen(subject.seen.tensor, len(subject.seen))
     count = min(HELD_OUT, len(mixed) // 10 + 1)

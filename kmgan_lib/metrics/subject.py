@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from kmgan_lib.metrics import inception
 from kmgan_lib.metrics.classifier import Judge, judge
 from kmgan_lib.run import Run, restore
 
+log = logging.getLogger(__name__)
 REFERENCE = 10_000  # real images that generated ones are compared with
 SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
 
@@ -50,18 +52,27 @@ class Subject:
 
     def images(self, split: str) -> Images:
         """Real data of the run's data set: ``train``, ``test`` or ``all``."""
+        if self.run.images is not None:
+            return self.run.images
         if split not in self._loaded:
-            preset = self.run.preset
+            preset, place = self.run.preset, self.run.result.get("folder")
             self._loaded[split] = data.load(
-                preset.dataset, root=self.data_root, standin=self.standin, split=split, image_size=preset.image_size,
-                channels=preset.channels,
+                f"folder:{place}" if place else preset.dataset, root=self.data_root, standin=self.standin, split=split,
+                image_size=preset.image_size, channels=preset.channels,
             )  # fmt: skip
         return self._loaded[split]
 
-    @property
+    @functools.cached_property
     def seen(self) -> Images:
-        """What the run was trained on."""
-        return self.images(self.run.preset.split)
+        """What the run was trained on; a warning if it is not what it was."""
+        images = self.images(self.run.preset.split)
+        then, now = self.run.result["data"], images.provenance
+        if then.get("sha256") != now["sha256"]:
+            log.warning(
+                "the run was trained on %s (%s images), and is measured against %s (%d images), which differ",
+                then.get("source"), then.get("count"), now["source"], now["count"],
+            )  # fmt: skip
+        return images
 
     @functools.cached_property
     def samples(self) -> Tensor:

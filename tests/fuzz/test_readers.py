@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kmgan_lib.data import readers
-from kmgan_lib.data.folder import SUFFIXES, folder
+from kmgan_lib.data.files import SUFFIXES
+from kmgan_lib.data.folder import folder
 from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 
@@ -208,11 +209,17 @@ def saved(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def array(**named: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **named) if named else np.save(buffer, np.zeros((3, 9, 5), np.uint8))
+    return buffer.getvalue()
+
+
 OWN = [
     saved("PNG"), saved("PNG", "I;16"), saved("PNG", "LA"), saved("PNG", "P", transparency=0), saved("JPEG"),
-    saved("WEBP"),
-    saved("BMP"), saved("GIF", "P"), saved("TIFF"), saved("TIFF", "F"), saved("PPM"), saved("TIFF",
-    compression="tiff_lzw"),
+    saved("WEBP"), saved("BMP"), saved("GIF", "P"), saved("TIFF"), saved("TIFF", "F"), saved("TIFF", "I"), saved("PPM"),
+    saved("TIFF", compression="tiff_lzw"), saved("JPEG2000"), saved("TGA"),
+    array(), array(x=np.zeros((3, 9, 5), np.uint8), y=np.zeros(3)),
 ]  # fmt: skip
 
 
@@ -225,7 +232,7 @@ def test_a_folder_of_pictures(tmp_path: Path, content: bytes, suffix: str) -> No
     (place / f"x{suffix}").write_bytes(content)
     found = refused(lambda: folder(str(place), image_size=8), place)
     if isinstance(found, Images):
-        assert found.tensor.shape == (1, 3, 8, 8)
+        assert found.tensor.shape[1:] == (3, 8, 8)
 
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(evil) (w) file closefile\n%%EOF\n"
@@ -237,7 +244,7 @@ def test_postscript_by_another_name_starts_no_other_program(tmp_path: Path, suff
     with Image.open(tmp_path / f"x{suffix}") as picture:
         assert picture.format == "EPS"  # what Pillow would do with it
     watch.seen.clear()
-    with pytest.raises(UsageError, match="none of the 1 pictures can be read"):
+    with pytest.raises(UsageError, match="none of the 1 images can be read"):
         folder(str(tmp_path))
     assert [event for event, _ in watch.seen if event == "subprocess.Popen"] == []
 

@@ -1,0 +1,505 @@
+"""Folders of images: what is read of them, how, and what is left out."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kmgan_lib import data
+from kmgan_lib.data.images import Images
+from kmgan_lib.errors import UsageError
+from kmgan_lib.pictures import save_sheet
+
+
+def load(place: Path | str, **options: Any) -> Images:
+    return data.load(f"folder:{place}", **{"image_size": 8, **options})
+
+
+def flat(path: Path, value: int = 100, side: int = 8) -> Path:
+    """An RGB image of one grey."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (side, side), (value,) * 3).save(path)
+    return path
+
+
+def greys(images: Images) -> list[int]:
+    """The middle pixel of each image."""
+    return images.tensor[:, 0, 4, 4].tolist()
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Pictures of every size and mode, all of them one colour so that it can be recognised, in one subfolder too."""
+    place = tmp_path / "album"
+    (place / "deeper").mkdir(parents=True)
+    Image.new("RGB", (40, 40), (255, 0, 0)).save(place / "a-rgb.png")
+    Image.new("RGBA", (64, 10), (255, 0, 0, 0)).save(place / "b-rgba-clear.png")
+    Image.new("RGBA", (9, 70), (0, 0, 255, 255)).save(place / "c-rgba-solid.png")
+    palette = Image.new("P", (33, 20), 1)
+    palette.putpalette([0, 0, 0, 0, 255, 0])
+    palette.save(place / "d-palette.png")
+    palette.save(place / "e-palette-clear.png", transparency=1)
+    Image.fromarray(np.full((30, 30), 32768, np.uint16)).save(place / "f-16bit.png")
+    Image.new("L", (1, 1), 128).save(place / "g-grey.png")
+    Image.new("CMYK", (50, 20), (0, 255, 255, 0)).save(place / "h-cmyk.jpg", quality=100)
+    Image.new("LA", (20, 50), (0, 0)).save(place / "i-la-clear.png")
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ((0, 0, 255), (255, 255, 0))]
+    frames[0].save(place / "j-animated.gif", save_all=True, append_images=frames[1:])
+    Image.new("1", (12, 12), 1).save(place / "k-bilevel.tif")
+    Image.new("RGB", (300, 200), (0, 255, 0)).save(place / "deeper" / "l-large.webp", lossless=True)
+    (place / "notes.txt").write_text("no picture")
+    return place
+
+
+COLOURS = {
+    "a-rgb": (255, 0, 0),
+    "b-rgba-clear": (255, 255, 255),
+    "c-rgba-solid": (0, 0, 255),
+    "d-palette": (0, 255, 0),
+    "e-palette-clear": (255, 255, 255),
+    "f-16bit": (128, 128, 128),
+    "g-grey": (128, 128, 128),
+    "h-cmyk": (255, 0, 0),
+    "i-la-clear": (255, 255, 255),
+    "j-animated": (0, 0, 255),
+    "k-bilevel": (255, 255, 255),
+    "deeper/l-large": (0, 255, 0),
+}
+
+
+def test_pictures_of_every_size_and_mode_are_read(album: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = data.load(f"folder:{album}", image_size=8, channels=3)
+    assert images.labels is None
+    assert images.tensor.shape == (len(COLOURS), 3, 8, 8)
+    assert images.tensor.dtype == torch.uint8
+    assert images.tensor.is_contiguous()
+    names = sorted(str(p.relative_to(album).with_suffix("")) for p in album.rglob("*.*") if p.suffix != ".txt")
+    for name, picture in zip(names, images.tensor.int(), strict=True):
+        off = (picture - torch.tensor(COLOURS[name]).view(3, 1, 1)).abs().max()
+        assert off <= 3, name
+    assert not caplog.records
+
+
+def test_grey_is_one_channel(album: Path) -> None:
+    images = data.load(f"folder:{album}", image_size=4, channels=1)
+    assert images.tensor.shape == (len(COLOURS), 1, 4, 4)
+
+
+def test_a_folder_gives_the_central_square(tmp_path: Path) -> None:
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert (data.load(f"folder:{tmp_path}", image_size=10).tensor == 255).all()
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    top_white = np.zeros((8, 8, 3), np.uint8)
+    top_white[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(top_white).save(tmp_path / "turned.png", exif=exif)
+    picture = data.load(f"folder:{tmp_path}", image_size=8).tensor[0]
+    assert (picture[:, :4] == 0).all()
+    assert (picture[:, 4:] == 255).all()
+
+
+BAD_FILES = {"empty.png": b"", "text.jpg": b"no picture at all", "cut.png": None}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_broken_file_is_named_in_a_warning_and_left_out(
+    album: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = BAD_FILES[name]
+    (album / name).write_bytes((album / "a-rgb.png").read_bytes()[:60] if content is None else content)
+    with caplog.at_level(logging.WARNING):
+        images = data.load(f"folder:{album}", image_size=8)
+    assert len(images) == len(COLOURS)
+    (record,) = caplog.records
+    assert str(album / name) in record.getMessage()
+    assert f"{len(COLOURS)} of {len(COLOURS) + 1} files" in images.provenance["source"]
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths_and_not_written(album: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in album.rglob("*")}
+    one, two = (data.load(f"folder:{album}", image_size=8) for _ in range(2))
+    assert one.provenance == two.provenance
+    assert {p: p.stat().st_mtime_ns for p in album.rglob("*")} == before
+    assert str(album.parent) not in str(one.provenance)
+
+
+def test_an_empty_folder_a_file_and_a_folder_of_broken_images_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no images there"):
+        data.load(f"folder:{tmp_path}")
+    with pytest.raises(UsageError, match="no such folder"):
+        data.load(f"folder:{tmp_path / 'nowhere'}")
+    (tmp_path / "broken.png").write_bytes(b"x")
+    with pytest.raises(UsageError, match="none of the 1 images can be read"):
+        data.load(f"folder:{tmp_path}")
+    with pytest.raises(UsageError, match="no such folder"):
+        data.load(f"folder:{tmp_path / 'broken.png'}")
+
+
+# Kinds of files
+
+
+RAMP = np.tile(np.arange(0, 256, 32, dtype=np.uint8), (8, 1))  # bright to the right
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [(".jfif", "JPEG"), (".jpe", "JPEG"), (".jp2", "JPEG2000"), (".tga", "TGA"), (".JPEG", "JPEG"), (".png", "TIFF")],
+)
+def test_kinds_of_images(tmp_path: Path, suffix: str, kind: str) -> None:
+    Image.fromarray(RAMP).save(tmp_path / f"x{suffix}", format=kind)
+    found = load(tmp_path, channels=1).tensor[0, 0].int()
+    assert (found - torch.from_numpy(RAMP.astype(int))).abs().max() <= 4
+
+
+def test_what_is_no_tga_is_not_read_as_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RAMP).save(buffer, format="TGA")
+    flat(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(buffer.getvalue())
+    assert len(load(tmp_path)) == 1
+    (record,) = caplog.records
+    assert "no image of a kind that is read" in record.getMessage()
+    assert "<_io" not in record.getMessage()
+
+
+def orientation(kind: int, count: int, value: bytes) -> bytes:
+    """An EXIF block with nothing but an orientation, of a type by its number in TIFF."""
+    entry = struct.pack("<HHI", 0x0112, kind, count) + (value if len(value) == 4 else struct.pack("<I", 26))
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + value
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "value"),
+    [
+        (2, 4, b"up \0"), (2, 9, b"Rotate 6\0"), (7, 4, b"\6\0\0\0"), (5, 1, bytes(8)), (5, 2, bytes(16)),
+        (10, 1, b"\6\0\0\0\0\0\0\0"), (12, 1, struct.pack("<d", 6)), (11, 1, struct.pack("<f", np.nan)),
+        (3, 9, bytes(18)), (13, 1, b"\6\0\0\0"), (99, 1, b"\6\0\0\0"), (1, 4, b"\6\6\6\6"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_an_orientation_of_a_wrong_type_is_no_reason_to_leave_an_image_out(
+    tmp_path: Path, suffix: str, kind: int, count: int, value: bytes
+) -> None:
+    Image.fromarray(RAMP).save(tmp_path / f"x{suffix}", exif=orientation(kind, count, value), quality=100)
+    found = load(tmp_path, channels=1).tensor[0, 0].int()
+    upright = torch.from_numpy(RAMP.astype(int))
+    assert min((found - turned).abs().max() for turned in (upright, upright.rot90(-1))) <= 4
+
+
+def test_a_garbled_exif_block_is_no_reason_to_leave_an_image_out(tmp_path: Path) -> None:
+    Image.fromarray(RAMP).save(tmp_path / "x.png", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert load(tmp_path, channels=1).tensor[0, 0].equal(torch.from_numpy(RAMP))
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+@pytest.mark.parametrize("shape", [(5, 8, 8), (5, 8, 8, 1), (5, 8, 8, 3)], ids=str)
+def test_arrays_of_images(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if name == "x.npy":
+        np.save(tmp_path / name, array)
+    else:
+        np.savez(tmp_path / name, train_images=array[:3], test_images=array[3:], labels=np.zeros((5, 1), np.uint8))
+    expected = torch.from_numpy(array.reshape(5, 8, 8, -1)).permute(0, 3, 1, 2)
+    channels = expected.shape[1]
+    for place in (tmp_path, tmp_path / name):
+        assert load(place, channels=channels).tensor.equal(expected)
+    assert load(tmp_path, channels=channels).provenance["source"].startswith("1 of 1 files")
+
+
+def test_arrays_with_alpha_lie_on_white_and_one_image_is_one(tmp_path: Path) -> None:
+    clear, one = np.zeros((2, 8, 8, 4), np.uint8), np.full((8, 9, 3), 7, np.uint8)
+    np.save(tmp_path / "a.npy", clear)
+    np.save(tmp_path / "b.npy", one)
+    assert greys(load(tmp_path)) == [255, 255, 7]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((5, 8, 8), np.float32), "float32 (5, 8, 8)"),
+        (np.zeros((5, 3, 8, 8), np.uint8), "uint8 (5, 3, 8, 8)"),
+        (np.zeros((8, 8), np.uint8), "uint8 (8, 8)"),
+        (np.array([{}, None]), "Object arrays cannot be loaded"),
+    ],
+    ids=["float", "channels first", "one grey", "objects"],
+)
+def test_other_arrays_are_left_out_by_name(
+    tmp_path: Path, array: np.ndarray, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    flat(tmp_path / "a.png")
+    np.save(tmp_path / "b.npy", array)
+    assert len(load(tmp_path)) == 1
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"left out {tmp_path / 'b.npy'}: ")
+    assert message in record.getMessage()
+
+
+# Greys of more than 8 bits
+
+
+def deep(path: Path, low: float, high: float, kind: type = np.uint16) -> None:
+    """A ramp from low to high, bright to the right."""
+    ramp = np.tile(np.linspace(low, high, 8), (8, 1))
+    Image.fromarray(ramp.astype(kind)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "high", "white", "guessed"),
+    [
+        (np.uint16, 65535, 65535, False),
+        (np.uint16, 5000, 65535, False),
+        (np.uint16, 4095, 4095, True),
+        (np.uint16, 260, 4095, True),
+        (np.uint16, 250, 255, True),
+        (np.float32, 1, 1, False),
+        (np.float32, 1.05, 1, False),  # resampling overshoots
+        (np.float32, 0.2, 1, False),
+        (np.float32, 255, 255, False),
+        (np.float32, 65535, 65535, False),
+        (np.int32, 255, 255, True),
+        (np.int32, 65535, 65535, True),
+        (np.int32, 2**31 - 1, 2**31 - 1, False),
+    ],
+)
+def test_one_scale_holds_for_all_files_of_a_folder(
+    tmp_path: Path, kind: type, high: float, white: int, guessed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The second file alone would be scaled otherwise.
+    deep(tmp_path / "a.tif", 0, high, kind)
+    deep(tmp_path / "b.tif", 0, high / 4, kind)
+    with caplog.at_level(logging.INFO):
+        images = load(tmp_path)
+    for picture, top in zip(images.tensor.int(), (high, high / 4), strict=True):
+        expected = torch.linspace(0, top, 8).mul(255 / white).clamp(max=255)
+        assert (picture - expected).abs().max() <= 1.1
+    (record,) = caplog.records
+    assert f"{white} is white in all of them" in record.getMessage()
+    assert record.levelno == (logging.WARNING if guessed else logging.INFO)
+    assert f"greys is {white}" in images.provenance["source"]
+
+
+def test_every_mode_has_its_own_scale(tmp_path: Path) -> None:
+    deep(tmp_path / "a.tif", 1, 1, np.float32)
+    deep(tmp_path / "b.png", 65535, 65535)
+    flat(tmp_path / "c.png", 200)
+    assert greys(load(tmp_path)) == [255, 255, 200]
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        (np.float32, -1, 1),
+        (np.float32, 0, 4),
+        (np.float32, 0, 1e9),
+        (np.float32, 0, np.inf),
+        (np.int32, -500, 300),
+        (np.int32, 0, 70_000),
+    ],
+)
+def test_what_has_no_sensible_range_is_left_out_by_name(
+    tmp_path: Path, kind: type, low: float, high: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    flat(tmp_path / "a.png")
+    with np.errstate(invalid="ignore"):
+        deep(tmp_path / "b.tif", low, high, kind)
+    assert greys(load(tmp_path)) == [100]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"left out {tmp_path / 'b.tif'}: ")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UsageError, match="none of the 1 images can be read"):
+        load(tmp_path)
+
+
+def test_a_refused_file_has_no_say_in_the_scale(tmp_path: Path) -> None:
+    deep(tmp_path / "a.tif", 0, 1, np.float32)
+    deep(tmp_path / "b.tif", -1, 255, np.float32)
+    deep(tmp_path / "c.tif", -1e6, 1, np.float32)
+    assert load(tmp_path).tensor.amax((1, 2, 3)).tolist()[1] == 255
+
+
+# What is not the user's
+
+
+def test_hidden_and_system_folders_are_skipped_silently_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flat(tmp_path / "a" / "one.png")
+    for place in (".ipynb_checkpoints", ".thumbnails", "@eaDir", "a/@eaDir", "__MACOSX", "$RECYCLE.BIN", ".git/x"):
+        flat(tmp_path / place / "other.png", 0)
+    (tmp_path / "a" / "._one.png").write_bytes(b"no image")
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"")
+    (tmp_path / "a" / "notes.txt").write_bytes(b"")
+    with caplog.at_level(logging.INFO):
+        images = load(tmp_path)
+    assert greys(images) == [100]
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    for text in ("7 hidden or system folders", "2 hidden or system files", "1 other files (.txt)"):
+        assert text in record.getMessage()
+    assert images.provenance["source"].startswith("1 of 1 files")
+
+
+def test_a_hidden_folder_that_is_named_is_read(tmp_path: Path) -> None:
+    flat(tmp_path / ".mine" / "a.png")
+    assert len(load(tmp_path / ".mine")) == 1
+
+
+def test_the_sheets_and_runs_of_the_library_are_no_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flat(tmp_path / "mine.png")
+    run = tmp_path / "runs" / "folder" / "x" / "quick-seed0"
+    flat(run / "samples" / "000100.png")  # as an older version drew it
+    (run / "config.json").write_text("{}")
+    (run / "history.csv").write_text("")
+    for name in ("grid.png", "strip.jpg", "sheet.webp", "sheet.tif"):
+        save_sheet(torch.zeros(4, 3, 8, 8), tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.INFO):
+        assert greys(load(".")) == [100]
+    (record,) = caplog.records
+    assert "4 sheets of samples by kmgan" in record.getMessage()
+    assert "1 runs of kmgan" in record.getMessage()
+    (tmp_path / "mine.png").unlink()
+    with pytest.raises(UsageError, match=r"no images there .*skipped: 4 sheets of samples"):
+        load(".")
+
+
+def test_many_broken_files_are_named_by_ten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat(tmp_path / "a.png")
+    for i in range(25):
+        (tmp_path / f"b{i}.png").write_bytes(b"no image")
+    assert len(load(tmp_path)) == 1
+    assert len(caplog.records) == 11
+    assert caplog.messages[-1] == "left out 15 more files that cannot be read"
+
+
+def test_an_unreadable_folder_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat(tmp_path / "a.png")
+    flat(tmp_path / "closed" / "b.png")
+    (tmp_path / "closed").chmod(0)
+    try:
+        if os.access(tmp_path / "closed", os.R_OK):
+            pytest.skip("this user may read everything")
+        assert len(load(tmp_path)) == 1
+        assert "closed" in caplog.text
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+
+
+# Links
+
+
+def test_links_to_class_folders_are_followed_once_each_and_loops_cut(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i, name in enumerate(("cats", "dogs")):
+        flat(tmp_path / "store" / name / "x.png", 50 + i)
+    root = tmp_path / "linked"
+    root.mkdir()
+    for name in ("cats", "dogs"):
+        (root / name).symlink_to(tmp_path / "store" / name)
+    (root / "again").symlink_to(root / "cats")
+    (root / "loop").symlink_to(root)
+    (root / "above").symlink_to(tmp_path)
+    (tmp_path / "store" / "cats" / "back").symlink_to(root)
+    (root / "broken.png").symlink_to(tmp_path / "nothing.png")
+    with caplog.at_level(logging.INFO):
+        images = load(root)
+    assert greys(images) == [50, 51]
+    assert images.classes in (("cats", "dogs"), ("again", "dogs"))
+    (record,) = caplog.records
+    assert "4 links to folders that are read already" in record.getMessage()
+    assert "1 links to nothing" in record.getMessage()
+
+
+def test_a_folder_wins_over_a_link_to_it(tmp_path: Path) -> None:
+    flat(tmp_path / "z" / "x.png")
+    flat(tmp_path / "m" / "y.png")
+    (tmp_path / "a").symlink_to(tmp_path / "z")
+    assert load(tmp_path).classes == ("m", "z")
+
+
+def test_a_folder_of_broken_links_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "notes.heic").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"no images there .*skipped: .*1 links to nothing") as caught:
+        load(tmp_path)
+    assert "1 other files (.heic)" in str(caught.value)
+
+
+# Classes, archives, places
+
+
+@pytest.mark.parametrize("above", ["", "deeper/still/"])
+def test_folders_side_by_side_are_classes(tmp_path: Path, above: str) -> None:
+    for name in ("dogs/a.png", "cats/b.png", "dogs/deeper/c.png"):
+        flat(tmp_path / above / name)
+    images = load(tmp_path)
+    assert images.classes == ("cats", "dogs")
+    assert images.labels is not None
+    assert images.labels.tolist() == [0, 1, 1]
+    flat(tmp_path / above / "z.png")
+    assert load(tmp_path).labels is None
+
+
+def test_one_folder_is_no_class(tmp_path: Path) -> None:
+    flat(tmp_path / "all" / "a.png")
+    flat(tmp_path / "all" / "b.png")
+    assert load(tmp_path).labels is None
+
+
+def test_a_zip_archive_is_read_as_its_folder(tmp_path: Path, album: Path) -> None:
+    flat(album / "@eaDir" / "thumbnail.png")
+    with zipfile.ZipFile(tmp_path / "album.zip", "w") as archive:
+        for path in sorted(album.rglob("*"), reverse=True):
+            archive.write(path, path.relative_to(album.parent))
+        archive.writestr("__MACOSX/album/._a-rgb.png", b"no image")
+    packed, folder = load(tmp_path / "album.zip"), load(album)
+    assert packed.tensor.equal(folder.tensor)
+    assert packed.provenance["name"] == "folder:album.zip"
+
+
+def test_a_zip_archive_with_a_broken_or_locked_member(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = tmp_path / "x.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.write(flat(tmp_path / "a.png"), "a.png")
+        archive.writestr("b.png", b"stored as it is")
+    content = place.read_bytes().replace(b"stored as it is", b"changed behind!")
+    place.write_bytes(content)
+    assert len(load(place)) == 1
+    assert f"left out {place / 'b.png'}: Bad CRC-32" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", " ", "~nobody-of-this-name/x", "a\0b", "x" * 300])
+def test_no_place_at_all_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(flat(tmp_path / "a.png").parent)
+    with pytest.raises(UsageError, match="no such folder"):
+        data.load(f"folder:{name}")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_home_sign_and_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(flat(tmp_path / "home" / "pics" / "a.png").parents[1]))
+    monkeypatch.chdir(tmp_path)
+    assert len(load("~")) == 1
+    assert len(load("~/pics")) == 1
+    assert len(load("pics", root="~")) == 1
+    assert len(load("/moved/away/pics", root=tmp_path / "home")) == 1
+    monkeypatch.setenv("KMGAN_DATA", str(tmp_path / "home"))
+    assert len(load("pics")) == 1

@@ -1,0 +1,339 @@
+"""Runs on images of one's own: handed over in Python, in folders that change or move, and runs that move."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kmgan_lib import data, load_generator, train
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import evaluate
+from kmgan_lib.run import Run
+
+SMALL: dict[str, Any] = {
+    "profile": "smoke", "device": "cpu", "batch": 4, "iterations": 4, "checkpoint_every": 2, "snapshots": 1, "k": 2,
+    "width": 0.125, "feature_dim": 8, "eval_samples": 10,
+}  # fmt: skip
+Command = Callable[..., tuple[int, str, str]]
+
+
+def own(n: int = 12, channels: int = 3, side: int = 16) -> torch.Tensor:
+    shape = (n, channels, side, side)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def album(place: Path, n: int = 12) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(own(n)):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{i:02d}.png")
+    return place
+
+
+def on_folder(place: Path | str, **changes: Any) -> Run:
+    return train(f"folder:{place}", **{**SMALL, "image_size": 16, **changes})
+
+
+# Handed over in Python
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tensor_trains_is_recorded_by_its_hash_and_measured(tmp_path: Path, channels: int) -> None:
+    images = own(channels=channels)
+    run = train(images=images, out=tmp_path / "run", **SMALL)
+    same = data.load(images)
+    assert run.images is not None
+    assert run.images.tensor.equal(same.tensor)
+    assert run.result["data"] == same.provenance
+    assert run.preset.dataset == f"images:{same.provenance['sha256'][:12]}"
+    assert (run.preset.channels, run.preset.image_size, run.preset.method) == (channels, 16, "kmgan")
+    assert load_generator(run.directory).sample(2).shape == (2, channels, 16, 16)
+    assert "memorisation" in evaluate(run, only=["memorisation"])
+    assert run.result["command"].startswith("kmgan_lib.train(images=..., profile='smoke', seed=0, ")
+
+
+def test_a_folder_and_the_same_images_in_python_train_alike(tmp_path: Path) -> None:
+    one = on_folder(album(tmp_path / "album"), out=tmp_path / "one")
+    two = train(images=own(), out=tmp_path / "two", **SMALL)
+    assert one.result["data"]["sha256"] == two.result["data"]["sha256"]
+    assert one.generator.sample(3).equal(two.generator.sample(3))
+
+
+def test_a_run_on_a_tensor_is_resumed_and_measured_by_handing_it_over_again(tmp_path: Path) -> None:
+    whole = train(images=own(), out=tmp_path / "whole", **SMALL)
+    train(images=own(), out=tmp_path / "run", **{**SMALL, "iterations": 2})
+    run = train(images=own() / 255, out=tmp_path / "run", resume=True, **SMALL)
+    assert run.generator.sample(3).equal(whole.generator.sample(3))
+    again = Run.open(tmp_path / "run")
+    with pytest.raises(UsageError, match="are not kept: hand them over again"):
+        evaluate(again, only=["memorisation"])
+    again.images = data.load(own())
+    assert evaluate(again, only=["memorisation"])["memorisation"]["training_samples"] == 12
+    with pytest.raises(UsageError, match="other data"):
+        train(images=own().flip(0), out=tmp_path / "run", resume=True, **{**SMALL, "iterations": 6})
+
+
+def test_images_are_resized_and_labels_reach_the_method(tmp_path: Path) -> None:
+    settings = {**SMALL, "method": "dcgan", "conditional": True, "image_size": 8}
+    del settings["k"]
+    run = train(images=own(side=20), labels=torch.arange(12) % 3, out=tmp_path / "run", **settings)
+    assert run.generator.sample(1).shape == (1, 3, 8, 8)
+    with pytest.raises(UsageError, match="conditional=true knows 10 classes"):
+        train(images=own(), labels=torch.arange(12), out=tmp_path / "other", **settings)
+    with pytest.raises(UsageError, match="has no labels"):
+        train(images=own(), out=tmp_path / "other", **settings)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_default_directory_is_named_after_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train(images=own(), **SMALL)
+    assert str(run.directory) == f"runs/images/{run.result['data']['sha256'][:12]}/smoke-seed0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "give a preset, or images"),
+        ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
+        ({"preset": "digits/kmgan", "labels": [1]}, "give a preset, or images"),
+        ({"images": own()[..., :12]}, "images are 16 by 12 pixels: image_size=32"),
+        ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
+        ({"images": own(), "channels": 1}, "channels=1, and the images have 3"),
+        ({"images": own(2)}, "batch=4 is larger than the data"),
+        ({"images": "digits"}, "images are a str"),
+    ],
+    ids=range(8),
+)
+def test_wrong_use_writes_nothing(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(**arguments, out=tmp_path / "run", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Data that change between a run and its resume
+
+
+def changed(place: Path, how: str) -> None:
+    files = sorted(place.iterdir())
+    if how == "other content":
+        Image.new("RGB", (16, 16), "red").save(files[3])
+    elif how == "half deleted":
+        for file in files[:6]:
+            file.unlink()
+    elif how == "nearly all deleted":
+        for file in files[:10]:
+            file.unlink()
+    else:
+        Image.new("RGB", (16, 16), "red").save(place / "new.png")
+
+
+@pytest.mark.parametrize("how", ["other content", "half deleted", "nearly all deleted", "one more"])
+def test_images_that_changed_are_refused_on_resume(tmp_path: Path, how: str) -> None:
+    place = album(tmp_path / "album")
+    run = on_folder(place, out=tmp_path / "run")
+    before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
+    changed(place, how)
+    with pytest.raises(
+        UsageError, match=r"trained on other data .*12 images, SHA-256 .*--allow-changed-data"
+    ) as caught:
+        on_folder(place, out=tmp_path / "run", resume=True, iterations=8)
+    assert run.result["data"]["sha256"][:12] in str(caught.value)
+    assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("how", ["other content", "half deleted", "one more"])
+def test_allowed_changes_are_recorded(tmp_path: Path, how: str) -> None:
+    place = album(tmp_path / "album")
+    old = on_folder(place, out=tmp_path / "run").result["data"]
+    changed(place, how)
+    run = on_folder(place, out=tmp_path / "run", resume=True, allow_changed_data=True, iterations=8)
+    assert run.result["iterations"] == 8
+    assert run.result["data"]["count"] == len(list(place.iterdir()))
+    assert run.result["data"]["earlier"] == [{key: old[key] for key in ("source", "count", "sha256")}]
+    further = on_folder(place, out=tmp_path / "run", resume=True, iterations=10)
+    assert further.result["data"] == run.result["data"]
+
+
+def test_any_data_set_that_changed_is_refused(tmp_path: Path, quick: Callable[..., Run]) -> None:
+    run = quick(tmp_path / "run", iterations=2)
+    config = json.loads((run.directory / "config.json").read_text())
+    config["data"] |= {"sha256": "0" * 64, "source": "an older drawing"}
+    (run.directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=r"other data .an older drawing, 10000 images, SHA-256 000000000000. than"):
+        quick(run.directory, iterations=4, resume=True)
+    assert quick(run.directory, iterations=4, resume=True, allow_changed_data=True).result["iterations"] == 4
+
+
+def test_measures_warn_of_images_that_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = album(tmp_path / "album")
+    run = on_folder(place, out=tmp_path / "run")
+    evaluate(run, only=["memorisation"])
+    assert not caplog.records
+    changed(place, "half deleted")
+    evaluate(run, only=["memorisation"])
+    (record,) = caplog.records
+    assert "12 images" in record.getMessage()
+    assert "6 images" in record.getMessage()
+
+
+# Places
+
+
+def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    album(tmp_path / "here" / "album")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run = on_folder("album", out=tmp_path / "run")
+    assert f"folder:{tmp_path / 'here' / 'album'}" in run.result["command"]
+    assert str(tmp_path) not in json.dumps(run.preset.as_dict())  # which goes with every generator
+    monkeypatch.chdir(tmp_path / "there")
+    assert evaluate(Run.open(tmp_path / "run"), only=["memorisation"])
+    for name in ("album", f"..{os.sep}here{os.sep}album"):
+        iterations = on_folder(name, out=tmp_path / "run", resume=True, iterations=6).result["iterations"]
+        assert iterations == 6
+
+
+def test_a_folder_that_has_moved_is_found_in_the_data_root(tmp_path: Path) -> None:
+    run = on_folder(album(tmp_path / "album"), out=tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "album").rename(tmp_path / "elsewhere" / "album")
+    with pytest.raises(UsageError, match=r"no such folder.*--data-root with the folder"):
+        evaluate(Run.open(run.directory), only=["memorisation"])
+    assert evaluate(Run.open(run.directory), data_root=str(tmp_path / "elsewhere"), only=["memorisation"])
+    moved = on_folder(tmp_path / "elsewhere" / "album", out=run.directory, resume=True, iterations=6)
+    assert moved.result["folder"] == str(tmp_path / "elsewhere" / "album")
+
+
+@pytest.mark.parametrize("name", [".", "~", "~/", "../album"])
+def test_a_default_directory_is_named_after_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(album(tmp_path / "album")))
+    monkeypatch.chdir(tmp_path / "album")
+    first = on_folder(name)
+    assert str(first.directory) == "runs/folder/album/smoke-seed0"
+    second = on_folder(name)  # its own samples are below the folder now
+    assert second.result["data"]["sha256"] == first.result["data"]["sha256"]
+    assert str(second.directory) == "runs/folder/album/smoke-seed0-2"
+
+
+def test_a_tilde_makes_no_folder_of_that_name(
+    quick: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kmgan: Command
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = quick(Path("~") / "mine", "digits/kmgan", iterations=1, snapshots=1)
+    assert run.directory == tmp_path / "mine"
+    assert Run.open("~/mine").seed == 0
+    assert load_generator("~/mine").preset == run.preset
+    assert kmgan("sample", "~/mine", "-n", "4", "-o", "~/grid.png")[0] == 0
+    assert (tmp_path / "grid.png").is_file()
+    assert list(Path().iterdir()) == []
+
+
+# Runs that move
+
+
+def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Callable[..., Run]) -> None:
+    whole = quick(tmp_path / "whole", iterations=8)
+    quick(tmp_path / "run", iterations=4)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    for call in (Run.open, load_generator):
+        with pytest.raises(UsageError, match=r"packed\.zip"):
+            call(packed)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "another name")
+    assert Run.open(tmp_path / "another name").result["iterations"] == 4
+    run = quick(tmp_path / "another name", iterations=8, resume=True)
+    assert run.generator.sample(3).equal(whole.generator.sample(3))
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Callable[..., Run], tmp_path: Path) -> None:
+    run = quick(tmp_path / "run", iterations=4)
+    for name in ("checkpoint.pt", "checkpoint-previous.pt"):
+        (run.directory / name).unlink(missing_ok=True)
+    before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
+    with pytest.raises(UsageError, match=r"is finished, and has no checkpoint\.pt to go on from"):
+        quick(run.directory, iterations=8, resume=True)
+    assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["preset"].pop("k"), "another version of kmgan, without k"),
+        (lambda c: c.pop("profile"), "profile None, not smoke"),
+        (lambda c: c.update(preset=None), "no sensible preset"),
+        (lambda c: c.update(data="points"), "no sensible preset or data"),
+    ],
+    ids=range(4),
+)
+def test_the_config_of_another_version_is_one_line(
+    quick: Callable[..., Run], tmp_path: Path, change: Callable[[Any], None], message: str
+) -> None:
+    run = quick(tmp_path / "run", iterations=4)
+    config = json.loads((run.directory / "config.json").read_text())
+    change(config)
+    (run.directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=message):
+        quick(run.directory, iterations=8, resume=True)
+
+
+# The command line
+
+
+def test_a_path_that_is_no_preset_is_said_to_be_a_folder(kmgan: Command, tmp_path: Path) -> None:
+    album(tmp_path / "pics")
+    for path in (str(tmp_path / "pics"), f"..{os.sep}pics"):
+        status, out, err = kmgan("train", path)
+        assert (status, out) == (2, "")
+        assert f"did you mean folder:{path}?" in err
+    assert "did you mean mnist/kmgan?" in kmgan("train", "mnist/kmgam")[2]
+    assert kmgan("train", "folder:")[0] == 2
+    assert list(Path().iterdir()) == []
+
+
+def test_changed_data_are_allowed_on_the_command_line(kmgan: Command, tmp_path: Path) -> None:
+    place = album(tmp_path / "pics")
+    settings = [f"{key}={value}" for key, value in SMALL.items() if key not in ("profile", "device")]
+    words = ["train", f"folder:{place}", "--profile", "smoke", "--device", "cpu", "--out", "run"]
+    words += [word for setting in [*settings, "image_size=16"] for word in ("--set", setting)]
+    assert kmgan(*words)[0] == 0
+    changed(place, "half deleted")
+    words = [word.replace("iterations=4", "iterations=8") for word in words]
+    assert "--allow-changed-data" in kmgan(*words, "--resume")[2]
+    assert kmgan(*words, "--resume", "--allow-changed-data")[0] == 0
+
+
+def test_samples_one_by_one_are_those_of_the_sheet(kmgan: Command, pictures: Run) -> None:
+    status, out, err = kmgan("sample", str(pictures.directory), "-n", "5", "--seed", "3", "-o", "out/each")
+    assert (status, err) == (0, "")
+    assert "5 images" in out
+    files = sorted(Path("out/each").iterdir())
+    assert [file.name for file in files] == [f"{i:06d}.png" for i in range(5)]
+    expected = (load_generator(pictures.directory).sample(5, seed=3) * 255).round().byte()
+    assert data.load("folder:out/each", image_size=28, channels=1).tensor.equal(expected)  # they are images, no sheets
+    assert np.asarray(Image.open(files[0])).shape == (28, 28, 3)
+    assert "not empty" in kmgan("sample", str(pictures.directory), "-n", "5", "-o", "out/each")[2]
+    assert kmgan("sample", str(pictures.directory), "-n", "0", "-o", "out/none")[0] == 2
+    assert not Path("out/none").exists()
+
+
+def test_more_samples_than_are_drawn_at_once(
+    tmp_path: Path, pictures: Run, monkeypatch: pytest.MonkeyPatch, kmgan: Command
+) -> None:
+    monkeypatch.setattr("kmgan_lib.pictures.AT_ONCE", 2)
+    assert kmgan("sample", str(pictures.directory), "-n", "5", "-o", "each")[0] == 0
+    expected = (load_generator(pictures.directory).sample(5) * 255).round().byte().int()
+    found = data.load("folder:each", image_size=28, channels=1).tensor.int()
+    assert (found - expected).abs().max() <= 1
