@@ -85,8 +85,8 @@ class Run:
         return " · ".join(["live", self.profile, data_label(self.result.get("data", {})), f"seed {self.seed}"])
 
 
-def restore(run: Run, *, device: str = "cpu") -> Method:
-    """The method of a finished run, from its checkpoint."""
+def restore(run: Run, *, device: str = "auto") -> Method:
+    """The method of a finished run, from its checkpoint, on a device of any kind."""
     target = pick_device(device)
     method = methods.create(run.preset, device=target, seed=run.seed)
     method.load_state_dict(checkpoint.load_checkpoint(run.directory, target)["method"])

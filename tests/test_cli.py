@@ -158,7 +158,8 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert "3 iterations" in out
     assert "classifier_score" in out
     assert set(json.loads(Path("run/result.json").read_text())["metrics"]) == {
-        "classifier_score", "classifier_frechet", "class_frequency", "clustering", "centers", "interpolation",
+        "classifier_score", "classifier_frechet", "class_frequency", "within_class", "coverage", "clustering",
+        "centers", "interpolation",
     }  # fmt: skip
 
     status, out, err = kmgan("sample", "run", "-n", "6", "-o", "grid.png")
@@ -181,6 +182,12 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert (status, err) == (0, "")
     assert "centers" in out
     assert "clustering" not in out
+
+    fields = json.loads(Path("run/config.json").read_text())["preset"]
+    assert presets.from_dict(fields).split == "all"
+    status, out, err = kmgan("evaluate", "run", "--only", "memorisation")
+    assert (status, err) == (0, "")
+    assert "trained on too" in " ".join(out.replace("│", " ").split())
 
 
 def test_train_resumes_to_a_new_total(kmgan: Command) -> None:

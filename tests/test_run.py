@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from kmgan_lib import train
+from kmgan_lib import checkpoint, train
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods import KMGAN
+from kmgan_lib.metrics import evaluate
 from kmgan_lib.run import Run, commit, device_name, pick_device, restore
 
 Quick = Callable[..., Run]
@@ -32,6 +34,29 @@ def test_a_restored_method_has_the_weights_and_centers_of_the_end(pictures: Run)
     for name, net in method.networks().items():
         for a, b in zip(net.parameters(), restored.networks()[name].parameters(), strict=True):
             assert torch.equal(a, b)
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_restored_and_measured(pictures: Run, tmp_path: Path) -> None:
+    # A random state of CUDA has 16 bytes, one of the CPU 5,056.
+    run = Run.open(shutil.copytree(pictures.directory, tmp_path / "run"))
+    state = checkpoint.load_checkpoint(run.directory, "cpu")
+    ours = {key: value for key, value in state["method"].items() if getattr(value, "dtype", None) == torch.uint8}
+    assert ours
+    state["method"] |= {key: torch.arange(16, dtype=torch.uint8) for key in ours}
+    checkpoint.save_checkpoint(run.directory, state)
+    restored = restore(run)
+    assert pictures.method is not None
+    for name, net in pictures.method.networks().items():
+        assert all(map(torch.equal, net.parameters(), restored.networks()[name].parameters()))
+    before = evaluate(Run.open(shutil.copytree(pictures.directory, tmp_path / "before")), only=["centers"])["centers"]
+    assert evaluate(run, only=["centers"])["centers"] | {"seconds": 0} == before | {"seconds": 0}
+
+
+def test_a_method_is_restored_to_the_best_device_that_there_is(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("kmgan_lib.run.pick_device", lambda name: asked.append(name) or torch.device("cpu"))
+    restore(Run.open(pictures.directory))
+    assert asked == ["auto"]
 
 
 def test_the_label_names_profile_data_and_seed(quick: Quick, pictures: Run, tmp_path: Path) -> None:

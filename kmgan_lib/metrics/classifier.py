@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import logging
@@ -82,14 +83,25 @@ class Judge:
     train_accuracy: float | None = None
     side: int | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.net.parameters(), torch.empty(0)).device
+
+    def to(self, device: torch.device) -> Judge:
+        """The same judge on a device; the one that is asked, which others may hold, stays where it is."""
+        return self if device == self.device else replace(self, net=copy.deepcopy(self.net).to(device))
+
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
         d is 128 for the classifiers trained here and 64 for the ResNet. Images of another size than those of the data
-        set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too.
+        set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too. The network
+        runs on its own device; the features come back to the CPU.
         """
         with torch.inference_mode():
-            return torch.cat([self.net[:-1](self._fitted(to_unit(part))) for part in images.split(CHUNK)])
+            parts = (self._fitted(to_unit(part.to(self.device))) for part in images.split(CHUNK))
+            return torch.cat([self.net[:-1](part).cpu() for part in parts])
 
     def _fitted(self, images: Tensor) -> Tensor:
         if self.side is None or images.shape[-1] == self.side:
@@ -99,7 +111,7 @@ class Judge:
     def classify(self, features: Tensor) -> Tensor:
         """Class probabilities (n, c) from `features`."""
         with torch.inference_mode():
-            return torch.cat([self.net[-1](part).softmax(1) for part in features.split(CHUNK)])
+            return torch.cat([self.net[-1](part.to(self.device)).softmax(1).cpu() for part in features.split(CHUNK)])
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities (n, c) of images (n, c, h, w), as float in [0, 1] or as uint8."""

@@ -34,7 +34,7 @@ def _makes_pictures(preset: Preset) -> bool:
     return preset.network != "synthetic"
 
 
-def _has_classes(preset: Preset) -> bool:
+def _finds_classes(preset: Preset) -> bool:
     # A conditional D is told the class: clustering its features would measure the label it was given.
     return (judged(preset.dataset) or preset.dataset == "synthetic") and not preset.conditional
 
@@ -49,6 +49,14 @@ def _clusters_pictures(preset: Preset) -> bool:
 
 def _is_synthetic(preset: Preset) -> bool:
     return preset.dataset == "synthetic"
+
+
+_NEEDS: Mapping[Callable[[Preset], bool], str] = {
+    _is_judged: "a data set with classes", _makes_pictures: "images",
+    _finds_classes: "known classes, and a D that is not told them: it would only give them back",
+    _has_centers: "a method with K-Means", _clusters_pictures: "a method with K-Means, and images",
+    _is_synthetic: "the synthetic points",
+}  # fmt: skip
 
 
 def _shares(result: Mapping[str, Any]) -> str:
@@ -85,25 +93,46 @@ class Measure:
         return self.show.format(**result) if isinstance(self.show, str) else self.show(result)
 
 
-def _inception(name: str, layer: str, text: str, show: str) -> Measure:
+def _levels(result: Mapping[str, Any]) -> str:
+    levels = {"real images": "real_value", "blurred": "blurred", "noisy": "noisy"}
+    known = ", ".join(f"{name} {result[key]:.4f}" for name, key in levels.items() if key in result)
+    return f"{result['value']:.4f}" + (f" ({known})" if known else "")
+
+
+def _inception(name: str, layer: str, text: str, show: str | Callable[[Mapping[str, Any]], str]) -> Measure:
     return Measure(partial(measures.inception_measure, name=name, layer=layer), text, _makes_pictures, show)
 
 
 METRICS: dict[str, Measure] = {
     "classifier_score": Measure(
         measures.classifier_score, "Eq. (8) with a classifier of the data set", _is_judged,
-        "{value:.3f} ± {std:.3f} (real images {real_value:.3f})", quick=True,
+        "{value:.3f} ± {std:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
+        "real images {real_value:.3f})",
+        quick=True,
     ),
     "classifier_frechet": Measure(
         measures.classifier_frechet, "Fréchet distance in the classifier's features", _is_judged,
-        "{value:.3f} (real images {real_value:.3f})", quick=True,
+        "{value:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
+        "real images {real_value:.3f})",
+        quick=True,
     ),
     "class_frequency": Measure(
         measures.frequency, "share of each class by the classifier", _is_judged, _shares, quick=True
     ),
+    "within_class": Measure(
+        measures.within_class, "variance of pixels within classes, over that of real images", _is_judged,
+        "{within:.3f} times that of real images, at least {smallest:.3f}, in {present} classes", quick=True,
+    ),
+    "coverage": Measure(
+        measures.coverage, "precision, recall, density and coverage in the classifier's features", _is_judged,
+        "precision {precision:.3f}, recall {recall:.3f}, density {density:.3f}, coverage {coverage:.3f} "
+        "(real images {real_precision:.3f}, {real_recall:.3f}, {real_density:.3f}, {real_coverage:.3f})",
+        quick=True,
+    ),
     "clustering": Measure(
-        measures.clustering, "agreement of D's clusters with the classes", _has_classes,
-        lambda r: f"NMI {r['nmi']:.3f}, ARI {r['ari']:.3f}, accuracy {r['accuracy']:.3f}, silhouette "
+        measures.clustering, "agreement of D's clusters with the classes", _finds_classes,
+        lambda r: f"NMI {r['nmi']:.3f} (of pixels {r['raw_nmi']:.3f}), ARI {r['ari']:.3f}, "
+        f"accuracy {r['accuracy']:.3f}, silhouette "
         + ("–" if r["silhouette"] is None else f"{r['silhouette']:.3f}"),
         quick=True,
     ),
@@ -118,22 +147,20 @@ METRICS: dict[str, Measure] = {
         lambda r: f"{r['modes']} of {len(r['share'])} ({' '.join(f'{100 * s:.1f}' for s in r['share'])} %), "
         f"{100 * r['near_data']:.1f} % near the data",
     ),
-    "coverage": Measure(
-        measures.coverage, "precision, recall, density and coverage in the classifier's features", _is_judged,
-        "precision {precision:.3f}, recall {recall:.3f}, density {density:.3f}, coverage {coverage:.3f} "
-        "(real images {real_precision:.3f}, {real_recall:.3f}, {real_density:.3f}, {real_coverage:.3f})",
-    ),
     "memorisation": Measure(
         measures.memorisation, "nearest training images of 64 samples", _makes_pictures,
-        "distance {ratio:.2f}, at least {smallest:.2f}, times that of unseen real images",
+        lambda r: f"distance {r['ratio']:.2f}, at least {r['smallest']:.2f}, times that of "
+        + ("unseen real images" if r["unseen"] else "other real images, trained on too"),
     ),
     "path_length": Measure(
         measures.path_length, "perceptual path length in the classifier's features", _is_judged,
         "{value:.4g} ± {standard_error:.2g}, {detour:.1f} times the straight line",
     ),
     "interpolation": Measure(
-        measures.interpolation, "largest step of an interpolation (Section 4.5), in pixels", _makes_pictures,
-        "{largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line", quick=True,
+        measures.interpolation, "steps, ends and middle of an interpolation (Section 4.5), in pixels", _makes_pictures,
+        "largest step {largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line; "
+        "ends {span:.2f} times as far apart as real images, middle {validity:.2f} times as far from them as others",
+        quick=True,
     ),
     "kmeans_cost": Measure(
         measures.kmeans_cost, "time of K-Means on pixels over that on features", _clusters_pictures,
@@ -142,7 +169,7 @@ METRICS: dict[str, Measure] = {
     "inception_score": _inception("inception_score", "2048", "Inception Score, Eq. (8)", "{value:.3f} ± {std:.3f}"),
     "fid": _inception("fid", "2048", "Fréchet Inception Distance", "{value:.3f}"),
     "kid": _inception("kid", "2048", "Kernel Inception Distance", "{value:.5f} ± {std:.5f}"),
-    "fid768": _inception("fid", "768", "FID's formula on 768 features, not comparable with FID", "{value:.4f}"),
+    "fid768": _inception("fid", "768", "FID's formula on 768 features, not comparable with FID", _levels),
     "kid768": _inception("kid", "768", "KID's formula on 768 features", "{value:.5f} ± {std:.5f}"),
 }  # fmt: skip
 
@@ -160,7 +187,10 @@ def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]
             meant = f"; did you mean {close[0]}?" if close else ""
             raise UsageError(f"unknown measure {name}{meant} (one of {', '.join(METRICS)})")
         if name not in possible:
-            raise UsageError(f"{name} makes no sense for {run.preset.name}: choose from {', '.join(possible)}")
+            needs = _NEEDS[METRICS[name].applies]
+            raise UsageError(
+                f"{name} makes no sense for {run.preset.name} (it needs {needs}): choose from {', '.join(possible)}"
+            )
     return list(only) if only else [name for name in possible if everything or METRICS[name].quick]
 
 

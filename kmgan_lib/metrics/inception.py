@@ -192,6 +192,8 @@ def inception_measures(
     weights: Path | None = None,
     extractor: str = EXTRACTOR,
     real_name: str | None = None,
+    fake_name: str | None = None,
+    kid: bool = True,
 ) -> dict[str, float | int]:
     """Inception Score, FID and KID of generated against real pictures, by torch-fidelity.
 
@@ -210,14 +212,16 @@ def inception_measures(
         From `find_weights`. An extractor other than Inception may need none.
     extractor : str
         A name in torch-fidelity's registry of feature extractors.
-    real_name : str, optional
-        A name for the real pictures, under which their features are kept in the cache.
+    real_name, fake_name : str, optional
+        Names for the pictures, under which their features are kept in the cache.
+    kid : bool
+        Whether to compute KID beside FID.
 
     Returns
     -------
     dict
-        ``fid``, ``kid``, ``kid_std``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``,
-        ``subsets``, ``subset_size``.
+        ``fid``, with ``kid`` also ``kid`` and ``kid_std``, for layer 2048 also ``inception_score`` and
+        ``inception_score_std``; ``splits``, ``subsets``, ``subset_size``.
 
     Raises
     ------
@@ -236,11 +240,11 @@ def inception_measures(
     try:
         with _plain_data_only():
             found = fidelity.calculate_metrics(
-                input1=inputs[0], input2=inputs[1], fid=True, kid=True, isc=layer == "2048",
+                input1=inputs[0], input2=inputs[1], fid=True, kid=kid, isc=layer == "2048",
                 feature_extractor=extractor, feature_extractor_weights_path=str(weights) if weights else None,
                 feature_layer_fid=layer, feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False,
                 kid_subsets=SUBSETS, kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True,
-                verbose=False, cache_root=str(kept), input2_cache_name=real_name,
+                verbose=False, cache_root=str(kept), input1_cache_name=fake_name, input2_cache_name=real_name,
             )  # fmt: skip
     except pickle.UnpicklingError:
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -14,20 +15,20 @@ from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.clustering import clustering_scores, kmeans_labels, silhouette
-from kmgan_lib.metrics.collapse import center_scores, distinct_points, mode_scores
+from kmgan_lib.metrics.collapse import center_scores, distinct_points, mode_scores, within_class_scores
 from kmgan_lib.metrics.cost import REPEATS, kmeans_seconds
 from kmgan_lib.metrics.coverage import coverage_scores
 from kmgan_lib.metrics.distances import frechet_distance
 from kmgan_lib.metrics.frequency import class_frequency, confusion_matrix, corrected_frequency
 from kmgan_lib.metrics.inception import to_bytes
 from kmgan_lib.metrics.neighbours import memorisation_scores
-from kmgan_lib.metrics.paths import EPSILON, path_lengths, step_scores
+from kmgan_lib.metrics.paths import EPSILON, line_scores, path_lengths, step_scores
 from kmgan_lib.metrics.scores import inception_score
-from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject, chosen
+from kmgan_lib.metrics.subject import REFERENCE, SAMPLE_SEED, Subject, chosen
 
 CLUSTERED = 10_000
 RAW_SIDE = 32  # K-Means on pixels sees larger pictures at this side
-COVERED = 10_000
+COVERED = 5_000
 PATHS = 1_000
 LINES, STEPS = 256, 15  # Fig. 8 has ten pictures a line
 LOOKED_AT, HELD_OUT = 64, 1_000
@@ -43,21 +44,39 @@ def classifier_score(subject: Subject) -> dict[str, Any]:
     real = subject.judge.classify(subject.reference_features)
     mean, std = inception_score(probabilities)
     real_mean, real_std = inception_score(real)
-    last = inception_score(subject.last_weights_probabilities)[0]
+    last, untrained = subject.last_weights_features, subject.untrained_features
+    last_mean, untrained_mean = (inception_score(subject.judge.classify(rows))[0] for rows in (last, untrained))
     return {
-        "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last,
-        "real_value": real_mean, "real_std": real_std, "real_samples": len(real), "reference": subject.reference,
+        "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last_mean,
+        "untrained_value": untrained_mean, "untrained_samples": len(untrained), "real_value": real_mean,
+        "real_std": real_std, "real_samples": len(real), "reference": subject.reference,
         "extractor": subject.judge.describe(),
     }  # fmt: skip
 
 
 def classifier_frechet(subject: Subject) -> dict[str, Any]:
-    """Fréchet distance to real images in the judge's features; beside it that of real training images."""
+    """Fréchet distance to real images in the judge's features: of samples, and of others that tell what it is worth."""
     fake, train, reference = subject.fake_features, subject.train_features, subject.reference_features
+    untrained = subject.untrained_features
     return {
         "value": frechet_distance(fake, reference), "samples": len(fake), "reference_samples": len(reference),
-        "reference": subject.reference, "real_value": frechet_distance(train, reference), "real_samples": len(train),
-        "features": fake.shape[1], "extractor": subject.judge.describe(),
+        "reference": subject.reference,
+        "last_weights_value": frechet_distance(subject.last_weights_features, reference),
+        "untrained_value": frechet_distance(untrained, reference), "untrained_samples": len(untrained),
+        "real_value": frechet_distance(train, reference), "real_samples": len(train), "features": fake.shape[1],
+        "extractor": subject.judge.describe(),
+    }  # fmt: skip
+
+
+def within_class(subject: Subject) -> dict[str, Any]:
+    """Variance of pixels within the classes that the judge sees, over that of real images."""
+    real_labels = subject.judge.classify(subject.reference_features).argmax(1)
+    labels, real = subject.fake_probabilities.argmax(1), subject.reference_images
+    scores = within_class_scores(subject.samples, labels, real, real_labels)
+    extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
+    return {
+        "value": scores["within"], **scores, "samples": len(labels), "reference_samples": len(real),
+        "reference": subject.reference, "extractor": extractor,
     }  # fmt: skip
 
 
@@ -131,8 +150,8 @@ def modes(subject: Subject) -> dict[str, Any]:
 def memorisation(subject: Subject) -> dict[str, Any]:
     """The 64 images that `kmgan sample` shows, and their nearest training images."""
     dataset, seen = subject.run.preset.dataset, subject.seen.tensor
-    samples = to_bytes(subject.run.generator.sample(LOOKED_AT, seed=0))
-    known, unknown = _apart(subject)
+    samples = to_bytes(subject.generator.sample(LOOKED_AT, seed=0))
+    known, unknown, unseen = _apart(subject, len(seen))
     result: dict[str, Any] = memorisation_scores(samples, seen, unknown, known)
     extractor = PIXELS
     if judged(dataset):
@@ -141,28 +160,32 @@ def memorisation(subject: Subject) -> dict[str, Any]:
         extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
     return {
         "value": result["ratio"], **result, "samples": len(samples), "training_samples": len(seen),
-        "held_out_samples": len(unknown), "extractor": extractor,
+        "held_out_samples": len(unknown), "unseen": unseen, "extractor": extractor,
     }  # fmt: skip
 
 
-def _apart(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Real images, and others that are not among them: training and test images, or two parts of one's own."""
-    if not subject.run.preset.dataset.startswith(OWN):
-        return subject.images("train").tensor, chosen(subject.images("test").tensor, HELD_OUT)
-    mixed = chosen(subject.seen.tensor, len(subject.seen))
+def _apart(subject: Subject, most: int) -> tuple[Tensor, Tensor, bool]:
+    """At most so many real images, others that are not among them, and whether these others were not trained on.
+
+    Those are test images if the run has ``split=train``. Where it was trained on all that there are, two parts of them
+    still give the scale of distances between different real images.
+    """
+    preset, seen = subject.run.preset, subject.seen.tensor
+    if preset.split == "train" and not preset.dataset.startswith(OWN):
+        return chosen(seen, most), chosen(subject.images("test").tensor, HELD_OUT), True
+    mixed = chosen(seen, most + HELD_OUT)
     count = min(HELD_OUT, len(mixed) // 10 + 1)
-    return mixed[count:], mixed[:count]
+    return mixed[count:], mixed[:count], False
 
 
 def path_length(subject: Subject) -> dict[str, Any]:
     """Perceptual path length in the judge's features, on straight lines between noise vectors."""
     # Steps of 1e-4 drown in the rounding of single precision.
-    generator = Generator(copy.deepcopy(subject.run.generator.net).cpu().double(), subject.run.preset)
-    features = copy.deepcopy(subject.judge.net[:-1]).double()
+    generator = Generator(copy.deepcopy(subject.generator.net).double(), subject.run.preset)
+    judge = replace(subject.judge, net=copy.deepcopy(subject.judge.net).double())
 
     def embed(noise: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return torch.cat([features(part) for part in generator.images(noise).split(250)])
+        return torch.cat([judge.features(generator.images(part)) for part in noise.split(250)])
 
     start, end = generator.noise(2 * PATHS, SAMPLE_SEED).double().split(PATHS)
     position = torch.rand(PATHS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -176,18 +199,21 @@ def path_length(subject: Subject) -> dict[str, Any]:
 
 
 def interpolation(subject: Subject) -> dict[str, Any]:
-    """Whether pictures change steadily on the straight lines of Section 4.5, in pixels."""
-    generator = subject.run.generator
+    """Whether images change steadily on the straight lines of Section 4.5, from one image to another, in pixels."""
+    generator = subject.generator
     start, end = generator.noise(2 * LINES, SAMPLE_SEED).split(LINES)
     labels = None
     if generator.classes:
         labels = torch.arange(LINES, device=start.device) % generator.classes
     beta = torch.linspace(1, 0, STEPS + 1, device=start.device)
-    frames = torch.stack([generator.images(b * start + (1 - b) * end, labels).flatten(1) for b in beta])
-    scores = step_scores(frames.cpu().double())
+    frames = torch.stack([generator.images(b * start + (1 - b) * end, labels).cpu() for b in beta])
+    middle = generator.images((start + end) / 2, labels).cpu()
+    real, others, unseen = _apart(subject, REFERENCE)
+    held_out = others[:LINES]
+    scores = step_scores(frames.flatten(2).double()) | line_scores(frames[0], middle, frames[-1], real, held_out)
     return {
         "value": scores["largest_step"], **scores, "steps": STEPS, "steady_step": 1 / STEPS, "samples": LINES,
-        "extractor": PIXELS,
+        "real_samples": len(real), "held_out_samples": len(held_out), "unseen": unseen, "extractor": PIXELS,
     }  # fmt: skip
 
 
@@ -211,4 +237,6 @@ def inception_measure(subject: Subject, name: str, layer: str) -> dict[str, Any]
     numbers = {"inception_score": ["splits"], "fid": ["reference_samples", "reference"]}
     numbers["kid"] = [*numbers["fid"], "subsets", "subset_size"]
     kept = {key: measured[key] for key in ["layer", "samples", *numbers[name], "extractor"]}
-    return {"value": measured[name], **spread, **kept}
+    # The full network has levels of its own in the literature; these features have none.
+    levels = subject.inception_levels(layer) if name == "fid" and layer == "768" else {}
+    return {"value": measured[name], **spread, **levels, **kept}

@@ -1,4 +1,4 @@
-"""How pictures change along a straight line between two noise vectors: perceptual path length, and jumps."""
+"""How images change along a straight line between two noise vectors: path length, jumps, and where the line goes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import checks
+from kmgan_lib.metrics.neighbours import flat, nearest_neighbours
 
 EPSILON = 1e-4
 
@@ -84,3 +85,47 @@ def step_scores(frames: Tensor) -> dict[str, float]:
     largest = torch.where(length > 0, steps.amax(0) / length, 1 / len(steps))
     detour = torch.where(straight > 0, length / straight, 1.0)
     return {"largest_step": largest.mean().item(), "detour": detour.mean().item()}
+
+
+def line_scores(start: Tensor, middle: Tensor, end: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]:
+    r"""Whether interpolations lead from one image to another one, through images.
+
+    Steps alone (`step_scores`) are as even for a generator that always draws the same, or nothing but grey.
+
+    .. math:: \text{span} = \frac{E\|x_0 - x_1\|}{E\|r - h\|}, \qquad
+              \text{validity} = \frac{E \min_j \|x_{1/2} - r_j\|}{E_h \min_j \|h - r_j\|}
+
+    Parameters
+    ----------
+    start, middle, end : Tensor, (n, ...)
+        Images at the ends and in the middle of n lines, as uint8 or as float in [0, 1].
+    real : Tensor, (m, ...)
+        r: real images.
+    held_out : Tensor, (h, ...)
+        h: real images that are not among them. They pair with r one by one, so both need a random order.
+
+    Returns
+    -------
+    dict
+        ``span``: around 1 where ends differ as two real images do, 0 where all images are one. ``validity``: 1 where
+        an image in the middle is as near to real ones as an unseen real image is, more where it is none. Blurred images
+        lie near many others: a value below 1 is not better than 1.
+
+    Raises
+    ------
+    ValueError
+        If rows differ in shape, or there are none of a kind.
+    """
+    checks.rows(start=start, middle=middle, end=end, real=real, held_out=held_out)
+    checks.at_least(1, lines=len(start), real=len(real), held_out=len(held_out))
+    if not len(start) == len(middle) == len(end):
+        raise ValueError(f"{len(start)} starts, {len(middle)} middles and {len(end)} ends: need equally many")
+    pairs = min(len(real), len(held_out))
+    apart, real_apart = (
+        (flat(a) - flat(b)).norm(dim=1).mean() for a, b in ((start, end), (real[:pairs], held_out[:pairs]))
+    )
+    near, real_near = (nearest_neighbours(rows, real)[0].mean() for rows in (middle, held_out))
+    least = torch.finfo(torch.float64).tiny  # of real images that are all alike
+    return {
+        "span": (apart / real_apart.clamp_min(least)).item(), "validity": (near / real_near.clamp_min(least)).item(),
+    }  # fmt: skip

@@ -11,17 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kmgan_lib import data
+from kmgan_lib import data, methods
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
-from kmgan_lib.generator import Generator
+from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import Method
 from kmgan_lib.metrics import inception
 from kmgan_lib.metrics.classifier import Judge, judge
-from kmgan_lib.run import Run, restore
+from kmgan_lib.metrics.degraded import blurred, noisy
+from kmgan_lib.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
 REFERENCE = 10_000  # real images that generated ones are compared with
+UNTRAINED = 2_000  # samples of G at initialisation: their distance is so large that more would not change it
 SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
 
 
@@ -41,14 +43,25 @@ class Subject:
         return "always" if stands_in(self.run.result["data"]) else "never"
 
     @functools.cached_property
+    def device(self) -> torch.device:
+        """Where networks run: where this process trained the run, else the GPU if there is one."""
+        return self.run.method.device if self.run.method else pick_device("auto")
+
+    @functools.cached_property
     def judge(self) -> Judge:
         """The classifier of the run's data set."""
-        return judge(self.run.preset.dataset, data_root=self.data_root, standin=self.standin)
+        known = judge(self.run.preset.dataset, data_root=self.data_root, standin=self.standin)
+        return known.to(self.device)
 
     @functools.cached_property
     def method(self) -> Method:
         """The trained method, from memory or from the checkpoint."""
-        return self.run.method or restore(self.run)
+        return self.run.method or restore(self.run, device=str(self.device))
+
+    @functools.cached_property
+    def generator(self) -> Generator:
+        """The trained generator, from memory or from its file."""
+        return self.run.generator if self.run.method else load_generator(self.run.directory, device=self.device)
 
     def images(self, split: str) -> Images:
         """Real data of the run's data set: ``train``, ``test`` or ``all``."""
@@ -77,7 +90,7 @@ class Subject:
     @functools.cached_property
     def samples(self) -> Tensor:
         """``eval_samples`` generated images (n, c, h, w) in [0, 1]."""
-        return self._sample(self.run.generator)
+        return self._sample(self.generator)
 
     def _sample(self, generator: Generator) -> Tensor:
         return generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu()
@@ -92,12 +105,17 @@ class Subject:
         """The judge's features of all real test images."""
         return self.judge.features(self.images("test").tensor)
 
+    @property
+    def reference_images(self) -> Tensor:
+        """The real images to compare with; see `reference`."""
+        if self.reference == "test":
+            return self.images("test").tensor
+        return chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:]
+
     @functools.cached_property
     def reference_features(self) -> Tensor:
-        """The judge's features of the real images to compare with; see `reference`."""
-        if self.reference == "test":
-            return self.test_features
-        return self.judge.features(chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:])
+        """The judge's features of `reference_images`."""
+        return self.test_features if self.reference == "test" else self.judge.features(self.reference_images)
 
     @functools.cached_property
     def reference(self) -> str:
@@ -116,26 +134,55 @@ class Subject:
         return self.judge.classify(self.fake_features)
 
     @functools.cached_property
-    def last_weights_probabilities(self) -> Tensor:
-        """The same for the last weights of G instead of their average."""
+    def last_weights_features(self) -> Tensor:
+        """The judge's features of samples of the last weights of G instead of their average."""
         last = Generator(self.method.frozen_generator(averaged=False), self.run.preset)
-        return self.judge.probabilities(self._sample(last))
+        return self.judge.features(self._sample(last))
+
+    @functools.cached_property
+    def untrained_features(self) -> Tensor:
+        """The judge's features of `UNTRAINED` samples of G as it was before training: the level of no skill."""
+        preset = self.run.preset
+        method = methods.create(preset, device=self.device, seed=self.run.seed)
+        untrained = Generator(method.frozen_generator(averaged=False), preset)
+        return self.judge.features(untrained.sample(min(UNTRAINED, preset.eval_samples), seed=SAMPLE_SEED))
 
     def inception(self, layer: str) -> dict[str, Any]:
         """All Inception measures at a layer of features against as many images that the run was trained on."""
         if layer not in self._inception:
-            weights = inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
-            source = self.seen.provenance
+            weights = self._weights(layer)
             real = chosen(self.seen.tensor, len(self.samples))
-            name = f"{source['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
-            measured = inception.inception_measures(
-                self.samples, real, layer=layer, weights=weights.path, extractor=inception.EXTRACTOR, real_name=name
-            )
+            measured = self._compared(self.samples, real, layer)
             self._inception[layer] = {
                 **measured, "layer": layer, "samples": len(self.samples), "reference_samples": len(real),
                 "reference": self.run.preset.split, "extractor": weights.describe(),
             }  # fmt: skip
         return self._inception[layer]
+
+    def inception_levels(self, layer: str) -> dict[str, Any]:
+        """FID of other real images, and of these blurred and noisy, from the images that `inception` compares with.
+
+        Their features are kept in the cache: they are computed once a data set, not once a run. Nothing where the run
+        has too few images for others to be left.
+        """
+        n = len(self.samples)
+        real, others = chosen(self.seen.tensor, n), chosen(self.seen.tensor, 2 * n)[n:]
+        if len(others) < inception.SPLITS:
+            return {}
+        levels = {"real_value": others, "blurred": blurred(others), "noisy": noisy(others)}
+        found = {name: self._compared(images, real, layer, name)["fid"] for name, images in levels.items()}
+        return {**found, "real_samples": len(others)}
+
+    def _weights(self, layer: str) -> inception.Weights:
+        return inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
+
+    def _compared(self, images: Tensor, real: Tensor, layer: str, level: str | None = None) -> dict[str, Any]:
+        weights = self._weights(layer)
+        name = f"{self.seen.provenance['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
+        return inception.inception_measures(
+            images, real, layer=layer, weights=weights.path, extractor=inception.EXTRACTOR, real_name=name,
+            fake_name=level and f"{name}-{level}", kid=level is None,
+        )  # fmt: skip
 
 
 def chosen(rows: Tensor, count: int) -> Tensor:

@@ -91,6 +91,8 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "confusion_matrix": (confusion_matrix, (L, L, st.integers(-2, 8))),
     "center_scores": (metrics.center_scores, (T, T)),
     "mode_scores": (metrics.mode_scores, (T, T, L)),
+    "within_class_scores": (metrics.within_class_scores, (T, L, T, L)),
+    "line_scores": (metrics.line_scores, (T, T, T, T, T)),
     "memorisation_scores": (metrics.memorisation_scores, (T, T, T, T)),
     "nearest_neighbours": (metrics.nearest_neighbours, (T, T, N)),
     "kth_distances": (kth_distances, (T, N, N)),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.data.synthetic import synthetic
-from kmgan_lib.metrics import center_scores, mode_scores
+from kmgan_lib.metrics import center_scores, mode_scores, within_class_scores
 
 
 def blobs(centers: Tensor, each: int = 50, noise: float = 0.1) -> Tensor:
@@ -54,6 +54,16 @@ def test_features_that_never_vary(k: int) -> None:
     assert (scores["entropy"], scores["evenness"]) == (0, 0)
 
 
+def test_a_center_that_lost_its_features_is_distinct_but_not_used() -> None:
+    centers = torch.tensor([[0.0], [1.0], [50.0]])
+    features = torch.tensor([0.0] * 594 + [1.0] * 400 + [50.0] * 6).unsqueeze(1)
+    scores = center_scores(centers, features)  # 0.6 % are nearest to the third
+    assert (scores["used"], scores["distinct"], scores["least_share"]) == (2, 3, 0.01)
+    assert center_scores(centers, torch.cat([features, torch.full((5, 1), 50.0)]))["used"] == 3
+    many = torch.arange(200.0).unsqueeze(1)  # 0.5 % each is an equal share of two hundred
+    assert center_scores(many, many)["used"] == 200
+
+
 def test_modes_of_the_synthetic_mixture() -> None:
     data = synthetic(points_per_class=300)
     assert data.labels is not None
@@ -72,3 +82,48 @@ def test_a_class_needs_one_percent() -> None:
     real, labels = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
     assert mode_scores(torch.tensor([[0.0]] * 99 + [[1.0]]), real, labels)["modes"] == 2
     assert mode_scores(torch.tensor([[0.0]] * 100 + [[1.0]]), real, labels)["modes"] == 1
+
+
+def naive_within(images: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> list[float]:
+    """The ratios of all classes with loops."""
+
+    def variance(rows: Tensor) -> float:
+        pixels = [[float(x) for x in row.flatten()] for row in rows]
+        means = [sum(column) / len(pixels) for column in zip(*pixels, strict=True)]
+        return sum((x - m) ** 2 for row in pixels for x, m in zip(row, means, strict=True)) / (len(pixels) - 1)
+
+    return [variance(images[labels == c]) / variance(real[real_labels == c]) for c in range(int(labels.max()) + 1)]
+
+
+def drawn(n: int, spread: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Images of three classes, whose means differ."""
+    labels = torch.arange(n) % 3
+    noise = torch.randn(n, 1, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return 0.3 * labels.view(-1, 1, 1, 1) + spread * noise, labels
+
+
+def test_variety_within_classes_is_its_definition() -> None:
+    (images, labels), (real, real_labels) = drawn(30, 0.02, 0), drawn(40, 0.05, 1)
+    scores = within_class_scores(images, labels, real, real_labels)
+    expected = naive_within(images, labels, real, real_labels)
+    assert scores["ratios"] == pytest.approx(expected)
+    assert scores["within"] == pytest.approx(sum(expected) / 3)
+    assert (scores["smallest"], scores["present"]) == (pytest.approx(min(expected)), 3)
+
+
+def test_one_picture_a_class_has_no_variety_and_real_images_have_all_of_it() -> None:
+    real, labels = drawn(3000, 0.05, 0)
+    assert within_class_scores(real[:3].repeat(20, 1, 1, 1), labels[:60], real, labels)["within"] == pytest.approx(0)
+    more, more_labels = drawn(3000, 0.05, 1)
+    assert within_class_scores(more, more_labels, real, labels)["within"] == pytest.approx(1, abs=0.1)
+    bytes_ = (real.clamp(0, 1) * 255).round().byte()
+    assert within_class_scores(bytes_, labels, real.clamp(0, 1), labels)["within"] == pytest.approx(1, abs=0.01)
+
+
+def test_a_class_that_is_hardly_there_is_left_out() -> None:
+    real, labels = drawn(900, 0.05, 0)
+    few = torch.cat([torch.zeros(500, dtype=torch.int64), torch.ones(4, dtype=torch.int64)])
+    scores = within_class_scores(real[: len(few)], few, real, labels)
+    assert (scores["present"], scores["ratios"][1:]) == (1, [None, None])
+    none = within_class_scores(real[:1], labels[:1], real, labels)
+    assert (none["within"], none["smallest"], none["present"]) == (0, 0, 0)

@@ -84,5 +84,5 @@ def test_a_conditional_generator_interpolates_within_a_class(
     monkeypatch.setattr(Generator, "images", spy)
     result = measures.interpolation(Subject(run, None))
     assert result["samples"] == 12
-    assert len(asked) == measures.STEPS + 1
+    assert len(asked) == measures.STEPS + 2  # and the middle
     assert all(labels.tolist() == [*range(10), 0, 1] for labels in asked)

@@ -8,12 +8,30 @@ from pathlib import Path
 import pytest
 import torch
 
+from kmgan_lib import data, methods, records
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import METRICS, Judge, applicable, classifier, evaluate, judge, measures
-from kmgan_lib.run import Run
+from kmgan_lib.generator import Generator
+from kmgan_lib.metrics import (
+    METRICS,
+    Judge,
+    applicable,
+    classifier,
+    evaluate,
+    frechet_distance,
+    inception_score,
+    judge,
+    measures,
+)
+from kmgan_lib.metrics.evaluate import _NEEDS
+from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
+from kmgan_lib.records import Record
+from kmgan_lib.run import Run, restore
 
 Quick = Callable[..., Run]
-QUICK = ["classifier_score", "classifier_frechet", "class_frequency", "clustering", "centers", "interpolation"]
+QUICK = [
+    "classifier_score", "classifier_frechet", "class_frequency", "within_class", "coverage", "clustering", "centers",
+    "interpolation",
+]  # fmt: skip
 INCEPTION = ["inception_score", "fid", "kid", "fid768", "kid768"]
 
 
@@ -39,6 +57,13 @@ def test_a_run_on_digits_is_measured_after_training(digits_run: Run) -> None:
     distance = results["classifier_frechet"]
     assert 0 < distance["real_value"] < distance["value"]
     assert (distance["samples"], distance["reference_samples"], distance["real_samples"]) == (60, 297, 60)
+    assert score["untrained_samples"] == distance["untrained_samples"] == 60
+    assert distance["untrained_value"] > distance["real_value"]
+    assert min(score["untrained_value"], score["last_weights_value"]) >= 1
+    within = results["within_class"]
+    assert within["value"] == within["within"] >= within["smallest"] >= 0
+    assert 1 <= within["present"] <= len(within["ratios"]) <= 10
+    assert (results["coverage"]["samples"], results["coverage"]["k"]) == (60, 5)
     assert {"nmi", "ari", "accuracy", "purity"} <= set(results["clustering"])
     assert -1 <= results["clustering"]["silhouette"] <= 1
     assert results["clustering"]["samples"] == 1797
@@ -54,7 +79,7 @@ def test_the_other_measures_of_a_run_on_digits(
 ) -> None:
     monkeypatch.setattr(measures, "PATHS", 20)
     results = evaluate(digits_run, everything=True)
-    assert set(results) == {*QUICK, "coverage", "memorisation", "path_length", "kmeans_cost"}
+    assert set(results) == {*QUICK, "memorisation", "path_length", "kmeans_cost"}
     assert len(caplog.records) == len(INCEPTION)
     for name, result in results.items():
         assert METRICS[name].shown(result)
@@ -62,13 +87,14 @@ def test_the_other_measures_of_a_run_on_digits(
     assert results["coverage"]["real_coverage"] > results["coverage"]["coverage"]
     memorised = results["memorisation"]
     assert len(memorised["nearest"]) == len(memorised["features"]["nearest"]) == memorised["samples"] == 64
-    assert memorised["training_samples"] == 1797
+    assert (memorised["training_samples"], memorised["unseen"]) == (1797, False)
     assert 0 < memorised["smallest"] <= memorised["value"]
     assert results["path_length"]["value"] > 0
     assert results["path_length"]["detour"] > 0.5
     moved = results["interpolation"]
     assert moved["steady_step"] <= moved["value"] == moved["largest_step"] <= 1
     assert moved["detour"] >= 1
+    assert (moved["real_samples"], moved["held_out_samples"], moved["unseen"]) == (1617, 180, False)
     cost = results["kmeans_cost"]
     assert cost["value"] == pytest.approx(cost["pixel_milliseconds"] / cost["feature_milliseconds"])
     assert (cost["pixels"], cost["feature_dim"]) == (784, digits_run.preset.feature_dim)
@@ -84,7 +110,11 @@ def test_fashion_is_counted_on_as_many_samples_as_in_the_paper(
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("classifier_scor", "did you mean classifier_score"), ("modes", "makes no sense for digits")]
+    ("name", "message"),
+    [
+        ("classifier_scor", "did you mean classifier_score"),
+        ("modes", r"makes no sense for digits/kmgan \(it needs the synthetic points\): choose from classifier_score"),
+    ],
 )
 def test_a_measure_that_cannot_be_had_is_refused(digits_run: Run, name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -138,6 +168,9 @@ def test_only_measures_that_make_sense_apply(quick: Quick, pictures: Run, tmp_pa
     assert conditional.preset.conditional
     without = {"clustering", "centers", "modes", "kmeans_cost"}
     assert applicable(conditional) == [name for name in METRICS if name not in without]
+    with pytest.raises(UsageError, match="needs known classes, and a D that is not told them"):
+        evaluate(conditional, only=["clustering"])
+    assert all(measure.applies in _NEEDS for measure in METRICS.values())
 
 
 def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
@@ -150,3 +183,47 @@ def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
     judge.cache_clear()
     extractor = results["class_frequency"]["extractor"]
     assert extractor["name"] == "mnist classifier v1 (of test images)"
+
+
+@pytest.mark.usefixtures("digits_judge")
+def test_levels_of_a_run_are_those_of_its_last_and_its_first_weights(digits_run: Run, digits_judge: Judge) -> None:
+    results = evaluate(digits_run, only=["classifier_score", "classifier_frechet"])
+    preset, device = digits_run.preset, torch.device("cpu")
+    reference = digits_judge.features(data.load("digits", split="test").tensor)
+    trained, untrained = restore(digits_run), methods.create(preset, device=device, seed=digits_run.seed)
+    for key, method in {"last_weights_value": trained, "untrained_value": untrained}.items():
+        generator = Generator(method.frozen_generator(averaged=False), preset)
+        features = digits_judge.features(generator.sample(60, SAMPLE_SEED))
+        score = inception_score(digits_judge.classify(features))[0]
+        assert results["classifier_score"][key] == pytest.approx(score, rel=1e-5)
+        assert results["classifier_frechet"][key] == pytest.approx(frechet_distance(features, reference), rel=1e-5)
+
+
+def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(
+    quick: Quick, digits_judge: Judge, tmp_path: Path
+) -> None:
+    del digits_judge
+    run = quick(tmp_path / "run", "digits/kmgan", iterations=1, snapshots=1, split="train")
+    results = evaluate(run, only=["memorisation", "interpolation"])
+    assert [r["unseen"] for r in results.values()] == [True, True]
+    memorised = results["memorisation"]
+    assert (memorised["training_samples"], memorised["held_out_samples"]) == (1500, 297)
+    assert "unseen real images" in METRICS["memorisation"].shown(memorised)
+
+
+def test_a_result_of_before_a_key_was_there_is_still_read(made_up: Callable[..., Record], tmp_path: Path) -> None:
+    record = made_up(tmp_path, interpolation__largest_step=0.1, centers__used=3)
+    assert [r.directory for r in records.everything(results=tmp_path)] == [record.directory]
+    assert record.has("interpolation.largest_step")
+    assert not any(map(record.has, ("interpolation.span", "classifier_frechet.untrained_value", "within_class.value")))
+
+
+def test_clusters_do_not_depend_on_the_order_of_the_data(pictures: Run) -> None:
+    images = data.load("digits", split="all")
+    assert images.labels is not None
+    nmi = []
+    for order in (images.labels.argsort(stable=True), torch.randperm(1797, generator=torch.Generator().manual_seed(0))):
+        subject = Subject(pictures, None)
+        subject._loaded["all"] = data.Images(images.tensor[order], images.labels[order])
+        nmi.append(measures.clustering(subject)["nmi"])
+    assert nmi[0] == pytest.approx(nmi[1], abs=0.05)  # K-Means itself starts elsewhere

@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
+from kmgan_lib import data
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import evaluate, frechet_distance, inception, inception_measures, inception_score
+from kmgan_lib.metrics import METRICS, evaluate, frechet_distance, inception, inception_measures, inception_score
+from kmgan_lib.metrics.degraded import blurred, noisy
 from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, fetch, find_weights
+from kmgan_lib.metrics.subject import Subject, chosen
 from kmgan_lib.run import Run
 
 TINY, BROKEN = "kmgan-test-tiny", "kmgan-test-broken"
@@ -236,8 +239,40 @@ def test_a_run_is_measured_by_inception(pictures: Run, tmp_path: Path, monkeypat
     assert results["inception_score"]["splits"] == 10
     assert (seen["samples"], seen["reference_samples"], seen["reference"]) == (60, 60, "all")
     assert seen["extractor"]["weights_sha256"] == "0" * 12
+    assert "blurred" not in seen
+    _levels_are_their_definitions(run, results["fid768"])
     kept = json.loads((run.directory / "result.json").read_text())["metrics"]
     assert {"inception_score", "fid", "kid", "fid768", "kid768"} <= set(kept)
+
+
+def _levels_are_their_definitions(run: Run, result: dict[str, Any]) -> None:
+    mixed = chosen(data.load("digits", split="all").tensor, 120)
+    net = Tiny(TINY, ["768"])
+
+    def features(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return net(images.expand(-1, 3, -1, -1))[0]
+
+    reference, others = features(mixed[:60]), mixed[60:]
+    for key, images in {"real_value": others, "blurred": blurred(others), "noisy": noisy(others)}.items():
+        assert result[key] == pytest.approx(frechet_distance(features(images), reference), rel=1e-3, abs=1e-6)
+    assert (result["real_samples"], result["reference_samples"]) == (60, 60)
+    assert result["real_value"] < min(result["blurred"], result["noisy"])
+    assert f"blurred {result['blurred']:.4f}" in METRICS["fid768"].shown(result)
+    assert METRICS["fid768"].shown({"value": 1.5}) == "1.5000"  # of a run on few images, and of an old record
+
+
+def test_levels_are_computed_once_a_data_set_and_not_where_no_images_are_left(
+    pictures: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inception, "EXTRACTOR", TINY)
+    monkeypatch.setattr(inception, "find_weights", lambda *_, **__: Weights(cache / "none", "1" * 64, full=False))
+    first = Subject(pictures, None).inception_levels("768")
+    monkeypatch.setattr(Tiny, "forward", lambda *_: pytest.fail("its features are kept"))
+    assert Subject(pictures, None).inception_levels("768") == first
+    few = Subject(pictures, None)
+    few.__dict__["samples"] = torch.zeros(1790, 1, 28, 28)  # of 1,797 real images seven are left
+    assert few.inception_levels("768") == {}
 
 
 def test_everything_leaves_inception_out_with_a_warning(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kmgan_lib.metrics import path_lengths
+from kmgan_lib.metrics import line_scores, path_lengths
 from kmgan_lib.metrics.paths import step_scores
 
 
@@ -83,3 +83,41 @@ def test_a_largest_step_is_between_even_and_all_and_no_way_is_shorter_than_strai
 def test_a_step_needs_two_pictures(n: int) -> None:
     with pytest.raises(ValueError, match="a step needs two"):
         step_scores(torch.zeros(n, 2, 3))
+
+
+# Ends and middle of an interpolation
+
+
+def images(n: int, seed: int) -> Tensor:
+    return torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def test_span_and_validity_are_their_definitions() -> None:
+    start, middle, end, real, held_out = (images(n, seed) for seed, n in enumerate((6, 6, 6, 9, 4)))
+
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    def nearest(rows: Tensor) -> float:
+        return mean([min(float((row - r).norm()) for r in real) for row in rows])
+
+    ends = mean([float((a - b).norm()) for a, b in zip(start, end, strict=True)])
+    pairs = mean([float((real[i] - held_out[i]).norm()) for i in range(4)])
+    scores = line_scores(start, middle, end, real, held_out)
+    assert scores["span"] == pytest.approx(ends / pairs, rel=1e-5)
+    assert scores["validity"] == pytest.approx(nearest(middle) / nearest(held_out), rel=1e-5)
+
+
+def test_bytes_and_numbers_are_of_one_scale_and_copies_are_at_no_distance() -> None:
+    real = (images(20, 0) * 255).round().byte()
+    held_out = images(10, 1)
+    scores = line_scores(real[:3] / 255, real[3:6] / 255, real[:3] / 255, real, held_out)
+    assert scores == {"span": 0, "validity": pytest.approx(0, abs=1e-5)}
+
+
+def test_lines_need_a_start_a_middle_and_an_end() -> None:
+    one, two = images(1, 0), images(2, 0)
+    with pytest.raises(ValueError, match="2 starts, 2 middles and 1 ends"):
+        line_scores(two, two, one, two, two)
+    with pytest.raises(ValueError, match="held_out=0"):
+        line_scores(two, two, two, two, two[:0])

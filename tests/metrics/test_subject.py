@@ -52,6 +52,37 @@ def test_a_trained_judge_knows_its_size(digits_judge: Judge) -> None:
     torch.testing.assert_close(large, own)
 
 
+def test_a_judge_is_copied_to_another_device_and_stays_where_it_is_on_its_own(digits_judge: Judge) -> None:
+    assert digits_judge.to(torch.device("cpu")) is digits_judge
+    moved = digits_judge.to(torch.device("meta"))
+    assert (moved.device.type, digits_judge.device.type) == ("meta", "cpu")
+    assert moved.describe() == digits_judge.describe()
+
+
+def test_networks_run_where_the_run_was_trained(
+    pictures: Run, digits_judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del digits_judge
+    assert pictures.method is not None
+    assert Subject(pictures, None).device == pictures.method.device
+    asked: list[str] = []
+    monkeypatch.setattr(subject, "pick_device", lambda name: asked.append(name) or torch.device("meta"))
+    other = Subject(Run.open(pictures.directory), None)
+    assert (other.device.type, other.judge.device.type) == ("meta", "meta")
+    assert asked == ["auto"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_judge: Judge) -> None:
+    there, here = Subject(Run.open(pictures.directory), None), Subject(Run.open(pictures.directory), None)
+    here.__dict__["device"] = torch.device("cpu")
+    assert (there.judge.device.type, there.method.device.type, there.generator.device.type) == ("cuda",) * 3
+    for part in ("samples", "fake_features", "fake_probabilities", "last_weights_features", "untrained_features"):
+        assert getattr(there, part).device.type == "cpu"
+        torch.testing.assert_close(getattr(there, part), getattr(here, part), atol=0.02, rtol=0.02)  # TF32
+    assert digits_judge.device.type == "cpu"
+
+
 @pytest.fixture
 def compared(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Subject]:
     """Return a function that makes a subject with this many training and test images, each of its own grey."""
