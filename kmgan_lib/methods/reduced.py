@@ -53,8 +53,9 @@ class Reduced(Method):
     :math:`\tilde C_{gen}` means one thing in all of Algorithm 2, or the real ones :math:`\tilde c` as in Algorithm 1.
     Were :math:`\tilde C_{gen}` real in the center loss too, no gradient would reach G, though the algorithm says so.
 
-    Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant pictures. D sees
-    the k centers as a batch of their own.
+    Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant images. D sees
+    the k centers as a batch of their own. Gradients of D flow through its targets, the center loss compares center by
+    center, and the center step comes first: whatever the options, this is not KM-GAN with other labels.
     """
 
     name = "reduced"
@@ -63,7 +64,7 @@ class Reduced(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """As printed; with repulsion; and with repulsion and real targets, KM-GAN but for the pixels."""
+        """As printed; with repulsion; and with repulsion and real centers as targets."""
         if base.network == "synthetic":
             return {}
         repulsion: dict[str, Any] = {"repulsion": True}
