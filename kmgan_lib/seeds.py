@@ -1,0 +1,106 @@
+"""What few seeds can say: exact tests and an interval that take no bell curve for granted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+
+def fails_more(failed: int, runs: int, other_failed: int, other_runs: int) -> float:
+    """Fisher's exact test of two failure rates, one-sided.
+
+    Parameters
+    ----------
+    failed, runs : int
+        How many of how many runs failed.
+    other_failed, other_runs : int
+        The same of the runs that they are compared with.
+
+    Returns
+    -------
+    float
+        Probability of at least so many failures among the first, if all runs failed equally often.
+    """
+    table = [[failed, runs - failed], [other_failed, other_runs - other_failed]]
+    test: Any = stats.fisher_exact(table, alternative="greater")
+    return float(test.pvalue)
+
+
+def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tuple[float, float]:
+    r"""95 % interval of the difference of two rates (Newcombe, 1998, method 10).
+
+    With :math:`[l_i, u_i]` the Wilson interval of :math:`p_i`, and :math:`\delta = p_1 - p_2`,
+
+    .. math::
+        \left[\delta - \sqrt{(p_1 - l_1)^2 + (u_2 - p_2)^2},\;
+        \delta + \sqrt{(u_1 - p_1)^2 + (p_2 - l_2)^2}\right].
+
+    Parameters
+    ----------
+    failed, runs, other_failed, other_runs : int
+        As in `fails_more`; at least one run of each.
+
+    Returns
+    -------
+    low, high : float
+        Of the first rate minus the other.
+    """
+    (p, l1, u1), (q, l2, u2) = (
+        (k / n, *stats.binomtest(k, n).proportion_ci(0.95, method="wilson"))
+        for k, n in ((failed, runs), (other_failed, other_runs))
+    )
+    return p - q - math.hypot(p - l1, u2 - q), p - q + math.hypot(u1 - p, q - l2)
+
+
+def sign_flip(gaps: Sequence[float]) -> float:
+    r"""Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
+
+    Parameters
+    ----------
+    gaps : sequence of float
+        One a pair. An infinite one outweighs all finite ones together.
+
+    Returns
+    -------
+    float
+        Share of the :math:`2^n` choices of signs whose sum is at most the one found: not below :math:`2^{-n}`, and 1
+        with fewer than two pairs. The time doubles with each pair: seconds at 22.
+    """
+    known = np.asarray(gaps, float)
+    if len(known) < 2:
+        return 1.0
+    largest = np.abs(known[np.isfinite(known)]).max(initial=0) or 1.0
+    beyond = len(known) + 1
+    sums = np.zeros(1)
+    for gap in np.clip(known / largest, -beyond, beyond):
+        sums = np.concatenate([sums + gap, sums - gap])
+    found = sums[0]  # with every sign as it was
+    return float((sums <= found + 1e-12 * beyond).mean())
+
+
+def ranks(values: Sequence[float], others: Sequence[float]) -> float:
+    """Exact test that values lie below others, one-sided (Mann and Whitney's, with ties and infinite values).
+
+    Parameters
+    ----------
+    values, others : sequence of float
+
+    Returns
+    -------
+    float
+        Share of all ways to deal the pooled ranks, means for ties, that give the first at most the sum found. Three
+        against three reach 0.05 where none overlap; 1 with fewer than two of either.
+    """
+    if min(len(values), len(others)) < 2:
+        return 1.0
+    doubled = np.rint(2 * stats.rankdata([*values, *others])).astype(int)  # means of ranks are halves
+    ways = np.zeros((len(values) + 1, doubled.sum() + 1))  # how many choices of so many ranks have this sum
+    ways[0, 0] = 1
+    for rank in doubled:
+        ways[1:, rank:] += ways[:-1, :-rank].copy()
+    chosen = ways[len(values)]
+    return float(chosen[: doubled[: len(values)].sum() + 1].sum() / chosen.sum())
