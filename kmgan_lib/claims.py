@@ -10,19 +10,23 @@ from typing import Any
 
 import yaml
 
-from kmgan_lib import conditions, presets, records
+from kmgan_lib import conditions, presets, records, vocabulary
 from kmgan_lib.conditions import Finding
 from kmgan_lib.errors import UsageError
 from kmgan_lib.records import Record
 
 LEDGER = records.RESULTS.parent / "claims.yml"
-PROFILES = ("paper", "quick")  # the larger one decides where its records are complete
-HOLDS, PARTLY, FAILS = "holds", "holds partly", "does not hold"
-UNTESTABLE, NOT_RUN = "cannot be tested as written", "not yet run"
-VERDICTS = (HOLDS, PARTLY, FAILS, UNTESTABLE, NOT_RUN)
+PROFILES = ("paper", "long", "quick")  # the largest one whose records are complete decides
+HOLDS, PARTLY, FAILS, UNDECIDED = "holds", "holds partly", "does not hold", "undecided"
+UNTESTABLE, NOT_RUN = "cannot be tested at this scale", "not yet run"
+VERDICTS = (HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE, NOT_RUN)
+# The lists of conditions in the order in which they are looked at, and what each is called beside its findings.
+PARTS = {
+    "gate": "needed for a test", "untestable": "untestable if", "holds": "for", "partly": "partly for",
+    "fails": "against", "beside": "beside",
+}  # fmt: skip
 _TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
-_WORD = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
-_LISTS = ("holds", "partly", "untestable")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
 
 
 @dataclass(frozen=True)
@@ -58,19 +62,16 @@ class Claim:
     measure: str
     rule: str
     needs: Mapping[str, Sequence[int]]
-    holds: Sequence[Mapping[str, Any]]
-    partly: Sequence[Mapping[str, Any]] = ()
-    untestable: Sequence[Mapping[str, Any]] = ()
+    parts: Mapping[str, Sequence[Mapping[str, Any]]]
+    profiles: Sequence[str] = PROFILES
     groups: Mapping[str, str] = field(default_factory=dict)
+    decides: int | None = None
+    before: str = ""
+    eye: str = ""
 
     def preset(self, name: str, profile: str) -> str:
         """A preset's name with the profile's group in the place of ``*``."""
         return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
-
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        """The profiles whose records can decide, the larger one first."""
-        return tuple(profile for profile in PROFILES if not self.groups or profile in self.groups)
 
     def runs(self, profile: str) -> list[Needed]:
         """All runs that the claim needs at a profile."""
@@ -78,8 +79,8 @@ class Claim:
 
     def measures(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
-        for condition in [*self.holds, *self.partly, *self.untestable]:
-            yield from conditions.reads(condition)
+        for condition in (condition for listed in self.parts.values() for condition in listed):
+            yield from vocabulary.reads(condition)
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Verdict:
         One of `VERDICTS`.
     profile : str
         The profile of the records that decided, or that are missing.
-    findings : list of Finding
-        Each condition of the rule with what was found.
+    parts : mapping
+        Each list of the rule, as in `PARTS`, to what was found of its conditions.
     missing : list of Needed
         Runs without a record, or whose record lacks a measure.
     records : list of Record
@@ -104,14 +105,37 @@ class Verdict:
     claim: Claim
     word: str
     profile: str
-    findings: list[Finding]
+    parts: Mapping[str, Sequence[Finding]]
     missing: list[Needed]
     records: list[Record]
 
     @property
-    def decisive(self) -> list[Finding]:
-        """What decided whether the claim holds, without the milder conditions of `holds partly`."""
-        return self.findings[: len(self.claim.untestable) + len(self.claim.holds)]
+    def findings(self) -> dict[Finding, str]:
+        """Each condition of the rule with what was found, and what it is there for."""
+        roles: dict[Finding, list[str]] = {}
+        for part, listed in self.parts.items():
+            for finding in listed:
+                roles.setdefault(finding, []).append(PARTS[part])
+        return {finding: ", ".join(words) for finding, words in roles.items()}
+
+    @property
+    def outlook(self) -> str:
+        """Of an undecided claim what would decide it."""
+        if self.word != UNDECIDED:
+            return ""
+        if self.claim.decides is None:
+            return "The seeds disagree, and by this rule more of them would not decide."
+        return f"About {self.claim.decides} seeds of each preset would decide it."
+
+    @property
+    def decisive(self) -> list[str]:
+        """What decided: of a gate what is not reached, else the conditions that its word names."""
+        if self.missing:
+            return [f"{len(self.missing)} of the runs that it needs are missing"]
+        closed = [f"not reached: {finding.text}" for finding in self.parts["gate"] if not finding.true]
+        part = {UNTESTABLE: "untestable", FAILS: "fails"}.get(self.word, "holds")
+        texts = closed or [finding.text for finding in self.parts[part]]
+        return texts + ([self.outlook] if self.outlook else [])
 
 
 def _refuse(place: str, text: str) -> UsageError:
@@ -122,26 +146,33 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     place = f"{path.name}, {name}"
     if not isinstance(entry, dict):
         raise _refuse(place, "a claim is a mapping")
-    if not _WORD.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise _refuse(place, "a claim's name is of letters, digits, - and _")
-    known = {*_TEXTS, *_LISTS, "needs", "groups"}
+    known = {*_TEXTS, *PARTS, "needs", "groups", "profiles", "decides", "before", "eye"}
     for key in entry:
         if key not in known:
             raise _refuse(place, f"unknown key {key} (one of {', '.join(sorted(known))})")
-    for key in (*_TEXTS, "needs", "holds"):
+    for key in (*_TEXTS, "needs", "holds", "fails"):
         if not entry.get(key):
             raise _refuse(place, f"{key} is missing")
-    for key in _TEXTS:
-        if not isinstance(entry[key], str):
+    for key in (*_TEXTS, "before", "eye"):
+        if not isinstance(entry.get(key, ""), str):
             raise _refuse(place, f"{key} must be text (put it into quotes)")
-    if not _WORD.fullmatch(entry["chapter"]):
+    if not _NAME.fullmatch(entry["chapter"]):
         raise _refuse(place, "chapter is the name of a page, of letters, digits, - and _")
-    for key in _LISTS:
+    for key in PARTS:
         if not isinstance(entry.get(key, []), list):
             raise _refuse(place, f"{key} must be a list of conditions")
+    decides = entry.get("decides")
+    if decides is not None and not (type(decides) is int and decides > 0):
+        raise _refuse(place, "decides is a number of seeds")
     groups = entry.get("groups", {})
     if not isinstance(groups, dict) or not all(p in PROFILES and isinstance(g, str) for p, g in groups.items()):
         raise _refuse(place, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
+    possible = list(groups or PROFILES)
+    profiles = entry.get("profiles", possible)
+    if not isinstance(profiles, list) or not profiles or not all(profile in possible for profile in profiles):
+        raise _refuse(place, f"profiles lists some of {', '.join(possible)}")
     needs = entry["needs"]
     if not isinstance(needs, dict):
         raise _refuse(place, "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
@@ -150,19 +181,22 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
             raise _refuse(place, f"the seeds of {preset} must be a list of whole numbers")
         if str(preset).startswith("*/") and not groups:
             raise _refuse(place, f"{preset} needs groups, which say what * stands for")
-    fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in entry.items()}
-    claim = Claim(name, **{**fields, "needs": {str(preset): seeds for preset, seeds in needs.items()}})
+    claim = Claim(
+        name=name, **{key: entry[key] for key in _TEXTS}, needs={str(preset): seeds for preset, seeds in needs.items()},
+        parts={key: tuple(entry.get(key, ())) for key in PARTS}, groups=groups, decides=decides,
+        profiles=tuple(profile for profile in PROFILES if profile in profiles),
+        before=entry.get("before", ""), eye=entry.get("eye", ""),
+    )  # fmt: skip
     for profile in claim.profiles:
         for needed in claim.runs(profile):
             if needed.preset not in presets.PRESETS:
                 raise _refuse(place, f"unknown preset {needed.preset} in needs")
-    for condition in [*claim.holds, *claim.partly, *claim.untestable]:
-        try:
-            used = {preset for preset, _ in conditions.reads(condition)}
-        except UsageError as error:
-            raise _refuse(place, str(error)) from None
-        for preset in used - set(needs):
-            raise _refuse(place, f"a condition reads {preset}, which needs does not list")
+    try:
+        used = {preset for preset, _ in claim.measures()}
+    except UsageError as error:
+        raise _refuse(place, str(error)) from None
+    for preset in sorted(used - set(claim.needs)):
+        raise _refuse(place, f"a condition reads {preset}, which needs does not list")
     return claim
 
 
@@ -203,16 +237,23 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
     everything = [record for group in found.values() for record in group]
     if missing:
-        return Verdict(claim, NOT_RUN, profile, [], missing, everything)
+        return Verdict(claim, NOT_RUN, profile, {}, missing, everything)
 
-    def met(listed: Sequence[Mapping[str, Any]]) -> list[Finding]:
-        return [conditions.find(condition, found) for condition in listed]
+    def met(condition: Mapping[str, Any]) -> Finding:
+        finding = conditions.find(condition, found)
+        return Finding(finding.true, finding.text.replace("*/", f"{claim.groups.get(profile)}/"))
 
-    untestable, holds, partly = met(claim.untestable), met(claim.holds), met(claim.partly)
-    findings = list(dict.fromkeys([*untestable, *holds, *partly]))
-    choices: list[tuple[str, list[Finding]]] = [(UNTESTABLE, untestable), (HOLDS, holds), (PARTLY, partly)]
-    word = next((word for word, of in choices if of and all(finding.true for finding in of)), FAILS)
-    return Verdict(claim, word, profile, findings, [], everything)
+    parts = {part: [met(condition) for condition in listed] for part, listed in claim.parts.items()}
+    return Verdict(claim, _word(parts), profile, parts, [], everything)
+
+
+def _word(parts: Mapping[str, Sequence[Finding]]) -> str:
+    """The first word whose conditions are all met; without a system at its level there is nothing to compare."""
+    if not all(finding.true for finding in parts["gate"]):
+        return UNTESTABLE
+    words = {"untestable": UNTESTABLE, "holds": HOLDS, "partly": PARTLY, "fails": FAILS}
+    met = (word for part, word in words.items() if parts[part] and all(finding.true for finding in parts[part]))
+    return next(met, UNDECIDED)
 
 
 def verdict(claim: Claim, *, results: Path = records.RESULTS) -> Verdict:
@@ -233,7 +274,7 @@ def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULT
     """
     waiting: dict[Needed, list[int]] = {}
     for claim in load(path):
-        if claim.groups and profile not in claim.groups:
+        if profile not in claim.profiles:
             continue
         missing = judge(claim, profile, results=results).missing
         for needed in missing:
@@ -250,7 +291,7 @@ def measures_of(preset: str, profile: str, path: Path = LEDGER) -> list[str]:
     names = dict.fromkeys(
         measure.partition(".")[0]
         for claim in load(path)
-        if not claim.groups or profile in claim.groups
+        if profile in claim.profiles
         for name, measure in claim.measures()
         if claim.preset(name, profile) == preset
     )

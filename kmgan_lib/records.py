@@ -77,16 +77,30 @@ class Record:
         name, _, key = measure.partition(".")
         if name == "history":
             return any(key in row for row in self.history)
-        value = self.result["metrics"].get(name, {}).get(key)
+        value = self._measured(name, key)
         return _is_number(value) and math.isfinite(value)
 
     def value(self, measure: str) -> float:
-        """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows."""
+        """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows.
+
+        Of a list the least or the largest, as in ``class_frequency.frequency.min``.
+        """
         name, _, key = measure.partition(".")
         if name == "history":
             rows = [row[key] for row in self.history if key in row]
             return sum(rows) / len(rows)
-        return float(self.metric(name, key))
+        value = self._measured(name, key)
+        if value is None:
+            raise KeyError(measure)
+        return float(value)
+
+    def _measured(self, name: str, key: str) -> Any:
+        key, _, end = key.partition(".")
+        value = self.result["metrics"].get(name, {}).get(key)
+        if not end:
+            return value
+        numbers = isinstance(value, list) and len(value) > 0 and all(_is_number(each) for each in value)
+        return {"min": min, "max": max}[end](value) if numbers else None
 
     @property
     def samples(self) -> Path:

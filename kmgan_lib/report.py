@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kmgan_lib import claims, records
-from kmgan_lib.conditions import FAILED, difference
+from kmgan_lib.conditions import FAILED
 from kmgan_lib.records import Record
 from kmgan_lib.run import Run
 from kmgan_lib.sweep import TABLE_4
@@ -49,7 +49,7 @@ def we_found(text: str, made_by: str) -> Html:
 
 _ANCHOR = {
     claims.HOLDS: "verdict-holds", claims.PARTLY: "verdict-partly", claims.FAILS: "verdict-fails",
-    claims.UNTESTABLE: "verdict-open", claims.NOT_RUN: "verdict-open",
+    **dict.fromkeys((claims.UNDECIDED, claims.UNTESTABLE, claims.NOT_RUN), "verdict-open"),
 }  # fmt: skip
 
 
@@ -64,7 +64,17 @@ def _why(verdict: claims.Verdict) -> str:
         return "<p>Missing records, and the commands that make them:</p>" + _list(
             lines + ([f"and {more} more"] if more else [])
         )
-    return _list([("Yes: " if f.true else "No: ") + html.escape(f.text) for f in verdict.findings])
+    lines = [
+        f"{'Yes' if finding.true else 'No'} ({html.escape(role)}): {html.escape(finding.text)}"
+        for finding, role in verdict.findings.items()
+    ]
+    return _list(lines) + (f"<p>{html.escape(verdict.outlook)}</p>" if verdict.outlook else "")
+
+
+def _beside(claim: claims.Claim) -> str:
+    """What the images say against the numbers, and what the rule was before."""
+    texts = (("By eye", claim.eye), ("Before", claim.before))
+    return "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in texts if text)
 
 
 def _list(items: Sequence[str]) -> str:
@@ -72,7 +82,7 @@ def _list(items: Sequence[str]) -> str:
 
 
 def verdict(name: str) -> Html:
-    """The verdict on one claim of the ledger: the rule, what the records say to each of its conditions, the badge."""
+    """The verdict on one claim of the ledger: the rule, what the records say to each condition, the rule before."""
     claim = next((claim for claim in claims.load() if claim.name == name), None)
     if claim is None:
         raise ValueError(f"{name} is not in the ledger")
@@ -80,7 +90,7 @@ def verdict(name: str) -> Html:
     return Html(
         f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
         f"{html.escape(claim.title)}</p><p>{_word(found.word)} <em>{html.escape(claim.rule)}</em></p>{_why(found)}"
-        f"<p>{badge_of(records.badge(found.records))}</p></div>"
+        f"{_beside(claim)}<p>{badge_of(records.badge(found.records))}</p></div>"
     )
 
 
@@ -92,8 +102,8 @@ def ledger() -> Html:
         link = f'<a href="{claim.chapter}.html#verdict-{claim.name}">{html.escape(claim.title)}</a>'
         seeds = sum(len(which) for which in claim.needs.values())
         made = f"{found.profile}, {seeds - len(found.missing)} of {seeds} runs"
-        texts = [html.escape(finding.text) for finding in found.decisive]
-        cells = [claim.name, link, _word(found.word), html.escape(claim.paper), _list(texts) if texts else "–"]
+        texts = [html.escape(text) for text in found.decisive]
+        cells = [claim.name, link, _word(found.word), html.escape(claim.paper), _list(texts)]
         cells += [html.escape(claim.section), made]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     names = ("", "the paper's claim", "verdict", "its result", "what we found", "where", "recorded")
@@ -150,21 +160,6 @@ def span(numbers: Sequence[float], digits: int = 2) -> str:
 def failures(scores: Sequence[float]) -> str:
     """How many of the seeds have a classifier score below `FAILED`, ``1 of 3 seeds``."""
     return f"{sum(score < FAILED for score in scores)} of {len(scores)} seeds"
-
-
-def compared(
-    a: Sequence[Record | Run], b: Sequence[Record | Run], column: Column, *, higher: str, lower: str, equal: str
-) -> str:
-    """One of three sentences, by the interval of `difference` over the seeds of both: above 0, below 0, or around it.
-
-    With fewer than two common seeds there is no interval, and a sentence says so.
-    """
-    ours, theirs = ({run.seed: values([run], column) for run in group} for group in (a, b))
-    common = [seed for seed in ours if ours[seed] and theirs.get(seed)]
-    if len(common) < 2:
-        return "Fewer than two seeds of both are recorded, so nothing can be compared yet. "
-    _, low, high = difference([ours[seed][0] for seed in common], [theirs[seed][0] for seed in common])
-    return higher if low > 0 else lower if high < 0 else equal
 
 
 def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], made_by: str) -> Html:

@@ -104,11 +104,15 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
 
 def ledger(verdicts: Sequence[Verdict]) -> str:
     """The verdicts, a line each; then what decided each of them, or the commands that make what is missing."""
-    lines = [f"{v.claim.name:4} {v.word:28} {v.claim.title}" for v in verdicts]
+    lines = [f"{v.claim.name:4} {v.word:30} {v.claim.title}" for v in verdicts]
     for verdict in verdicts:
-        made = f"{verdict.profile}, {len(verdict.records)} records"
-        lines += ["", f"{verdict.claim.name} {verdict.word} ({made})", f"   {verdict.claim.rule}"]
-        lines += [("   yes  " if finding.true else "   no   ") + finding.text for finding in verdict.findings]
+        claim, made = verdict.claim, f"{verdict.profile}, {len(verdict.records)} records"
+        lines += ["", f"{claim.name} {verdict.word} ({made})", f"   {claim.rule}"]
+        lines += [
+            f"   {'yes' if finding.true else 'no':4} ({role}) {finding.text}"
+            for finding, role in verdict.findings.items()
+        ]
+        lines += [f"   {text}" for text in (verdict.outlook, claim.eye) if text]
         lines += [f"   {command}" for command in commands(verdict.missing)]
     return "\n".join(lines)
 
@@ -117,8 +121,13 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
     """The ledger as a Markdown table, as the README shows it."""
     lines = ["| | the paper's claim | verdict | the paper's result | what we found |", "|---|---|---|---|---|"]
     for v in verdicts:
-        found = [finding.text for finding in v.decisive] or [f"{len(v.missing)} of the runs that it needs are missing"]
-        cells = [v.claim.name, f"{v.claim.title} ({v.claim.section})", f"**{v.word}**", v.claim.paper, "; ".join(found)]
+        cells = [
+            v.claim.name,
+            f"{v.claim.title} ({v.claim.section})",
+            f"**{v.word}**",
+            v.claim.paper,
+            "; ".join(v.decisive),
+        ]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
 

@@ -1,140 +1,204 @@
+"""The conditions of the ledger: what each says of records, and what is no condition."""
+
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
-from kmgan_lib import conditions
+from kmgan_lib import conditions, vocabulary
 from kmgan_lib.errors import UsageError
 from kmgan_lib.records import Record
 
-SCORE = "classifier_score.value"
+SCORE, F = "classifier_score.value", "classifier_frechet.value"
 
 
-def group(*scores: float | None, seeds: list[int] | None = None, other: float = 1.0) -> list[Record]:
-    """Records with these classifier scores; None diverged."""
+def group(
+    *scores: float | None, measure: str = SCORE, seeds: list[int] | None = None, other: float = 1.0
+) -> list[Record]:
+    """Records with these numbers, by default classifier scores; None diverged."""
     made = []
+    name, _, key = measure.partition(".")
     for seed, score in zip(seeds or range(len(scores)), scores, strict=True):
-        measures = {} if score is None else {"classifier_score": {"value": score, "other": other}}
+        measures = {} if score is None else {name: {key: score, "other": other}}
         status = "diverged" if score is None else "completed"
         made.append(Record(Path("nowhere"), {"seed": seed, "status": status, "metrics": measures}))
     return made
 
 
-def found(kind: str, groups: dict[str, list[Record]], **arguments: Any) -> tuple[bool, str]:
-    condition = {kind: arguments}
-    assert {preset for preset, _ in conditions.reads(condition)} <= set(groups)
+def found(condition: dict[str, Any], **groups: list[Record]) -> tuple[bool, str]:
+    assert {preset for preset, _ in vocabulary.reads(condition)} <= set(groups)
     finding = conditions.find(condition, groups)
     return finding.true, finding.text
 
 
-def holds(kind: str, groups: dict[str, list[Record]], **arguments: Any) -> bool:
-    return found(kind, groups, **arguments)[0]
+def holds(condition: dict[str, Any], **groups: list[Record]) -> bool:
+    return found(condition, **groups)[0]
 
 
 @pytest.mark.parametrize(
-    ("scores", "every_one", "no_one"),
-    [((8, 9), False, True), ((1, 9), False, False), ((1, 2.99), True, False), ((None, 2), True, False),
-     ((None, 9), False, False), ((3,), False, True)],
-)  # fmt: skip
-def test_a_run_fails_below_three_or_if_it_diverged(
-    scores: tuple[float | None, ...], every_one: bool, no_one: bool
-) -> None:
-    groups = {"a": group(*scores)}
-    assert holds("failures", groups, of="a", are="all") == every_one
-    assert holds("failures", groups, of="a", are="none") == no_one
+    ("scores", "failed"), [((8, 9), 0), ((1, 9), 1), ((1, 2.99), 2), ((None, 2), 2), ((None, 9), 1), ((3, 3), 0)]
+)
+def test_a_run_fails_below_three_or_if_it_diverged(scores: tuple[float | None, ...], failed: int) -> None:
+    a = group(*scores)
+    for count in range(3):
+        assert holds({"count": {"of": "a", "failed": True, "at_least": count}}, a=a) == (failed >= count)
+        assert holds({"count": {"of": "a", "failed": True, "at_most": count}}, a=a) == (failed <= count)
+        assert holds({"count": {"of": "a", "failed": False, "at_least": count}}, a=a) == (2 - failed >= count)
+    assert holds({"count": {"of": "a", "failed": True, "all": True}}, a=a) == (failed == 2)
+    assert holds({"count": {"of": "a", "failed": False, "all": True}}, a=a) == (failed == 0)
 
 
-def test_fewer_failures_compares_shares_not_numbers() -> None:
-    few, many = group(1, 9, 9, 9), group(1, 9)
-    assert holds("fewer_failures", {"a": few, "b": many}, of="a", than="b")
-    assert not holds("fewer_failures", {"a": many, "b": few}, of="a", than="b")
-    assert not holds("fewer_failures", {"a": few, "b": few}, of="a", than="b")
-    assert found("fewer_failures", {"a": few, "b": many}, of="a", than="b")[1].endswith(": 0.25, 0.50")
+def test_a_count_shows_every_score() -> None:
+    text = found({"count": {"of": "a", "failed": True, "at_most": 1}}, a=group(1, None, 8.5))[1]
+    assert text == "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"
+
+
+def test_failing_more_often_is_fishers_exact_test() -> None:
+    condition = {"fails_more": {"of": "a", "than": "b"}}
+    none, four = group(*[9.0] * 10), group(*[1.0] * 4, *[9.0] * 6)
+    true, text = found(condition, a=four, b=none)
+    assert true
+    assert text == "a fails more often than b: 4 of 10 and 0 of 10, p = 0.043 (Fisher, one-sided)"
+    assert not holds(condition, a=none, b=four)
+    assert not holds(condition, a=group(*[None] * 3, *[9.0] * 7), b=none)
+    assert holds({"not": condition}, a=none, b=four)
+
+
+def test_a_gap_of_rates_is_newcombe_s_interval() -> None:
+    none, two = group(*[9.0] * 10), group(1, None, *[9.0] * 8)
+    true, text = found({"rate_gap": {"of": "a", "less": "b", "below": 0.3}}, a=none, b=none)
+    assert true
+    assert text.startswith(
+        "failure rate of a minus that of b below 0.3: 0 of 10 and 0 of 10, 95 % interval -0.28 to 0.28"
+    )
+    assert not holds({"rate_gap": {"of": "a", "less": "b", "below": 0.3}}, a=two, b=none)
+    assert holds({"rate_gap": {"of": "a", "less": "b", "above": 0.5}}, a=group(*[1.0] * 10), b=none)
 
 
 def test_every_seed_must_be_within_the_bound_and_a_diverged_one_never_is() -> None:
-    arguments = {"of": "a", "measure": SCORE}
-    assert found("every", {"a": group(7, 8)}, **arguments, above=6) == (
-        True, "classifier_score.value of a above 6 in every seed: 7, 8",
+    def every(*scores: float | None, **bound: Any) -> tuple[bool, str]:
+        return found({"every": {"of": "a", "measure": SCORE, **bound}}, a=group(*scores))
+
+    assert every(7, 8, above=6) == (True, "classifier_score.value of a above 6 in every seed: 7, 8")
+    assert not every(5, 8, above=6)[0]
+    assert not every(6, above=6)[0]
+    assert every(5, 6, below=7)[0]
+    assert every(5, None, below=7) == (False, "classifier_score.value of a below 7 in every seed: 5, diverged")
+    assert not every(above=0)[0]
+    assert not every(None, above=-1e9)[0]
+
+
+def test_alive_leaves_failed_seeds_out_but_not_all_of_them() -> None:
+    condition = {"every": {"of": "a", "measure": SCORE, "above": 6, "alive": True}}
+    assert found(condition, a=group(7, 1, None)) == (
+        True, "classifier_score.value of a above 6 in every seed that did not fail: 7 (2 of 3 failed and are left out)",
     )  # fmt: skip
-    assert not holds("every", {"a": group(5, 8)}, **arguments, above=6)
-    assert not holds("every", {"a": group(6)}, **arguments, above=6)
-    assert holds("every", {"a": group(5, 6)}, **arguments, below=7)
-    assert not holds("every", {"a": group(5, None)}, **arguments, below=7)
-    assert found("every", {"a": group(None)}, **arguments, above=0)[1].endswith("none")
+    assert not holds(condition, a=group(7, 5, 1))
+    assert not holds(condition, a=group(1, None))
 
 
-def test_the_mean_leaves_diverged_seeds_out() -> None:
-    arguments = {"of": "a", "measure": SCORE}
-    assert holds("mean", {"a": group(7, None, 9)}, **arguments, above=7.9)
-    assert not holds("mean", {"a": group(7, None, 9)}, **arguments, below=8)
-    assert not holds("mean", {"a": group(None)}, **arguments, above=0)
-    assert not holds("mean", {"a": group(None)}, **arguments, below=9)
+def test_a_bound_is_the_mean_of_others_or_another_number_of_the_same_record() -> None:
+    def every(*scores: float | None, others: list[Record], **bound: Any) -> tuple[bool, str]:
+        return found({"every": {"of": "a", "measure": SCORE, "above": bound}}, a=group(*scores, other=6), b=others)
+
+    assert every(8, 9, others=group(7, 8), of="b") == (
+        True, "classifier_score.value of a above the mean of b (7.5) in every seed: 8, 9",
+    )  # fmt: skip
+    assert not every(8, 7, others=group(7, 8), of="b")[0]
+    assert every(8, 7, others=group(7, 8), of="b", times=0.5, plus=3)[0]
+    assert not every(8, others=group(7, None), of="b")[0], "a diverged run is nothing to be better than"
+    assert every(8, 7, others=[], measure="classifier_score.other")[0]
+    assert not every(8, 5, others=[], measure="classifier_score.other")[0]
+    assert every(8, 7, others=group(5, other=5), of="b", measure="classifier_score.other")[0]
 
 
-def test_a_mean_is_compared_with_another_times_and_plus() -> None:
-    groups = {"a": group(8, 8), "b": group(8, 9)}
-    arguments = {"of": "a", "measure": SCORE}
-    assert not holds("mean", groups, **arguments, above={"of": "b"})
-    assert holds("mean", groups, **arguments, above={"of": "b", "times": 0.9})
-    assert holds("mean", groups, **arguments, above={"of": "b", "plus": -0.6})
-    assert not holds("mean", groups, **arguments, above={"of": "b", "plus": -0.4})
-    true, text = found("mean", groups, **arguments, below={"of": "b", "times": 2, "plus": 1})
+def test_a_mean_reaches_a_level_and_no_diverged_run_is_left_out() -> None:
+    def mean(*scores: float | None, **bound: Any) -> tuple[bool, str]:
+        return found({"mean": {"of": "a", "measure": SCORE, **bound}}, a=group(*scores, other=7))
+
+    assert mean(6, 9, above=7) == (True, "mean classifier_score.value of a above 7: 7.5 (6, 9)")
+    assert not mean(6, 8, above=7)[0]
+    assert not mean(9, None, above=7)[0]
+    assert not mean(1, None, below=7)[0]
+    assert mean(6, 9, above={"measure": "classifier_score.other"}) == (
+        True, "mean classifier_score.value of a above its classifier_score.other (7): 7.5 (6, 9)",
+    )  # fmt: skip
+
+
+def paired(a: list[Record], b: list[Record], measure: str = SCORE, **arguments: Any) -> tuple[bool, str]:
+    return found({"paired": {"of": "a", "against": "b", "measure": measure, **arguments}}, a=a, b=b)
+
+
+def test_pairs_are_of_common_seeds_and_five_that_agree_decide() -> None:
+    a, b = group(5, 6, 7, 8, 9), group(9, 8, 7, 6, 5, 99, seeds=[4, 3, 2, 1, 0, 7])
+    assert not paired(a, b, higher=True)[0]
+    true, text = paired(a, b, higher=True, plus=-0.5)
     assert true
-    assert text == "mean classifier_score.value of a below 2 times that of b +1, 18: 8"
-    assert not holds("mean", groups | {"b": group(None)}, **arguments, above={"of": "b"})
+    assert text.startswith(
+        "classifier_score.value of a higher than that of b plus -0.5: seed 0 5 and 5, seed 1 6 and 6, "
+    )
+    assert text.endswith(", seed 4 9 and 9; p = 0.031 (exact test of 5 pairs)")
+    assert not paired(a, b, lower=True, plus=-0.5)[0]
+    assert paired(a, b, lower=True, plus=0.5)[0]
+    assert not paired(group(9, 9, 9, 9), group(1, 1, 1, 1), higher=True)[0], "four pairs cannot"
+    assert paired(a, group(1, seeds=[77]), higher=True)[1].endswith("no common seed; p = 1 (exact test of 0 pairs)")
 
 
-def test_a_mean_is_compared_with_another_measure_of_the_same_runs() -> None:
-    bound = {"of": "a", "measure": "classifier_score.other"}
-    assert holds("mean", {"a": group(8, other=7)}, of="a", measure=SCORE, above=bound)
-    assert not holds("mean", {"a": group(8, other=9)}, of="a", measure=SCORE, above=bound)
-
-
-def test_a_difference_holds_if_its_interval_lies_beyond_the_bound() -> None:
-    arguments = {"of": "a", "less": "b", "measure": SCORE}
-    clear, mixed = {"a": group(8, 9, 8.5), "b": group(5, 6.1, 5.4)}, {"a": group(8, 5, 9), "b": group(7, 6, 8)}
-    assert holds("difference", clear, **arguments, above=0)
-    assert not holds("difference", clear, **arguments, above=3)
-    assert holds("difference", clear, **arguments, below=4)
-    assert not holds("difference", mixed, **arguments, above=0)
-    assert not holds("difference", mixed, **arguments, below=0)
-
-
-def test_a_difference_is_of_common_seeds_that_ended() -> None:
-    arguments = {"of": "a", "less": "b", "measure": SCORE, "above": 0}
-    groups = {"a": group(9, 5, 9.1, seeds=[4, 1, 2]), "b": group(6, None, 6, 99, seeds=[2, 1, 4, 7])}
-    true, text = found("difference", groups, **arguments)
+def test_of_distances_logarithms_are_compared() -> None:
+    """By differences the fifth pair would outweigh the others; its quotient does not."""
+    a, b = group(1, 1, 1, 1, 1, 1, 120, measure=F), group(*[3] * 6, 100, measure=F)
+    true, text = paired(a, b, F, lower=True)
     assert true
-    assert "3.05 (95 % interval" in text
-    true, text = found("difference", groups | {"b": group(6, None, seeds=[4, 1])}, **arguments)
-    assert not true
-    assert text.endswith("fewer than two common seeds")
+    assert text.endswith("(exact test of 7 pairs, of logarithms)")
+    assert not paired(group(1, 1, 1, 1, 1, 1, 120), group(*[3] * 6, 100), SCORE, lower=True)[0]
+    assert paired(group(*[12.4] * 5, measure=F), group(*[10] * 5, measure=F), F, lower=True, times=1.25)[0]
+    assert not paired(group(*[12.6] * 5, measure=F), group(*[10] * 5, measure=F), F, lower=True, times=1.25)[0]
+    assert paired(group(*[0] * 5, measure=F), group(*[1] * 5, measure=F), F, lower=True)[0]
 
 
-PAIRS = st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), min_size=2, max_size=8)
+@pytest.mark.parametrize(("kind", "seeds"), [("paired", 5), ("ranks", 3)])
+def test_a_diverged_run_is_the_worst_there_is_not_left_out(kind: str, seeds: int) -> None:
+    def compared(ours: float | None, theirs: float | None, measure: str, way: str) -> bool:
+        a, b = (group(*[value] * (seeds - 1), last, measure=measure) for value, last in ((2.0, ours), (3.0, theirs)))
+        return holds({kind: {"of": "a", "against": "b", "measure": measure, way: True}}, a=a, b=b)
+
+    assert compared(2, 3, F, "lower")
+    assert compared(2, None, F, "lower")  # theirs diverged: worse
+    assert compared(2, 3, SCORE, "lower")
+    assert compared(None, 3, SCORE, "lower")  # of a score the worst is the lowest
+    assert not compared(None, 3, F, "lower")
+    assert not compared(None, None, F, "higher")
+    worst = group(*[None] * seeds)
+    condition = {kind: {"of": "a", "against": "b", "measure": F, "higher": True}}
+    assert holds(condition, a=worst, b=group(*[3] * seeds, measure=F))
+    assert not holds(condition, a=worst, b=worst), "all diverged: a tie"
 
 
-@given(PAIRS)
-def test_the_interval_is_the_one_of_the_paired_t_test(pairs: list[tuple[float, float]]) -> None:
-    a, b = ([pair[i] for pair in pairs] for i in (0, 1))
-    mean, low, high = conditions.difference(a, b)
-    assert low <= mean <= high
-    if np.ptp(np.subtract(a, b)) > 1e-6:
-        interval = stats.ttest_rel(a, b).confidence_interval(0.95)
-        assert (low, high) == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-6)
+def test_ranks_need_no_pairs_and_three_against_three_decide() -> None:
+    condition = {"ranks": {"of": "a", "against": "b", "measure": F, "lower": True, "times": 1.25}}
+    true, text = found(condition, a=group(1, 2, 3, measure=F), b=group(4, 5, 6, measure=F, seeds=[7, 8, 9]))
+    assert true
+    assert text.startswith(
+        "classifier_frechet.value of a lower than 1.25 times that of b: 1, 2, 3 and 4, 5, 6; p = 0.05"
+    )
+    assert text.endswith("(exact test of ranks, 3 against 3)")
+    assert not holds(condition, a=group(1, 2, 5.1, measure=F), b=group(4, 5, 6, measure=F))
+    assert not holds(condition, a=group(1, 2, measure=F), b=group(4, 5, 6, measure=F))
+    assert holds(
+        {"ranks": {**condition["ranks"], "times": 2}}, a=group(1, 2, 7.9, measure=F), b=group(4, 5, 6, measure=F)
+    )
 
 
-@pytest.mark.parametrize(("a", "b"), [([1.0], [2.0]), ([1.0, 2.0], [1.0]), ([], [])])
-def test_a_difference_needs_pairs(a: list[float], b: list[float]) -> None:
-    with pytest.raises(ValueError, match="at least two"):
-        conditions.difference(a, b)
+def test_conditions_are_joined() -> None:
+    yes, no = ({"every": {"of": "a", "measure": SCORE, "above": bound}} for bound in (5, 9))
+    a = group(7)
+    assert [holds({"any": both}, a=a) for both in ([yes, no], [no, yes], [no, no])] == [True, True, False]
+    assert [holds({"all": both}, a=a) for both in ([yes, no], [yes, yes])] == [False, True]
+    assert found({"not": no}, a=a) == (True, "not so: classifier_score.value of a above 9 in every seed: 7")
+    assert holds({"any": [{"all": [yes, no]}, {"not": no}]}, a=a)
+    assert found({"any": [no, yes]}, a=a)[1].count("; or ") == 1
 
 
 def test_history_is_read_as_the_mean_over_its_rows(tmp_path: Path) -> None:
@@ -142,8 +206,18 @@ def test_history_is_read_as_the_mean_over_its_rows(tmp_path: Path) -> None:
     record = Record(tmp_path, {"seed": 0, "status": "completed", "metrics": {}})
     assert record.has("history.center_step")
     assert not record.has("history.other")
-    assert holds("every", {"a": [record]}, of="a", measure="history.center_step", above=0.4)
-    assert not holds("every", {"a": [record]}, of="a", measure="history.center_step", above=0.6)
+    for above, true in ((0.4, True), (0.6, False)):
+        assert holds({"every": {"of": "a", "measure": "history.center_step", "above": above}}, a=[record]) == true
+
+
+def test_of_a_list_the_least_and_the_largest_are_read() -> None:
+    values = {"frequency": [0.1, 0.2, 0.05], "empty": [], "words": ["a"]}
+    record = Record(Path(), {"seed": 0, "status": "completed", "metrics": {"class_frequency": values}})
+    assert record.value("class_frequency.frequency.min") == 0.05
+    assert record.value("class_frequency.frequency.max") == 0.2
+    assert not any(record.has(f"class_frequency.{key}") for key in ("frequency", "empty.min", "words.max", "no.min"))
+    with pytest.raises(KeyError, match=r"class_frequency\.no"):
+        record.value("class_frequency.no")
 
 
 @pytest.mark.parametrize("value", [None, "8.5", True, float("nan"), float("inf"), [8]], ids=str)
@@ -152,27 +226,56 @@ def test_what_is_no_number_counts_as_missing(value: Any) -> None:
     assert not record.has(SCORE)
 
 
+def test_what_a_condition_reads() -> None:
+    condition = {"any": [
+        {"every": {"of": "a", "measure": "x.y", "below": {"of": "b", "measure": "x.z"}, "alive": True}},
+        {"not": {"paired": {"of": "c", "against": "d", "measure": F, "lower": True}}},
+        {"mean": {"of": "e", "measure": "x.y", "below": {"measure": "x.z.max"}}},
+        {"fails_more": {"of": "f", "than": "g"}},
+    ]}  # fmt: skip
+    assert set(vocabulary.reads(condition)) == {
+        ("a", "x.y"), ("a", SCORE), ("b", "x.z"), ("c", F), ("d", F), ("e", "x.y"), ("e", "x.z.max"), ("f", SCORE),
+        ("g", SCORE),
+    }  # fmt: skip
+
+
+def bad(kind: str, **arguments: Any) -> dict[str, Any]:
+    return {kind: {"of": "a", **arguments}}
+
+
 BAD = {
-    "no mapping": ("failures", "one kind and its arguments"),
-    "two kinds": ({"failures": {"of": "a", "are": "all"}, "every": {}}, "one kind"),
-    "unknown": ({"most": {"of": "a"}}, "unknown condition most"),
-    "no arguments": ({"failures": None}, "failures needs are, of"),
-    "an argument missing": ({"every": {"of": "a", "above": 1}}, "every needs measure, of"),
-    "an argument too many": ({"failures": {"of": "a", "are": "all", "above": 1}}, "failures knows no above"),
-    "another word": ({"failures": {"of": "a", "are": "some"}}, "all or none"),
-    "no bound": ({"every": {"of": "a", "measure": SCORE}}, "one of above, below"),
-    "two bounds": ({"every": {"of": "a", "measure": SCORE, "above": 1, "below": 2}}, "one of above, below"),
-    "text as a bound": ({"every": {"of": "a", "measure": SCORE, "above": "6"}}, "must be a number"),
-    "NaN as a bound": ({"every": {"of": "a", "measure": SCORE, "above": float("nan")}}, "must be a number"),
-    "another mean, of every": ({"every": {"of": "a", "measure": SCORE, "above": {"of": "b"}}}, "must be a number"),
-    "another mean of nothing": ({"mean": {"of": "a", "measure": SCORE, "above": {"times": 2}}}, "{of, measure"),
-    "times text": ({"mean": {"of": "a", "measure": SCORE, "above": {"of": "b", "times": "2"}}}, "times=2"),
-    "a number as a measure": ({"every": {"of": "a", "measure": 5, "above": 1}}, "measure=5"),
-    "a measure without its key": ({"every": {"of": "a", "measure": "classifier_score", "above": 1}}, "name and a key"),
-}
+    "no mapping": ("count", "one kind and its arguments"),
+    "two kinds": ({**bad("count"), **bad("every")}, "one kind"),
+    "unknown": (bad("most"), "unknown condition most"),
+    "no arguments": ({"count": None}, "count needs failed, of"),
+    "an argument missing": (bad("every", above=1), "every needs measure, of"),
+    "an argument too many": (bad("fails_more", than="b", above=1), "fails_more knows no above"),
+    "a word for yes or no": (bad("count", failed="all", all=True), "failed=all must be true or false"),
+    "no number of runs": (bad("count", failed=True), "count needs one of all, at_least, at_most"),
+    "half a run": (bad("count", failed=True, at_most=1.5), "at_most=1.5 must be a whole number"),
+    "false where only true makes sense": (bad("count", failed=True, all=False), "all=False must be true"),
+    "alive: no": (bad("every", measure=SCORE, above=1, alive=False), "alive=False must be true"),
+    "no bound": (bad("every", measure=SCORE), "one of above, below"),
+    "two bounds": (bad("every", measure=SCORE, above=1, below=2), "one of above, below"),
+    "text as a bound": (bad("every", measure=SCORE, above="6"), "above=6 must be a number"),
+    "NaN as a bound": (bad("every", measure=SCORE, above=float("nan")), "must be a number"),
+    "a number that is too large": (bad("mean", measure=SCORE, above=10**400), "must be a number"),
+    "a bound of nothing": (bad("mean", measure=SCORE, above={"times": 2}), "{of, measure"),
+    "times text": (bad("mean", measure=SCORE, above={"of": "b", "times": "2"}), "times=2 must be a number above 0"),
+    "a rate as another number": (bad("rate_gap", less="b", above={"of": "b"}), "must be a number"),
+    "a number as a measure": (bad("every", measure=5, above=1), "measure=5"),
+    "a measure without its key": (bad("every", measure="classifier_score", above=1), "name and a key"),
+    "an end that is neither": (bad("every", measure="a.b.mean", above=1), "name and a key"),
+    "neither way": (bad("paired", against="b", measure=SCORE), "one of higher, lower"),
+    "both ways": (bad("ranks", against="b", measure=SCORE, lower=True, higher=True), "one of higher, lower"),
+    "a factor of nothing": (bad("ranks", against="b", measure=SCORE, lower=True, times=0), "times=0 must be"),
+    "no list": ({"any": bad("count")}, "any needs a list"),
+    "an empty list": ({"all": []}, "all needs a list"),
+    "something wrong inside": ({"any": [{"not": bad("most")}]}, "unknown condition most"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("condition", "message"), BAD.values(), ids=BAD.keys())
 def test_a_condition_that_makes_no_sense_is_refused(condition: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        list(conditions.reads(condition))
+        list(vocabulary.reads(condition))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from kmgan_lib import report
 from kmgan_lib.records import Record
@@ -34,29 +32,6 @@ def test_span_prints_mean_and_range(numbers: list[float], text: str) -> None:
 
 def test_failures_count_the_seeds_below_the_bound() -> None:
     assert report.failures([1.0, report.FAILED, 8.0]) == "1 of 3 seeds"
-
-
-def test_difference_is_the_paired_t_interval_of_scipy() -> None:
-    a, b = [0.5, 0.7, 0.4, 0.9], [0.2, 0.6, 0.5, 0.3]
-    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert report.difference(a, b) == pytest.approx((np.mean(a) - np.mean(b), low, high))
-
-
-def test_difference_needs_the_same_seeds_at_least_two() -> None:
-    for a, b in [([1.0], [1.0]), ([1.0, 2.0], [1.0])]:
-        with pytest.raises(ValueError, match="paired differences need"):
-            report.difference(a, b)
-
-
-@pytest.mark.parametrize(
-    ("a", "sentence"), [([1.0, 1.1, 1.2], "up"), ([-1.0, -1.1, -1.2], "down"), ([-1.0, 1.0, 0.1], "level")]
-)
-def test_the_sentence_follows_from_the_interval_over_common_seeds(a: list[float], sentence: str) -> None:
-    ours = [record(seed, value) for seed, value in enumerate(a)]
-    theirs = [record(seed, 0.0) for seed in (3, 2, 1, 0)]
-    texts = {"higher": "up", "lower": "down", "equal": "level"}
-    assert report.compared(ours, theirs, report.NMI, **texts) == sentence
-    assert "Fewer than two seeds" in report.compared(ours, theirs[:1], report.NMI, **texts)
 
 
 def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None:

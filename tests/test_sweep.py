@@ -46,9 +46,9 @@ def test_without_patterns_the_plan_is_what_the_ledger_lacks(made_up: MadeUp, tmp
     assert plan == claims.lacking("quick", results=tmp_path)
     assert plan[0] == Needed("mnist/kmgan", "quick", 0)  # most claims wait for it
     assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
-    made_up(tmp_path, "fashion/dcgan")
+    made_up(tmp_path, "mnist/kmgan-clip")
     left = sweep.planned("quick", results=tmp_path)
-    assert set(plan) - set(left) == {Needed("fashion/dcgan", "quick", 0)}
+    assert set(plan) - set(left) == {Needed("mnist/kmgan-clip", "quick", 0)}
 
 
 def test_patterns_choose_presets_and_the_first_seed_of_each_comes_first(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from book.tools import profiles
 from book.tools.profiles import Parameter, Profile, WrongUse
-from kmgan_lib import claims, conditions, tables
+from kmgan_lib import claims, tables, vocabulary
+from kmgan_lib.conditions import SCORE
 from kmgan_lib.errors import UsageError
 from kmgan_lib.records import RESULTS, Record
 
@@ -89,33 +90,55 @@ def test_a_claim_of_the_ledger_in_which_one_thing_is_changed(
 
 NAMES = st.sampled_from(["mnist/kmgan", "mnist/kmgan-nocenter"])
 NUMBERS = st.integers(-3, 10) | st.floats()
-CONDITIONS = st.one_of(
-    st.fixed_dictionaries({"failures": st.fixed_dictionaries({"of": NAMES, "are": st.sampled_from(["all", "none",
-    "some"])})}),
-    st.fixed_dictionaries({"fewer_failures": st.fixed_dictionaries({"of": NAMES, "than": NAMES})}),
-    st.dictionaries(
-        st.sampled_from(sorted(conditions.KINDS)),
+WAY = st.sampled_from(["lower", "higher"])
+COMPARED = st.builds(
+    lambda kind, a, b, way, times: {kind: {"of": a, "against": b, "measure": SCORE, way: True, "times": times}},
+    st.sampled_from(["paired", "ranks"]),
+    NAMES,
+    NAMES,
+    WAY,
+    NUMBERS,
+)
+COUNTED = st.builds(
+    lambda a, failed, key, number: {"count": {"of": a, "failed": failed, key: number}},
+    NAMES,
+    st.booleans(),
+    st.sampled_from(["at_least", "at_most", "all"]),
+    NUMBERS | st.just(True),
+)
+RATES = st.builds(lambda a, b, number: {"rate_gap": {"of": a, "less": b, "below": number}}, NAMES, NAMES, NUMBERS)
+FAILING = st.builds(lambda a, b: {"fails_more": {"of": a, "than": b}}, NAMES, NAMES)
+KEYS = ["of", "less", "than", "against", "measure", "above", "below", "failed", "alive", "lower"]
+CONDITIONS = st.recursive(
+    st.one_of(
+        COMPARED, COUNTED, RATES, FAILING,
         st.dictionaries(
-            st.sampled_from(["of", "less", "than", "measure", "above", "below", "are"]),
-            NAMES | NUMBERS | MEASURES | st.sampled_from(["classifier_score.value", "classifier_score.std"])
-            | st.dictionaries(st.sampled_from(["of", "measure", "times", "plus"]), NAMES | NUMBERS | MEASURES),
-        ), min_size=1, max_size=2,
+            st.sampled_from(sorted(vocabulary.KINDS)),
+            st.dictionaries(
+                st.sampled_from(KEYS),
+                NAMES | NUMBERS | MEASURES | st.booleans() | st.sampled_from([SCORE, "classifier_score.std"])
+                | st.dictionaries(st.sampled_from(["of", "measure", "times", "plus"]), NAMES | NUMBERS | MEASURES),
+            ), min_size=1, max_size=2,
+        ),
     ),
+    lambda inner: st.fixed_dictionaries({"not": inner})
+    | st.dictionaries(st.sampled_from(["any", "all"]), st.lists(inner, max_size=3), min_size=1, max_size=1),
+    max_leaves=4,
 )  # fmt: skip
 
 
 @cases(
     60,
     st.lists(CONDITIONS, min_size=1, max_size=3),
-    st.lists(CONDITIONS, max_size=2),
+    st.lists(CONDITIONS, min_size=1, max_size=2),
     st.sets(st.integers(0, 3), min_size=1),
 )
 def test_a_claim_of_made_up_conditions(
-    results: Path, tmp_path: Path, holds: list[Any], partly: list[Any], seeds: set[int]
+    results: Path, tmp_path: Path, holds: list[Any], fails: list[Any], seeds: set[int]
 ) -> None:
-    texts = dict.fromkeys(("title", "quote", "section", "chapter", "measure", "rule"), "x")
+    texts = dict.fromkeys(("title", "quote", "section", "paper", "chapter", "measure", "rule"), "x")
     needs = {"mnist/kmgan": sorted(seeds), "mnist/kmgan-nocenter": sorted(seeds)}
-    entry = {**texts, "needs": needs, "holds": holds, "partly": partly}
+    entry = {**texts, "needs": needs, "holds": holds, "fails": fails}
     path = tmp_path / "claims.yml"
     path.write_text(json.dumps({"C1": entry}), encoding="utf8")
     judged(path, results)
