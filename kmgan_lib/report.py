@@ -18,6 +18,10 @@ from kmgan_lib.sweep import TABLE_4
 Column = tuple[str, str, int]
 SCORE: Column = ("classifier_score", "value", 2)
 LAST_WEIGHTS: Column = ("classifier_score", "last_weights_value", 2)
+FRECHET: Column = ("classifier_frechet", "value", 1)
+LAST_FRECHET: Column = ("classifier_frechet", "last_weights_value", 1)
+WITHIN: Column = ("within_class", "value", 2)
+COVERAGE: Column = ("coverage", "coverage", 2)
 RAREST: Column = ("class_frequency", "value", 3)
 NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
@@ -122,9 +126,9 @@ def answer() -> Html:
     return Html('<div class="admonition we-found"><p class="admonition-title">We found</p>' + _list(lines) + "</div>")
 
 
-def table_4(profile: str = "quick") -> Html:
+def table_4(profile: str = "long") -> Html:
     """The paper's Table 4 with our scores beside its Inception Scores; the extractors differ, and the table says so."""
-    group = {"quick": "cifar10-32", "paper": "cifar10"}[profile]
+    group = "cifar10" if profile == "paper" else "cifar10-32"
     rows, everything = [], []
     for row, name, paper, spread in TABLE_4:
         found = records.load(f"{group}/{name}", profile)
@@ -133,12 +137,21 @@ def table_4(profile: str = "quick") -> Html:
         printed = f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else "")
         failed = f", {sum(score < FAILED for score in scores)} failed" if scores else ""
         cells = [html.escape(row), printed, span(scores), f"{len(found)}{failed}" if found else "not yet recorded"]
-        cells.append(span(values(found, ("fid768", "value", 3)), 3))
+        cells += [span(values(found, column), column[2]) for column in (FRECHET, COVERAGE)]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: FID on 768 features"]
+    if everything:
+        cells = ["untrained", "–", span(values(everything, untrained(SCORE))), ""]
+        cells += [span(values(everything, untrained(FRECHET)), 1), "–"]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: Fréchet distance", "coverage"]
     head = "".join(f"<th>{text}</th>" for text in heads)
     body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return Html(f"{body}<p>{badge_of(records.badge(everything))}</p>")
+
+
+def untrained(column: Column) -> Column:
+    """The column of the same measure for G at initialisation."""
+    return column[0], "untrained_value", column[2]
 
 
 def values(group: Sequence[Record | Run], column: Column) -> list[float]:
@@ -165,6 +178,8 @@ def failures(scores: Sequence[float]) -> str:
 def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], made_by: str) -> Html:
     """A line a group of runs: how many seeds, how many diverged, and mean (range) of each column.
 
+    Where the runs say what their generators were before training, the last line says it too.
+
     Parameters
     ----------
     groups : mapping
@@ -181,6 +196,10 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
         count = f"{len(group)}" + (f", {diverged} diverged" if diverged else "") if group else "not yet recorded"
         cells = [html.escape(name), count, *(span(values(group, c), c[2]) for c in columns.values())]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    members = [run for group in groups.values() for run in group]
+    begun = [span(values(members, untrained(c)), c[2]) if c[1] == "value" else "–" for c in columns.values()]
+    if set(begun) != {"–"}:
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in ("untrained", "", *begun)) + "</tr>")
     body = f'<table class="dataframe"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
     return Html(f"{body}<p>{badge_of(made_by)}</p>")
 
