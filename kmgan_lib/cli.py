@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.table import Column, Table
+from rich.table import Table
 
-from kmgan_lib import presets
+from kmgan_lib import __version__, presets
 from kmgan_lib.cli_compare import compare
-from kmgan_lib.cli_records import DataRoot, records_, sweep
+from kmgan_lib.cli_output import console, prepare, say, table
+from kmgan_lib.cli_records import DataRoot, bench, records_, sweep
 from kmgan_lib.errors import RunFailed, UsageError
 
 app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
-    pretty_exceptions_enable=False, add_completion=False,
+    pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
 MOST = 10_000  # images in one picture
 RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"kmgan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Train, sample and judge KM-GAN and its baselines."""
 
 
 def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
@@ -43,30 +53,31 @@ def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
 def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
     """List presets, methods and measures, or the fields of one preset with their sources."""
     if preset is None:
-        table = Table("preset", "data", "method", "what differs from dataset/kmgan")
+        rows = table("preset", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
             base = presets.PRESETS[f"{name.split('/')[0]}/kmgan"].as_dict() | {"name": name, "method": p.method}
             differs = [f"{k}={v}" for k, v in p.as_dict().items() if k not in base or v != base[k]]
-            table.add_row(name, p.dataset, p.method, ", ".join(differs))
-        table.add_row("folder:PATH", "your images", "kmgan", "channels=3, image_size=32; --set method=... for others")
-        console.print(table)
+            rows.add_row(name, p.method, ", ".join(differs))
+        rows.add_row("folder:PATH", "kmgan", "your images: channels=3, image_size=32; --set method=... for others")
+        console.print(rows)
         console.print(_measures())
         return
-    table = Table("field", "value", "source", "meaning", title=preset)
+    rows = table("field", "value", "source", "meaning", title=preset)
+    rows.columns[2].max_width = max(12, console.width - 68)  # else the meaning has no room for its longest names
     resolved = presets.resolve(preset)
     for name, known in resolved.fields().items():
         choices = f" ({', '.join(known.metadata['choices'])})" if known.metadata["choices"] else ""
-        table.add_row(name, str(getattr(resolved, name)), known.metadata["source"], known.metadata["text"] + choices)
-    console.print(table)
+        rows.add_row(name, str(getattr(resolved, name)), known.metadata["source"], known.metadata["text"] + choices)
+    console.print(rows)
 
 
 def _measures() -> Table:
     from kmgan_lib.metrics import METRICS
 
-    table = Table(Column("measure", no_wrap=True), "what it is", "when")
+    rows = table("measure", "what it is", "when")
     for name, measure in METRICS.items():
-        table.add_row(name, measure.text, "after training" if measure.quick else "evaluate --only or --all")
-    return table
+        rows.add_row(name, measure.text, "after training" if measure.quick else "evaluate --only or --all")
+    return rows
 
 
 @app.command()
@@ -93,11 +104,11 @@ def data(
         if name == "inception":
             from kmgan_lib.metrics import inception
 
-            console.print(f"the Inception weights are {inception.fetch()}", highlight=False)
+            say(f"the Inception weights are {inception.fetch()}")
             return
-        console.print(f"{name} is in {fetch(name)}")
+        say(f"{name} is in {fetch(name)}")
         return
-    table = Table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
+    rows = table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
     for dataset in [name] if name else list(library.DATASETS):
         place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
         row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
@@ -106,8 +117,8 @@ def data(
             row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
         if action == "show":
             row.append(library.DATASETS[dataset].standin_text)
-        table.add_row(*row)
-    console.print(table)
+        rows.add_row(*row)
+    console.print(rows)
 
 
 @app.command()
@@ -135,7 +146,7 @@ def train(
     if distributed.rank() > 0:
         return  # of several processes one measures and reports
     speed = run.result["images_per_second"]
-    console.print(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}", highlight=False)
+    say(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}")
     _evaluate(run, data_root)
 
 
@@ -170,13 +181,13 @@ def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
     results = evaluate_(run, data_root=str(data_root) if data_root else None, **choice)
     if not results:
         return
-    table = Table(Column("measure", no_wrap=True), "value", "samples", "measured with", "seconds")
+    rows = table("measure", "value", "samples", "measured with", "seconds")
     for name, result in results.items():
         accuracy = result["extractor"].get("test_accuracy")
         extractor = result["extractor"]["name"] + (f", {100 * accuracy:.2f} % right" if accuracy else "")
         shown = METRICS[name].shown(result)
-        table.add_row(name, shown, f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
-    console.print(table)
+        rows.add_row(name, shown, f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
+    console.print(rows)
 
 
 @app.command()
@@ -190,11 +201,11 @@ def sample(
     if not out.suffix:
         from kmgan_lib.pictures import save_each
 
-        console.print(f"{save_each(_pictures(run), n, out, seed=seed)} has {n:,} images", highlight=False)
+        say(f"{save_each(_pictures(run), n, out, seed=seed)} has {n:,} images")
         return
     if n > MOST:
         raise UsageError(f"-n {n}: at most {MOST:,} images fit into one picture; --out FOLDER has more")
-    console.print(str(_save(_pictures(run).sample(n, seed=seed), out)), highlight=False)
+    say(_save(_pictures(run).sample(n, seed=seed), out))
 
 
 @app.command()
@@ -209,11 +220,12 @@ def interpolate(
     if steps > MOST:
         raise UsageError(f"--steps {steps}: at most {MOST:,} images fit into one picture")
     strip = _pictures(run).interpolate(seed_a, seed_b, steps)
-    console.print(str(_save(strip, out, columns=steps)), highlight=False)
+    say(str(_save(strip, out, columns=steps)))
 
 
 app.command()(compare)
 app.command()(sweep)
+app.command()(bench)
 app.command("records")(records_)
 
 
@@ -236,35 +248,9 @@ def _save(images: Any, out: Path, *, columns: int | None = None) -> Path:
     return save_sheet(images, out, columns=columns, zoom=2)
 
 
-@app.command()
-def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Small networks, few repeats: a few minutes.")] = False,
-    only: Annotated[
-        list[str] | None, typer.Option(help="methods, plain, kmeans, growth or startup; may be repeated.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", help="The report, as JSON.")] = Path("bench.json"),
-) -> None:
-    """Measure the speed of the library side by side with a plain PyTorch loop."""
-    from kmgan_lib import bench as library
-    from kmgan_lib.checkpoint import write_json
-
-    unknown = set(only or ()) - set(library.SECTIONS)
-    if unknown:
-        raise UsageError(f"--only {min(unknown)}: choose from {', '.join(library.SECTIONS)}")
-    report = library.measure(quick=quick, only=only or (), device=device)
-    table = Table("what", "images/s", "speed", "utilisation", "peak MB")
-    for name, r in (report.get("methods", {}) | report.get("plain", {})).items():
-        numbers = f"{r['images_per_second']:,.0f}", f"{r['speed']:.2f}", f"{r.get('utilisation', 0):.0%}"
-        table.add_row(name, *numbers, f"{r['peak_megabytes'][-1]:,.0f}")
-    write_json(out, report)
-    console.print(table, str(out))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit status 2 for wrong use, 1 for a failed run, 130 if interrupted."""
-    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    prepare()
     try:
         # Typer turns an interruption into a status that it returns.
         status = app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
@@ -277,6 +263,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except RunFailed as error:
         _die(str(error), 1)
+    except BrokenPipeError:  # `kmgan list | head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
+        sys.exit(1)
     except OSError as error:
         _die(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
     except Exception as error:

@@ -1,17 +1,17 @@
-"""The commands about many runs: ``kmgan sweep`` and ``kmgan records``."""
+"""The commands that need a checkout: ``kmgan sweep``, ``kmgan records`` and ``kmgan bench``."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from kmgan_lib.cli_output import console, say, table
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import shown
 
-console = Console(markup=False, emoji=False)
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
 Results = Annotated[Path | None, typer.Option(help="Folder of the records; by default the book's.")]
 
@@ -35,6 +35,7 @@ def sweep(
     from kmgan_lib import records, tables
     from kmgan_lib import sweep as library
 
+    records.in_checkout("kmgan sweep")
     place = results or records.RESULTS
     limit = library.seconds(budget) if budget is not None else float("inf")
     plan = library.planned(profile, only=only or (), seeds=_seeds(seeds), results=place)
@@ -48,7 +49,7 @@ def sweep(
         return
     outcomes = library.sweep(
         plan, runs=runs, results=None if profile == "smoke" else place, jobs=jobs, budget=limit, device=device,
-        data_root=data_root, report=lambda outcome: console.print(tables.line(outcome), highlight=False),
+        data_root=data_root, report=lambda outcome: say(tables.line(outcome)),
     )  # fmt: skip
     console.print(tables.outcomes(outcomes))
     if any(outcome.status == "failed" for outcome in outcomes):
@@ -78,6 +79,8 @@ def records_(
     from kmgan_lib import archive, claims, records, tables
     from kmgan_lib.run import Run
 
+    if results is None or action == "ledger":
+        records.in_checkout(f"kmgan records {action}")
     place = results or records.RESULTS
     if action not in ("ledger", "table", "check", "add", "pack", "unpack"):
         raise UsageError(f"records {action}: choose ledger, table, check, add, pack or unpack")
@@ -95,11 +98,40 @@ def records_(
         wrong = archive.check(results=place)
         if wrong:
             raise RunFailed("; ".join(wrong))
-        console.print(f"{len(records.everything(results=place))} records in {place} are sound", highlight=False)
+        say(f"{len(records.everything(results=place))} records in {place} are sound")
     elif action == "add":
-        console.print(f"{records.save(Run.open(Path(str(target))), results=place).directory}", highlight=False)
+        say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
     elif action == "pack":
-        console.print(f"{archive.pack(Path(str(target)), results=place)} records are in {target}", highlight=False)
+        say(f"{archive.pack(Path(str(target)), results=place)} records are in {target}")
     else:
         new = archive.unpack(Path(str(target)), results=place)
-        console.print(f"{len(new)} new records: {', '.join(new) or 'all were here'}", highlight=False)
+        say(f"{len(new)} new records: {', '.join(new) or 'all were here'}")
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Small networks, few repeats: a few minutes.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="methods, plain, kmeans, growth or startup; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The report, as JSON.")] = Path("bench.json"),
+) -> None:
+    """Measure the speed of the library side by side with a plain PyTorch loop."""
+    from kmgan_lib import bench as library
+    from kmgan_lib import records
+    from kmgan_lib.checkpoint import write_json
+
+    records.in_checkout("kmgan bench")
+    if os.name == "nt":
+        raise UsageError("kmgan bench asks the system for memory and terminals as Linux and macOS have them")
+    unknown = set(only or ()) - set(library.SECTIONS)
+    if unknown:
+        raise UsageError(f"--only {min(unknown)}: choose from {', '.join(library.SECTIONS)}")
+    report = library.measure(quick=quick, only=only or (), device=device)
+    rows = table("what", "images/s", "speed", "utilisation", "peak MB")
+    for name, r in (report.get("methods", {}) | report.get("plain", {})).items():
+        numbers = f"{r['images_per_second']:,.0f}", f"{r['speed']:.2f}", f"{r.get('utilisation', 0):.0%}"
+        rows.add_row(name, *numbers, f"{r['peak_megabytes'][-1]:,.0f}")
+    write_json(out, report)
+    console.print(rows)
+    say(out)

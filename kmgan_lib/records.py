@@ -28,6 +28,14 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
+def in_checkout(what: str) -> None:
+    """A `UsageError` where the library is installed without the rest of its repository, which ``what`` needs."""
+    if not (RESULTS.parent / "claims.yml").is_file():
+        raise UsageError(
+            f"{what} needs a checkout, and this kmgan is installed without one: clone the repository and run it there"
+        )
+
+
 def garbled(result: Mapping[str, Any]) -> list[str]:
     """Fields and measures of a result that cannot be what they should be; all `REQUIRED` fields are there."""
     wrong = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind) or isinstance(result[key], bool)]
@@ -122,7 +130,8 @@ def _read(directory: Path) -> Record:
     if not wrong:
         wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
         for name, measured in result["metrics"].items():
-            if not _is_number(measured.get("value", 0)) or not isinstance(measured.get("extractor", {}), dict):
+            sensible = measured.get("value") is None or _is_number(measured["value"])  # None: it has none, as 0 / 0
+            if not sensible or not isinstance(measured.get("extractor", {}), dict):
                 wrong.append(name)
     if wrong:
         raise UsageError(
@@ -147,13 +156,19 @@ def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
     return sorted(found, key=lambda record: record.seed)
 
 
+def _short(commit: str) -> str:
+    """Seven digits of a commit, with what `kmgan_lib.run.commit` says beside it."""
+    digits, plus, mark = commit.partition("+")
+    return digits[:7] + plus + mark
+
+
 def badge(records: Sequence[Record]) -> str:
     """The line that tells a reader what made a recorded figure, with every seed, device and commit that is in it."""
     if not records:
         return "not yet recorded"
     seeds = {record.seed for record in records}
     devices = dict.fromkeys(str(record.result["device"]).partition(",")[0] for record in records)
-    commits = dict.fromkeys(str(record.result["commit"])[:7] for record in records)
+    commits = dict.fromkeys(_short(str(record.result["commit"])) for record in records)
     first = records[0].result
     words = ["recorded", first["profile"], data_label(first["data"])]
     words.append(f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}")

@@ -1,0 +1,45 @@
+"""How the commands print: whole names, and whole lines where nobody watches."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
+
+
+class _Lines(logging.Handler):
+    """A message a line; rich's own handler breaks and fills lines, in files too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = Text(f"{record.levelname:8} ", f"logging.level.{record.levelname.lower()}")
+        self.console.print(level + Text(self.format(record)), soft_wrap=True)
+
+
+def prepare() -> None:
+    """Make standard output take everything, and every line stay one where it goes into a pipe or a file."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Lines()])
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # without UTF-8 there is no ±, and an undecodable name is none
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    if not console.is_terminal:
+        console.width = 10_000
+
+
+def say(text: object) -> None:
+    """One line; the terminal breaks it, so that a path copied from there is whole."""
+    console.print(str(text), highlight=False, soft_wrap=True)
+
+
+def table(first: str, *others: str, **options: Any) -> Table:
+    """A table that cuts no name: the first column stays whole, the others are wrapped."""
+    return Table(Column(first, no_wrap=True), *(Column(name, overflow="fold") for name in others), **options)

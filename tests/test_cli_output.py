@@ -1,0 +1,75 @@
+"""What the commands print: whole names on a narrow terminal, whole lines in a pipe, whatever the encoding."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import kmgan_lib
+from kmgan_lib import cli, cli_output, presets
+from kmgan_lib.run import Run
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-h"], ["list", "-h"], ["records", "-h"]])
+def test_version_and_help(kmgan: Command, words: list[str]) -> None:
+    status, out, err = kmgan(*words)
+    assert (status, err) == (0, "")
+    assert (out == f"kmgan {kmgan_lib.__version__}\n") if words == ["--version"] else ("Usage" in out)
+
+
+def test_a_pipe_gets_a_line_for_each_preset(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")  # of the terminal behind the pipe
+    lines = kmgan("list")[1].splitlines()
+    for name, preset in presets.PRESETS.items():
+        (line,) = [line for line in lines if f" {name} " in line]
+        assert all(f"{key}={value}" in line for key, value in {"clip": preset.as_dict().get("clip")}.items() if value)
+
+
+def test_a_pipe_gets_a_path_in_one_line(kmgan: Command, pictures: Run) -> None:
+    long = Path(*["a folder with a name of some length"] * 5) / "grid.png"
+    assert kmgan("sample", str(pictures.directory), "-n", "1", "-o", str(long)) == (0, f"{long}\n", "")
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "mnist/kmgan"], ["data"]])
+def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    whole = kmgan(*words)[1]
+    narrow = Console(width=80, force_terminal=True, color_system=None, markup=False, emoji=False)
+    monkeypatch.setattr(cli, "console", narrow)
+    monkeypatch.setattr(cli_output, "console", narrow)
+    lines = kmgan(*words)[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    cells = {cell.strip() for line in whole.splitlines() for cell in line.split("│")}
+    words_there = {word for line in lines for word in line.replace("│", " ").split()}
+    assert {word for cell in cells for word in cell.split() if "━" not in word and "─" not in word} <= words_there | {
+        "┃"
+    }
+
+
+def shell(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    program = f"{sys.executable} -W error -m kmgan_lib"
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.replace("kmgan", program)], capture_output=True, text=True,
+        check=False, env={**os.environ, **variables},
+    )  # fmt: skip
+
+
+def test_an_output_without_utf_8_takes_everything() -> None:
+    answer = shell("kmgan list", PYTHONIOENCODING="ascii")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert r"Fr\xe9chet" in answer.stdout
+
+
+@pytest.mark.parametrize("command", ["list", "records"])
+def test_a_reader_who_has_enough_is_no_error(command: str) -> None:
+    answer = shell(f"kmgan {command} | head -n 1")
+    assert answer.stderr == ""
+    assert answer.stdout.count("\n") == 1
