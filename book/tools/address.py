@@ -20,17 +20,24 @@ from book.tools.execute import PROJECT
 
 ID, TAG = "fetch-library", "remove-cell"  # no reader of the page needs it
 CELL = """\
-# Where the library is not installed, as on Colab, fetch it with the book. Elsewhere this does nothing.
+# Where the library is not installed, take it from a folder above, or fetch it with the book, as on Colab.
 import importlib.util
 import subprocess
 import sys
-import tempfile
+from pathlib import Path
 
 repository = "{address}"
-if repository and importlib.util.find_spec("kmgan_lib") is None:
-    folder = tempfile.mkdtemp()
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, folder], check=True)
-    sys.path.insert(0, folder)"""
+if importlib.util.find_spec("kmgan_lib") is None:
+    here = Path.cwd()
+    folder = next((place for place in (here, *here.parents) if (place / "kmgan_lib").is_dir()), here / "kmgan-book")
+    if repository and not folder.exists():
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, folder], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", folder], check=True)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+if not (importlib.util.find_spec("kmgan_lib") and importlib.util.find_spec("torch")):
+    command = sys.executable + " -m pip install -e ."
+    raise ModuleNotFoundError("this kernel lacks the library: in the book's checkout run `" + command + "`")"""
 KNOWN = re.compile(r"https://github\.com/[\w-]+/[\w.-]+")
 
 

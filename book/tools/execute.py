@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -127,11 +128,13 @@ class Runner:
         task = self.progress.add_task(source.stem, total=None)
         log = running.with_suffix(".log")
         with (
+            # A kernel that is stopped at once removes nothing of its own.
+            tempfile.TemporaryDirectory(prefix="kmgan-", ignore_cleanup_errors=True) as scratch,
             log.open("w", encoding="utf8") as stderr,
             subprocess.Popen(
                 [sys.executable, "-m", "book.tools.engine"],
                 cwd=PROJECT,
-                env=self.environment,
+                env={**self.environment, "TMPDIR": scratch},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
