@@ -113,7 +113,7 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     Where distances are not finite there is nothing to prefer: any feature will do.
     """
     checks.matrices(features=features)
-    n = len(features)
+    n, k = len(features), checks.whole("k", k)
     if not 1 <= k <= n:
         raise UsageError(f"k = {k} centers need at least {k} samples, and there are {n}: choose k between 1 and {n}")
     device = features.device

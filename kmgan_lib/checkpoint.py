@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -49,8 +50,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask has it: safetensors makes files for their owner alone
         write(partial)
-        with partial.open("rb") as file:
+        with contextlib.suppress(OSError):  # disks without such modes
+            partial.chmod(mode)
+        with partial.open("r+b") as file:  # Windows flushes nothing that was opened for reading
             os.fsync(file.fileno())
         os.replace(partial, path)
     except Exception as error:  # torch and safetensors have errors of their own for a full disk
@@ -60,9 +65,23 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def finite(content: Any) -> Any:
+    """The content with None for every NaN and infinity, which JSON does not have; of dictionaries, lists and tuples."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def as_json(content: dict[str, Any], indent: int | None = 2) -> str:
+    """One line, or many, of JSON that every reader takes."""
+    return json.dumps(finite(content), indent=indent, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a dictionary as readable JSON, atomically."""
-    write_atomically(path, lambda p: p.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+    write_atomically(path, lambda p: p.write_text(as_json(content), encoding="utf-8"))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import types
 import typing
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Any
 
 from kmgan_lib.errors import UsageError
@@ -15,6 +16,7 @@ from kmgan_lib.errors import UsageError
 LONGEST = 80  # characters of a value in a message
 OWN = ("folder:", "images:")  # beginnings of the names of data of one's own
 MOST = 1_000_000_000  # no count reaches it, and no machine has room for so many of anything
+Name = str | PurePath
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -54,6 +56,15 @@ def shown(value: Any) -> str:
     except ValueError:  # Python writes no whole number of more than 4,300 digits
         return "a number of thousands of digits"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def word(key: str, name: Any) -> str:
+    """A name from text, or from a path, as which people write ``dataset/method``; else a `UsageError` that names it."""
+    if isinstance(name, PurePath):
+        return name.as_posix()
+    if not isinstance(name, str):
+        raise UsageError(f"{key}={shown(name)} must be a name in text")
+    return name
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import methods, presets
+from kmgan_lib import checks, methods, presets
+from kmgan_lib.caller import put_aside
 from kmgan_lib.checkpoint import CONFIG, GENERATOR, expanded, first_line, read_json, write_atomically
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
@@ -45,21 +48,48 @@ class Generator:
         """Where G lies."""
         return next(self.net.parameters()).device
 
+    @put_aside()
     def noise(self, n: int, seed: int = 0) -> Tensor:
         """The n noise vectors (n, z_dim) of a seed, the same on every device; a `UsageError` if it is no seed."""
+        n, seed = checks.whole("n", n), checks.whole("seed", seed)
         if not -(2**63) <= seed < 2**63:
             raise UsageError(f"seed={shown(seed)}: a seed has at most 18 digits")
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
 
-    def images(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (n, c, h, w) in [0, 1] for given noise (n, z_dim); a conditional G without labels cycles them."""
-        if self.classes and labels is None:
-            labels = torch.arange(len(noise), device=noise.device) % self.classes
-        parts: list[Tensor | None] = [None] * len(noise.split(CHUNK))
-        if labels is not None:
-            parts = list(labels.split(CHUNK))
-        with torch.inference_mode():
-            return torch.cat([self.net(z, y) for z, y in zip(noise.split(CHUNK), parts, strict=True)])
+    @put_aside()
+    @torch.no_grad()
+    def images(self, noise: Tensor | np.ndarray, labels: Tensor | np.ndarray | None = None) -> Tensor:
+        """Images for given noise.
+
+        Parameters
+        ----------
+        noise : Tensor or array, (n, z_dim)
+            Of any kind of real numbers.
+        labels : Tensor or array, (n,), optional
+            Classes for a conditional generator, 0 ... classes - 1; by default it cycles through them.
+
+        Returns
+        -------
+        Tensor, (n, c, h, w)
+            In [0, 1], without gradients. `Generator.net` is the module that has them.
+
+        Raises
+        ------
+        UsageError
+            If noise or labels are of another shape or kind.
+        """
+        z = _numbers("noise", noise).to(self.device, next(self.net.parameters()).dtype)
+        if z.ndim != 2 or z.shape[1] != self.preset.z_dim:
+            raise UsageError(f"noise {tuple(z.shape)} must be (n, {self.preset.z_dim}), z_dim numbers for each image")
+        if not self.classes or labels is None:
+            y = torch.arange(len(z), device=self.device) % max(self.classes, 1)
+        else:
+            y = _numbers("labels", labels)
+            if y.shape != z.shape[:1] or y.is_floating_point() or not ((y >= 0) & (y < self.classes)).all():
+                raise UsageError(f"labels must be {len(z)} classes from 0 to {self.classes - 1}, one for each noise")
+            y = y.to(self.device, torch.int64)
+        pairs = zip(z.split(CHUNK), y.split(CHUNK), strict=True)
+        return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draw n images.
@@ -76,10 +106,11 @@ class Generator:
         Tensor, (n, c, h, w)
             In [0, 1]; for the synthetic data points (n, 100).
         """
-        if n < 1:
-            raise UsageError(f"n={n}: ask for at least 1 image")
+        if checks.whole("n", n) < 1:
+            raise UsageError(f"n={shown(n)}: ask for at least 1 image")
         return self.images(self.noise(n, seed))
 
+    @put_aside()
     def interpolate(self, seed_a: int, seed_b: int, steps: int) -> Tensor:
         r"""Images along the straight line between the noise of two seeds (Section 4.5).
 
@@ -97,10 +128,11 @@ class Generator:
         Tensor, (steps, c, h, w)
             In [0, 1].
         """
+        steps, seed_a = checks.whole("steps", steps), checks.whole("seed_a", seed_a)
         if steps < 2:
-            raise UsageError(f"steps={steps}: an interpolation needs at least 2 images")
+            raise UsageError(f"steps={shown(steps)}: an interpolation needs at least 2 images")
         beta = torch.linspace(1, 0, steps, device=self.device).unsqueeze(1)
-        noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, seed_b)
+        noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, checks.whole("seed_b", seed_b))
         labels = torch.full((steps,), seed_a % self.classes, device=self.device) if self.classes else None
         return self.images(noise, labels)
 
@@ -112,6 +144,15 @@ class Generator:
         fields = json.dumps(self.preset.as_dict())
         metadata = {"preset": fields, "format": "kmgan-generator-1", "sha256": _checksum(tensors)}
         write_atomically(path, lambda p: save_file(tensors, p, metadata))
+
+
+def _numbers(name: str, values: Any) -> Tensor:
+    """A tensor of real numbers from a tensor, an array or lists; anything else is a `UsageError`."""
+    with contextlib.suppress(TypeError, ValueError):
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+        if not tensor.is_complex():
+            return tensor
+    raise UsageError(f"{name} must be a tensor or an array of real numbers")
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
@@ -130,6 +171,7 @@ def preset_of(fields: dict[str, Any], where: Path) -> Preset:
         raise UsageError(f"{where}: {error}") from None
 
 
+@put_aside()
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
     """Load a trained generator.
 
@@ -151,7 +193,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     """
     from safetensors import SafetensorError, safe_open
 
-    path = expanded(path_or_preset)
+    path = expanded(checks.path("path_or_preset", path_or_preset))
     if str(path_or_preset) in presets.PRESETS and not path.exists():
         found = sorted(Path("runs", path).glob(f"*/{GENERATOR}"), key=lambda f: f.stat().st_mtime)
         if not found:
@@ -178,7 +220,8 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
             planned = methods.of(preset).make_generator(preset).state_dict()
         if {k: v.shape for k, v in planned.items()} != {k: v.shape for k, v in tensors.items()}:
             raise ValueError("its networks have other names or shapes")
-        net = methods.of(preset).make_generator(preset)
+        with torch.random.fork_rng(devices=[]):  # the new weights are overwritten
+            net = methods.of(preset).make_generator(preset)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except (ValueError, RuntimeError, OverflowError) as error:
         raise UsageError(f"{path} does not fit its own preset ({first_line(error)})") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from kmgan_lib import checkpoint, distributed, methods
 from kmgan_lib.batches import Batches
+from kmgan_lib.caller import on_terminal
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
@@ -37,7 +39,15 @@ GRID = 64
 def _show_progress() -> bool:
     if os.environ.get("KMGAN_PROGRESS") == "0":
         return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return on_terminal() or "ipykernel" in sys.modules
+
+
+def _notes() -> dict[str, Any]:
+    vision = None
+    with contextlib.suppress(PackageNotFoundError):
+        vision = version("torchvision")
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": vision}
+    return {"commit": commit(), "versions": versions}
 
 
 def _snapshot(method: Method, directory: Path, iteration: int) -> None:
@@ -59,6 +69,7 @@ class Training:
         self.method.training_set = self.images.tensor
         self.batches = Batches(self.images, preset, device, seed)
         self.writes = distributed.rank() == 0
+        self.notes = _notes()  # before the first iteration: what goes wrong here costs nothing
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
@@ -167,10 +178,7 @@ class Training:
             **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
             "wall_seconds": round(self.seconds, 2),
             "images_per_second": round(images / max(self.seconds, 1e-9), 1),
-            "device": self._device_name(), "commit": commit(),
-            "versions": {
-                "python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")
-            },
+            "device": self._device_name(), **self.notes,
             "checkpoint_rule": "final iteration", "metrics": {},
         }  # fmt: skip
         if self.writes:

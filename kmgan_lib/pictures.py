@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from kmgan_lib.caller import on_terminal
 from kmgan_lib.checkpoint import SHEET, expanded, write_atomically
 from kmgan_lib.errors import UsageError
 
@@ -88,7 +89,7 @@ def save_each(generator: Generator, n: int, folder: str | Path, *, seed: int = 0
         raise UsageError(f"n={n}: ask for 1 to {MOST:,} images")
     noise = generator.noise(n, seed)
     labels = torch.arange(n, device=generator.device) % max(1, generator.classes)
-    with tqdm(total=n, desc="drawing images", delay=2, disable=None) as bar:
+    with tqdm(total=n, desc="drawing images", delay=2, disable=not on_terminal()) as bar:
         for rows in torch.arange(n).split(AT_ONCE):
             images = generator.images(noise[rows], labels[rows] if generator.classes else None)
             for i, pixels in zip(rows.tolist(), _pixels(images), strict=True):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, check, convert, field, meant, nearest, shown
+from kmgan_lib.fields import OWN, Name, check, convert, field, meant, nearest, shown, word
 from kmgan_lib.sizes import GROUPS, SIZES
 
 PROFILES, PRECISIONS = ("smoke", "quick", "long", "paper"), ("float32", "bf16", "auto")
@@ -221,12 +221,12 @@ def check_key(key: str, preset: Preset) -> None:
         raise UsageError(f"unknown key {shown(key)}{nearest(key, known)} (`kmgan list {preset.name}` shows all)")
 
 
-def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
+def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         ``dataset/method[-variant]``, or ``folder:PATH`` for your own pictures (32x32 RGB unless ``image_size`` and
         ``channels`` say otherwise), trained by regular KM-GAN unless ``method`` names another.
     profile : {"smoke", "quick", "long", "paper"}
@@ -243,7 +243,7 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     UsageError
         On an unknown name, profile or field, or a value that no run can have.
     """
-    if name.startswith(OWN):
+    if (name := word("preset", name)).startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
         base = _base(kind, dataset=name, channels=3, image_size=32)
         preset = base.replace(name=name, **kind.variants(base).get(kind.name, {}))

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, lock, methods
+from kmgan_lib import checkpoint, checks, lock, methods
+from kmgan_lib.caller import put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN
+from kmgan_lib.fields import OWN, shown
 from kmgan_lib.generator import Generator, load_generator, preset_of
 from kmgan_lib.history import read_history
 from kmgan_lib.methods.base import Method
@@ -58,7 +59,7 @@ class Run:
     @classmethod
     def open(cls, directory: str | Path) -> Run:
         """Read a run directory; a `UsageError` says what is missing."""
-        directory = checkpoint.expanded(directory)
+        directory = checkpoint.expanded(checks.path("directory", directory))
         config = checkpoint.read_json(directory / checkpoint.CONFIG)
         missing = {"preset", "profile", "seed"} - set(config)
         if missing:
@@ -85,6 +86,7 @@ class Run:
         return " · ".join(["live", self.profile, data_label(self.result.get("data", {})), f"seed {self.seed}"])
 
 
+@put_aside()
 def restore(run: Run, *, device: str = "auto") -> Method:
     """The method of a finished run, from its checkpoint, on a device of any kind."""
     target = pick_device(device)
@@ -93,19 +95,20 @@ def restore(run: Run, *, device: str = "auto") -> Method:
     return method
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is the GPU if there is one. A `UsageError` if it is not there."""
+def pick_device(name: str | torch.device) -> torch.device:
+    """The device of a name; ``auto`` is the GPU if there is one, NVIDIA's or Apple's. A `UsageError` if it is none."""
+    mps = torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
         if device.type == "meta":  # it holds no numbers
             raise RuntimeError
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):  # a PyTorch without CUDA raises the second
-        count = torch.cuda.device_count()
-        there = ", ".join(["auto", "cpu", *[f"cuda:{i}" for i in range(count)]])
-        raise UsageError(f"device {name} is not there (this machine has {there})") from None
+    except (RuntimeError, AssertionError, TypeError):  # a PyTorch without CUDA raises the second
+        cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        there = ", ".join(["auto", "cpu", *cuda, *["mps"] * mps])
+        raise UsageError(f"device {shown(name)} is not there (this machine has {there})") from None
     return device
 
 
@@ -140,8 +143,8 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
 
 
 def _in_it(directory: Path) -> bool:
-    """Whether a folder holds anything but what a process killed at the very start of a run leaves behind."""
-    leftovers = {lock.LOCK, f".{checkpoint.CONFIG}.part"}
+    """Whether a folder holds anything but what a run that ended at its very start leaves behind."""
+    leftovers = {lock.LOCK, checkpoint.CONFIG, f".{checkpoint.CONFIG}.part"}
     return directory.exists() and any(place.name not in leftovers for place in directory.iterdir())
 
 
@@ -243,14 +246,31 @@ def data_label(provenance: dict[str, Any]) -> str:
 
 
 def commit() -> str | None:
-    """Commit of the checkout that this library runs from; None where it is installed."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    """Commit of the checkout that this library runs from; None where it is installed, or no git says it.
+
+    It ends in ``+edited`` where the library is not that of the commit, and in ``+vendored`` where the commit is another
+    project's, into which the library was copied. Never raises: a note is not worth a run.
+    """
+    library = Path(__file__).resolve().parent
+    if not (library.parent / ".git").exists():
         return None
-    answer = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None
+    head, status = _git(library, "rev-parse", "--short=12", "HEAD"), _git(library, "status", "--porcelain", "*.py")
+    if not head or status is None:
+        return None
+    project = library.parent / "pyproject.toml"
+    own = project.is_file() and b'name = "kmgan"' in project.read_bytes()
+    return head + ("+edited" if status else "") + ("" if own else "+vendored")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    # In a hook git names its own repository by variables, which is not the one asked for.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *words], capture_output=True, text=True, check=True,
+            timeout=20, env=environment,
+        ).stdout.strip()  # fmt: skip
+    return None
 
 
 def device_name(device: torch.device) -> str:

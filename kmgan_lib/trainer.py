@@ -8,11 +8,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib import checkpoint, data, distributed, memory, methods, presets
+import torch
+
+from kmgan_lib import checkpoint, checks, data, distributed, memory, methods, presets
+from kmgan_lib.caller import import_untraced, put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.folder import place_of
 from kmgan_lib.data.given import Given, given
 from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.fields import Name, shown, word
 from kmgan_lib.loop import Callback, Training
 from kmgan_lib.machine import prepare, settled
 from kmgan_lib.presets import Preset
@@ -20,13 +24,13 @@ from kmgan_lib.run import Run, check_data, config_to_resume, pick_device, take_d
 
 
 def _handed_over(
-    preset: str | None, images: Given | None, labels: Any, overrides: dict[str, Any]
+    preset: Name | None, images: Given | None, labels: Any, overrides: dict[str, Any]
 ) -> tuple[str, Images | None, dict[str, Any]]:
     """The preset's name, images from Python at their final size, and the settings that follow from them."""
     if (preset is None) == (images is None) or (images is None and labels is not None):
         raise UsageError("give a preset, or images with or without labels (method=... names their method)")
     if images is None:
-        return str(preset), None, overrides
+        return word("preset", preset), None, overrides
     own = given(images, labels)
     sides = own.tensor.shape[-2:]
     if "image_size" not in overrides and sides[0] != sides[1]:
@@ -71,7 +75,8 @@ def _load_images(name: str, preset: Preset, profile: str, data_root: str | Path 
 def _check_images(preset: Preset, images: Images) -> None:
     n = len(images)
     if preset.batch > n:
-        raise UsageError(f"batch={preset.batch} is larger than the data ({n} images): --set batch={max(2, n // 2)}")
+        way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
+        raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
     methods.of(preset).check_data(preset, images)
     shape = (preset.channels, preset.image_size, preset.image_size)
     found = tuple(images.tensor.shape[1:])
@@ -79,14 +84,15 @@ def _check_images(preset: Preset, images: Images) -> None:
         raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
 
 
+@put_aside()
 def train(
-    preset: str | None = None,
+    preset: Name | None = None,
     *,
     images: Given | None = None,
     labels: Any = None,
     profile: str = "quick",
     seed: int = 0,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -98,7 +104,7 @@ def train(
 
     Parameters
     ----------
-    preset : str, optional
+    preset : str or Path, optional
         ``dataset/method[-variant]``, as `kmgan list` shows them, or ``folder:PATH``.
     images : Tensor, array, Dataset or Images, optional
         Instead of a preset, images of your own: (n, c, h, w) with 1 or 3 channels, uint8 or float in [0, 1], or a data
@@ -109,8 +115,8 @@ def train(
         Size and length. ``smoke`` trains on a stand-in where the data set has one.
     seed : int
         Fixes initial weights, batches and noise.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
+    device : str or torch.device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
     data_root : path, optional
         Where the data lie; by default ``$KMGAN_DATA``, then the places that `kmgan_lib.data.load` names.
     out : path, optional
@@ -137,9 +143,13 @@ def train(
     """
     preset, own, overrides = _handed_over(preset, images, labels, overrides)
     settings = presets.resolve(preset, profile, **overrides)
+    seed = checks.whole("seed", seed)
     if not 0 <= seed < 2**31:
-        raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
+        raise UsageError(f"seed={shown(seed)} must be between 0 and {2**31 - 1}")
+    for key, place in (("data_root", data_root), ("out", out)):
+        checks.path(key, place or "")
     target = pick_device(device)
+    import_untraced()
     settings = settled(settings, target)
     with distributed.joined(target), contextlib.ExitStack() as held:
         old: dict[str, Any] = {}
@@ -152,7 +162,7 @@ def train(
         is_folder = name.startswith("folder:")
         config = {
             "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
-            "command": _command(name if is_folder else preset, profile, seed, overrides), "data": provenance,
+            "command": _command(name if is_folder else settings.name, profile, seed, overrides), "data": provenance,
             **({"folder": name.removeprefix("folder:")} if is_folder else {}),
         }  # fmt: skip
         directory = distributed.from_rank_zero(lambda: take_directory(settings, profile, seed, out, resume, held))

@@ -152,4 +152,4 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(name: str) -> N
 
 def test_records_name_processor_and_commit() -> None:
     assert "CPU" in device_name(torch.device("cpu"))
-    assert commit() is None or len(commit() or "") == 12
+    assert len((commit() or "0" * 12).partition("+")[0]) == 12

@@ -15,6 +15,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from kmgan_lib.caller import on_terminal
 from kmgan_lib.checkpoint import SHEET, expanded, first_line
 from kmgan_lib.data.files import ARRAYS, SUFFIXES, File, classes_of, found, told
 from kmgan_lib.data.images import Images, check_sides
@@ -217,14 +218,15 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3, root: str | Pa
     a folder: white is the full range of 16 bits, or of 8 or 12 where no image of the folder leaves them; 1 for floats
     up to 1. The log states it. Files of which no range is sensible, such as negative ones, are left out.
     """
-    check_sides(image_size)
+    image_size = check_sides(image_size)
     if channels not in (1, 3):
         raise UsageError(f"channels={channels} must be 1 (grey) or 3 (RGB)")
     place = place_of(path, root)
     mode = "L" if channels == 1 else "RGB"
     with found(place) as (files, skipped), ThreadPoolExecutor() as pool:
         results = pool.map(lambda file: _read(file, image_size, mode), files)
-        read = list(zip(files, tqdm(results, "reading images", len(files), delay=2, disable=None), strict=True))
+        bar = tqdm(results, "reading images", len(files), delay=2, disable=not on_terminal())
+        read = list(zip(files, bar, strict=True))
     count = sum(image is not None for _, image in read)
     skipped["sheets of samples by kmgan"] += len(files) - count
     whites = _whites([image for _, image in read])

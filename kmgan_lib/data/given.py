@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from kmgan_lib.caller import on_terminal
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.errors import UsageError
@@ -61,7 +62,7 @@ def given(images: Given, labels: Any = None, *, image_size: int | None = None, c
         raise UsageError(f"channels={channels}, and the images have {found.tensor.shape[1]}: convert them first")
     if image_size is None:
         return found
-    check_sides(image_size)
+    image_size = check_sides(image_size)
     height, width = found.tensor.shape[-2:]
     side = min(height, width)
     if height != width:
@@ -131,7 +132,7 @@ def _items(dataset: Dataset[Any]) -> tuple[Tensor, list[int] | None]:
         raise UsageError(f"{type(dataset).__name__} has no images, or no len() that says how many: {SHAPE}")
     images: list[Tensor] = []
     labels: list[Any] = []
-    for i in tqdm(range(len(dataset)), "reading images", delay=2, disable=None):
+    for i in tqdm(range(len(dataset)), "reading images", delay=2, disable=not on_terminal()):
         item = dataset[i]
         image, *rest = item if isinstance(item, (tuple, list)) else (item,)
         if hasattr(image, "getbands"):  # Pillow's

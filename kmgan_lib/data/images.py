@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kmgan_lib import checks
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import shown
 
 LARGEST = 1024  # pixels on a side; the largest network makes 64
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
@@ -69,10 +71,12 @@ def stands_in(provenance: dict[str, Any]) -> bool:
     return provenance.get("kind") == "stand-in" or str(provenance.get("source")).startswith(EMBEDDED)
 
 
-def check_sides(size: int) -> None:
-    """Refuse a side length that no picture here has."""
+def check_sides(size: int) -> int:
+    """The side length as Python's int; a `UsageError` if no picture here has it."""
+    size = checks.whole("image_size", size)
     if not 1 <= size <= LARGEST:
-        raise UsageError(f"image_size={size} must be between 1 and {LARGEST} pixels")
+        raise UsageError(f"image_size={shown(size)} must be between 1 and {LARGEST} pixels")
+    return size
 
 
 def to_unit(tensor: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
+from kmgan_lib import checks
+from kmgan_lib.cache import cache_root
+from kmgan_lib.caller import put_aside
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.data import readers, standins
 from kmgan_lib.data.digits import digits
@@ -21,6 +24,7 @@ from kmgan_lib.data.given import LOST, Given, given
 from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import Name, word
 
 log = logging.getLogger(__name__)
 STANDIN_MODES = ("auto", "always", "never")
@@ -113,12 +117,6 @@ DATASETS = {
 }  # fmt: skip
 
 
-def cache_root() -> Path:
-    """Folder of downloads and trained classifiers: ``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder."""
-    base = os.environ.get("KMGAN_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "kmgan"
-
-
 def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layout] | None:
     given = root or os.environ.get("KMGAN_DATA")
     places = [("data root", Path(given).expanduser() / way.folder, way) for way in dataset.layouts if given]
@@ -172,7 +170,10 @@ def fetch(name: str) -> Path:
 
     target = cache_root() / "data" / dataset.layouts[0].folder
     store = cache_root() / "data"
-    store.mkdir(parents=True, exist_ok=True)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{store} cannot be made ({first_line(error)}): KMGAN_CACHE names another folder") from None
     with tempfile.TemporaryDirectory(dir=store) as partial:
         try:
             getattr(datasets, dataset.torchvision)(partial, download=True)
@@ -224,8 +225,9 @@ def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin
     )  # fmt: skip
 
 
+@put_aside()
 def load(
-    name: str | Given,
+    name: Name | Given,
     *,
     labels: Any = None,
     root: str | Path | None = None,
@@ -239,7 +241,7 @@ def load(
 
     Parameters
     ----------
-    name : str, Tensor, array, Dataset or Images
+    name : str, Path, Tensor, array, Dataset or Images
         ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``;
         or images, which go through `kmgan_lib.data.given.given`.
     labels : sequence of int, optional
@@ -271,15 +273,17 @@ def load(
     UsageError
         If the name is unknown or the data cannot be had; the message says the ways to get it.
     """
-    if not isinstance(name, str):
+    if not isinstance(name, Name):
         return given(name, labels, image_size=image_size, channels=channels)
     if standin not in STANDIN_MODES:
         raise UsageError(f"standin={standin} must be one of {', '.join(STANDIN_MODES)}")
     if split not in ("train", "test", "all"):
         raise UsageError(f"split={split} must be one of train, test, all")
     if image_size is not None:
-        check_sides(image_size)
-    if name.startswith("folder:"):
+        image_size = check_sides(image_size)
+    if root is not None:
+        root = checks.path("root", root)
+    if (name := word("name", name)).startswith("folder:"):
         size, colours = 32 if image_size is None else image_size, 3 if channels is None else channels
         return folder(name.removeprefix("folder:"), image_size=size, channels=colours, root=root)
     if name.startswith("images:"):

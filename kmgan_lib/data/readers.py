@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from kmgan_lib.caller import on_terminal
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
 
@@ -201,7 +202,9 @@ def _decoded(jobs: Iterable[tuple[Path, int]], read: Callable[[Path, np.ndarray]
     pixels = np.empty((ends[-1], 3, FACE, FACE), np.uint8)
     with ThreadPoolExecutor() as pool:
         todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
-        for _ in tqdm(pool.map(lambda job: read(*job), todo), "reading faces", len(todo), delay=2, disable=None):
+        for _ in tqdm(
+            pool.map(lambda job: read(*job), todo), "reading faces", len(todo), delay=2, disable=not on_terminal()
+        ):
             pass
     return torch.from_numpy(pixels)
 

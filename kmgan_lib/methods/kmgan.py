@@ -257,7 +257,8 @@ class KMGAN(Method):
             f, g = self.D(images), self.D(self.G(noise, told))
             loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
         closed = self._gate_closed(loss.detach())
-        if p.center_loss:
+        # Apple's fused Adam takes no notice of found_inf, so there the host has to look.
+        if p.center_loss and not (self.device.type == "mps" and bool(closed)):
             # A fused Adam skips its step on the device where found_inf is 1: the gate needs no look at the loss from
             # the host, and a skipped step moves neither weights nor moments.
             self.center_adam.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]

@@ -18,10 +18,11 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from kmgan_lib import data
-from kmgan_lib.checkpoint import read_json, write_atomically, write_json
+from kmgan_lib.cache import cache_root, keep
+from kmgan_lib.caller import on_terminal, put_aside
+from kmgan_lib.checkpoint import as_json, read_json
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
-from kmgan_lib.data.load import cache_root
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import resnet
 
@@ -99,7 +100,7 @@ class Judge:
         set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too. The network
         runs on its own device; the features come back to the CPU.
         """
-        with torch.inference_mode():
+        with torch.no_grad():
             parts = (self._fitted(to_unit(part.to(self.device))) for part in images.split(CHUNK))
             return torch.cat([self.net[:-1](part).cpu() for part in parts])
 
@@ -110,7 +111,7 @@ class Judge:
 
     def classify(self, features: Tensor) -> Tensor:
         """Class probabilities (n, c) from `features`."""
-        with torch.inference_mode():
+        with torch.no_grad():
             return torch.cat([self.net[-1](part.to(self.device)).softmax(1).cpu() for part in features.split(CHUNK)])
 
     def probabilities(self, images: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ def _fit(train: Images, recipe: Recipe) -> nn.Sequential:
         net = _network(train.tensor.shape[1], train.tensor.shape[2], classes)
         optimiser = torch.optim.AdamW(net.parameters(), PEAK_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
-        bar = tqdm(total=steps, desc="training the classifier", delay=2, disable=None)
+        bar = tqdm(total=steps, desc="training the classifier", delay=2, disable=not on_terminal())
         for _ in range(epochs):
             for chosen in torch.randperm(n)[: n // BATCH * BATCH].split(BATCH):
                 optimiser.zero_grad()
@@ -189,7 +190,7 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
         if dataset in RECIPES:
             measured["train_accuracy"] = _accuracy(fitted, train)
         metadata = {"judge": json.dumps(measured)}
-        write_atomically(path, lambda p: save_file(net.state_dict(), p, metadata))
+        keep(path, lambda p: save_file(net.state_dict(), p, metadata))
     return Judge(
         net.requires_grad_(False), dataset, float(measured["accuracy"]), train.classes, kind, name,
         measured.get("train_accuracy"), train.tensor.shape[-1],
@@ -209,12 +210,14 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
     digest = str(test.provenance["sha256"])[:12]
     kept = cache_root() / "judges" / f"{path.stem}-{digest}.json"
+    measured = read_json(kept) if kept.exists() else {"accuracy": _accuracy(judge, test)}
     if not kept.exists():
-        write_json(kept, {"accuracy": _accuracy(judge, test)})
-    return replace(judge, accuracy=float(read_json(kept)["accuracy"]))
+        keep(kept, lambda p: p.write_text(as_json(measured), encoding="utf-8"))
+    return replace(judge, accuracy=float(measured["accuracy"]))
 
 
 @functools.cache
+@put_aside()
 def judge(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Judge:
     """The classifier of a data set: pretrained in the data root, from the cache, or trained now.
 

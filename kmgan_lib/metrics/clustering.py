@@ -56,6 +56,7 @@ def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
     """
     checks.matrices(features=features)
     checks.at_least(1, features=len(features), columns=features.shape[1], k=k)
+    k, seed = checks.whole("k", k), checks.seed(seed)
     if not features.float().isfinite().all():
         raise ValueError("features must be finite numbers of single precision")
     points = features.detach().cpu().double().numpy()

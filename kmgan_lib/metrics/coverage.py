@@ -46,6 +46,7 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
         shapes = f"{tuple(real_features.shape)} and {tuple(fake_features.shape)}"
         raise ValueError(f"features {shapes} must be two matrices with equally many columns")
     checks.rows(real_features=real_features, fake_features=fake_features)
+    k = checks.whole("k", k)
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
     real_radii, fake_radii = (kth_distances(f, k).square() for f in (real, fake))

@@ -95,7 +95,8 @@ def kernel_distance(
         If the numbers of columns differ, a set has fewer rows than a subset, or the seed is none.
     """
     a, b = _checked(features_a, features_b)
-    size, smallest = subset_size, min(len(a), len(b))
+    subsets, size = checks.whole("subsets", subsets), checks.whole("subset_size", subset_size)
+    smallest = min(len(a), len(b))
     if subsets < 1 or not 2 <= size <= smallest:
         raise ValueError(f"{subsets} subsets of {size} rows: need at least 1 subset of 2 to {smallest} rows")
     generator = torch.Generator().manual_seed(checks.seed(seed))

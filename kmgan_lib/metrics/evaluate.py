@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
+import string
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from kmgan_lib import checkpoint, lock, methods
+from kmgan_lib.caller import put_aside
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import measures
 from kmgan_lib.metrics.classifier import judged
@@ -64,6 +65,15 @@ def _shares(result: Mapping[str, Any]) -> str:
     return f"{shares} %; corrected {corrected} %"
 
 
+class _Shown(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """A number by its format; what has no value, such as a ratio to a distance of 0, as a dash."""
+        return "–" if value is None else super().format_field(value, format_spec)
+
+
+_SHOWN = _Shown()
+
+
 @dataclass(frozen=True)
 class Measure:
     """A measure of runs.
@@ -90,7 +100,7 @@ class Measure:
 
     def shown(self, result: Mapping[str, Any]) -> str:
         """The result in one line."""
-        return self.show.format(**result) if isinstance(self.show, str) else self.show(result)
+        return _SHOWN.vformat(self.show, (), result) if isinstance(self.show, str) else self.show(result)
 
 
 def _levels(result: Mapping[str, Any]) -> str:
@@ -194,6 +204,7 @@ def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]
     return list(only) if only else [name for name in possible if everything or METRICS[name].quick]
 
 
+@put_aside()
 def evaluate(
     run: Run,
     *,
@@ -243,7 +254,7 @@ def _evaluated(run: Run, subject: Subject, names: Sequence[str], everything: boo
                 raise
             log.warning("%s is left out: %s", name, error)
             continue
-        results[name] = {**result, "seconds": round(time.perf_counter() - begun, 2)}
+        results[name] = {**checkpoint.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
         _keep(run, {name: results[name]})  # at once: a measure that fails later loses nothing
     return results
 
@@ -253,5 +264,5 @@ def _keep(run: Run, results: dict[str, dict[str, Any]]) -> None:
     known = checkpoint.read_json(path) if path.exists() else run.result  # another process may have measured since
     run.result["metrics"] = {**known.get("metrics", {}), **results}
     checkpoint.write_json(path, run.result)
-    lines = "".join(json.dumps({"metric": name, **r}) + "\n" for name, r in run.result["metrics"].items())
+    lines = "".join(checkpoint.as_json({"metric": name, **r}, None) for name, r in run.result["metrics"].items())
     checkpoint.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))

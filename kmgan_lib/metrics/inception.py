@@ -24,8 +24,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from kmgan_lib.cache import cache_root
+from kmgan_lib.caller import on_terminal
 from kmgan_lib.checkpoint import first_line
-from kmgan_lib.data.load import cache_root
 from kmgan_lib.errors import UsageError
 
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
@@ -67,7 +68,9 @@ class _Bytes(Dataset[Tensor]):
 
     def __init__(self, pictures: Tensor, what: str):
         self.pictures = pictures
-        self.bar = tqdm(total=len(pictures), desc=f"Inception features of {what} pictures", delay=2, disable=None)
+        self.bar = tqdm(
+            total=len(pictures), desc=f"Inception features of {what} pictures", delay=2, disable=not on_terminal()
+        )
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -81,7 +81,7 @@ def kth_distances(rows: Tensor, k: int, chunk: int = CHUNK) -> Tensor:
     """Distance (n,) of each row (n, p) to its k-th nearest other row; a row is not its own neighbour."""
     checks.rows(rows=rows)
     checks.at_least(1, chunk=chunk)
-    rows = flat(rows)
+    rows, k = flat(rows), checks.whole("k", k)
     if not 1 <= k < len(rows):
         raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
     origin, radii = rows.mean(0), []
@@ -114,7 +114,8 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
     dict
         ``ratio`` (median), ``smallest`` (minimum); ``closer_than_real``: share of samples nearer to their neighbour
         than all but 1 % of the held-out images are, 0.01 by chance; ``typical``: the median distance of held-out
-        images; ``nearest``: index in ``training`` for each sample; ``ratios``: for each sample.
+        images; ``nearest``: index in ``training`` for each sample; ``ratios``: for each sample. Where most held-out
+        images have copies the scale is 0, and ratios are NaN.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
     distances, indices = nearest_neighbours(samples, training)
     real = nearest_neighbours(held_out, baseline)[0]
     typical = real.median()
-    ratios = distances / typical.clamp_min(torch.finfo(torch.float64).tiny)
+    ratios = distances / (typical if typical > 0 else torch.nan)
     return {
         "ratio": ratios.median().item(), "smallest": ratios.min().item(),
         "closer_than_real": (distances < real.quantile(0.01)).double().mean().item(), "typical": typical.item(),

@@ -35,6 +35,7 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     """
     checks.matrices(probabilities=probabilities)
     checks.at_least(1, classes=probabilities.shape[1])
+    splits = checks.whole("splits", splits)
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
     scores = []

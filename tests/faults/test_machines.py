@@ -1,0 +1,239 @@
+"""Machines unlike the developer's: no git, no home, another user's cache, Windows, a wheel without its checkout."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kmgan_lib import cache, checkpoint, loop, run
+from kmgan_lib.metrics import METRICS, Judge
+from kmgan_lib.metrics.classifier import judge
+from kmgan_lib.metrics.neighbours import memorisation_scores
+from kmgan_lib.run import Run
+
+Quick = Callable[..., Run]
+LIBRARY = Path(run.__file__).parent
+
+
+# The commit
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with something of the library in it, from which it seems to run."""
+    root = tmp_path / "checkout"
+    (root / "kmgan_lib").mkdir(parents=True)
+    (root / "kmgan_lib" / "run.py").write_text("pass\n", encoding="utf8")
+    (root / "pyproject.toml").write_text('[project]\nname = "kmgan"\n', encoding="utf8")
+    name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], [*name, "commit", "--quiet", "-m", "one"]):
+        subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
+    monkeypatch.setattr(run, "__file__", str(root / "kmgan_lib" / "run.py"))
+    return root
+
+
+def test_the_commit_says_whether_the_library_is_that_of_the_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = run.commit()
+    assert clean is not None
+    assert len(clean) == 12
+    (checkout / "notes.txt").write_text("of the reader's own")
+    (checkout / "kmgan_lib" / "compiled.pyc").write_text("")
+    assert run.commit() == clean
+    monkeypatch.setenv("GIT_DIR", str(checkout / "nowhere"))  # as within a hook of another repository
+    assert run.commit() == clean
+    new = checkout / "kmgan_lib" / "method.py"
+    new.write_text("new = 1\n", encoding="utf8")
+    assert run.commit() == f"{clean}+edited"
+    new.unlink()
+    (checkout / "kmgan_lib" / "run.py").write_text("edited = 1\n", encoding="utf8")
+    assert run.commit() == f"{clean}+edited"
+    (checkout / "pyproject.toml").write_text('[project]\nname = "theirs"\n', encoding="utf8")
+    assert run.commit() == f"{clean}+edited+vendored"
+    shutil.rmtree(checkout / ".git")
+    assert run.commit() is None
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("git"), PermissionError("git"), subprocess.TimeoutExpired("git", 1)]
+)
+def test_a_training_needs_no_git(
+    quick: Quick, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", missing)
+    assert quick(tmp_path / "run", iterations=3).result["commit"] is None
+    assert quick(tmp_path / "run", iterations=5, resume=True).result["status"] == "completed"
+
+
+def test_notes_are_taken_before_the_first_iteration(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(loop, "commit", lambda: order.append("noted"))
+    quick(tmp_path / "run", iterations=2, callback=lambda iteration, _: order.append(f"iteration {iteration}"))
+    assert order[:2] == ["noted", "iteration 0"]
+    assert order.count("noted") == 1
+
+
+# Files
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_have_the_mode_that_the_umask_gives(
+    quick: Quick, tmp_path: Path, umask: Callable[[int], int], mask: int, mode: int
+) -> None:
+    umask(mask)
+    quick(tmp_path / "run", iterations=2)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert {"generator.safetensors", "checkpoint.pt", "config.json"} <= set(modes)
+    assert set(modes.values()) == {mode}, modes
+
+
+def test_nothing_is_flushed_through_a_descriptor_for_reading(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, flushed = os.fsync, []
+
+    def windows(descriptor: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(9, "Bad file descriptor")
+        flushed.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", windows)
+    assert quick(tmp_path / "run", iterations=2).result["status"] == "completed"
+    assert flushed
+
+
+def test_text_is_utf_8_whatever_the_system_writes_by_default(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning", "-m", "kmgan_lib"]
+    sizes = [word for pair in ("iterations=2", "batch=16", "init_images=50") for word in ("--set", pair)]
+    command += ["train", "synthetic/kmgan", "--profile", "smoke", "--device", "cpu", "--out", "run", *sizes]
+    for words in (command, [*command, "--resume", "--set", "iterations=4"]):
+        answer = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+
+
+def test_json_has_no_nan_and_no_infinity(tmp_path: Path) -> None:
+    numbers = {"a": [math.inf, 1.5, (-math.inf, "x")], "b": {"c": math.nan, "d": None, "e": True}, "f": 2}
+    checkpoint.write_json(tmp_path / "numbers.json", numbers)
+    text = (tmp_path / "numbers.json").read_text(encoding="utf8")
+    plain = {"a": [None, 1.5, [None, "x"]], "b": {"c": None, "d": None, "e": True}, "f": 2}
+    assert json.loads(text, parse_constant=pytest.fail) == plain
+
+
+def test_a_ratio_to_a_distance_of_zero_is_none() -> None:
+    real = torch.zeros(6, 1, 4, 4)
+    for samples in (torch.ones(3, 1, 4, 4), real[:3]):
+        result = checkpoint.finite(memorisation_scores(samples, real, real[:3], real[3:]))
+        assert (result["typical"], result["ratio"], result["smallest"]) == (0, None, None)
+        assert result["ratios"] == [None] * 3
+    assert METRICS["memorisation"].shown(result).startswith("distance –, at least –")
+
+
+# The cache
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, digits_judge: Judge
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "file" / "cache"))
+    judge.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING):
+            made = judge("digits")
+    finally:
+        judge.cache_clear()
+    assert made.accuracy == pytest.approx(digits_judge.accuracy, abs=0.05)
+    (message,) = [record.getMessage() for record in caplog.records if "file/cache" in record.getMessage()]
+    assert "could not be written" in message
+    assert "KMGAN_CACHE" in message
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KMGAN_CACHE", "")
+    for value in (None, ""):
+        if value is None:
+            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        else:
+            monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache.cache_root() == tmp_path / ".cache" / "kmgan"
+    monkeypatch.setenv("KMGAN_CACHE", "~/mine")
+    assert cache.cache_root() == tmp_path / "mine"
+
+
+def test_a_user_without_a_home_has_a_cache_for_the_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nowhere(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KMGAN_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    with caplog.at_level(logging.WARNING):
+        place = cache.cache_root()
+    assert place.is_dir()
+    assert cache.cache_root() == place
+    assert [record.getMessage() for record in caplog.records if "no home" in record.getMessage()] != []
+
+
+# A wheel
+
+
+def test_from_a_wheel_the_commands_about_records_say_that_they_need_a_checkout(tmp_path: Path) -> None:
+    shutil.copytree(LIBRARY, tmp_path / "site" / "kmgan_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "work").mkdir()
+    code = """
+import sys
+from kmgan_lib.cli import main
+for words in (["records"], ["records", "table"], ["records", "add", "x"], ["sweep"], ["sweep", "--only", "mnist/*"],
+              ["bench", "--only", "growth"], ["records", "check", "--results", "mine"]):
+    try:
+        main(words)
+    except SystemExit as exit_:
+        print(exit_.code, file=sys.stderr)
+"""
+    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path / "work",
+        env=environment,
+    )  # fmt: skip
+    lines = answer.stderr.splitlines()
+    assert answer.returncode == 0
+    said = "needs a checkout, and this kmgan is installed without one"
+    for words, line, status in zip(
+        ("records ledger", "records table", "records add", "sweep", "sweep", "bench"), lines[::2], lines[1::2],
+        strict=False,
+    ):  # fmt: skip
+        assert line.startswith(f"kmgan: kmgan {words} {said}")
+        assert status == "2"
+    assert lines[12:] == ["kmgan: mine is no folder of records", "2"]  # with a folder of one's own it needs none
+    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["kmgan_lib"]

@@ -1,0 +1,360 @@
+"""What a caller's process has set does not disturb the library, and the library leaves it as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import kmgan_lib
+from kmgan_lib import centers, data, methods, metrics, presets
+from kmgan_lib.batches import Batches
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator
+from kmgan_lib.methods import KMGAN
+from kmgan_lib.run import Run, pick_device
+
+Quick = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def reference(quick: Quick, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return quick(tmp_path_factory.mktemp("reference") / "run", "digits/kmgan", iterations=3)
+
+
+def weights(run: Run) -> list[torch.Tensor]:
+    assert run.method is not None
+    return [p.detach() for net in run.method.networks().values() for p in net.parameters()]
+
+
+@contextlib.contextmanager
+def default_dtype(kind: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(kind)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextlib.contextmanager
+def default_device(name: str) -> Iterator[None]:
+    torch.set_default_device(name)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@contextlib.contextmanager
+def gradients_off() -> Iterator[None]:
+    torch.set_grad_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(True)
+
+
+SETTINGS: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "gradients off": gradients_off,
+    "inference mode": torch.inference_mode,
+    "meta": lambda: torch.device("meta"),
+    "meta by default": lambda: default_device("meta"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_training_is_the_same_whatever_the_caller_has_set(
+    quick: Quick, reference: Run, tmp_path: Path, setting: str
+) -> None:
+    def state() -> tuple[Any, ...]:
+        return (
+            torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
+            torch.get_default_device(),
+        )  # fmt: skip
+
+    before = state()
+    with SETTINGS[setting]():
+        inside = state()
+        run = quick(tmp_path / "run", "digits/kmgan", iterations=3)
+        loaded = kmgan_lib.load_generator(run.directory)
+        drawn, line = loaded.sample(2), loaded.interpolate(0, 1, 3)
+        assert state() == inside
+    assert state() == before
+    assert all(torch.equal(a, b) for a, b in zip(weights(run), weights(reference), strict=True))
+    expected = kmgan_lib.load_generator(reference.directory)
+    assert torch.equal(drawn, expected.sample(2))
+    assert torch.equal(line, expected.interpolate(0, 1, 3))
+
+
+def test_what_a_caller_has_set_is_there_again_after_an_error(tmp_path: Path) -> None:
+    with default_dtype(torch.float64), pytest.raises(UsageError, match="unknown preset"):
+        kmgan_lib.train("nothing", out=tmp_path / "run")
+    with default_dtype(torch.float64):
+        assert torch.get_default_dtype() == torch.float64
+
+
+def test_random_and_environment_are_left_as_they_were(tmp_path: Path) -> None:
+    code = """
+import os, random, sys
+import sklearn  # its own import sets variables for OpenMP
+import torch, kmgan_lib
+random.seed(1)
+before = random.getstate(), dict(os.environ)
+sizes = dict(batch=16, iterations=2, width=0.125, init_images=100, snapshots=1)
+kmgan_lib.train("digits/kmgan", profile="smoke", device="cpu", out=sys.argv[1], **sizes)
+assert random.getstate() == before[0]
+assert dict(os.environ) == before[1], set(os.environ.items()) ^ set(before[1].items())
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"}
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("stream", [None, SimpleNamespace(write=lambda _: None, flush=lambda: None), "closed"])
+def test_nobody_has_to_watch_standard_error(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Any
+) -> None:
+    if stream == "closed":
+        stream = io.StringIO()
+        stream.close()
+    monkeypatch.delenv("KMGAN_PROGRESS")
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert quick(tmp_path / "run", iterations=2).result["status"] == "completed"
+
+
+# Numbers, names and paths
+
+
+@pytest.mark.parametrize("three", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
+def test_whole_numbers_of_every_library_are_numbers(quick: Quick, reference: Run, tmp_path: Path, three: Any) -> None:
+    run = quick(tmp_path / "run", seed=three, iterations=three)
+    assert json.loads((run.directory / "config.json").read_text())["seed"] == 3
+    assert run.result["iterations"] == 3
+    generator = reference.generator
+    assert torch.equal(generator.sample(three, seed=three), generator.sample(3, seed=3))
+    assert torch.equal(generator.interpolate(three, 1, three), generator.interpolate(3, 1, 3))
+    assert data.load("digits", image_size=three).tensor.shape[-1] == 3
+    features = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+    assert metrics.kernel_distance(features, features[:9], three, three, three) == metrics.kernel_distance(
+        features, features[:9], 3, 3, 3
+    )
+    assert type(metrics.coverage_scores(features, features, three)["density"]) is float
+    metrics.inception_score(features.softmax(1), three)
+    assert len(centers.kmeans_plus_plus(features, three, torch.Generator().manual_seed(0))) == 3
+
+
+CALLS: dict[str, Callable[[Generator, Any], object]] = {
+    "seed": lambda _, x: kmgan_lib.train("synthetic/kmgan", profile="smoke", seed=x, out="run"),
+    "n": lambda g, x: g.sample(x),
+    "seed of a sample": lambda g, x: g.sample(2, seed=x),
+    "seed_a": lambda g, x: g.interpolate(x, 1, 3),
+    "seed_b": lambda g, x: g.interpolate(0, x, 3),
+    "steps": lambda g, x: g.interpolate(0, 1, x),
+    "image_size": lambda _, x: data.load("digits", image_size=x),
+    "subsets": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), x, 3),
+    "subset_size": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), 2, x),
+    "seed of subsets": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), 2, 3, x),
+    "splits": lambda _, x: metrics.inception_score(torch.rand(9, 2), x),
+    "k": lambda _, x: metrics.coverage_scores(torch.rand(9, 2), torch.rand(9, 2), x),
+    "classes": lambda _, x: metrics.class_frequency(torch.zeros(3, dtype=torch.int64), x),
+    "k of centers": lambda _, x: centers.kmeans_plus_plus(torch.rand(9, 2), x, torch.Generator()),
+}
+
+
+@pytest.mark.parametrize("wrong", ["3", 3.0, np.float64(3), True, np.bool_(True), torch.tensor(True), [3], None])
+@pytest.mark.parametrize("call", CALLS)
+def test_everything_else_is_one_line_that_names_the_argument(
+    reference: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, wrong: Any
+) -> None:
+    if call == "image_size" and wrong is None:
+        pytest.skip("stands for the images' own size")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=rf"^{call.split()[0]}=.* must be a whole number$"):
+        CALLS[call](reference.generator, wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preset_may_be_a_path(quick: Quick, tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"batch": 16, "iterations": 1, "init_images": 50}
+    run = kmgan_lib.train(Path("synthetic/kmgan"), profile="smoke", device="cpu", out=tmp_path / "run", **sizes)  # type: ignore[arg-type]
+    assert run.preset.name == "synthetic/kmgan"
+    assert run.result["command"].startswith("kmgan train synthetic/kmgan ")
+    assert data.load(Path("digits")).provenance["name"] == "digits"
+
+
+WRONG_NAMES: dict[str, Callable[[], object]] = {
+    "preset=3": lambda: kmgan_lib.train(3, out="run"),  # type: ignore[arg-type]
+    "out=3": lambda: kmgan_lib.train("synthetic/kmgan", out=3),  # type: ignore[arg-type]
+    "data_root=3": lambda: kmgan_lib.train("synthetic/kmgan", data_root=3, out="run"),  # type: ignore[arg-type]
+    "device None": lambda: kmgan_lib.train("synthetic/kmgan", device=None, out="run"),  # type: ignore[arg-type]
+    "path_or_preset=3": lambda: kmgan_lib.load_generator(3),  # type: ignore[arg-type]
+    "directory=3": lambda: Run.open(3),  # type: ignore[arg-type]
+    "name=3": lambda: data.load(3),  # type: ignore[arg-type]
+    "root=3": lambda: data.load("mnist", root=3),  # type: ignore[arg-type]
+    r"out='a\x00b'": lambda: kmgan_lib.train("synthetic/kmgan", out="a\0b"),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_NAMES)
+def test_wrong_names_and_paths_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+        WRONG_NAMES[said]()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_public_names_are_listed() -> None:
+    assert {"train", "load_generator", "Run", "Generator", "data", "metrics", "losses", "centers"} <= set(
+        dir(kmgan_lib)
+    )
+
+
+# Samples and own noise
+
+
+def test_samples_are_ordinary_tensors(reference: Run) -> None:
+    for images in (reference.generator.sample(2), reference.generator.interpolate(0, 1, 2)):
+        assert not images.is_inference()
+        assert not images.requires_grad
+        images.mul_(0.5)  # in place
+        layer = torch.nn.Linear(28, 1)
+        layer(images).sum().backward()  # in a caller's training
+        assert layer.weight.grad is not None
+
+
+def test_noise_may_be_of_any_kind_of_numbers(reference: Run) -> None:
+    generator = reference.generator
+    noise = generator.noise(3)
+    expected = generator.images(noise)
+    for same in (noise.numpy(), noise.double(), noise.double().numpy(), noise.tolist(), noise.numpy()[::-1][::-1]):
+        assert torch.equal(generator.images(same), expected)
+    assert generator.images(np.zeros((2, 100), np.int64)).dtype == torch.float32
+    assert generator.images(noise[:0]).shape == (0, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100), np.zeros((3, 101)), "noise", [[1], [1, 2]], None,
+        torch.zeros(3, 100, dtype=torch.complex64),
+    ],
+)  # fmt: skip
+def test_noise_of_another_shape_or_kind_is_one_line(reference: Run, noise: Any) -> None:
+    with pytest.raises(UsageError, match=r"^noise "):
+        reference.generator.images(noise)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0, 1, 10], [0, 1, -1], [0.0, 1.0, 2.0], [[0], [1], [2]], "012"])
+def test_labels_of_another_shape_or_kind_are_one_line(labels: Any) -> None:
+    preset = presets.resolve("digits/dcgan", "smoke", width=0.125)
+    generator = Generator(methods.create(preset).frozen_generator(), preset)
+    assert torch.equal(generator.images(generator.noise(3), np.arange(3)), generator.sample(3))
+    with pytest.raises(UsageError, match=r"^labels "):
+        generator.images(generator.noise(3), labels)
+
+
+# Apple's GPUs have no float64
+
+
+def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto").type == "mps"
+    with pytest.raises(UsageError, match=r"device cuda:7 is not there \(this machine has auto, cpu,? .*mps\)"):
+        pick_device("cuda:7")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"
+
+
+class _WithoutFloat64(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64:
+                raise TypeError(f"{func}: this device has no float64")
+        return result
+
+
+@pytest.mark.parametrize("method", presets.METHODS)
+def test_no_method_needs_float64(method: str) -> None:
+    with pytest.raises(TypeError, match="no float64"), _WithoutFloat64():
+        torch.ones(2).double()
+    preset = presets.resolve(f"digits/{method}", "smoke", batch=8, width=0.125)
+    images, device = data.load("digits", image_size=preset.image_size), torch.device("cpu")
+    with _WithoutFloat64():
+        trained = methods.create(preset, device=device, seed=0)
+        trained.training_set = images.tensor
+        trained.setup(images.tensor)
+        batches = Batches(images, preset, device, 0)
+        losses = trained.step(*batches.draw(trained.batches_per_step(0)))
+        trained.update_average(1)
+    assert all(bool(loss.isfinite()) for loss in losses.values())
+
+
+def test_a_closed_gate_is_closed_on_apples_gpus_too(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = quick(tmp_path / "run", "digits/kmgan", iterations=1, d_round=1e9).method
+    assert isinstance(method, KMGAN)
+    images, labels = torch.rand(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
+    stepped = []
+    monkeypatch.setattr(method.center_adam, "step", lambda *_: stepped.append(1))
+    monkeypatch.setattr(method, "device", SimpleNamespace(type="mps"))
+    noise = torch.rand(4, method.preset.z_dim)
+    for d_round, steps in ((1e9, 0), (-1.0, 1)):
+        object.__setattr__(method.options, "d_round", d_round)
+        losses = method._center_step(images, noise, labels, labels)
+        assert (len(stepped), float(losses["center_step"])) == (steps, steps)
+
+
+# Advice and what a failed call leaves behind
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_advice_for_few_images_works(tmp_path: Path, count: int) -> None:
+    for i in range(count):
+        (tmp_path / "album").mkdir(exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), i, np.uint8)).save(tmp_path / "album" / f"{i}.png")
+    folder, sizes = f"folder:{tmp_path / 'album'}", {"image_size": 16, "width": 0.125, "iterations": 1, "k": 1}
+    common: dict[str, Any] = {"profile": "smoke", "device": "cpu", "out": tmp_path / "run", "snapshots": 1, **sizes}
+    with pytest.raises(UsageError) as caught:
+        kmgan_lib.train(folder, **common)
+    said = str(caught.value)
+    if count == 1:
+        assert "(1 image): a training needs at least two" in said
+        assert "--set" not in said
+    else:
+        batch = int(said.rpartition("batch=")[2])
+        assert kmgan_lib.train(folder, **common, batch=batch).result["status"] == "completed"
+
+
+def test_a_call_that_failed_at_its_start_leaves_room_for_the_next(quick: Quick, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise ArithmeticError("a callback of the user's")
+
+    with pytest.raises(ArithmeticError):
+        quick(tmp_path / "run", callback=fail)
+    assert (tmp_path / "run" / "config.json").exists()
+    assert quick(tmp_path / "run", iterations=2).result["iterations"] == 2
+    with pytest.raises(UsageError, match="is not empty"):
+        quick(tmp_path / "run", iterations=2)
