@@ -61,7 +61,7 @@ class History:
         row = {"iteration": iteration, "seconds": round(seconds, 3), **means}
         if to_file:
             new = not self.path.exists()
-            with self.path.open("a", newline="") as file:
+            with self.path.open("a", newline="", encoding="utf8") as file:
                 writer = csv.DictWriter(file, list(row))
                 if new:
                     writer.writeheader()
@@ -84,7 +84,9 @@ class History:
         columns = lines[0].count(",")
         whole = [line for line in lines[1:] if line.count(",") == columns and line.partition(",")[0].isdigit()]
         kept = [line for line in whole if int(line.partition(",")[0]) <= iteration]
-        checkpoint.write_atomically(self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n"))
+        checkpoint.write_atomically(
+            self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf8")
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished window."""

@@ -127,7 +127,7 @@ def _sign(file: int) -> None:
 
 def _who(path: Path) -> str:
     try:
-        note = json.loads(path.read_text())
+        note = json.loads(path.read_text("utf8"))
         return f"process {int(note['process'])} on {note['host']} since {note['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -265,9 +265,9 @@ def commit() -> str | None:
 def _git(folder: Path, *words: str) -> str | None:
     # In a hook git names its own repository by variables, which is not the one asked for.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(folder), *words], capture_output=True, text=True, check=True,
+            ["git", "--no-optional-locks", "-C", str(folder), *words], capture_output=True, encoding="utf8", check=True,
             timeout=20, env=environment,
         ).stdout.strip()  # fmt: skip
     return None

@@ -178,7 +178,7 @@ class _Job:
             return Outcome(self.run, self.directory, status, "", result)
         if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
             return Outcome(self.run, self.directory, "unfinished", "", result)
-        lines = self.log_file.read_text(errors="replace").strip().splitlines() or [f"exit status {code}"]
+        lines = self.log_file.read_text("utf8", "replace").strip().splitlines() or [f"exit status {code}"]
         if code == 2 and lock.IN_USE in lines[-1]:
             return Outcome(self.run, self.directory, "taken", lines[-1].removeprefix("kmgan: "), result)
         error = f"ended by signal {-code}" if code < 0 else lines[-1]

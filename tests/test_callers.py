@@ -323,7 +323,7 @@ def test_a_closed_gate_is_closed_on_apples_gpus_too(
     noise = torch.rand(4, method.preset.z_dim)
     for d_round, steps in ((1e9, 0), (-1.0, 1)):
         object.__setattr__(method.options, "d_round", d_round)
-        losses = method._center_step(images, noise, labels, labels)
+        losses = method._center_step(noise, labels, labels, images, images, None, None)
         assert (len(stepped), float(losses["center_step"])) == (steps, steps)
 
 
