@@ -132,7 +132,7 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
     if full and not weights.full:
         raise Unavailable(
             f"{found} ends after the 768 features, where every number behind them is NaN: fid768 and kid768 can be had "
-            f"from it; for inception_score, fid and kid {WAYS}"
+            f"from it (`kmgan compare --layer 768`); for inception_score, fid and kid {WAYS}"
         )
     return weights
 

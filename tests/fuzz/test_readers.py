@@ -209,9 +209,9 @@ def saved(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def array(**named: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **named) if named else np.save(buffer, np.zeros((3, 9, 5), np.uint8))
+def arrays(*, zipped: bool) -> bytes:
+    buffer, images = io.BytesIO(), np.zeros((3, 9, 5), np.uint8)
+    np.savez(buffer, x=images, y=np.zeros(3)) if zipped else np.save(buffer, images)
     return buffer.getvalue()
 
 
@@ -219,7 +219,7 @@ OWN = [
     saved("PNG"), saved("PNG", "I;16"), saved("PNG", "LA"), saved("PNG", "P", transparency=0), saved("JPEG"),
     saved("WEBP"), saved("BMP"), saved("GIF", "P"), saved("TIFF"), saved("TIFF", "F"), saved("TIFF", "I"), saved("PPM"),
     saved("TIFF", compression="tiff_lzw"), saved("JPEG2000"), saved("TGA"),
-    array(), array(x=np.zeros((3, 9, 5), np.uint8), y=np.zeros(3)),
+    arrays(zipped=False), arrays(zipped=True),
 ]  # fmt: skip
 
 
