@@ -219,8 +219,12 @@ class KMGAN(Method):
         D = functools.partial(self.run_net, self.discriminator_net)  # every rank for itself
         real = torch.cat([D(x) for x in self.batches(images)])
         generator = torch.Generator(self.device).manual_seed(self.seed + self.iteration)
-        count = len(images) // self.preset.batch + 1
-        fake = [D(self.G(draw_noise(self.preset, self.preset.batch, generator))) for _ in range(count)]
+        b, fake = self.preset.batch, list[Tensor]()
+        for _ in range(len(images) // b + 1):
+            noise = draw_noise(self.preset, b, generator)
+            k = self.options.k if self.options.told else 0
+            told = torch.randint(k, (b,), generator=generator, device=self.device) if k else None
+            fake.append(D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))
 
     def _clip(self) -> None:
