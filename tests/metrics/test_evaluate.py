@@ -179,10 +179,11 @@ def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
     run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
     monkeypatch.setattr(classifier, "_fit", lambda *_: digits_judge.net)
-    results = evaluate(run, only=["class_frequency"])
+    results = evaluate(run, only=["class_frequency", "clustering"])
     judge.cache_clear()
     extractor = results["class_frequency"]["extractor"]
     assert extractor["name"] == "mnist classifier v1 (of test images)"
+    assert results["clustering"]["samples"] == 2_000
 
 
 @pytest.mark.usefixtures("digits_judge")
