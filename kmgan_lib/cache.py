@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kmgan_lib.checkpoint import write_atomically
+from kmgan_lib.checkpoint import first_line, write_atomically
 from kmgan_lib.errors import RunFailed
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,17 @@ def _for_this_process() -> Path:
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     log.warning("no home folder: what is downloaded or trained is not kept; KMGAN_CACHE names a folder for it")
     return Path(place)
+
+
+def writable(folder: Path) -> bool:
+    """Whether a folder of the cache, made if need be, can be written to; if not, that is a warning."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        log.warning("%s cannot be written (%s); KMGAN_CACHE names another folder", folder, first_line(error))
+        return False
+    return True
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:

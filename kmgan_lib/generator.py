@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from kmgan_lib import checks, methods, presets
@@ -58,7 +59,7 @@ class Generator:
 
     @put_aside()
     @torch.no_grad()
-    def images(self, noise: Tensor | np.ndarray, labels: Tensor | np.ndarray | None = None) -> Tensor:
+    def images(self, noise: Tensor | ArrayLike, labels: Tensor | ArrayLike | None = None) -> Tensor:
         """Images for given noise.
 
         Parameters

@@ -208,7 +208,6 @@ WRONG_NAMES: dict[str, Callable[[], object]] = {
     "device None": lambda: kmgan_lib.train("synthetic/kmgan", device=None, out="run"),  # type: ignore[arg-type]
     "path_or_preset=3": lambda: kmgan_lib.load_generator(3),  # type: ignore[arg-type]
     "directory=3": lambda: Run.open(3),  # type: ignore[arg-type]
-    "name=3": lambda: data.load(3),  # type: ignore[arg-type]
     "root=3": lambda: data.load("mnist", root=3),  # type: ignore[arg-type]
     r"out='a\x00b'": lambda: kmgan_lib.train("synthetic/kmgan", out="a\0b"),
 }

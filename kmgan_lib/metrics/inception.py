@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from kmgan_lib.cache import cache_root
+from kmgan_lib.cache import cache_root, writable
 from kmgan_lib.caller import on_terminal
 from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
@@ -247,7 +247,8 @@ def inception_measures(
                 feature_extractor=extractor, feature_extractor_weights_path=str(weights) if weights else None,
                 feature_layer_fid=layer, feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False,
                 kid_subsets=SUBSETS, kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True,
-                verbose=False, cache_root=str(kept), input1_cache_name=fake_name, input2_cache_name=real_name,
+                verbose=False, cache=writable(kept), cache_root=str(kept), input1_cache_name=fake_name,
+                input2_cache_name=real_name,
             )  # fmt: skip
     except pickle.UnpicklingError:
         raise UsageError(

@@ -55,33 +55,71 @@ def test_github_knows_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert page_parts.address(URL) == URL
 
 
-def python(*options: str, code: str, folder: Path, path: str) -> subprocess.CompletedProcess[str]:
-    """Run code where only ``path`` has programs."""
+def with_library(folder: Path) -> Path:
+    """Make a folder a checkout with a library that says where it is, and no more."""
+    (folder / "kmgan_lib").mkdir(parents=True)
+    (folder / "kmgan_lib" / "__init__.py").write_text("print('library of', __path__[0])\n", encoding="utf8")
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Return a folder of installed packages: a torch, and a pip that says what it is asked for."""
+    site = tmp_path / "site"
+    for name, content in (("torch", ""), ("pip", ""), ("pip.__main__", "import sys; print('pip', *sys.argv[1:])\n")):
+        path = site.joinpath(*name.split("."))
+        path = path / "__init__.py" if "." not in name else path.with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf8")
+    return site
+
+
+def run_cell(folder: Path, *packages: Path, address_: str = "", path: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the first cell, and an import, in a folder; -S leaves out what is installed, so that there is Jupyter only."""
+    folder.mkdir(exist_ok=True)
     return subprocess.run(
-        [sys.executable, *options, "-c", code],
-        cwd=folder,
-        env={"PATH": path},
-        capture_output=True,
-        text=True,
+        [sys.executable, "-S", "-c", f"{address.CELL.format(address=address_)}\nimport kmgan_lib"],
+        cwd=folder, env={"PATH": path, "PYTHONPATH": ":".join(map(str, packages))}, capture_output=True, text=True,
         check=False,
-    )
+    )  # fmt: skip
 
 
-def test_the_cell_fetches_what_is_missing_and_only_that(tmp_path: Path) -> None:
+def test_the_cell_fetches_what_is_missing_and_what_it_needs_once(tmp_path: Path, site: Path) -> None:
     git = shutil.which("git")
     assert git is not None
-    repository = tmp_path / "repository"
-    (repository / "kmgan_lib").mkdir(parents=True)
-    (repository / "kmgan_lib" / "__init__.py").write_text("here = True\n", encoding="utf8")
+    repository = with_library(tmp_path / "repository")
     name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["init", "--quiet"], ["add", "."], [*name, "commit", "--quiet", "-m", "one"]):
         subprocess.run([git, "-C", str(repository), *command], check=True, capture_output=True)
-    cell = address.CELL.format(address=repository.as_uri())
-    # Without site-packages there is no library, as on a machine that has only Jupyter.
-    fetched = python(
-        "-S", code=f"{cell}\nimport kmgan_lib; print(kmgan_lib.here)", folder=tmp_path, path=str(Path(git).parent)
-    )
-    assert (fetched.stdout, fetched.stderr) == ("True\n", "")
-    # Where it is installed there is nothing to run: no git would be found.
-    (tmp_path / "kmgan_lib.py").write_text("", encoding="utf8")
-    assert python("-S", code=cell, folder=tmp_path, path="").returncode == 0
+    away = tmp_path / "content"
+    first = run_cell(away, site, address_=repository.as_uri(), path=str(Path(git).parent))
+    clone = away / "kmgan-book"
+    assert first.stderr == ""
+    assert first.stdout == f"pip install --quiet -e {clone}\nlibrary of {clone / 'kmgan_lib'}\n"
+    second = run_cell(away, site, address_=repository.as_uri())  # the next chapter: no git and no pip
+    assert (second.stdout, second.stderr) == (f"library of {clone / 'kmgan_lib'}\n", "")
+
+
+def test_the_cell_takes_the_checkout_above_the_chapter(tmp_path: Path, site: Path) -> None:
+    checkout = with_library(tmp_path / "checkout")
+    for folder in (checkout, checkout / "book"):
+        answer = run_cell(folder, site, address_="https://example.org/never/asked")
+        assert (answer.stdout, answer.stderr) == (f"library of {checkout / 'kmgan_lib'}\n", "")
+
+
+def test_an_installed_library_is_left_alone(tmp_path: Path, site: Path) -> None:
+    with_library(site)
+    answer = run_cell(with_library(tmp_path / "other") / "book", site, address_="https://example.org/never/asked")
+    assert (answer.stdout, answer.stderr) == (f"library of {site / 'kmgan_lib'}\n", "")
+
+
+@pytest.mark.parametrize("lacking", ["library", "torch"])
+def test_the_cell_says_what_to_install(tmp_path: Path, site: Path, lacking: str) -> None:
+    if lacking == "torch":
+        with_library(tmp_path / "away")
+        shutil.rmtree(site / "torch")
+    answer = run_cell(tmp_path / "away", site)
+    assert answer.returncode == 1
+    last = answer.stderr.splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: this kernel lacks the library: ")
+    assert f"`{sys.executable} -m pip install -e .`" in last

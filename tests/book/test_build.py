@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nbformat
+import pytest
 
 from .conftest import Build, MakeBook, write_chapter
 
@@ -46,6 +49,18 @@ def test_book(make_book: MakeBook, build: Build) -> None:
     assert (root / "build/book/smoke/executed/one.ipynb").stat().st_mtime_ns == first
     assert "frame 2" in (staged / "one.ipynb").read_text(encoding="utf8")
     assert "executed earlier" in (staged / "status.md").read_text(encoding="utf8")
+
+
+def test_chapters_leave_no_folders_behind(
+    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    root = make_book({"one": ["import tempfile\nprint(tempfile.mkdtemp())"], "two": ["1 / 0"]})
+    build(root)
+    (output,) = nbformat.read(root / "build/book/smoke/executed/one.ipynb", as_version=4).cells[-1].outputs
+    assert output.text.startswith(str(tmp_path / "temporary"))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_failures_name_chapter_and_cell(make_book: MakeBook, build: Build) -> None:
