@@ -12,8 +12,14 @@ from kmgan_lib.cli_output import console, say, table
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import shown
 
+
+def at_home(path: Path | None) -> Path | None:
+    """The path with ``~`` as the home folder, which no shell puts in after ``--results=``."""
+    return path and Path(os.path.expanduser(path))
+
+
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
-Results = Annotated[Path | None, typer.Option(help="Folder of the records; by default the book's.")]
+Results = Annotated[Path | None, typer.Option(callback=at_home, help="Folder of the records; by default the book's.")]
 
 
 def sweep(
@@ -24,7 +30,7 @@ def sweep(
     jobs: Annotated[int, typer.Option(help="Runs at the same time.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     data_root: DataRoot = None,
-    runs: Annotated[Path, typer.Option(help="Where run directories and logs go.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(callback=at_home, help="Where run directories and logs go.")] = Path("runs"),
     results: Results = None,
     print_: Annotated[bool, typer.Option("--print", help="Only print the runs, as commands of their own.")] = False,
 ) -> None:
@@ -102,9 +108,9 @@ def records_(
     elif action == "add":
         say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
     elif action == "pack":
-        say(f"{archive.pack(Path(str(target)), results=place)} records are in {target}")
+        say(f"{archive.pack(Path(os.path.expanduser(str(target))), results=place)} records are in {target}")
     else:
-        new = archive.unpack(Path(str(target)), results=place)
+        new = archive.unpack(Path(os.path.expanduser(str(target))), results=place)
         say(f"{len(new)} new records: {', '.join(new) or 'all were here'}")
 
 
@@ -114,7 +120,9 @@ def bench(
         list[str] | None, typer.Option(help="methods, plain, kmeans, growth or startup; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", help="The report, as JSON.")] = Path("bench.json"),
+    out: Annotated[Path, typer.Option("--out", "-o", callback=at_home, help="The report, as JSON.")] = Path(
+        "bench.json"
+    ),
 ) -> None:
     """Measure the speed of the library side by side with a plain PyTorch loop."""
     from kmgan_lib import bench as library

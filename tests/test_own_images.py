@@ -237,7 +237,15 @@ def test_a_tilde_makes_no_folder_of_that_name(
     assert load_generator("~/mine").preset == run.preset
     assert kmgan("sample", "~/mine", "-n", "4", "-o", "~/grid.png")[0] == 0
     assert (tmp_path / "grid.png").is_file()
+    (tmp_path / "records").mkdir()
+    assert f"0 records in {tmp_path / 'records'} are sound" in kmgan("records", "check", "--results=~/records")[1]
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mnist", "folder:pics"])
+def test_a_home_of_nobody_is_one_line(name: str) -> None:
+    with pytest.raises(UsageError, match=r"no mnist under ~nobody-of-this-name|no such folder"):
+        data.load(name, root="~nobody-of-this-name", standin="never")
 
 
 # Runs that move

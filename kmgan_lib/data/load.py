@@ -16,7 +16,7 @@ from torch import Tensor
 from kmgan_lib import checks
 from kmgan_lib.cache import cache_root
 from kmgan_lib.caller import put_aside
-from kmgan_lib.checkpoint import first_line
+from kmgan_lib.checkpoint import expanded, first_line
 from kmgan_lib.data import readers, standins
 from kmgan_lib.data.digits import digits
 from kmgan_lib.data.folder import folder
@@ -119,7 +119,7 @@ DATASETS = {
 
 def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layout] | None:
     given = root or os.environ.get("KMGAN_DATA")
-    places = [("data root", Path(given).expanduser() / way.folder, way) for way in dataset.layouts if given]
+    places = [("data root", expanded(given) / way.folder, way) for way in dataset.layouts if given]
     if dataset.package:
         places.append(("package", Path(dataset.package), dataset.layouts[0]))
     if dataset.torchvision:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from kmgan_lib import data
 from kmgan_lib.cache import cache_root, keep
 from kmgan_lib.caller import on_terminal, put_aside
-from kmgan_lib.checkpoint import as_json, read_json
+from kmgan_lib.checkpoint import as_json, expanded, read_json
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
@@ -202,7 +202,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     root = data_root or os.environ.get("KMGAN_DATA")
     if root is None or dataset not in PRETRAINED or stands_in(test.provenance):
         return None
-    path = Path(root).expanduser() / PRETRAINED[dataset]
+    path = expanded(root) / PRETRAINED[dataset]
     if not path.is_file():
         return None
     name = f"{dataset} ResNet-56 ({path.name})"

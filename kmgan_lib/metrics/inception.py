@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from kmgan_lib.cache import cache_root, writable
 from kmgan_lib.caller import on_terminal
-from kmgan_lib.checkpoint import first_line
+from kmgan_lib.checkpoint import expanded, first_line
 from kmgan_lib.errors import UsageError
 
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
@@ -123,9 +123,9 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
     """
     given = path or os.environ.get("KMGAN_INCEPTION")
     root = data_root or os.environ.get("KMGAN_DATA")
-    places = [Path(root).expanduser() / "inception"] if root else []
+    places = [expanded(root) / "inception"] if root else []
     files = [folder / name for name in (FULL_NAME, PART_NAME) for folder in [*places, cache_root() / "inception"]]
-    found = Path(given).expanduser() if given else next((file for file in files if file.is_file()), None)
+    found = expanded(given) if given else next((file for file in files if file.is_file()), None)
     if found is None:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     weights = _checked(found)
