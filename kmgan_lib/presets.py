@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, Name, check, convert, field, meant, nearest, shown, word
-from kmgan_lib.sizes import GROUPS, SIZES
+from kmgan_lib.sizes import GROUPS, RATES, SIZES
 
 PROFILES, PRECISIONS = ("smoke", "quick", "long", "paper"), ("float32", "bf16", "auto")
 # Fields that a profile sets. They are no part of the algorithm, and not of a preset's hash.
@@ -182,7 +182,8 @@ def _presets() -> dict[str, Preset]:
         for kind in sorted(METHODS.values(), key=lambda kind: (kind.name != "kmgan", kind.name)):
             base = _base(kind, **common)
             for name, changes in kind.variants(base).items():
-                made[f"{group}/{name}"] = base.replace(name=f"{group}/{name}", **changes)
+                rate = RATES.get(group, {}).get(name, base.learning_rate)
+                made[f"{group}/{name}"] = base.replace(**{"name": f"{group}/{name}", "learning_rate": rate, **changes})
     return made
 
 

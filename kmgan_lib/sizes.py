@@ -23,6 +23,12 @@ GROUPS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+# Step sizes that `benchmarks/tuning.py` chose for each group from one grid; what is not here keeps its method's own.
+RATES: dict[str, dict[str, float]] = {
+    "mnist": {"dcgan": 1e-3, "dcgan-unconditional": 1e-3, "mbgan": 1e-3, "mlgan": 5e-4},
+}
+RATES["fashion"] = RATES["mnist"]  # tuned on MNIST alone
+
 # width, iterations, precision, snapshots, checkpoint_every, eval_samples
 SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("synthetic", "smoke"): (1.0, 300, "float32", 5, 300, 1_000),
