@@ -124,7 +124,7 @@ def data(
 @app.command()
 def train(
     preset: Annotated[str, typer.Argument(help="dataset/method[-variant] as `kmgan list` shows, or folder:PATH.")],
-    profile: Annotated[str, typer.Option(help="smoke, quick or paper: size and length.")] = "quick",
+    profile: Annotated[str, typer.Option(help="smoke, quick, long or paper: size and length.")] = "quick",
     seed: Annotated[int, typer.Option(help="Fixes weights, batches and noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     data_root: DataRoot = None,

@@ -23,7 +23,7 @@ Results = Annotated[Path | None, typer.Option(callback=at_home, help="Folder of 
 
 
 def sweep(
-    profile: Annotated[str, typer.Option(help="smoke, quick or paper: size and length.")] = "quick",
+    profile: Annotated[str, typer.Option(help="smoke, quick, long or paper: size and length.")] = "quick",
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; by default the ledger's, or 0 with --only.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Presets such as 'cifar10/*'; may be repeated.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time after which runs are stopped, such as 25m or 3h.")] = None,

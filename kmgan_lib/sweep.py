@@ -79,7 +79,7 @@ def planned(
 
     Parameters
     ----------
-    profile : {"smoke", "quick", "paper"}
+    profile : {"smoke", "quick", "long", "paper"}
     only : sequence of str
         Patterns of presets' names, such as ``cifar10/*``. Without any: what the ledger of claims lacks.
     seeds : sequence of int, optional

@@ -111,7 +111,7 @@ def train(
         set of PyTorch's; see `kmgan_lib.data.given.given`. ``method`` is ``kmgan`` unless you name another.
     labels : sequence of int, optional
         Their classes, for methods that use some.
-    profile : {"smoke", "quick", "paper"}
+    profile : {"smoke", "quick", "long", "paper"}
         Size and length. ``smoke`` trains on a stand-in where the data set has one.
     seed : int
         Fixes initial weights, batches and noise.
