@@ -1,8 +1,8 @@
 """What is run: one frozen dataclass a preset, every field with its source in the paper, and the profiles' sizes.
 
-A preset names the algorithm; a profile (``smoke``, ``quick``, ``long``, ``paper``) changes size and length only. What all methods
-share stands in `Preset`; what one method alone has stands in its own `Options`, in the method's file, where the
-method also says which presets it offers. This module knows no method: each registers itself.
+A preset names the algorithm; a profile (``smoke``, ``quick``, ``long``, ``paper``) changes size and length only. What
+all methods share stands in `Preset`; what one method alone has stands in its own `Options`, in the method's file, where
+the method also says which presets it offers. This module knows no method: each registers itself.
 """
 
 from __future__ import annotations
