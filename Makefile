@@ -18,6 +18,9 @@ CHECK_PYTHON := import sys; v = sys.version_info[:2]; \
 unexport PYTHONDONTWRITEBYTECODE
 export KMGAN_DATA
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# The GNU C library keeps freed memory for the next iteration instead of giving it back and clearing it again.
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := -1
 
 .PHONY: help setup book test test-long fuzz lint serve pdf address readme lock clean
 .DEFAULT_GOAL := help

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import to_unit
-from kmgan_lib.distributed import own
+from kmgan_lib.distributed import shard
 from kmgan_lib.methods.base import draw_noise, set_rng
 from kmgan_lib.presets import Preset
 
@@ -36,10 +36,10 @@ class Batches:
         if self.position + b > len(self.order):
             n, device = len(self.images), self.generator.device
             self.order, self.position = torch.randperm(n, generator=self.generator, device=device), 0
-        chosen = own(self.order[self.position : self.position + b])
+        chosen = shard(self.order[self.position : self.position + b])
         self.position += b
         labels = None if self.images.labels is None else self.images.labels[chosen]
-        return to_unit(self.images.tensor[chosen]), labels, own(draw_noise(self.preset, b, self.generator))
+        return to_unit(self.images.tensor[chosen]), labels, shard(draw_noise(self.preset, b, self.generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Random state, and place in the epoch."""

@@ -139,8 +139,8 @@ def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[Report]:
 
     Parameters
     ----------
-    kind : {"bench", "precision", "ranks"}
-        What `measure`, ``benchmarks/precision.py`` or ``benchmarks/ranks.py`` wrote.
+    kind : {"bench", "precision"}
+        What `measure` or ``benchmarks/precision.py`` wrote.
     folder : Path
     """
     return [read_json(path) for path in sorted(folder.glob(f"{kind}-*.json"))]

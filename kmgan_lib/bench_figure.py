@@ -126,28 +126,6 @@ def _score(value: float | None) -> str:
     return "diverged" if value is None else f"{value:.2f}"
 
 
-def ranks(reports: Sequence[dict[str, Any]]) -> Html:
-    """Two processes with one thread each against one with two, a table for each report.
-
-    Parameters
-    ----------
-    reports : sequence of dict
-        As ``benchmarks/ranks.py`` writes them.
-    """
-    heads = ("", "speed, one process 1", "ms, one", "ms, two")
-    tables = []
-    for report in reports:
-        rows = [
-            (
-                name, f"{r['ratio']:.2f}", f"{1000 * r['one_process_seconds']:.0f}",
-                f"{1000 * r['two_ranks_seconds']:.0f}",
-            )
-            for name, r in report["cases"].items()
-        ]  # fmt: skip
-        tables.append(_table(heads, rows, _badge(report)))
-    return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/ranks.py</code> makes the report.</p>")
-
-
 def share(clustering: float, iteration: float, made_by: str) -> Html:
     """Milliseconds of K-Means, of the whole iteration, and the share of the one in the other."""
     text = (

@@ -20,7 +20,7 @@ from kmgan_lib.batches import Batches
 from kmgan_lib.bench import plain_loop_file
 from kmgan_lib.data import Images
 from kmgan_lib.graph import WARM_UP, Stepper
-from kmgan_lib.machine import prepare, settled
+from kmgan_lib.machine import resolve_precision
 
 PICTURES = 4_096
 
@@ -66,8 +66,7 @@ def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any
         return loop.iterate, {"images": s.batch, "precision": "float32", "flops": _count(loop.iterate)}
 
     preset = presets.resolve(spec["preset"], spec["profile"], **spec["overrides"])
-    preset = settled(preset, device)
-    prepare(device)
+    preset = resolve_precision(preset, device)
     shape = (PICTURES, preset.channels, preset.image_size, preset.image_size)
     images = Images(torch.randint(256, shape, generator=generator).byte(), labels).to(device)
     method = methods.create(preset, device=device)

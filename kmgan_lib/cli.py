@@ -14,7 +14,7 @@ from kmgan_lib import __version__, presets
 from kmgan_lib.cli_compare import compare
 from kmgan_lib.cli_output import console, prepare, say, table
 from kmgan_lib.cli_records import DataRoot, bench, records_, sweep
-from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.errors import RunFailed, UsageError, first_to_report
 
 app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
@@ -249,20 +249,18 @@ def _save(images: Any, out: Path, *, columns: int | None = None) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 for wrong use, 1 for a failed run, 130 if interrupted."""
+    """Run the command line; exit status 2 for wrong use, 3 for a directory in use, 1 for a failed run, 130 if cut."""
     prepare()
     try:
         # Typer turns an interruption into a status that it returns.
         status = app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
         sys.exit(status or 0)
-    except UsageError as error:
-        _die(str(error), 2)
+    except (UsageError, RunFailed) as error:
+        _die(str(error), error.status)
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except RunFailed as error:
-        _die(str(error), 1)
     except BrokenPipeError:  # `kmgan list | head`: who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
         sys.exit(1)
@@ -275,13 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
         _die(error.format_message(), 2)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _first_to_speak() -> bool:
-    from kmgan_lib import distributed  # imports torch, which a message about a wrong word should not wait for
-
-    return distributed.rank() == 0
-
-
 def _die(message: str, status: int) -> None:
-    if os.environ.get("WORLD_SIZE", "1") == "1" or _first_to_speak():
+    if first_to_report():
         print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -7,7 +7,7 @@ is captured with its generator. Where a step cannot be captured it runs as it is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ def why_eager(method: Method) -> str | None:
     """Why the steps of a method cannot be captured; None if they can."""
     if method.device.type != "cuda":
         return "CUDA graphs need a CUDA device"
-    if distributed.world() > 1:
+    if distributed.world_size() > 1:
         return "several devices talk to each other within a step"
     if not method.capturable:
         return f"a step of {method.name} with these options does other things now and then"
@@ -52,18 +52,27 @@ class StaticInputs:
                 mine.copy_(new)
 
 
+def generators(holder: object) -> Iterator[torch.Generator]:
+    """The random generators of a method: its own, and those in its lists, dictionaries and networks."""
+    if isinstance(holder, torch.Generator):
+        yield holder
+    elif isinstance(holder, (Method, torch.nn.Module, dict, list, tuple)):
+        inner = vars(holder) if isinstance(holder, (Method, torch.nn.Module)) else holder
+        for value in inner.values() if isinstance(inner, dict) else inner:
+            yield from generators(value)
+
+
 class _Captured:
     """A graph of one step, with its inputs and outputs."""
 
-    def __init__(self, method: Method, inputs: StaticInputs):
+    def __init__(self, method: Method, inputs: StaticInputs, stream: torch.cuda.Stream | None):
         self.inputs, self.graph = inputs, torch.cuda.CUDAGraph()
-        for value in vars(method).values():
-            if isinstance(value, torch.Generator):
-                self.graph.register_generator_state(value)
+        for generator in set(generators(method)):
+            self.graph.register_generator_state(generator)
         for optimiser in method.optimisers().values():
             optimiser.zero_grad(set_to_none=True)
         # Other threads, such as a notebook's, may go on talking to the device.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
             self.losses = method.step(*inputs.tensors)
 
     def replay(self, *batch: Tensor | None) -> Losses:
@@ -75,8 +84,8 @@ class _Captured:
 class Stepper:
     """Calls `Method.step`, or replays it from a CUDA graph where that is possible.
 
-    The first steps of each number of batches (`Method.batches_per_step`) run as they are, on a stream of their own, as
-    the warm-up that a capture needs; they count as any other. A capture that fails is announced, and the run goes on
+    The first steps of each number of batches (`Method.batches_per_step`) run as they are, on the stream of the capture,
+    as the warm-up that it needs; they count as any other. A capture that fails is announced, and the run goes on
     without it.
 
     Parameters
@@ -93,6 +102,7 @@ class Stepper:
         self.method, self.reason = method, why_eager(method)
         self._seen: dict[int, int] = {}
         self._graphs: dict[int, _Captured] = {}
+        self._stream: torch.cuda.Stream | None = None  # one for all: autograd remembers the stream of a parameter
         if self.reason is not None and method.device.type == "cuda":
             log.warning("no CUDA graph: %s", self.reason)
 
@@ -105,20 +115,21 @@ class Stepper:
             return self._graphs[count].replay(images, labels, noise)
         seen = self._seen[count] = self._seen.get(count, 0) + 1
         if seen <= WARM_UP:
-            return self._aside(lambda: self.method.step(images, labels, noise))
+            return self._on_side_stream(images, labels, noise)
         try:
-            self._graphs[count] = _Captured(self.method, StaticInputs(images, labels, noise))
+            self._graphs[count] = _Captured(self.method, StaticInputs(images, labels, noise), self._stream)
         except RuntimeError as error:  # what PyTorch raises for everything that a stream cannot capture
             self.reason = f"the capture failed ({first_line(error)})"
             log.warning("no CUDA graph: %s; training goes on without it, more slowly", self.reason)
             return self(images, labels, noise)
         return self._graphs[count].replay(images, labels, noise)
 
-    def _aside(self, step: Callable[[], Losses]) -> Losses:
-        """Run on a side stream, as capture does, so that what is allocated there is not of the main one."""
-        stream, main = torch.cuda.Stream(self.method.device), torch.cuda.current_stream(self.method.device)
-        stream.wait_stream(main)
-        with torch.cuda.stream(stream):
-            losses = step()
-        main.wait_stream(stream)
+    def _on_side_stream(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
+        """A step on the stream of the capture, so that what is allocated there is not of the main one."""
+        self._stream = self._stream or torch.cuda.Stream(self.method.device)
+        main = torch.cuda.current_stream(self.method.device)
+        self._stream.wait_stream(main)
+        with torch.cuda.stream(self._stream):
+            losses = self.method.step(images, labels, noise)
+        main.wait_stream(self._stream)
         return losses

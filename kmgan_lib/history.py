@@ -32,32 +32,34 @@ class History:
 
     def __init__(self, directory: Path, device: torch.device):
         self.path, self.device = directory / checkpoint.HISTORY, device
-        self.sums: dict[str, Tensor] = {}
+        self.names: list[str] = []
+        self.sums = torch.zeros(0, device=device)
         self.count = 0
-        self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        self.last = self.added = 0
+        self.finite = torch.ones((), dtype=torch.bool, device=device)
+        self.good = torch.zeros((), dtype=torch.int64, device=device)  # iterations before the first bad one
 
     def add(self, iteration: int, losses: dict[str, Tensor]) -> None:
         """Take in the losses of one iteration; never waits for the device."""
         stacked = torch.stack(list(losses.values()))
-        if not self.sums:
-            self.sums = {name: torch.zeros((), device=self.device) for name in losses}
-        for total, value in zip(self.sums.values(), stacked, strict=True):
-            total.add_(value)
-        self.count += 1
-        bad = ~stacked.isfinite().all() & (self.first_bad < 0)
-        self.first_bad = torch.where(bad, torch.full_like(self.first_bad, iteration), self.first_bad)
+        if not self.names:
+            self.names, self.sums = list(losses), torch.zeros(len(losses), device=self.device)
+        self.sums.add_(stacked)
+        self.finite.logical_and_(stacked.isfinite().all())
+        self.good.add_(self.finite)
+        self.count, self.added, self.last = self.count + 1, self.added + 1, iteration
 
     def bad_iteration(self) -> int | None:
         """The first iteration with a loss that is not finite, if any. Waits for the device."""
-        first = int(self.first_bad)
-        return None if first < 0 else first
+        bad = self.added - int(self.good)
+        return None if not bad else self.last - bad + 1
 
     def write(self, iteration: int, seconds: float, *, to_file: bool = True) -> dict[str, float]:
         """Append the means since the last row and start over; ``to_file`` on one of several devices only.
 
         Waits for the device.
         """
-        means = {name: (total / self.count).item() for name, total in self.sums.items()}
+        means = dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
         row = {"iteration": iteration, "seconds": round(seconds, 3), **means}
         if to_file:
             new = not self.path.exists()
@@ -66,8 +68,7 @@ class History:
                 if new:
                     writer.writeheader()
                 writer.writerow(row)
-        for total in self.sums.values():
-            total.zero_()
+        self.sums.zero_()
         self.count = 0
         return row
 
@@ -90,8 +91,10 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished window."""
-        return {"sums": self.sums, "count": self.count}
+        return {"sums": dict(zip(self.names, self.sums, strict=True)), "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore `state_dict`."""
-        self.sums, self.count = dict(state["sums"]), state["count"]
+        self.names, self.count = list(state["sums"]), state["count"]
+        if self.names:
+            self.sums = torch.stack(list(state["sums"].values()))

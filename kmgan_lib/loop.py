@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +30,6 @@ from kmgan_lib.methods.base import Method
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.presets import Preset
 from kmgan_lib.run import Run, commit, device_name
-from kmgan_lib.stopping import interruptible
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
@@ -56,6 +57,32 @@ def _snapshot(method: Method, directory: Path, iteration: int) -> None:
         save_sheet(generator.sample(GRID), directory / "samples" / f"{iteration:06d}.png", columns=8)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Within the block the first Ctrl-C, or SIGTERM, only fills the list: an iteration is never cut in the middle."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        restore()  # a second one stops at once
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        restore()
+
+
 class Training:
     """One call of `train`, once everything is checked and the run directory is there."""
 
@@ -73,7 +100,9 @@ class Training:
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
-            self.method.setup(self.images.tensor)
+            with distributed.alone():
+                self.method.setup(self.images.tensor)
+            distributed.broadcast(self.method.state_dict())
         else:
             self.method.load_state_dict(state["method"])
             self.batches.load_state_dict(state["batches"])
@@ -134,11 +163,14 @@ class Training:
 
     def _stops(self, interrupted: bool, row_due: bool) -> bool:
         """Whether the run stops here: several devices ask each other only now and then, and stop together."""
-        return interrupted if distributed.world() == 1 else row_due and distributed.from_rank_zero(lambda: interrupted)
+        if distributed.world_size() == 1:
+            return interrupted
+        return row_due and distributed.from_rank_zero(lambda: interrupted)
 
     def _notify(self) -> None:
         if self.callback is not None and self.writes:
-            self.callback(self.iteration, self.method)
+            with distributed.alone():
+                self.callback(self.iteration, self.method)
 
     def _check_finite(self) -> None:
         bad = self.history.bad_iteration()
@@ -168,7 +200,7 @@ class Training:
         checkpoint.save_checkpoint(self.directory, state)
 
     def _device_name(self) -> str:
-        name, count = device_name(self.batches.generator.device), distributed.world()
+        name, count = device_name(self.batches.generator.device), distributed.world_size()
         return name if count == 1 else f"{count} x {name}"
 
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:

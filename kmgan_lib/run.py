@@ -126,10 +126,10 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
     in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
     if in_the_way is not None and not in_the_way.is_dir():
         raise UsageError(f"{in_the_way} is a file; give --out a folder")
-    busy = lock.holder(directory)
+    busy = lock.in_use(directory)
     if busy and (out or resume):
-        raise lock.Taken(f"{directory} {lock.IN_USE} {busy}: wait for its end, or give another --out")
-    taken = bool(busy) or _in_it(directory)
+        raise lock.refusal(directory)
+    taken = busy or _in_it(directory)
     if taken and resume and not (directory / checkpoint.CONFIG).exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     if not taken or resume:

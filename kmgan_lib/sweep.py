@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,9 @@ from typing import Any
 
 from kmgan_lib import claims, lock, presets, records
 from kmgan_lib.claims import Needed
-from kmgan_lib.errors import UsageError
+from kmgan_lib.errors import DirectoryInUse, UsageError
 from kmgan_lib.run import Run
 from kmgan_lib.shared import Others, place_of, read_result
-from kmgan_lib.stopping import terminated_as_interrupted
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs")
@@ -179,7 +179,7 @@ class _Job:
         if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
             return Outcome(self.run, self.directory, "unfinished", "", result)
         lines = self.log_file.read_text("utf8", "replace").strip().splitlines() or [f"exit status {code}"]
-        if code == 2 and lock.IN_USE in lines[-1]:
+        if code == DirectoryInUse.status:
             return Outcome(self.run, self.directory, "taken", lines[-1].removeprefix("kmgan: "), result)
         error = f"ended by signal {-code}" if code < 0 else lines[-1]
         return Outcome(self.run, self.directory, "failed", error, result)
@@ -231,7 +231,7 @@ def sweep(
         held = locks.enter_context(contextlib.ExitStack())
         try:
             held.enter_context(lock.held(directory.with_name(f".{directory.name}.lock")))
-        except lock.Taken as error:
+        except DirectoryInUse as error:
             tell(Outcome(run, directory, "taken", str(error), {}))
             return
         done = others.result(run)
@@ -253,7 +253,10 @@ def sweep(
         outcomes.append(outcome)
         report(outcome)
 
-    with locks, terminated_as_interrupted():
+    with locks:
+        if threading.current_thread() is threading.main_thread():  # SIGTERM is as Ctrl-C: the runs are stopped first
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            locks.callback(signal.signal, signal.SIGTERM, before)
         try:
             while (waiting or running) and time.monotonic() < end:
                 while waiting and len(running) < jobs:

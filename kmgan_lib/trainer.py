@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, checks, data, distributed, memory, methods, presets
+from kmgan_lib import checkpoint, checks, data, distributed, methods, presets
 from kmgan_lib.caller import import_untraced, put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.folder import place_of
@@ -18,7 +18,7 @@ from kmgan_lib.data.given import Given, given
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import Name, shown, word
 from kmgan_lib.loop import Callback, Training
-from kmgan_lib.machine import prepare, settled
+from kmgan_lib.machine import resolve_precision
 from kmgan_lib.presets import Preset
 from kmgan_lib.run import Run, check_data, config_to_resume, pick_device, take_directory
 
@@ -148,15 +148,20 @@ def train(
         raise UsageError(f"seed={shown(seed)} must be between 0 and {2**31 - 1}")
     for key, place in (("data_root", data_root), ("out", out)):
         checks.path(key, place or "")
-    target = pick_device(device)
+    target = pick_device(distributed.local_device(device))
     import_untraced()
-    settings = settled(settings, target)
-    with distributed.joined(target), contextlib.ExitStack() as held:
+    settings = resolve_precision(settings, target)
+    with distributed.process_group(target), contextlib.ExitStack() as held:
+        ranks = distributed.world_size()
+        if settings.batch % ranks:
+            fitting = max(ranks, settings.batch // ranks * ranks)
+            raise UsageError(f"batch={settings.batch} does not divide among {ranks} processes: --set batch={fitting}")
         old: dict[str, Any] = {}
         if resume:
             old = distributed.from_rank_zero(functools.partial(config_to_resume, settings, profile, seed, out))
         name = _located(settings, data_root, old)
-        found = _load_images(name, settings, profile, data_root) if own is None else own
+        load = functools.partial(_load_images, name, settings, profile, data_root)
+        found = distributed.rank_zero_first(load) if own is None else own
         provenance = check_data(old, found.provenance, allow_changed_data)
         _check_images(settings, found)
         is_folder = name.startswith("folder:")
@@ -172,18 +177,24 @@ def train(
             run = Run.open(directory)  # nothing to do, and its measures stay
             run.images = own
             return run
-        prepare(target)
         try:
             run = Training(settings, found, target, directory, config, state, callback).run()
         except (RuntimeError, MemoryError) as error:
-            if not memory.ran_out(error):
+            if not _is_out_of_memory(error):
                 raise
-        else:
-            run.images = own
-            return run
-        del state  # with the error's frames, which held the networks, everything of this run is gone
-        kept = "; the last checkpoint is kept" if checkpoint.has_checkpoint(directory) else ""
-        raise RunFailed(memory.advice(settings, found, target, seed) + kept)
+            smaller = settings.batch // (2 * ranks) * ranks
+            advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
+            kept = "; the last checkpoint is kept" if checkpoint.has_checkpoint(directory) else ""
+            raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
+        run.images = own
+        return run
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the machine, has no memory left; on the CPU PyTorch has no class for that."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
 
 
 def _finished(directory: Path, settings: Preset, config: dict[str, Any], state: dict[str, Any] | None) -> bool:

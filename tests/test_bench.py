@@ -91,7 +91,7 @@ def test_the_figure_has_a_panel_a_section() -> None:
     plt.close(figure)
 
 
-def test_the_tables_of_precision_and_of_ranks_say_what_their_reports_say() -> None:
+def test_the_table_of_precision_says_what_its_reports_say() -> None:
     scores = {"float32": [8.5, 8.25], "bf16": [7.125, None]}
     report = {
         "rule": "<rule>", "profile": "quick", "part": "all", "device": "a CPU", "commit": "abc",
@@ -101,16 +101,12 @@ def test_the_tables_of_precision_and_of_ranks_say_what_their_reports_say() -> No
     for part in ("8.50, 8.25", "7.12, diverged", "not as good", "recorded · quick · a CPU · abc"):
         assert part in text
     assert text.count("&lt;rule&gt;") == 1
-    case = {"one_process_seconds": 0.5, "two_ranks_seconds": 0.25, "ratio": 2.0}
-    text = bench_figure.ranks([{"device": "a CPU", "commit": None, "cases": {"x": case}}])._repr_html_()
-    for part in ("<td>500</td>", "<td>250</td>", "<td>2.00</td>", "recorded · a CPU · no commit"):
-        assert part in text
-    for empty in (bench_figure.precision, bench_figure.ranks, bench_figure.table):
+    for empty in (bench_figure.precision, bench_figure.table):
         assert "Not yet recorded" in empty([])._repr_html_()
 
 
 def test_reports_in_the_checkout_are_read_by_kind() -> None:
-    for kind, key in (("bench", "schema"), ("precision", "presets"), ("ranks", "cases")):
+    for kind, key in (("bench", "schema"), ("precision", "presets")):
         assert all(key in report for report in bench.recorded(kind))
 
 

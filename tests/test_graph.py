@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import methods, presets
-from kmgan_lib.graph import StaticInputs, Stepper, why_eager
-from kmgan_lib.machine import keep_memory, prepare
+from kmgan_lib.graph import StaticInputs, Stepper, generators, why_eager
 from kmgan_lib.methods import Method
 from kmgan_lib.methods.base import draw_noise
 
@@ -76,7 +75,7 @@ def test_a_failed_capture_is_announced_and_the_run_goes_on(
     method.device = torch.device("cuda")
     stepper = Stepper(method)
     method.device = torch.device("cpu")
-    monkeypatch.setattr(stepper, "_aside", lambda step: step())
+    monkeypatch.setattr(stepper, "_on_side_stream", method.step)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", _refuse)
     for seed in range(6):
         assert stepper(*batch(method, seed)) == plain.step(*batch(plain, seed))
@@ -88,7 +87,9 @@ def _refuse() -> None:
     raise RuntimeError("no capture here\nand a long story")
 
 
-def test_memory_is_kept_where_the_c_library_can() -> None:
-    prepare(torch.device("cpu"))
-    assert keep_memory() in (True, False)
-    assert keep_memory() is keep_memory()
+def test_all_generators_of_a_method_are_found() -> None:
+    method = make("kmgan-random")
+    extra = [torch.Generator() for _ in range(3)]
+    method.discriminator_net.drawn_from = extra[0]  # pyright: ignore[reportArgumentType]
+    vars(method)["others"] = {"some": [extra[1]], "more": (extra[2], None)}
+    assert set(generators(method)) == {method.rng, *extra}

@@ -1,4 +1,4 @@
-"""What a training run asks of the machine."""
+"""The precision that a device trains in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_bf16_is_chosen_where_it_was_found_as_good_and_is_there(
     name: str, has_bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "has_bf16", lambda _: has_bf16)
-    settled = machine.settled(presets.resolve(name, "paper"), CPU)
+    settled = machine.resolve_precision(presets.resolve(name, "paper"), CPU)
     assert settled.precision == expected
     assert settled == presets.resolve(name, "paper", precision=expected)
 
@@ -31,4 +31,4 @@ def test_a_precision_that_is_asked_for_is_kept(precision: str, monkeypatch: pyte
     for has_bf16 in (True, False):
         preset = presets.resolve("mnist/kmgan", "paper", precision=precision)
         monkeypatch.setattr(machine, "has_bf16", lambda _, has=has_bf16: has)
-        assert machine.settled(preset, CPU) == preset
+        assert machine.resolve_precision(preset, CPU) == preset

@@ -147,7 +147,7 @@ def test_a_run_that_diverges_is_recorded_too(pretend: Callable[..., None], tmp_p
     ("train", "status", "error"),
     [
         ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"),
-        ("exit 3", "failed", "exit status 3"),
+        ("exit 4", "failed", "exit status 4"),
         ("exit 0", "failed", "exit status 0"),
         ("kill -9 $$", "failed", "ended by signal 9"),
         ("exit 130", "unfinished", ""),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.distributed import gather
+from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import FEATURE_BATCH, Method, frozen
 from kmgan_lib.methods.parts import (
@@ -61,7 +61,7 @@ class JointHead(nn.Module):
         super().__init__()
         code, hidden = scaled(512, width), scaled(1024, width)
         self.code, self.joint, self.logit = linear(z_dim, code), linear(features + code, hidden), linear(hidden)
-        self.drop = Dropout(dropout)
+        self.drop = Dropout(dropout, gathered=True)
         if he:
             for layer in (self.code, self.joint, self.logit):
                 nn.init.kaiming_normal_(layer.weight, 0.2)
@@ -137,12 +137,12 @@ class ALI(Method):
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
-        mean, log_deviation = gather(self.run_net(self.encoder, images)).chunk(2, 1)
+        mean, log_deviation = all_gather(self.run_net(self.encoder, images)).chunk(2, 1)
         return mean + log_deviation.exp() * torch.randn(mean.shape, generator=self.rng, device=self.device)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and one of G and the encoder; see `Method.step`."""
-        fake, codes, noise = self.G(noise), self.encode(images), gather(noise)
+        fake, codes, noise = self.G(noise), self.encode(images), all_gather(noise)
         encoded = self.joint(self.D(images), codes.detach())
         generated = self.joint(self.D(fake.detach()), noise)
         loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()

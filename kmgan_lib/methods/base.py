@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kmgan_lib import distributed, models, presets
 from kmgan_lib.data.images import Images, content_keys, to_unit
@@ -144,8 +145,8 @@ class Method(ABC):
             net.to(device=device)
             if preset.network != "synthetic":
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            if distributed.world() > 1:
-                distributed.synchronised(net)
+            if distributed.world_size() > 1:
+                models.sync_batch_norm(net)
 
     def _widen_weights(self) -> None:
         wide = self.preset.replace(width=1.0)
@@ -211,9 +212,8 @@ class Method(ABC):
         """Move the average of G's weights after an iteration, counted from 1; early on it follows G more closely."""
         if self.average_net is not None:
             decay = min(self.preset.average, iteration / (iteration + 10))
-            weights = zip(self.average_net.parameters(), self.generator_net.parameters(), strict=True)
-            for average, last in weights:
-                average.lerp_(last, 1 - decay)
+            average, last = (tuple(net.parameters()) for net in (self.average_net, self.generator_net))
+            get_ema_multi_avg_fn(decay)(average, last, 0)  # one kernel on a GPU
 
     def adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         """Adam with the preset's settings, as one fused kernel that a CUDA graph can capture."""
@@ -239,7 +239,7 @@ class Method(ABC):
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Features in float32 of the whole batch (b, d), of which this rank has the images."""
-        return distributed.gather(self.run_net(self.discriminator_net, images, labels if self.classes else None))
+        return distributed.all_gather(self.run_net(self.discriminator_net, images, labels if self.classes else None))
 
     def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (b, ...) in float32, in the network's present mode."""
@@ -267,8 +267,7 @@ class Method(ABC):
         labels : Tensor or None, (n,)
             Real classes, which a conditional D needs.
         """
-        net = self.make_discriminator(self.preset).to(self.device)
-        net.load_state_dict(self.discriminator_net.state_dict())
+        net = self._copy(self.make_discriminator, self.discriminator_net)
         # Data sets may be sorted by class: a batch of one class lacks the variance between classes, and so would the
         # statistics. An order by content mixes the classes, and is the same however the rows come.
         rows = torch.arange(len(images)).split(FEATURE_BATCH)
@@ -282,6 +281,13 @@ class Method(ABC):
         models.reestimate_batch_norm(net, lambda i: run(mixed[i]), min(NORM_BATCHES, len(mixed)))
         return torch.cat([run(chosen) for chosen in rows])
 
+    def _copy(self, make: Callable[[Preset], nn.Module], net: nn.Module) -> nn.Module:
+        """A copy of a network that asks nothing of other ranks, so that one of them can run it alone."""
+        with torch.random.fork_rng(devices=[]):  # its first weights are overwritten
+            copied = make(self.preset).to(self.device)
+        copied.load_state_dict(net.state_dict())
+        return copied
+
     def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
         """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
 
@@ -290,8 +296,8 @@ class Method(ABC):
         averaged : bool
             The average of G's weights, if the preset keeps one; else the last weights.
         """
-        net = self.make_generator(self.preset).to(self.device)
-        net.load_state_dict((self.average_net if averaged and self.average_net else self.generator_net).state_dict())
+        weights = self.average_net if averaged and self.average_net else self.generator_net
+        net = self._copy(self.make_generator, weights)
         generator = torch.Generator(self.device).manual_seed(self.seed)
         classes = self.generator_classes(self.preset)
 

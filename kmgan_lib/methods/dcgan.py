@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kmgan_lib.distributed import gather
+from kmgan_lib.distributed import all_gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, field
 from kmgan_lib.methods.base import Method, frozen
@@ -91,7 +91,7 @@ class DCGAN(Method):
         features = self.D(images, labels)
         if self.classes:
             assert labels is not None
-            features = torch.cat([features, one_hot(gather(labels), self.classes)], 1)
+            features = torch.cat([features, one_hot(all_gather(labels), self.classes)], 1)
         return self.logit(features).squeeze(1)
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:

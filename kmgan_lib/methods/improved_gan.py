@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.distributed import own, world
+from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import FEATURE_BATCH, Method, frozen
 from kmgan_lib.methods.parts import feature_dim, initialise_by_data, set_dropout_rng, weight_normalised
@@ -132,8 +132,8 @@ class ImprovedGAN(Method):
         """Images as D sees them, with noise."""
         if self.options.noise == 0:
             return images
-        shape = (len(images) * world(), *images.shape[1:])
-        return images + self.options.noise * own(torch.randn(shape, generator=self.rng, device=self.device))
+        shape = (len(images) * world_size(), *images.shape[1:])
+        return images + self.options.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
 
     def _hidden(self, images: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """D without its last unit, for the real and for the generated batch."""

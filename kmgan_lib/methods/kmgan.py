@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.data.images import Images, content_keys
-from kmgan_lib.distributed import gather, own
+from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.errors import UsageError
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, draw_noise, frozen
@@ -118,7 +118,9 @@ class KMGAN(Method):
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
         p, D, bank = self.options, self.D, self.bank
-        told = own(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device)) if p.told else None
+        told = (
+            shard(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device)) if p.told else None
+        )
         fake = self.G(noise, told)
         f, g = D(images), D(fake.detach())
         batch = images, fake.detach(), labels, told
@@ -163,14 +165,14 @@ class KMGAN(Method):
             return tuple(torch.randint(o.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
         if self.pixel_centers is not None:
             centers = self.pixel_centers
-            return gather(assign(images.flatten(1), centers)), gather(assign(fake.flatten(1), centers))
+            return all_gather(assign(images.flatten(1), centers)), all_gather(assign(fake.flatten(1), centers))
         nearest = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
-        fake_labels = nearest if told is None else gather(told)
+        fake_labels = nearest if told is None else all_gather(told)
         if o.grouping == "true":
             assert labels is not None
-            return gather(labels), fake_labels
+            return all_gather(labels), fake_labels
         if o.grouping == "partition":
-            return gather(content_keys(images) % o.k), fake_labels
+            return all_gather(content_keys(images) % o.k), fake_labels
         return assign(f, bank.real), fake_labels
 
     def _center_step(

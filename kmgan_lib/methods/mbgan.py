@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kmgan_lib.distributed import gather
+from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import on_sphere
@@ -84,7 +84,7 @@ class MBGAN(Method):
         fake = self.G(noise)
         f, g = self.D(images), self.D(fake.detach())
         real_distance, fake_distance = self._distance(f, f.roll(1, 0)), self._distance(f, g)
-        margin = gather(mean_distance(images, fake.detach()))
+        margin = all_gather(mean_distance(images, fake.detach()))
         if self.options.embedding == "sphere":
             margin = margin / (2 * margin.mean())
         violation = F.relu(margin + real_distance - fake_distance)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from kmgan_lib.distributed import own, world
+from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.models import initialise
 from kmgan_lib.presets import Preset
 
@@ -50,19 +50,22 @@ class Dropout(nn.Module):
     ----------
     p : float
         Share of the values that become 0; the others grow by 1 / (1 - p).
+    gathered : bool
+        Its inputs are the whole batch on every rank.
     """
 
-    def __init__(self, p: float):
+    def __init__(self, p: float, *, gathered: bool = False):
         super().__init__()
-        self.p = p
+        self.p, self.gathered = p, gathered
         self.rng: torch.Generator | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Values (b, ...) to values of the same shape."""
         if not self.training or self.rng is None or self.p == 0:
             return input
-        shape = (len(input) * world(), *input.shape[1:])
-        kept = own(torch.rand(shape, generator=self.rng, device=input.device)) >= self.p
+        shape = (len(input) * (1 if self.gathered else world_size()), *input.shape[1:])
+        mask = torch.rand(shape, generator=self.rng, device=input.device) >= self.p
+        kept = mask if self.gathered else shard(mask)
         return input * kept / (1 - self.p)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign, updated_centers
 from kmgan_lib.data.images import Images
-from kmgan_lib.distributed import gather
+from kmgan_lib.distributed import all_gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
@@ -107,9 +107,9 @@ class Reduced(Method):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
-        bank, x = self.bank, gather(images.flatten(1))
+        bank, x = self.bank, all_gather(images.flatten(1))
         fake = self.G(noise)
-        pixels = gather(fake.flatten(1))
+        pixels = all_gather(fake.flatten(1))
         real_labels, fake_labels = assign(x, bank.real), assign(pixels.detach(), bank.real)
         real_centers = updated_centers(bank.real, x, real_labels).view(-1, *self.shape)
         fake_centers = updated_centers(bank.fake, pixels, fake_labels).view(-1, *self.shape)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.distributed import world
+from kmgan_lib.distributed import world_size
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import clamp, feature_dim, unnormalised
@@ -101,7 +101,7 @@ class WGAN(Method):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of the critic a batch, then one of G; see `Method.step`. ``loss_d`` is of the last batch."""
-        size = self.preset.batch // world()
+        size = self.preset.batch // world_size()
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):
             loss_d = self._critic_loss(x, z)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.distributed import gather, own, world
+from kmgan_lib.distributed import all_gather, shard, world_size
 from kmgan_lib.fields import field
 from kmgan_lib.methods.parts import unnormalised
 from kmgan_lib.methods.wgan import WGAN, WGANOptions
@@ -58,11 +58,11 @@ class WGANGP(WGAN):
         return loss + self.options.penalty * self._penalty(images, fake)
 
     def _penalty(self, images: Tensor, fake: Tensor) -> Tensor:
-        u = own(torch.rand(len(images) * world(), 1, 1, 1, generator=self.rng, device=self.device))
+        u = shard(torch.rand(len(images) * world_size(), 1, 1, 1, generator=self.rng, device=self.device))
         between = torch.lerp(fake, images, u).requires_grad_()
         values = self.critic(self.run_net(self.discriminator_net, between))
         (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
-        return gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
+        return all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
 
     def _constrain(self) -> None:
         return

@@ -15,6 +15,7 @@ from kmgan_lib.models.layers import (
     parameter_count,
     reestimate_batch_norm,
     scaled,
+    sync_batch_norm,
     widen_weights,
 )  # fmt: skip
 from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
@@ -25,5 +26,6 @@ NETWORKS = ("synthetic", "mnist", "cifar10", "celeba")
 __all__ = [
     "HEADS", "NETWORKS", "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator",
     "SyntheticDiscriminator", "SyntheticGenerator", "build_discriminator", "build_generator", "initialise",
-    "normalised", "parameter_count", "reestimate_batch_norm", "scaled", "widen_weights",
+    "normalised", "parameter_count", "reestimate_batch_norm", "scaled", "sync_batch_norm",
+    "widen_weights",
 ]  # fmt: skip

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
+
+from kmgan_lib.distributed import all_gather, shard
 
 HEADS = ("penultimate", "bn-relu", "sigmoid")
 
@@ -96,7 +99,7 @@ def normalised(net: nn.Module, norm: str) -> nn.Module:
         return net
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            if isinstance(child, _BatchNorm):
                 setattr(module, name, nn.Identity())
             elif norm == "spectral" and isinstance(child, (nn.Conv2d, nn.Linear)):
                 spectral_norm(child)
@@ -144,7 +147,7 @@ def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], c
     count : int
         Number of batches.
     """
-    norms = [m for m in module.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -156,3 +159,22 @@ def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], c
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
+
+
+def sync_batch_norm(net: nn.Module) -> nn.Module:
+    """The network with batch normalisation over the rows of all ranks; parameters and names stay."""
+    if next(net.parameters()).is_cuda:
+        return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    for module in net.modules():  # PyTorch's works on GPUs only; on CPUs every rank normalises the whole batch
+        if isinstance(module, _BatchNorm):
+            module.register_forward_pre_hook(_gathered)
+            module.register_forward_hook(_sharded)
+    return net
+
+
+def _gathered(module: nn.Module, inputs: tuple[Tensor]) -> Tensor | None:
+    return all_gather(inputs[0]) if module.training else None
+
+
+def _sharded(module: nn.Module, _: object, output: Tensor) -> Tensor | None:
+    return shard(output) if module.training else None

@@ -93,6 +93,13 @@ def test_a_checkpoint_of_a_gpu_is_taken_over(name: str) -> None:
         assert torch.equal(a, b)
 
 
+def test_copies_leave_the_random_state_of_the_process_alone() -> None:
+    method, before = make("digits/kmgan"), torch.get_rng_state()
+    method.frozen_generator()
+    method.features((torch.rand(20, 1, 28, 28, generator=torch.Generator()) * 255).byte())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_frozen_generator_is_a_copy_that_is_the_same_every_time() -> None:
     method = make("digits/dcgan", conditional=True)
     one, two = method.frozen_generator(), method.frozen_generator()

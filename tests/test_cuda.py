@@ -1,0 +1,190 @@
+"""What only a GPU shows: steps become CUDA graphs, runs resume, and another process measures them.
+
+Skipped without a GPU. ``benchmarks/gpu.sh`` runs these first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kmgan_lib import methods, presets, train
+from kmgan_lib.checkpoint import load_checkpoint
+from kmgan_lib.graph import WARM_UP, Stepper
+from kmgan_lib.history import read_history
+from kmgan_lib.methods import KMGAN, Method
+from kmgan_lib.methods.base import draw_noise
+
+DEVICE = torch.device("cuda")
+pytestmark = pytest.mark.skipif(DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="needs a GPU")
+ROOT = Path(__file__).resolve().parent.parent
+SMALL: dict[str, Any] = {
+    "batch": 12, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
+    "burst": 2, "kernels": 4, "z_dim": 10,
+}  # fmt: skip
+EVERY = sorted(presets.METHODS)
+RANDOM = ["kmgan-random"]  # besides the methods that draw numbers in every step
+RUN: dict[str, Any] = {
+    "iterations": 24, "checkpoint_every": 12, "snapshots": 1, "width": 0.125, "batch": 12, "init_images": 60,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _exact() -> Iterator[None]:
+    """Without TF32, with the algorithms of cuDNN that repeat themselves."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def make(name: str, **changes: Any) -> Method:
+    known = presets.resolve(f"digits/{name}").fields()
+    sizes = {key: value for key, value in SMALL.items() if key in known}
+    method = methods.create(presets.resolve(f"digits/{name}", **{**sizes, **changes}), device=DEVICE, seed=0)
+    images = torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    method.training_set = images
+    method.setup(images)
+    return method
+
+
+def batch(method: Method, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator, count = torch.Generator(DEVICE).manual_seed(seed), 12 * method.batches_per_step(100)
+    images = torch.rand(count, 1, 28, 28, generator=generator, device=DEVICE)
+    labels = torch.randint(3, (count,), generator=generator, device=DEVICE)
+    return images, labels, draw_noise(method.preset, count, generator)
+
+
+def numbers(losses: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in losses.items()}
+
+
+@pytest.mark.parametrize("name", EVERY + RANDOM)
+def test_every_method_is_captured_and_replays_are_its_plain_steps(name: str, double: None) -> None:
+    """In float64, so that only another computation would differ; with the random numbers that a step draws."""
+    method, plain = make(name), make(name)
+    step = Stepper(method)
+    for seed in range(WARM_UP + 4):
+        losses, expected = numbers(step(*batch(method, seed))), numbers(plain.step(*batch(plain, seed)))
+        assert losses == pytest.approx(expected, rel=1e-6, abs=1e-8), seed
+        method.update_average(seed + 1)
+        plain.update_average(seed + 1)
+    assert step.reason is None
+    assert len(step._graphs) == 1
+    for name_, net in method.networks().items():
+        for a, b in zip(net.parameters(), plain.networks()[name_].parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+    assert torch.equal(method.rng.get_state(), plain.rng.get_state())
+
+
+def test_each_number_of_batches_has_its_graph() -> None:
+    method = make("wgan")
+    step, (images, labels, noise) = Stepper(method), batch(make("wgan"), 0)
+    for count in (12, 24) * (WARM_UP + 2):
+        assert all(map(torch.isfinite, step(images[:count], labels[:count], noise[:count]).values()))
+    assert step.reason is None
+    assert sorted(step._graphs) == [12, 24]
+
+
+@pytest.mark.parametrize("name", EVERY + RANDOM)
+def test_no_step_waits_for_the_device(name: str) -> None:
+    method = make(name)
+    step, drawn = Stepper(method), batch(method, 0)
+    for _ in range(WARM_UP + 2):
+        step(*drawn)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(*drawn)
+        method.step(*drawn)
+        method.update_average(1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_steps_in_bf16_are_finite(name: str) -> None:
+    method = make(name, precision="bf16")
+    step = Stepper(method)
+    for seed in range(WARM_UP + 3):
+        assert all(map(torch.isfinite, step(*batch(method, seed)).values()))
+    assert step.reason is None
+
+
+def test_a_closed_gate_moves_neither_weights_nor_moments_in_a_graph() -> None:
+    """The fused Adam skips its step where ``found_inf`` is 1, on the device."""
+    method = make("kmgan", d_round=1e9)
+    assert isinstance(method, KMGAN)
+    step = Stepper(method)
+    for seed in range(WARM_UP + 3):
+        assert float(step(*batch(method, seed))["center_step"]) == 0
+    assert step.reason is None
+    moments = [state["exp_avg"] for state in method.center_adam.state_dict()["state"].values()]
+    assert moments
+    assert not any(map(torch.any, moments))
+    opened = make("kmgan", d_round=0.0)
+    assert float(opened.step(*batch(opened, 0))["center_step"]) == 1
+
+
+@pytest.mark.parametrize("name", ["kmgan", "kmgan-random", "dcgan", "wgan_gp", "ali"])
+def test_a_resumed_run_draws_the_same_and_differs_by_rounding_alone(tmp_path: Path, name: str) -> None:
+    """Orders of the data and states of generators are those of the whole run; sums may round otherwise in a graph."""
+    known = presets.resolve(f"digits/{name}").fields()
+    sizes = {key: value for key, value in RUN.items() if key in known}
+
+    def run(out: str, **changes: Any) -> Path:
+        return train(
+            f"digits/{name}", profile="smoke", device=str(DEVICE), out=tmp_path / out, **{**sizes, **changes}
+        ).directory
+
+    whole = run("whole")
+    run("cut", iterations=12)
+    cut = run("cut", resume=True)
+    a, b = (load_checkpoint(out, DEVICE) for out in (whole, cut))
+    assert torch.equal(a["method"]["rng"], b["method"]["rng"])
+    assert a["batches"]["position"] == b["batches"]["position"]
+    assert all(torch.equal(a["batches"][key], b["batches"][key]) for key in ("rng", "order"))
+    rows = [(out / "history.csv").read_text().splitlines() for out in (whole, cut)]
+    assert [len(table) for table in rows] == [25, 25]
+    after = [[float(x) for x in table[13].split(",")[2:]] for table in rows]  # the first iteration after the checkpoint
+    assert after[1] == pytest.approx(after[0], rel=0.02, abs=1e-3)
+
+
+@pytest.mark.parametrize("visible", ["all", ""], ids=["on the GPU", "on a machine without one"])
+def test_another_process_measures_a_run(tmp_path: Path, visible: str) -> None:
+    out = train("digits/kmgan", profile="smoke", device=str(DEVICE), out=tmp_path / "run", **RUN).directory
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KMGAN_PROGRESS": "0"}
+    if not visible:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    words = [sys.executable, "-m", "kmgan_lib", "evaluate", str(out), "--only", "centers", "--only", "kmeans_cost"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"centers", "kmeans_cost"} <= set(json.loads((out / "result.json").read_text())["metrics"])
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_what_one_trains(tmp_path: Path) -> None:
+    sizes = [word for key, value in RUN.items() for word in ("--set", f"{key}={value}")]
+    words = ["-m", "kmgan_lib", "train", "digits/kmgan", "--profile", "smoke", "--device", "cuda", *sizes, "--out"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KMGAN_PROGRESS": "0"}
+    for start, out in (([], "one"), (launch, "two")):
+        subprocess.run([sys.executable, *start, *words, str(tmp_path / out)], env=environment, check=True)
+    one, two = (read_history(tmp_path / out) for out in ("one", "two"))
+    assert len(one) == len(two) == 24
+    assert two[0]["loss_d"] == pytest.approx(one[0]["loss_d"], rel=0.01)
+    assert json.loads((tmp_path / "two" / "result.json").read_text())["device"].startswith("2 x ")
