@@ -25,7 +25,7 @@ from kmgan_lib import conditions, records
 from kmgan_lib.checkpoint import read_json, write_json
 from kmgan_lib.run import commit, device_name
 
-PRESETS, SEEDS, PROFILE = ("mnist/kmgan", "mnist/dcgan"), (0, 1, 2), "quick"
+PRESETS, SEEDS, PROFILE = ("mnist/kmgan", "mnist/dcgan-carpedm20"), (0, 1, 2), "quick"
 PART = "all but the features' head and the last sigmoid"  # of the networks, in bf16
 TOLERANCE = 0.25
 MEASURE, KEY = conditions.SCORE.split(".")

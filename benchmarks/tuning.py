@@ -4,9 +4,9 @@
 
 The rule, written before the runs: each method trains for 2,000 iterations of the profile ``quick`` with each rate of
 `RATES`; the rate with the smallest mean Fréchet distance (in the classifier's features, averaged weights, 5,000
-samples) over the seeds is the preset's, for every data set of 28x28 images. Whoever prefers the largest or smallest rate
-of the grid may extend the grid by one for all. Seeds 0 to 9, which the ledger of claims judges, never tune. What is in
-the file already is not run again.
+samples) over the seeds is the preset's, for every data set of 28x28 images. Whoever prefers the largest or smallest
+rate of the grid may extend the grid by one for all. Seeds 0 to 9, which the ledger of claims judges, never tune. What
+is in the file already is not run again.
 """
 
 from __future__ import annotations

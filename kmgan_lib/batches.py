@@ -10,7 +10,7 @@ from torch import Tensor
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import to_unit
 from kmgan_lib.distributed import shard
-from kmgan_lib.methods.base import draw_noise, set_rng
+from kmgan_lib.methods.randomness import draw_noise, set_rng
 from kmgan_lib.presets import Preset
 
 

@@ -199,17 +199,20 @@ def _methods(device: torch.device, profile: str, rounds: Mapping[str, int]) -> R
 
 def _plain(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Report:
     exact: dict[str, Any] = {"precision": "float32"}
-    same: dict[str, Any] = exact | {"generator_updates": 1, "head": "bn-relu", "conv_first": 64, "conv_second": 128}
+    same: dict[str, Any] = exact | {
+        "generator_updates": 1, "head": "bn-relu", "conv_first": 64, "conv_second": 128, "conditional": False,
+    }  # fmt: skip
+    grey, colour = "mnist/dcgan-carpedm20", "cifar10-32/dcgan-table3"  # the networks of the plain loop
     mnist = {
-        "plain mnist": {"plain": "mnist"}, "mnist/dcgan": _spec("mnist/dcgan", profile),
-        "mnist/dcgan float32": _spec("mnist/dcgan", profile, **exact),
-        "mnist/dcgan float32, one update each": _spec("mnist/dcgan", profile, **exact, generator_updates=1),
-        "mnist/dcgan float32, one update each, KM-GAN's networks": _spec("mnist/dcgan-unconditional", profile, **same),
+        "plain mnist": {"plain": "mnist"}, grey: _spec(grey, profile),
+        f"{grey} float32": _spec(grey, profile, **exact),
+        f"{grey} float32, one update each": _spec(grey, profile, **exact, generator_updates=1),
+        f"{grey} float32, one update each, KM-GAN's networks": _spec(grey, profile, **same),
         "mnist/kmgan": _spec("mnist/kmgan", profile),
     }  # fmt: skip
     cifar10 = {
-        "plain cifar10-32": {"plain": "cifar10-32"}, "cifar10-32/dcgan": _spec("cifar10-32/dcgan", profile),
-        "cifar10-32/dcgan bf16": _spec("cifar10-32/dcgan", profile, precision="bf16"),
+        "plain cifar10-32": {"plain": "cifar10-32"}, colour: _spec(colour, profile),
+        f"{colour} bf16": _spec(colour, profile, precision="bf16"),
     }  # fmt: skip
     if plain_loop_file() is None:
         return {}

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import FEATURE_BATCH, Method, frozen
+from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.copies import FEATURE_BATCH
 from kmgan_lib.methods.parts import (
     Dropout,
     feature_dim,

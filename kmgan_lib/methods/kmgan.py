@@ -14,9 +14,10 @@ from kmgan_lib.data.images import Images, content_keys
 from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.errors import UsageError
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.methods.base import Method, draw_noise, frozen
+from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.kmgan_options import KMGANOptions, variants
 from kmgan_lib.methods.parts import clamp, clipped, feature_dim
+from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import one_hot
 from kmgan_lib.presets import Preset
 

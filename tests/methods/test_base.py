@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from kmgan_lib import methods, presets
-from kmgan_lib.methods.base import draw_noise, frozen, set_rng
+from kmgan_lib.methods.base import frozen
+from kmgan_lib.methods.randomness import draw_noise, set_rng
 
 NAMES = ["synthetic/kmgan", "synthetic/dcgan", "digits/kmgan", "digits/dcgan"]
 

@@ -17,7 +17,7 @@ from kmgan_lib import load_generator, methods, presets, train
 from kmgan_lib.checkpoint import load_checkpoint
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods import Method
-from kmgan_lib.methods.base import draw_noise
+from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.run import Run
 
 Quick = Callable[..., Run]

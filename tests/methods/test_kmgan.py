@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from kmgan_lib import methods, presets
 from kmgan_lib.centers import CenterBank, kmeans_plus_plus
 from kmgan_lib.data.images import to_unit
-from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.methods.kmgan import KMGAN
+from kmgan_lib.methods.randomness import draw_noise
 
 # Every choice of the default reading, spelled out: these tests hold whatever the presets' defaults become.
 READING: dict[str, Any] = {

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kmgan_lib import methods, presets
 from kmgan_lib.methods import Method
-from kmgan_lib.methods.base import draw_noise
+from kmgan_lib.methods.randomness import draw_noise
 
 SMALL: dict[str, Any] = {
     "batch": 8, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
