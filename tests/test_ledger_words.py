@@ -30,7 +30,7 @@ Plant = Mapping[str, Numbers]
 LEVEL: Numbers = {FID: 2.0, "fid768.blurred": 5.0, "fid768.noisy": 6.0}
 MIXED = [10.0, 10.0, 10.0, 20.0, 20.0]  # against 12: some seeds lower, some higher
 TEN_FAIL, ONE_FAILS, TWO_FAIL, FOUR_FAIL = ([1.0] * k + [9.0] * (10 - k) for k in (10, 1, 2, 4))
-ROWS = ("dcgan", "wgan", "mix_wgan", "improved_gan", "ali", "mbgan", "mlgan", "wgan_gp", "sngan")
+ROWS = ("dcgan", "wgan", "mix_wgan", "improved_gan", "ali", "mbgan", "mlgan-clip", "wgan_gp", "sngan")
 FACES, TWENTY, DCGAN = "celeba/generalized", "celeba/generalized-k20", "mnist/dcgan-unconditional"
 HELDOUT, PRINTED, WIDE = "mnist/kmgan-heldout", "mnist/kmgan-printed", "mnist/kmgan-printed-1024"
 
