@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -97,6 +98,23 @@ def test_the_container_is_set_up_by_the_makefile() -> None:
     version = container["image"].rpartition(":")[2]
     assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
     assert container["postCreateCommand"].removeprefix("make ") in targets()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("github-workflows", ".github/workflows/ci.yml"),
+        ("citation-file-format", "CITATION.cff"),
+    ],
+)
+def test_files_for_others_follow_their_schema(kind: str, name: str, tmp_path: Path) -> None:
+    pytest.importorskip("check_jsonschema", reason="make setup installs it")
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{kind}"]
+    answer = subprocess.run([*check, str(ROOT / name)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text("jobs: none\n", encoding="utf8")
+    assert subprocess.run([*check, str(wrong)], capture_output=True, check=False).returncode == 1
 
 
 def test_no_machine_paths() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import string
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,13 +64,11 @@ def _shares(result: Mapping[str, Any]) -> str:
     return f"{shares} %; corrected {corrected} %"
 
 
-class _Shown(string.Formatter):
-    def format_field(self, value: Any, format_spec: str) -> str:
-        """A number by its format; what has no value, such as a ratio to a distance of 0, as a dash."""
-        return "–" if value is None else super().format_field(value, format_spec)
+class _NoValue:
+    """A dash in the place of a number that there is not, such as a ratio to a distance of 0."""
 
-
-_SHOWN = _Shown()
+    def __format__(self, format_spec: str) -> str:
+        return "–"
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,8 @@ class Measure:
 
     def shown(self, result: Mapping[str, Any]) -> str:
         """The result in one line."""
-        return _SHOWN.vformat(self.show, (), result) if isinstance(self.show, str) else self.show(result)
+        shown = {key: _NoValue() if value is None else value for key, value in result.items()}
+        return self.show.format(**shown) if isinstance(self.show, str) else self.show(shown)
 
 
 def _levels(result: Mapping[str, Any]) -> str:
@@ -142,8 +140,7 @@ METRICS: dict[str, Measure] = {
     "clustering": Measure(
         measures.clustering, "agreement of D's clusters with the classes", _finds_classes,
         lambda r: f"NMI {r['nmi']:.3f} (of pixels {r['raw_nmi']:.3f}), ARI {r['ari']:.3f}, "
-        f"accuracy {r['accuracy']:.3f}, silhouette "
-        + ("–" if r["silhouette"] is None else f"{r['silhouette']:.3f}"),
+        f"accuracy {r['accuracy']:.3f}, silhouette {r['silhouette']:.3f}",
         quick=True,
     ),
     "centers": Measure(

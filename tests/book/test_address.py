@@ -75,7 +75,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def run_cell(folder: Path, *packages: Path, address_: str = "", path: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the first cell, and an import, in a folder; -S leaves out what is installed: there is Jupyter only."""
+    """Run the first cell, and an import; -S leaves out what is installed, as where there is Jupyter only."""
     folder.mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-S", "-c", f"{address.CELL.format(address=address_)}\nimport kmgan_lib"],
