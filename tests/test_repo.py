@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -134,3 +135,9 @@ def test_files_stay_short() -> None:
     sources = [*(ROOT / "kmgan_lib").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py")]
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf8").splitlines()) for path in sources}
     assert {str(path): lines for path, lines in lengths.items() if lines > 300} == {}
+
+
+def test_the_reference_names_modules_that_are_there() -> None:
+    named = re.findall(r"automodule:: (\S+)", (ROOT / "book" / "api.md").read_text(encoding="utf8"))
+    assert len(named) > 50
+    assert [name for name in named if importlib.util.find_spec(name) is None] == []

@@ -206,9 +206,9 @@ def serve(place: Path) -> None:
     import kmgan_lib.cli
     import kmgan_lib.sweep  # noqa: F401
     from kmgan_lib import train
-    from kmgan_lib.methods import base
+    from kmgan_lib.methods import copies
 
-    base.NORM_BATCHES = 2  # of every checkpoint's generator; most of the time of a run as short as these
+    copies.NORM_BATCHES = 2  # of every checkpoint's generator; most of the time of a run as short as these
     # A first run loads what PyTorch loads when it is first needed: once here, instead of in every child. Without a GPU
     # it starts no threads.
     sizes: dict[str, Any] = {"batch": 8, "iterations": 2, "snapshots": 1, "width": 0.125, "init_images": 60}
