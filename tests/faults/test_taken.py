@@ -108,14 +108,14 @@ def test_a_run_that_was_begun_between_look_and_lock_is_not_overwritten(
     def late(*arguments: Any) -> Path:
         directory = choose(*arguments)
         directory.mkdir()
-        (directory / "config.json").write_text("another's")
+        (directory / "history.csv").write_text("another's")
         return directory
 
     monkeypatch.setattr(run_module, "run_directory", late)
     with pytest.raises(UsageError, match="is not empty"):
         quick(tmp_path / "run", iterations=1)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
-    assert (tmp_path / "run" / "config.json").read_text() == "another's"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["history.csv"]
+    assert (tmp_path / "run" / "history.csv").read_text() == "another's"
 
 
 def test_a_run_is_measured_by_one_process_at_a_time_and_nothing_measured_is_lost(quick: Quick, tmp_path: Path) -> None:
