@@ -232,7 +232,7 @@ def test_a_bomb_among_the_kept_features_of_inception(
     def measure(**options: Any) -> Any:
         """Do what torch-fidelity does with the features that it kept."""
         kept = Path(options["cache_root"]) / "kept.pt"
-        kept.parent.mkdir(parents=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(write(bomb))
         return torch.load(kept, map_location="cpu", weights_only=False)
 
