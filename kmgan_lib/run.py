@@ -144,8 +144,14 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
 
 def _in_it(directory: Path) -> bool:
     """Whether a folder holds anything but what a run that ended at its very start leaves behind."""
-    leftovers = {lock.LOCK, checkpoint.CONFIG, f".{checkpoint.CONFIG}.part"}
-    return directory.exists() and any(place.name not in leftovers for place in directory.iterdir())
+    names = {place.name for place in directory.iterdir()} if directory.exists() else set()
+    names -= {lock.LOCK, f".{checkpoint.CONFIG}.part"}
+    if names != {checkpoint.CONFIG}:
+        return bool(names)
+    try:
+        return not {"preset", "profile", "seed"} <= set(checkpoint.read_json(directory / checkpoint.CONFIG))
+    except UsageError:  # somebody else's file of this name
+        return True
 
 
 def take_directory(

@@ -117,10 +117,11 @@ import os, random, sys
 import sklearn  # its own import sets variables for OpenMP
 import torch, kmgan_lib
 random.seed(1)
-before = random.getstate(), dict(os.environ)
+before = random.getstate(), dict(os.environ), torch.get_rng_state()
 sizes = dict(batch=16, iterations=2, width=0.125, init_images=100, snapshots=1)
 kmgan_lib.train("digits/kmgan", profile="smoke", device="cpu", out=sys.argv[1], **sizes)
 assert random.getstate() == before[0]
+assert torch.equal(torch.get_rng_state(), before[2])
 assert dict(os.environ) == before[1], set(os.environ.items()) ^ set(before[1].items())
 """
     environment = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"}
@@ -357,3 +358,11 @@ def test_a_call_that_failed_at_its_start_leaves_room_for_the_next(quick: Quick, 
     assert quick(tmp_path / "run", iterations=2).result["iterations"] == 2
     with pytest.raises(UsageError, match="is not empty"):
         quick(tmp_path / "run", iterations=2)
+
+
+@pytest.mark.parametrize("content", ["{}", "mine", '{"preset": 1}'])
+def test_a_file_of_another_program_is_not_overwritten(quick: Quick, tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content, encoding="utf8")
+    with pytest.raises(UsageError, match="is not empty"):
+        quick(tmp_path, iterations=2)
+    assert (tmp_path / "config.json").read_text(encoding="utf8") == content
