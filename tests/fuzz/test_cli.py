@@ -174,6 +174,17 @@ def test_printed_runs_of_a_sweep_are_one_command_each(
 
 
 def test_the_options_are_those_of_the_commands() -> None:
-    assert set(OPTIONS) == {"list", "data", "train", "evaluate", "sample", "interpolate", "compare", "sweep", "records", "bench"}
+    assert set(OPTIONS) == {
+        "list",
+        "data",
+        "train",
+        "evaluate",
+        "sample",
+        "interpolate",
+        "compare",
+        "sweep",
+        "records",
+        "bench",
+    }
     assert "--set" in OPTIONS["train"]
     assert UsageError("x").args
