@@ -94,7 +94,8 @@ def main() -> None:
     seeds = [int(seed) for seed in options.seeds.split(",")]
     if min(seeds) < 100:
         parser.error("seeds below 100 are judged, and never tune")
-    found = read_json(options.out)["runs"] if options.out.exists() else []
+    kept = read_json(options.out) if options.out.exists() else {"runs": []}
+    found = kept["runs"]
     known = {(run["preset"], run["rate"], run["seed"], tuple(run["changes"])) for run in found}
     plan = [
         (f"{options.group}/{name}", float(rate), seed, tuple(options.set))
@@ -104,7 +105,8 @@ def main() -> None:
     def keep(run: dict[str, Any]) -> None:
         found.append(run)
         found.sort(key=lambda r: (r["preset"], r["changes"], r["rate"], r["seed"]))
-        write_json(options.out, {"iterations": ITERATIONS, "samples": SAMPLES, "chosen": chosen(found), "runs": found})
+        kept.update(iterations=ITERATIONS, samples=SAMPLES, chosen=chosen(found))
+        write_json(options.out, kept)
         print(run, flush=True)
 
     with ThreadPoolExecutor(options.jobs) as pool:
