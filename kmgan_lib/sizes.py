@@ -32,6 +32,7 @@ RATES: dict[str, dict[str, float]] = {
         "mlgan": 5e-4,
         "mlgan-clip": 1e-3,
         "ali": 1e-3,
+        "improved_gan": 1e-3,
     },
 }
 RATES["fashion"] = RATES["mnist"]  # tuned on MNIST alone
