@@ -20,10 +20,10 @@ def has_bf16(device: torch.device) -> bool:
 def resolve_precision(preset: Preset, device: torch.device) -> Preset:
     """The preset with ``precision=auto`` replaced by what a device trains with.
 
-    It is bf16 where the device has it, for methods that were found to learn as well in it as in float32, over three
-    seeds (``benchmarks/precision.py``); KM-GAN was found not to.
+    It is bf16 where the device has it, for presets that were found to learn as well in it as in float32, over three
+    seeds (``benchmarks/precision.py``); KM-GAN was found not to, and most were not tried.
     """
     if preset.precision != "auto":
         return preset
-    quick = methods.of(preset).bf16_as_good and has_bf16(device)
+    quick = preset.name.partition("/")[2] in methods.of(preset).bf16_as_good and has_bf16(device)
     return preset.replace(precision="bf16" if quick else "float32")

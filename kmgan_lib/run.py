@@ -91,7 +91,9 @@ def restore(run: Run, *, device: str = "auto") -> Method:
     """The method of a finished run, from its checkpoint, on a device of any kind."""
     target = pick_device(device)
     method = methods.create(run.preset, device=target, seed=run.seed)
-    method.load_state_dict(checkpoint.load_checkpoint(run.directory, target)["method"])
+    state = checkpoint.load_checkpoint(run.directory, target)["method"]
+    state.pop("rng", None)  # nothing is drawn from it any more, and it may be of another kind of device
+    method.load_state_dict(state)
     return method
 
 

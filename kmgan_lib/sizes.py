@@ -53,6 +53,6 @@ SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("cifar10", "paper"): (1.0, 23_425, "float32", 5, 1_000, 50_000),  # 25 epochs of 60,000 images
     ("celeba", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
     ("celeba", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
-    ("celeba", "long"): (1 / 8, 25_000, "float32", 5, 500, 5_000),  # what 75 minutes on one core allow, 34 epochs
+    ("celeba", "long"): (1 / 8, 25_000, "float32", 5, 500, 5_000),  # 34 epochs: an estimated 75 minutes on one core
     ("celeba", "paper"): (1.0, 79_125, "float32", 5, 1_000, 50_000),  # 25 epochs of 202,599 images
 }

@@ -13,7 +13,8 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("name", "has_bf16", "expected"),
     [
-        ("mnist/dcgan", True, "bf16"), ("mnist/dcgan", False, "float32"), ("mnist/kmgan", True, "float32"),
+        ("mnist/dcgan-carpedm20", True, "bf16"), ("mnist/dcgan-carpedm20", False, "float32"),
+        ("mnist/dcgan", True, "float32"), ("mnist/kmgan", True, "float32"),
         ("mnist/wgan", True, "float32"),
     ],
 )  # fmt: skip

@@ -52,8 +52,8 @@ class Method(Copies, ABC):
         The method in ``dataset/method``.
     Options : type
         Frozen dataclass of what only this method has; ``--set`` reaches its fields.
-    bf16_as_good : bool
-        Whether ``precision=auto`` may run its networks in bf16: they were found to learn as well.
+    bf16_as_good : tuple of str
+        Presets, by the name behind the slash, that ``precision=auto`` may run in bf16, having learned as well in it.
     short : mapping
         Profile to the share of its iterations, for methods whose iteration takes longer.
     options : Options
@@ -73,7 +73,7 @@ class Method(Copies, ABC):
     name: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
     short: ClassVar[Mapping[str, float]] = {}
-    bf16_as_good: ClassVar[bool] = False
+    bf16_as_good: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -253,4 +253,5 @@ class Method(Copies, ABC):
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
-        set_rng(self.rng, state["rng"])
+        if "rng" in state:
+            set_rng(self.rng, state["rng"])

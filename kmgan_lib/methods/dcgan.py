@@ -45,7 +45,7 @@ class DCGAN(Method):
     """
 
     name = "dcgan"
-    bf16_as_good = True
+    bf16_as_good = ("dcgan-carpedm20",)
     Options = DCGANOptions
     options: DCGANOptions
 

@@ -24,7 +24,6 @@ class SNGAN(DCGAN):
     """
 
     name = "sngan"
-    bf16_as_good = False
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:

@@ -35,10 +35,10 @@ class WGAN(Method):
 
     .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
 
-    Settings of martinarjovsky/WassersteinGAN: RMSprop with rate 5e-5, five updates of the critic for one of G, a
-    hundred in the first 25 iterations and in every 500th, clipping after the update of *all* parameters of the critic,
-    biases too. G's update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is
-    another run with smaller networks.
+    Settings of martinarjovsky/WassersteinGAN: RMSprop, five updates of the critic for one of G, a hundred in the first
+    25 iterations and in every 500th, clipping after the update of *all* parameters of the critic, biases too; its rate
+    of 5e-5 is ``wgan-norm``'s alone. G's update takes the noise of the critic's last one, where the code draws anew.
+    Table 4's 3.82 is another run with smaller networks.
 
     The critic has the layers of DCGAN's D here, without any normalisation (the code's ``--noBN``). Weights within ±0.01
     were chosen for its full width; a critic of a fraction w of it is bounded by :math:`0.01 / \sqrt{w}`, so that its
@@ -56,7 +56,7 @@ class WGAN(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset, with the code's own rate and, on 28x28, the features of DCGAN."""
+        """The critic without normalisation, and the one with it, at the code's own rate."""
         if base.network == "synthetic":
             return {}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
