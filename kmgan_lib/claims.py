@@ -133,10 +133,9 @@ class Verdict:
         if self.missing:
             return [f"{len(self.missing)} of the runs that it needs are missing"]
         closed = [f"not reached: {finding.text}" for finding in self.parts["gate"] if not finding.true]
-        part = {UNTESTABLE: "untestable", FAILS: "fails"}.get(self.word, "holds")
+        part = {UNTESTABLE: "untestable", FAILS: "fails", PARTLY: "partly"}.get(self.word, "holds")
         texts = closed or [finding.text for finding in self.parts[part]]
         if self.word == PARTLY:
-            texts = [finding.text for finding in self.parts["partly"]]
             texts += [f"but not: {finding.text}" for finding in self.parts["holds"] if not finding.true]
         return texts + ([self.outlook] if self.outlook else [])
 
