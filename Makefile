@@ -42,17 +42,17 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml book/pyproject.toml
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# uv installs in one minute what takes pip several; without it pip does the same work.
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv || echo "no uv, going on with pip"
 	@if test -x $(BIN)/uv; then \
 	  $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -r requirements.lock && \
-	  $(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	  $(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e . -e ./book; \
 	else \
 	  $(BIN)/python -m pip install -r requirements.lock && \
-	  $(BIN)/python -m pip install --no-deps --no-build-isolation -e .; \
+	  $(BIN)/python -m pip install --no-deps --no-build-isolation -e . -e ./book; \
 	fi
 	@touch $@
 

@@ -222,7 +222,7 @@ def main() -> None:
     s, random = SETTINGS[options.network], np.random.default_rng(0)
     pictures = random.integers(0, 256, (2_000, s.channels, s.image_size, s.image_size)).astype(np.uint8)
     loop = PlainLoop(s, pictures, random.integers(0, 10, len(pictures)), workers=options.workers)
-    loop.iterate()
+    loss_d, loss_g = loop.iterate()
     begun = time.perf_counter()
     for _ in range(options.iterations):
         loss_d, loss_g = loop.iterate()

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import conditions, records
+from kmgan_book import conditions, records
 from kmgan_lib.checkpoint import read_json, write_json
 from kmgan_lib.run import commit, device_name
 

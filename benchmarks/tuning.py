@@ -94,7 +94,7 @@ def main() -> None:
     seeds = [int(seed) for seed in options.seeds.split(",")]
     if min(seeds) < 100:
         parser.error("seeds below 100 are judged, and never tune")
-    kept = read_json(options.out) if options.out.exists() else {"runs": []}
+    kept: dict[str, Any] = read_json(options.out) if options.out.exists() else {"runs": []}
     found = kept["runs"]
     known = {(run["preset"], run["rate"], run["seed"], tuple(run["changes"])) for run in found}
     plan = [

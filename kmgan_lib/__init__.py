@@ -19,8 +19,7 @@ __all__ = ["Generator", "Run", "__version__", "load_generator", "train"]
 
 _HOMES = {"train": "trainer", "Run": "run", "load_generator": "generator", "Generator": "generator"}
 _MODULES = {
-    "centers", "checkpoint", "data", "errors", "figures", "losses", "methods", "metrics", "models", "presets",
-    "records", "report",
+    "centers", "checkpoint", "data", "errors", "losses", "methods", "metrics", "models", "presets",
 }  # fmt: skip
 
 

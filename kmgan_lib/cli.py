@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +14,7 @@ from rich.table import Table
 
 from kmgan_lib import __version__, presets
 from kmgan_lib.cli_compare import compare
-from kmgan_lib.cli_output import console, prepare, say, table
-from kmgan_lib.cli_records import DataRoot, bench, records_, sweep
+from kmgan_lib.cli_output import DataRoot, console, prepare, say, table
 from kmgan_lib.errors import RunFailed, UsageError, first_to_report
 
 app = typer.Typer(
@@ -224,9 +225,25 @@ def interpolate(
 
 
 app.command()(compare)
-app.command()(sweep)
-app.command()(bench)
-app.command("records")(records_)
+
+
+def _of_the_book(name: str) -> Callable[..., None]:
+    """A command that the book's kit adds where it is installed."""
+    for command in entry_points(group="kmgan.commands", name=name):
+        return command.load()
+
+    def missing() -> None:
+        raise UsageError(
+            f"kmgan {name} needs a checkout, and this kmgan is installed without one: clone the repository and run "
+            "`make setup` there, or `pip install -e . -e ./book`"
+        )
+
+    missing.__doc__ = "Only in a checkout of the book."
+    return missing
+
+
+for _name in ("sweep", "bench", "records"):
+    app.command(_name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_of_the_book(_name))
 
 
 def _pictures(run: Path) -> Any:

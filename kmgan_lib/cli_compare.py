@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kmgan_lib.cli_records import DataRoot
+from kmgan_lib.cli_output import DataRoot
 from kmgan_lib.errors import UsageError
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
+
+DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
+
+
+def at_home(path: Path | None) -> Path | None:
+    """The path with ``~`` as the home folder, which no shell puts in after ``--results=``."""
+    return path and Path(os.path.expanduser(path))
 
 
 class _Lines(logging.Handler):

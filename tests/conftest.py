@@ -12,11 +12,12 @@ import hypothesis
 import pytest
 import torch
 
-from kmgan_lib import records, train
+from kmgan_book import records
+from kmgan_book.records import Record
+from kmgan_lib import train
 from kmgan_lib.cli import main
 from kmgan_lib.metrics import Judge, judge
 from kmgan_lib.presets import resolve
-from kmgan_lib.records import Record
 from kmgan_lib.run import Run
 
 # No deadlines: a busy machine is not a wrong result. The same examples on every run, and none kept on disk.

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks import plain_loop
 from kmgan_lib import methods, presets
-from kmgan_lib.bench_worker import plain_loop
 from kmgan_lib.models import fast
 from kmgan_lib.models.fast import Down, Linear, Up, sub_pixel_down, sub_pixel_up
 
@@ -103,7 +103,7 @@ class Together:
     def __init__(self, name: str, changes: dict[str, Any], settings: dict[str, Any], dtype: torch.dtype):
         torch.manual_seed(0)
         self.method: Any = methods.create(presets.resolve(name, "paper", width=0.125, batch=16, **changes))
-        p, module = self.method.preset, plain_loop()
+        p, module = self.method.preset, plain_loop
         plain = module.Settings(z_dim=p.z_dim, batch=16, generator_updates=p.generator_updates, **settings)
         self.shape, self.dtype = (p.channels, p.image_size, p.image_size), dtype
         self.loop = module.PlainLoop(plain, torch.zeros(16, *self.shape).byte().numpy(), torch.zeros(16).long().numpy())

@@ -32,11 +32,12 @@ if importlib.util.find_spec("kmgan_lib") is None:
     folder = next((place for place in (here, *here.parents) if (place / "kmgan_lib").is_dir()), here / "kmgan-book")
     if repository and not folder.exists():
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", repository, folder], check=True)
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", folder], check=True)
-    sys.path.insert(0, str(folder))
+        pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "-e", folder, "-e", folder / "book"], check=True)
+    sys.path[:0] = [str(folder), str(folder / "book")]
     importlib.invalidate_caches()
 if not (importlib.util.find_spec("kmgan_lib") and importlib.util.find_spec("torch")):
-    command = sys.executable + " -m pip install -e ."
+    command = sys.executable + " -m pip install -e . -e ./book"
     raise ModuleNotFoundError("this kernel lacks the library: in the book's checkout run `" + command + "`")"""
 KNOWN = re.compile(r"https://github\.com/[\w-]+/[\w.-]+")
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from book.tools.execute import PROJECT
-from kmgan_lib import claims, tables
+from kmgan_book import claims, tables
 from kmgan_lib.checkpoint import write_atomically
 
 BEGIN, END = "<!-- the ledger: written by `make readme` -->", "<!-- end of the ledger -->"

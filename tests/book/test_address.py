@@ -95,7 +95,7 @@ def test_the_cell_fetches_what_is_missing_and_what_it_needs_once(tmp_path: Path,
     first = run_cell(away, site, address_=repository.as_uri(), path=str(Path(git).parent))
     clone = away / "kmgan-book"
     assert first.stderr == ""
-    assert first.stdout == f"pip install --quiet -e {clone}\nlibrary of {clone / 'kmgan_lib'}\n"
+    assert first.stdout == f"pip install --quiet -e {clone} -e {clone / 'book'}\nlibrary of {clone / 'kmgan_lib'}\n"
     second = run_cell(away, site, address_=repository.as_uri())  # the next chapter: no git and no pip
     assert (second.stdout, second.stderr) == (f"library of {clone / 'kmgan_lib'}\n", "")
 
@@ -122,4 +122,4 @@ def test_the_cell_says_what_to_install(tmp_path: Path, site: Path, lacking: str)
     assert answer.returncode == 1
     last = answer.stderr.splitlines()[-1]
     assert last.startswith("ModuleNotFoundError: this kernel lacks the library: ")
-    assert f"`{sys.executable} -m pip install -e .`" in last
+    assert f"`{sys.executable} -m pip install -e . -e ./book`" in last

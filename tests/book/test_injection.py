@@ -19,11 +19,11 @@ from markdown_it import MarkdownIt
 from book.tools import profiles, status
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
-from kmgan_lib import claims, figures, records, report, sweep
-from kmgan_lib.claims import Needed
+from kmgan_book import claims, figures, records, report, sweep
+from kmgan_book.claims import Needed
+from kmgan_book.explore.frames import frames_html
+from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
-from kmgan_lib.explore.frames import frames_html
-from kmgan_lib.records import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 MadeUp = Callable[..., Record]

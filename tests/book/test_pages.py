@@ -12,7 +12,7 @@ import pytest
 from book.tools import browser, limits
 from book.tools.execute import PROJECT
 from book.tools.render import PAGES
-from kmgan_lib.explore import frames_html
+from kmgan_book.explore import frames_html
 
 from .conftest import Build, MakeBook
 

@@ -6,7 +6,7 @@ import pytest
 
 from book.tools import readme
 from book.tools.execute import PROJECT
-from kmgan_lib import claims
+from kmgan_book import claims
 
 
 def test_the_readme_shows_the_ledger_of_the_records() -> None:

@@ -36,7 +36,7 @@ class Forks:
     """Starts and ends children; one at a time is waited for.
 
     A job is a dictionary with one of ``train`` (arguments of `kmgan_lib.train`), ``cli`` (words behind ``kmgan``) and
-    ``sweep`` (arguments of `kmgan_lib.sweep.sweep`), and with faults: ``limit`` (no file may be longer), ``slow``
+    ``sweep`` (arguments of `kmgan_book.sweep.sweep`), and with faults: ``limit`` (no file may be longer), ``slow``
     (seconds more for a step), ``die_at`` (of all moments at which a file is half written or changes its name, the one
     at which the child kills itself), ``die_writing`` (the checkpoint, counted from 1, within whose write it does),
     ``share`` (of a half-written file that is on the disk by then).
@@ -153,8 +153,8 @@ def do(job: dict[str, Any]) -> int:
         except SystemExit as end:
             return int(str(end.code))
     elif "sweep" in job:
-        from kmgan_lib import sweep
-        from kmgan_lib.claims import Needed
+        from kmgan_book import sweep
+        from kmgan_book.claims import Needed
 
         given = job["sweep"]
         sys.executable = given["executable"]
@@ -203,8 +203,7 @@ def serve(place: Path) -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    import kmgan_lib.cli
-    import kmgan_lib.sweep  # noqa: F401
+    import kmgan_book.sweep  # noqa: F401
     from kmgan_lib import train
     from kmgan_lib.methods import copies
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from kmgan_book.records import load
 from kmgan_lib import load_generator
 from kmgan_lib.checkpoint import CHECKPOINT, GENERATOR, KEYS, PREVIOUS, load_checkpoint, save_checkpoint
 from kmgan_lib.errors import UsageError
-from kmgan_lib.records import load
 from kmgan_lib.run import Run
 
 from ..test_trainer import assert_same_run

@@ -10,9 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -207,33 +208,54 @@ def test_a_user_without_a_home_has_a_cache_for_the_process(
 # A wheel
 
 
-def test_from_a_wheel_the_commands_about_records_say_that_they_need_a_checkout(tmp_path: Path) -> None:
-    shutil.copytree(LIBRARY, tmp_path / "site" / "kmgan_lib", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "work").mkdir()
-    code = """
-import sys
-from kmgan_lib.cli import main
-for words in (["records"], ["records", "table"], ["records", "add", "x"], ["sweep"], ["sweep", "--only", "mnist/*"],
-              ["bench", "--only", "growth"], ["records", "check", "--results", "mine"]):
-    try:
-        main(words)
-    except SystemExit as exit_:
-        print(exit_.code, file=sys.stderr)
-"""
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path / "work",
-        env=environment,
-    )  # fmt: skip
-    lines = answer.stderr.splitlines()
-    assert answer.returncode == 0
-    said = "needs a checkout, and this kmgan is installed without one"
-    for words, line, status in zip(
-        ("records ledger", "records table", "records add", "sweep", "sweep", "bench"), lines[::2], lines[1::2],
-        strict=False,
-    ):  # fmt: skip
-        assert line.startswith(f"kmgan: kmgan {words} {said}")
-        assert status == "2"
-    assert lines[12:] == ["kmgan: mine is no folder of records", "2"]  # with a folder of one's own it needs none
-    assert list((tmp_path / "work").iterdir()) == []
-    assert [path.name for path in (tmp_path / "site").iterdir()] == ["kmgan_lib"]
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment that has a wheel of the library and what it depends on, and neither checkout nor kit."""
+    place = tmp_path_factory.mktemp("wheel")
+    source = place / "source"
+    shutil.copytree(LIBRARY, source / "kmgan_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(LIBRARY.parent / name, source)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", place, source]
+    subprocess.run(build, check=True)
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name.split("/")[0].split("-")[0] for name in archive.namelist()} == {"kmgan_lib", "kmgan"}
+        archive.extractall(place / "site")
+    (place / "packages").mkdir()
+    for package in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not package.name.startswith(("kmgan", "__editable__")):
+            (place / "packages" / package.name).symlink_to(package)
+    paths = os.pathsep.join((str(place / "site"), str(place / "packages")))
+    return {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def kmgan(installed: dict[str, str], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the wheel, run in a folder of its own by the interpreter under the virtual environment."""
+    python = getattr(sys, "_base_executable", sys.executable)
+    return subprocess.run(
+        [python, "-m", "kmgan_lib", *words], capture_output=True, text=True, check=False, cwd=folder, env=installed
+    )
+
+
+def test_a_wheel_trains_samples_and_evaluates(installed: dict[str, str], tmp_path: Path) -> None:
+    train = kmgan(installed, tmp_path, "train", "mnist/kmgan", "--profile", "smoke", "--set", "iterations=3")
+    assert train.returncode == 0, train.stderr
+    run = tmp_path / "runs" / "mnist" / "kmgan" / "smoke-seed0"
+    assert json.loads((run / "result.json").read_text())["status"] == "completed"
+    sample = kmgan(installed, tmp_path, "sample", str(run), "--out", "digits.png")
+    assert (sample.returncode, (tmp_path / "digits.png").is_file()) == (0, True), sample.stderr
+    evaluate = kmgan(installed, tmp_path, "evaluate", str(run), "--only", "kmeans_cost")
+    assert evaluate.returncode == 0, evaluate.stderr
+    assert "kmeans_cost" in json.loads((run / "result.json").read_text())["metrics"]
+
+
+def test_from_a_wheel_the_commands_of_the_book_say_that_they_need_a_checkout(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    for words in (["records"], ["records", "add", "x"], ["sweep", "--only", "mnist/*"], ["bench", "--only", "growth"]):
+        answer = kmgan(installed, tmp_path, *words)
+        (line,) = answer.stderr.splitlines()
+        assert line.startswith(f"kmgan: kmgan {words[0]} needs a checkout, and this kmgan is installed without one")
+        assert answer.returncode == 2
+    assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,10 @@ import pytest
 import typer.main
 from hypothesis import strategies as st
 
-from kmgan_lib import bench, data, methods, records, sweep
+from benchmarks import bench
+from kmgan_book import records, sweep
 from kmgan_lib import cli as library
+from kmgan_lib import data, methods
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.metrics import inception
 from kmgan_lib.run import Run

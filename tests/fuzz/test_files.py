@@ -17,12 +17,13 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from kmgan_lib import archive, checkpoint, records, tables
+from kmgan_book import archive, records, tables
+from kmgan_book.records import Record
+from kmgan_lib import checkpoint
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.history import History, read_history
 from kmgan_lib.presets import PRESETS
-from kmgan_lib.records import Record
 from kmgan_lib.run import Run
 
 from .conftest import JUNK, WORDS, cases, damaged, refused

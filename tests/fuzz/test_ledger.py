@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from book.tools import profiles
 from book.tools.profiles import Parameter, Profile, WrongUse
-from kmgan_lib import claims, tables, vocabulary
-from kmgan_lib.conditions import SCORE
+from kmgan_book import claims, tables, vocabulary
+from kmgan_book.conditions import SCORE
+from kmgan_book.records import RESULTS, Record
 from kmgan_lib.errors import UsageError
-from kmgan_lib.records import RESULTS, Record
 
 from .conftest import JUNK, WORDS, cases, damaged, refused
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from kmgan_lib import data, methods, records
+from kmgan_book import records
+from kmgan_book.records import Record
+from kmgan_lib import data, methods
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import (
@@ -24,7 +26,6 @@ from kmgan_lib.metrics import (
 )
 from kmgan_lib.metrics.evaluate import _NEEDS
 from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
-from kmgan_lib.records import Record
 from kmgan_lib.run import Run, restore
 
 Quick = Callable[..., Run]

@@ -1,0 +1,152 @@
+"""The figure and the tables of the benchmarks' reports."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kmgan_book import CHECKOUT
+from kmgan_book.figures import PALETTE, RC, badge
+from kmgan_book.report import Html, badge_of, we_found
+from kmgan_lib.checkpoint import read_json
+
+RESULTS = CHECKOUT / "benchmarks" / "results"
+
+
+def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """The reports of ``benchmarks/results/<kind>-*.json`` by name.
+
+    Parameters
+    ----------
+    kind : {"bench", "precision"}
+        What `benchmarks.bench.measure` or ``benchmarks/precision.py`` wrote.
+    folder : Path
+    """
+    return [read_json(path) for path in sorted(folder.glob(f"{kind}-*.json"))]
+
+
+def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
+    bars = ax.barh(list(values), list(values.values()), color=sns.color_palette(PALETTE)[0])
+    ax.bar_label(bars, fmt=form, padding=3, fontsize=8)
+    ax.invert_yaxis()
+    ax.margins(x=0.18)
+    ax.tick_params(axis="y", labelsize=8)
+    ax.set_title(title)
+
+
+def speed(report: dict[str, Any]) -> Figure:
+    """What `benchmarks.bench.measure` found: speed of each method, against the plain loop, and the growth of K-Means.
+
+    Parameters
+    ----------
+    report : dict
+        As `kmgan bench` writes it. Sections that were not measured have no panel.
+
+    Returns
+    -------
+    Figure
+    """
+    sections = [name for name in ("methods", "plain", "growth") if report.get(name)]
+    sns.set_theme(style="ticks", palette=PALETTE, rc=RC)
+    count = max(1, len(sections))
+    figure, axes = plt.subplots(1, count, figsize=(4.6 * count, 4.4), squeeze=False)
+    for ax, name in zip(axes.flat, sections, strict=False):
+        results = report[name]
+        if name == "methods":
+            _bars(ax, {n: r["images_per_second"] for n, r in results.items()}, "Images a second", "%.0f")
+        elif name == "plain":
+            _bars(ax, {n: r["speed"] for n, r in results.items()}, "Speed, the plain loop being 1", "%.2f")
+        else:
+            for variable, points in results.items():
+                first, begun = points[0]
+                ax.plot([n / first for n, _ in points], [s / begun for _, s in points], marker="o", label=variable)
+            ax.set(xscale="log", yscale="log", title="K-Means", xlabel="size, relative", ylabel="time, relative")
+            ax.legend(title="growing")
+    sns.despine(figure)
+    return badge(figure, _badge(report))
+
+
+def _badge(report: dict[str, Any]) -> str:
+    words = ("recorded", report.get("profile"), report["device"], report["commit"] or "no commit")
+    return " · ".join(word for word in words if word)
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for name, r in (report.get("plain", {}) | report.get("methods", {})).items():
+        ratio = f"{r['speed']:.2f}" if name in report.get("plain", {}) else "–"
+        used = f"{r['utilisation']:.0%}" if r.get("utilisation") else "–"
+        rows.append((name, f"{r['images_per_second']:,.0f}", ratio, used))
+    for name, r in report.get("kmeans", {}).items():
+        rows.append((f"K-Means in {name}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
+    return rows
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], made_by: str) -> str:
+    """HTML of a table, and the badge of what it was read from."""
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"<p>{badge_of(made_by)}</p>"
+    )
+
+
+def table(reports: Sequence[dict[str, Any]]) -> Html:
+    """What speed reports say, a table each.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        As `benchmarks.bench.recorded` reads them.
+    """
+    heads = ("", "images a second", "speed, plain loop 1", "utilisation")
+    tables = []
+    for report in reports:
+        shown = [column for column in range(4) if column != 2 or report.get("plain")]
+        rows = [[row[column] for column in shown] for row in _rows(report)]
+        tables.append(_table([heads[column] for column in shown], rows, _badge(report)))
+    return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
+
+
+def precision(reports: Sequence[dict[str, Any]]) -> Html:
+    """Whether networks in bf16 learned as well as in float32, a table for each report.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        As ``benchmarks/precision.py`` writes them.
+    """
+    heads = ("", "float32", "bf16", "by the rule")
+    tables = []
+    for report in reports:
+        rows = [
+            (
+                name, *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
+                "as good" if found["as_good"] else "not as good",
+            )
+            for name, found in report["presets"].items()
+        ]  # fmt: skip
+        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{_table(heads, rows, _badge(report))}")
+    tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
+    return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
+
+
+def _score(value: float | None) -> str:
+    return "diverged" if value is None else f"{value:.2f}"
+
+
+def share(clustering: float, iteration: float, made_by: str) -> Html:
+    """Milliseconds of K-Means, of the whole iteration, and the share of the one in the other."""
+    text = (
+        f"K-Means takes {1000 * clustering:.3f} ms of an iteration of {1000 * iteration:.1f} ms: "
+        f"{clustering / iteration:.2%}."
+    )
+    return we_found(text, made_by)

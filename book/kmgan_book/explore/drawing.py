@@ -1,0 +1,149 @@
+"""The figures that only this package shows, in the style of `kmgan_book.figures`, and their encoding."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from kmgan_book.figures import PALETTE, _canvas, badge
+from kmgan_lib.pictures import sheet
+
+LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
+MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colours cannot all be told apart
+
+
+def encoded(figure: Figure) -> bytes:
+    """The figure as a small WebP picture; it is closed, so that a notebook does not show it once more."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="webp", pil_kwargs={"quality": 80, "method": 4})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+class Projection:
+    """The plane of the two main components of features (n, d); features of two dimensions stay as they are."""
+
+    def __init__(self, features: Tensor):
+        self.mean = features.mean(0)
+        self.axes = torch.eye(features.shape[1])
+        if features.shape[1] > 2:
+            self.axes = torch.linalg.svd(features - self.mean, full_matrices=False).Vh[:2].T
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Points (n, 2)."""
+        return features if features.shape[1] == 2 else (features - self.mean) @ self.axes
+
+    @property
+    def label(self) -> str:
+        """What the axes are."""
+        return "features" if len(self.mean) == 2 else f"first 2 components of {len(self.mean)} features"
+
+
+def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
+    """Points (n, 2), a colour and a shape a label, and centers (k, 2) as black crosses."""
+    x, y = points.numpy().T
+    groups = np.zeros(len(x), int) if labels is None else labels.numpy()
+    colours = sns.color_palette(PALETTE)
+    for group in np.unique(groups):
+        mine = groups == group
+        mark = MARKS[group // len(colours) % len(MARKS)]
+        ax.scatter(x[mine], y[mine], s=8, color=colours[group % len(colours)], marker=mark, alpha=0.6, linewidths=0)
+    if centers is not None:
+        ax.scatter(*centers.numpy().T, s=60, color="black", marker="X", edgecolors="white", linewidths=0.8)
+    ax.tick_params(labelsize=7)
+    ax.locator_params(nbins=4)
+
+
+def clusters(points: Tensor, labels: Tensor, centers: Tensor, made_by: str, *, title: str, axis: str) -> Figure:
+    """Points (n, 2) coloured by cluster, with the centers (k, 2)."""
+    figure, axes = _canvas(1, 1, 5.4, 4.4)
+    cloud(axes[0, 0], points, labels, centers)
+    axes[0, 0].set(title=title, xlabel=axis)
+    sns.despine(figure)
+    return badge(figure, made_by)
+
+
+def gate(history: Sequence[Mapping[str, float]], d_round: float, made_by: str, *, title: str) -> Figure:
+    """The center loss over the iterations, and where it lies above d_round."""
+    steps, losses = (np.asarray([row[key] for row in history]) for key in ("iteration", "loss_center"))
+    figure, axes = _canvas(1, 1, 6.4, 3.4)
+    ax: Axes = axes[0, 0]
+    colours = sns.color_palette(PALETTE)
+    ax.plot(steps, losses, color="0.6", linewidth=0.8)
+    taken = losses > d_round
+    ax.scatter(steps[taken], losses[taken], s=10, color=colours[0], label="step taken", zorder=3)
+    ax.scatter(steps[~taken], losses[~taken], s=12, color=colours[1], marker="x", label="step skipped", zorder=3)
+    ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
+    ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
+    ax.set(title=title, xlabel="iteration", ylabel=LOSSES["loss_center"])
+    ax.legend(frameon=False, fontsize=8)
+    sns.despine(figure)
+    return badge(figure, made_by)
+
+
+def moment(
+    iteration: int,
+    history: Sequence[Mapping[str, float]],
+    made_by: str,
+    *,
+    picture: np.ndarray | None = None,
+    points: tuple[Tensor, Tensor | None, Tensor | None] | None = None,
+    axis: str = "",
+) -> Figure:
+    """One moment of a training: samples, features with centers, and the losses so far, each where there is one."""
+    if picture is None or points is None:
+        figure, axes = _canvas(1, 2, 6.4, 3.3)
+        line = list(axes[0])
+    else:  # the losses below the other two: three beside each other cannot be read on a phone
+        figure, axes = _canvas(2, 2, 6.4, 5.6, height_ratios=[1.4, 1])
+        for ax in axes[1]:
+            ax.remove()
+        line = [*axes[0], figure.add_subplot(axes[1, 0].get_gridspec()[1, :])]
+    if picture is not None:
+        ax = line.pop(0)
+        ax.imshow(picture, interpolation="nearest")
+        ax.set_title("samples, always the same $z$", fontsize=10)
+        ax.set_axis_off()
+    if points is not None:
+        ax = line.pop(0)
+        cloud(ax, *points)
+        ax.set_title("$D$'s features of real data", fontsize=10)
+        ax.set_xlabel(axis, fontsize=8)
+    ax = line.pop(0)
+    for index, (column, name) in enumerate(LOSSES.items()):
+        rows = [(row["iteration"], row[column]) for row in history if column in row]
+        if rows:
+            steps, losses = np.asarray(rows).T
+            done = steps <= iteration
+            ax.plot(steps, losses, color=f"C{index}", linewidth=0.8, alpha=0.25)
+            ax.plot(steps[done], losses[done], color=f"C{index}", linewidth=1.4, label=name)
+    ax.set_yscale("symlog", linthresh=0.1)
+    ax.axvline(iteration, color="0.3", linewidth=0.8)
+    ax.legend(frameon=False, fontsize=8)
+    ax.set_title("losses so far", fontsize=10)
+    ax.set_xlabel("iteration", fontsize=8)
+    ax.tick_params(labelsize=7)
+    return badge(figure, made_by)
+
+
+def along(images: Tensor, index: int, made_by: str) -> Figure:
+    """A strip of images (n, c, h, w) with one of them marked and shown large."""
+    figure, axes = _canvas(2, 1, 6.4, 4.0, height_ratios=[3, 1])
+    large, small = axes[:, 0]
+    large.imshow(sheet(images[index : index + 1]), interpolation="nearest")
+    small.imshow(sheet(images, columns=len(images)), interpolation="nearest")
+    height, width = images.shape[2:]
+    left = index * (width + 1) - 1
+    small.add_patch(Rectangle((left, -1), width + 1, height + 1, fill=False, edgecolor="#c44601", linewidth=2.5))
+    for ax in (large, small):
+        ax.set_axis_off()
+    return badge(figure, made_by)

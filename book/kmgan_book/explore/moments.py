@@ -1,0 +1,129 @@
+"""Pictures with a slider through a training and through an interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from kmgan_book.explore import drawing
+from kmgan_book.explore.frames import frames_html
+from kmgan_book.report import Html
+from kmgan_lib.data import Images
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator
+from kmgan_lib.methods.base import Method
+from kmgan_lib.run import Run
+
+
+@dataclass
+class Moments:
+    """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
+
+    Attributes
+    ----------
+    images : Images
+        The data; their labels, where there are any, only colour the points.
+    most : int
+        Number of images whose features are kept, a fixed random choice.
+    features : dict
+        Iteration to features (n, d).
+    centers : dict
+        Iteration to real centers (k, d), for methods that have centers.
+    """
+
+    images: Images
+    most: int = 500
+    features: dict[int, Tensor] = field(default_factory=dict)
+    centers: dict[int, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(0))[: self.most]
+        self._tensor = self.images.tensor.cpu()[order]
+        self.labels = None if self.images.labels is None else self.images.labels.cpu()[order]
+
+    def __call__(self, iteration: int, method: Method) -> None:
+        """Keep one moment."""
+        self.features[iteration] = method.features(self._tensor, self.labels).cpu()
+        bank = getattr(method, "bank", None)
+        if bank is not None:
+            self.centers[iteration] = bank.real.cpu().clone()
+
+
+def _moments(run: Run, kept: Moments | None) -> Iterator[tuple[int, bytes]]:
+    sheets = {int(path.stem): path for path in (run.directory / "samples").glob("*.png")}
+    available = [set(iterations) for iterations in (sheets, kept.features if kept else {}) if iterations]
+    if not available:
+        raise UsageError(f"{run.directory} has no samples to move through: train with snapshots, or keep Moments")
+    iterations = sorted(set.intersection(*available))
+    project = drawing.Projection(kept.features[iterations[-1]]) if kept else None
+    for iteration in iterations:
+        picture, points, axis = None, None, ""
+        if sheets:
+            with Image.open(sheets[iteration]) as file:
+                picture = np.asarray(file.convert("RGB"))
+        if kept and project:
+            centers = kept.centers.get(iteration)
+            points = (project(kept.features[iteration]), kept.labels, None if centers is None else project(centers))
+            axis = project.label
+        figure = drawing.moment(iteration, run.history, run.label, picture=picture, points=points, axis=axis)
+        yield iteration, drawing.encoded(figure)
+
+
+def training_frames(run: Run, kept: Moments | None = None) -> Html:
+    """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
+
+    Features of more than two dimensions are projected on the two main components of those at the end.
+
+    Parameters
+    ----------
+    run : Run
+        With its sample sheets, unless ``kept`` has features; ``snapshots`` says how many there are.
+    kept : Moments, optional
+        The callback that the run was trained with. Without it, features are not shown.
+
+    Returns
+    -------
+    Html
+
+    Raises
+    ------
+    UsageError
+        If the run has kept neither samples nor features.
+    """
+    moments = dict(_moments(run, kept))
+    shown = "samples, features and losses" if kept else "samples and losses"
+    labels = [f"iteration {iteration:,}" for iteration in moments]
+    alt = f"{run.preset.name}, {shown} during the training"
+    return Html(frames_html(list(moments.values()), labels, alt, "image/webp"))
+
+
+def interpolation_frames(
+    generator: Generator, made_by: str, *, seed_a: int = 0, seed_b: int = 1, steps: int = 12
+) -> Html:
+    r"""A slider along the straight line between the noise of two seeds (Section 4.5).
+
+    Parameters
+    ----------
+    generator : Generator
+        Of pictures.
+    made_by : str
+        The badge.
+    seed_a, seed_b : int
+        The ends, :math:`\beta = 1` and :math:`\beta = 0`.
+    steps : int
+        Number of pictures, at least 2.
+
+    Returns
+    -------
+    Html
+    """
+    images = generator.interpolate(seed_a, seed_b, steps).cpu()
+    pictures = [drawing.encoded(drawing.along(images, index, made_by)) for index in range(steps)]
+    labels = [f"β = {1 - index / (steps - 1):.2f}" for index in range(steps)]
+    alt = f"A picture on the way from noise {seed_a} to noise {seed_b}"
+    return Html(frames_html(pictures, labels, alt, "image/webp"))

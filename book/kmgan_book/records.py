@@ -1,0 +1,216 @@
+"""Recorded results: finished runs worth keeping, as small folders that the book reads its numbers from."""
+
+from __future__ import annotations
+
+import functools
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmgan_book import CHECKOUT
+from kmgan_lib import checkpoint, presets
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import OWN, shown
+from kmgan_lib.history import read_history
+from kmgan_lib.run import Run, data_label
+
+RESULTS = CHECKOUT / "book" / "results"
+PLAYED_WITH = 1_000_000  # bytes of a generator that a record keeps
+REQUIRED = (
+    "preset", "preset_hash", "profile", "seed", "command", "data", "status", "iterations", "wall_seconds",
+    "images_per_second", "device", "commit", "versions", "checkpoint_rule", "metrics",
+)  # fmt: skip
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "preset": dict, "profile": str, "seed": int, "data": dict, "status": str, "iterations": int,
+    "wall_seconds": (int, float), "metrics": dict,
+}  # fmt: skip
+
+
+def garbled(result: Mapping[str, Any]) -> list[str]:
+    """Fields and measures of a result that cannot be what they should be; all `REQUIRED` fields are there."""
+    wrong = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind) or isinstance(result[key], bool)]
+    return wrong or [name for name, measured in result["metrics"].items() if not isinstance(measured, dict)]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded run.
+
+    Attributes
+    ----------
+    directory : Path
+        ``<results>/<preset>/<profile>-seed<k>``.
+    result : dict
+        Content of ``result.json``.
+    """
+
+    directory: Path
+    result: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.result["seed"])
+
+    def metric(self, name: str, key: str = "value") -> Any:
+        """A measured value, such as ``metric("clustering", "nmi")``."""
+        return self.result["metrics"][name][key]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss stopped being finite; such a run has no measures."""
+        return self.result["status"] == "diverged"
+
+    @functools.cached_property
+    def history(self) -> list[dict[str, float]]:
+        """Rows of ``history.csv``."""
+        return read_history(self.directory)
+
+    def has(self, measure: str) -> bool:
+        """Whether `value` knows this measure: a number by this name."""
+        name, _, key = measure.partition(".")
+        if name == "history":
+            return any(key in row for row in self.history)
+        value = self._measured(name, key)
+        return _is_number(value) and math.isfinite(value)
+
+    def value(self, measure: str) -> float:
+        """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows.
+
+        Of a list the least or the largest, as in ``class_frequency.frequency.min``.
+        """
+        name, _, key = measure.partition(".")
+        if name == "history":
+            rows = [row[key] for row in self.history if key in row]
+            return sum(rows) / len(rows)
+        value = self._measured(name, key)
+        if value is None:
+            raise KeyError(measure)
+        return float(value)
+
+    def _measured(self, name: str, key: str) -> Any:
+        key, _, end = key.partition(".")
+        value = self.result["metrics"].get(name, {}).get(key)
+        if not end:
+            return value
+        numbers = isinstance(value, list) and len(value) > 0 and all(_is_number(each) for each in value)
+        return {"min": min, "max": max}[end](value) if numbers else None
+
+    @property
+    def samples(self) -> Path:
+        """The grid of the final samples, for runs on pictures."""
+        return self.directory / "samples.webp"
+
+    @property
+    def generator(self) -> Path:
+        """The generator in half precision, which few records keep: see `save`."""
+        return self.directory / checkpoint.GENERATOR
+
+
+def _read(directory: Path) -> Record:
+    result = checkpoint.read_json(directory / checkpoint.RESULT)
+    missing = [key for key in REQUIRED if key not in result]
+    if missing:
+        raise UsageError(f"{directory / checkpoint.RESULT} lacks {', '.join(missing)}: it is not a record")
+    wrong = garbled(result)
+    if not wrong:
+        wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
+        for name, measured in result["metrics"].items():
+            sensible = measured.get("value") is None or _is_number(measured["value"])  # None: it has none, as 0 / 0
+            if not sensible or not isinstance(measured.get("extractor", {}), dict):
+                wrong.append(name)
+    if wrong:
+        raise UsageError(
+            f"{directory / checkpoint.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record"
+        )
+    return Record(directory, result)
+
+
+def place(preset: str, profile: str, seed: int, *, results: Path = RESULTS) -> Path:
+    """The folder of a record, whether it is there or not."""
+    return results / preset / f"{profile}-seed{seed}"
+
+
+def everything(*, results: Path = RESULTS) -> list[Record]:
+    """All records, in the order of their folders; a `UsageError` names the first that cannot be read."""
+    return [_read(path.parent) for path in sorted(results.glob(f"*/*/*/{checkpoint.RESULT}"))]
+
+
+def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
+    """All records of a preset at a profile, by seed; an empty list if there are none."""
+    found = [_read(path) for path in sorted((results / preset).glob(f"{profile}-seed*")) if path.is_dir()]
+    return sorted(found, key=lambda record: record.seed)
+
+
+def _short(commit: str) -> str:
+    """Seven digits of a commit, with what `kmgan_lib.run.commit` says beside it."""
+    digits, plus, mark = commit.partition("+")
+    return digits[:7] + plus + mark
+
+
+def badge(records: Sequence[Record]) -> str:
+    """The line that tells a reader what made a recorded figure, with every seed, device and commit that is in it."""
+    if not records:
+        return "not yet recorded"
+    seeds = {record.seed for record in records}
+    devices = dict.fromkeys(str(record.result["device"]).partition(",")[0] for record in records)
+    commits = dict.fromkeys(_short(str(record.result["commit"])) for record in records)
+    first = records[0].result
+    words = ["recorded", first["profile"], data_label(first["data"])]
+    words.append(f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}")
+    words += [", ".join(devices), f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"]
+    return " · ".join(words)
+
+
+def save(run: Run, *, results: Path = RESULTS) -> Record:
+    """Keep a finished, evaluated run as a record: ``result.json``, ``history.csv`` and ``samples.webp``.
+
+    Of seed 0 a generator small enough to be kept with the book comes along, in half precision.
+
+    Parameters
+    ----------
+    run : Run
+        Completed or diverged; a completed one must have been evaluated.
+    results : Path
+        Folder of all records.
+
+    Raises
+    ------
+    UsageError
+        If the run is unfinished or unmeasured, or trained on your own folder of pictures.
+    """
+    if run.result.get("status") == "completed" and not run.result.get("metrics"):
+        raise UsageError(f"{run.directory} is not evaluated yet: `kmgan evaluate {run.directory}` first")
+    if not run.result:
+        raise UsageError(f"{run.directory} is not finished: --resume continues it")
+    if run.preset.name in presets.PRESETS and run.preset.hash != presets.PRESETS[run.preset.name].hash:
+        named = presets.PRESETS[run.preset.name].as_dict()
+        changed = [k for k, v in run.preset.as_dict().items() if v != named[k] and k not in presets.SIZE_FIELDS]
+        raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
+    if run.preset.dataset.startswith(OWN):
+        raise UsageError("runs on images of your own are not recorded: nobody else could repeat them")
+    target = place(run.preset.name, run.profile, run.seed, results=results)
+    checkpoint.write_json(target / checkpoint.RESULT, run.result)
+    history = run.directory / checkpoint.HISTORY
+    if history.exists():
+        checkpoint.write_atomically(target / checkpoint.HISTORY, lambda p: shutil.copyfile(history, p))
+    generator = run.directory / checkpoint.GENERATOR
+    if run.seed == 0 and generator.exists() and generator.stat().st_size <= PLAYED_WITH:
+        checkpoint.write_atomically(target / checkpoint.GENERATOR, lambda p: shutil.copyfile(generator, p))
+    grids = sorted((run.directory / "samples").glob("*.png"))
+    if grids:
+        from PIL import Image
+
+        with Image.open(grids[-1]) as picture:
+            grey = picture.convert("L") if run.preset.channels == 1 else picture
+            checkpoint.write_atomically(
+                target / "samples.webp", lambda p: grey.save(p, format="WEBP", quality=85, method=6)
+            )
+    return _read(target)

@@ -1,0 +1,218 @@
+"""Tables, boxes and sentences of the book, computed from runs and records so that no number in it is typed by hand."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kmgan_book import claims, records
+from kmgan_book.conditions import FAILED
+from kmgan_book.records import Record
+from kmgan_book.sweep import TABLE_4
+from kmgan_lib.run import Run
+
+# A column of a table: measure and key in result.json, and how many decimals to print.
+Column = tuple[str, str, int]
+SCORE: Column = ("classifier_score", "value", 2)
+LAST_WEIGHTS: Column = ("classifier_score", "last_weights_value", 2)
+FRECHET: Column = ("classifier_frechet", "value", 1)
+LAST_FRECHET: Column = ("classifier_frechet", "last_weights_value", 1)
+WITHIN: Column = ("within_class", "value", 2)
+COVERAGE: Column = ("coverage", "coverage", 2)
+RAREST: Column = ("class_frequency", "value", 3)
+NMI: Column = ("clustering", "nmi", 2)
+ACCURACY: Column = ("clustering", "accuracy", 2)
+
+
+class Html:
+    """A piece of HTML that Jupyter shows as it is."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+
+def badge_of(text: str) -> str:
+    """The badge of a result, as HTML: what it was made by, and whether it is recorded or live."""
+    kind = "badge-live" if text.startswith("live") else "badge-recorded"
+    return f'<span class="{kind}">{html.escape(text)}</span>'
+
+
+def we_found(text: str, made_by: str) -> Html:
+    """A *We found* box: text with numbers that were computed, and the badge of what they were computed from."""
+    return Html(
+        '<div class="admonition we-found"><p class="admonition-title">We found</p>'
+        f"<p>{html.escape(text)}</p><p>{badge_of(made_by)}</p></div>"
+    )
+
+
+_ANCHOR = {
+    claims.HOLDS: "verdict-holds", claims.PARTLY: "verdict-partly", claims.FAILS: "verdict-fails",
+    **dict.fromkeys((claims.UNDECIDED, claims.UNTESTABLE, claims.NOT_RUN), "verdict-open"),
+}  # fmt: skip
+
+
+def _word(word: str) -> str:
+    return f'<span class="verdict {_ANCHOR[word]}">{html.escape(word)}</span>'
+
+
+def _why(verdict: claims.Verdict) -> str:
+    if verdict.missing:
+        lines = [f"<code>{html.escape(needed.command)}</code>" for needed in verdict.missing[:3]]
+        more = len(verdict.missing) - len(lines)
+        return "<p>Missing records, and the commands that make them:</p>" + _list(
+            lines + ([f"and {more} more"] if more else [])
+        )
+    lines = [
+        f"{'Yes' if finding.true else 'No'} ({html.escape(role)}): {html.escape(finding.text)}"
+        for finding, role in verdict.findings.items()
+    ]
+    return _list(lines) + (f"<p>{html.escape(verdict.outlook)}</p>" if verdict.outlook else "")
+
+
+def _beside(claim: claims.Claim) -> str:
+    """What the images say against the numbers, and what the rule was before."""
+    texts = (("By eye", claim.eye), ("Before", claim.before))
+    return "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in texts if text)
+
+
+def _list(items: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+
+
+def verdict(name: str) -> Html:
+    """The verdict on one claim of the ledger: the rule, what the records say to each condition, the rule before."""
+    claim = next((claim for claim in claims.load() if claim.name == name), None)
+    if claim is None:
+        raise ValueError(f"{name} is not in the ledger")
+    found = claims.verdict(claim)
+    return Html(
+        f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
+        f"{html.escape(claim.title)}</p><p>{_word(found.word)} <em>{html.escape(claim.rule)}</em></p>{_why(found)}"
+        f"{_beside(claim)}<p>{badge_of(records.badge(found.records))}</p></div>"
+    )
+
+
+def ledger() -> Html:
+    """All claims of the ledger with their verdicts, each a link to its chapter."""
+    rows = []
+    for found in claims.verdicts():
+        claim = found.claim
+        link = f'<a href="{claim.chapter}.html#verdict-{claim.name}">{html.escape(claim.title)}</a>'
+        seeds = sum(len(which) for which in claim.needs.values())
+        made = f"{found.profile}, {seeds - len(found.missing)} of {seeds} runs"
+        texts = [html.escape(text) for text in found.decisive]
+        cells = [claim.name, link, _word(found.word), html.escape(claim.paper), _list(texts)]
+        cells += [html.escape(claim.section), made]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    names = ("", "the paper's claim", "verdict", "its result", "what we found", "where", "recorded")
+    heads = "".join(f"<th>{text}</th>" for text in names)
+    return Html(
+        f'<table class="dataframe ledger"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
+def answer() -> Html:
+    """The ledger in a few sentences: which claims hold, which do not, and which are open."""
+    said: dict[str, list[str]] = {word: [] for word in claims.VERDICTS}
+    for found in claims.verdicts():
+        said[found.word].append(f"{found.claim.title} ({found.claim.name})")
+    lines = [f"{_word(word)} {html.escape('; '.join(titles))}." for word, titles in said.items() if titles]
+    return Html('<div class="admonition we-found"><p class="admonition-title">We found</p>' + _list(lines) + "</div>")
+
+
+def table_4(profile: str = "long") -> Html:
+    """The paper's Table 4 with our scores beside its Inception Scores; the extractors differ, and the table says so."""
+    group = "cifar10" if profile == "paper" else "cifar10-32"
+    rows, everything = [], []
+    for row, name, paper, spread in TABLE_4:
+        found = records.load(f"{group}/{name}", profile)
+        everything += found
+        scores = values(found, SCORE)
+        printed = f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else "")
+        failed = f", {sum(score < FAILED for score in scores)} failed" if scores else ""
+        cells = [html.escape(row), printed, span(scores), f"{len(found)}{failed}" if found else "not yet recorded"]
+        cells += [span(values(found, column), column[2]) for column in (FRECHET, COVERAGE)]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    if everything:
+        cells = ["untrained", "–", span(values(everything, untrained(SCORE))), ""]
+        cells += [span(values(everything, untrained(FRECHET)), 1), "–"]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: Fréchet distance", "coverage"]
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return Html(f"{body}<p>{badge_of(records.badge(everything))}</p>")
+
+
+def untrained(column: Column) -> Column:
+    """The column of the same measure for G at initialisation."""
+    return column[0], "untrained_value", column[2]
+
+
+def values(group: Sequence[Record | Run], column: Column) -> list[float]:
+    """One number of each completed run of a group; runs without this measure are left out."""
+    measure, key, _ = column
+    found = [run.result["metrics"].get(measure, {}).get(key) for run in group]
+    return [float(value) for value in found if value is not None]
+
+
+def span(numbers: Sequence[float], digits: int = 2) -> str:
+    """Mean and range, ``8.21 (8.05 to 8.40)``; one number alone as it is; a dash for none."""
+    if len(numbers) == 0:
+        return "–"
+    if len(numbers) == 1:
+        return f"{numbers[0]:.{digits}f}"
+    return f"{np.mean(numbers):.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
+
+
+def failures(scores: Sequence[float]) -> str:
+    """How many of the seeds have a classifier score below `FAILED`, ``1 of 3 seeds``."""
+    return f"{sum(score < FAILED for score in scores)} of {len(scores)} seeds"
+
+
+def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], made_by: str) -> Html:
+    """A line a group of runs: how many seeds, how many diverged, and mean (range) of each column.
+
+    Where the runs say what their generators were before training, the last line says it too.
+
+    Parameters
+    ----------
+    groups : mapping
+        Name to runs or records; an empty group says that it is not yet recorded.
+    columns : mapping
+        Heading to what stands below it.
+    made_by : str
+        The badge.
+    """
+    heads = "<td></td>" + "".join(f"<th>{html.escape(text)}</th>" for text in ["seeds", *columns])
+    lines = []
+    for name, group in groups.items():
+        diverged = sum(run.result["status"] == "diverged" for run in group)
+        count = f"{len(group)}" + (f", {diverged} diverged" if diverged else "") if group else "not yet recorded"
+        cells = [html.escape(name), count, *(span(values(group, c), c[2]) for c in columns.values())]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    members = [run for group in groups.values() for run in group]
+    begun = [span(values(members, untrained(c)), c[2]) if c[1] == "value" else "–" for c in columns.values()]
+    if set(begun) != {"–"}:
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in ("untrained", "", *begun)) + "</tr>")
+    body = f'<table class="dataframe"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return Html(f"{body}<p>{badge_of(made_by)}</p>")
+
+
+def recorded(presets: Mapping[str, str], profile: str = "quick") -> dict[str, list[Record]]:
+    """Records of several presets: legend to preset becomes legend to records."""
+    return {legend: records.load(preset, profile) for legend, preset in presets.items()}
+
+
+def made_by(groups: Mapping[str, Sequence[Any]]) -> str:
+    """The badge of everything in ``groups``: of all records together, or of the live runs."""
+    members = [run for group in groups.values() for run in group]
+    live = [run for run in members if isinstance(run, Run)]
+    if live:
+        return live[0].label
+    return records.badge(members)

@@ -1,0 +1,295 @@
+"""Many runs, one process each: trained, measured and recorded, whatever the ledger still lacks first."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmgan_book import claims, records
+from kmgan_book.claims import Needed
+from kmgan_book.shared import Others, place_of, read_result
+from kmgan_lib import lock, presets
+from kmgan_lib.errors import DirectoryInUse, UsageError
+from kmgan_lib.run import Run
+
+log = logging.getLogger(__name__)
+RUNS = Path("runs")
+WAIT = 0.2  # seconds between two looks at the processes
+GRACE = 120.0  # seconds that a run has to write its checkpoint when the time is up
+
+# Table 4 of the paper: row, preset behind the slash, Inception Score and its spread (none printed for ALI).
+TABLE_4: tuple[tuple[str, str, float, float | None], ...] = (
+    ("MBGAN", "mbgan", 4.27, 0.07), ("MLGAN-clipping", "mlgan-clip", 5.23, 0.29), ("DCGAN", "dcgan", 5.37, 0.06),
+    ("MIX + WGAN", "mix_wgan", 4.04, 0.07), ("Improved GANs", "improved_gan", 4.36, 0.04), ("ALI", "ali", 4.79, None),
+    ("Wasserstein GANs", "wgan", 3.82, 0.06), ("KM-GAN", "kmgan", 5.39, 0.05),
+)  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What became of one run.
+
+    Attributes
+    ----------
+    run : Needed
+    directory : Path
+        The run directory.
+    status : str
+        ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), ``unfinished``: the time was up, or
+        ``taken``: another process is doing it, or has done it since this sweep began (``error`` says which).
+    error : str
+    result : dict
+        Content of ``result.json``, empty if there is none.
+    """
+
+    run: Needed
+    directory: Path
+    status: str
+    error: str
+    result: dict[str, Any]
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time such as ``90s``, ``25m`` or ``3h``; a `UsageError` if it is none."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    try:
+        amount = float(text[:-1]) * unit
+    except ValueError:
+        amount = 0
+    if not 0 < amount < float("inf"):
+        raise UsageError(f"{text}: write a time as 90s, 25m or 3h")
+    return amount
+
+
+def planned(
+    profile: str, *, only: Sequence[str] = (), seeds: Sequence[int] | None = None, results: Path = records.RESULTS
+) -> list[Needed]:
+    """The runs that a sweep has before it, the most valuable first.
+
+    Parameters
+    ----------
+    profile : {"smoke", "quick", "long", "paper"}
+    only : sequence of str
+        Patterns of presets' names, such as ``cifar10/*``. Without any: what the ledger of claims lacks.
+    seeds : sequence of int, optional
+        With patterns 0 by default; without, only these of the ledger's.
+    results : Path
+        Folder of the records; runs that have one are left out, unless the ledger reads a measure that it lacks.
+
+    Returns
+    -------
+    list of Needed
+    """
+    if profile not in presets.PROFILES:
+        raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
+    for seed in seeds or ():
+        if not 0 <= seed < 2**31:
+            raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
+    lacking = claims.lacking(profile, results=results)
+    if not only:
+        return [run for run in lacking if seeds is None or run.seed in seeds]
+    names: list[str] = []
+    for pattern in only:
+        matching = [name for name in presets.PRESETS if fnmatch.fnmatchcase(name, pattern)]
+        if not matching:
+            raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
+        names += matching
+    runs = dict.fromkeys(Needed(name, profile, seed) for seed in seeds or (0,) for name in names)
+    recorded = {run for run in runs if records.place(run.preset, profile, run.seed, results=results).exists()}
+    return [run for run in runs if run not in recorded - set(lacking)]
+
+
+def _train_command(run: Needed, directory: Path, device: str, data_root: Path | None) -> list[str]:
+    words = ["train", run.preset, "--profile", run.profile, "--seed", str(run.seed), "--out", str(directory)]
+    words += ["--device", device, "--resume"]
+    return words + (["--data-root", str(data_root)] if data_root else [])
+
+
+def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.Popen[bytes]:
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "KMGAN_PROGRESS": "0"}
+    with log_file.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kmgan_lib", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            env=environment, start_new_session=True,
+        )  # fmt: skip
+
+
+class _Job:
+    """One run: training, then the measures that the ledger asks for beyond those of every training."""
+
+    def __init__(
+        self, run: Needed, directory: Path, held: contextlib.ExitStack, device: str, data_root: Path | None,
+        threads: int,
+    ):  # fmt: skip
+        self.run, self.directory, self.threads, self.data_root = run, directory, threads, data_root
+        self.log_file = directory.with_name(f"{directory.name}.log")
+        self.stopped = False
+        self.held = held  # what keeps other sweeps from this run
+        self.process = _process(_train_command(run, self.directory, device, data_root), self.log_file, threads)
+
+    def lacking(self) -> list[str]:
+        """Measures that the ledger reads and the training did not make."""
+        measured = read_result(self.directory).get("metrics", {})
+        return [name for name in claims.measures_of(self.run.preset, self.run.profile) if name not in measured]
+
+    def ended(self) -> bool:
+        """Whether nothing is left to do; starts the measures when the training is over."""
+        if self.process.poll() is None:
+            return False
+        lacking = self.lacking()
+        if self.process.returncode or not lacking:
+            return True
+        words = ["evaluate", str(self.directory), *(word for name in lacking for word in ("--only", name))]
+        words += ["--data-root", str(self.data_root)] if self.data_root else []
+        self.process = _process(words, self.log_file, self.threads)
+        return False
+
+    def stop(self) -> None:
+        """Ask for a checkpoint and an end. A process that is still starting up just ends.
+
+        Not by an interrupt: what a shell starts in the background does not hear it before training listens itself.
+        """
+        self.stopped = True
+        self.process.terminate()
+
+    def wait(self) -> None:
+        """Until it has ended; killed after a while."""
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def outcome(self) -> Outcome:
+        result, code = read_result(self.directory), self.process.returncode
+        status = result.get("status", "")
+        if status == "diverged" or (status == "completed" and not code and not self.lacking()):
+            return Outcome(self.run, self.directory, status, "", result)
+        if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
+            return Outcome(self.run, self.directory, "unfinished", "", result)
+        lines = self.log_file.read_text("utf8", "replace").strip().splitlines() or [f"exit status {code}"]
+        if code == DirectoryInUse.status:
+            return Outcome(self.run, self.directory, "taken", lines[-1].removeprefix("kmgan: "), result)
+        error = f"ended by signal {-code}" if code < 0 else lines[-1]
+        return Outcome(self.run, self.directory, "failed", error, result)
+
+
+def sweep(
+    plan: Sequence[Needed], *, runs: Path = RUNS, results: Path | None = records.RESULTS, jobs: int = 1,
+    budget: float = float("inf"), device: str = "auto", data_root: Path | None = None,
+    report: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:  # fmt: skip
+    """Train, measure and record runs, one process each.
+
+    A run that was begun before goes on from its checkpoint, and one that another process is doing, or has done since,
+    is left to it: sweeps may share their folders. When the time is up nothing new begins, and what is
+    running writes a checkpoint and stops; the same sweep later goes on with it.
+
+    Parameters
+    ----------
+    plan : sequence of Needed
+        See `planned`.
+    runs : Path
+        Where run directories and logs go.
+    results : Path or None
+        Where records go; None keeps none.
+    jobs : int
+        Runs at the same time; the processor's cores are shared out among them.
+    budget : float
+        Seconds.
+    device : str
+        As in `kmgan_lib.train`.
+    data_root : Path, optional
+    report : callable
+        Called with each `Outcome`.
+
+    Returns
+    -------
+    list of Outcome
+    """
+    if jobs < 1:
+        raise UsageError(f"jobs={jobs}: at least 1")
+    waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
+    threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
+
+    others, locks = Others(waiting, runs, results), contextlib.ExitStack()
+
+    def begin(run: Needed) -> None:
+        directory = place_of(run, runs)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        held = locks.enter_context(contextlib.ExitStack())
+        try:
+            held.enter_context(lock.held(directory.with_name(f".{directory.name}.lock")))
+        except DirectoryInUse as error:
+            tell(Outcome(run, directory, "taken", str(error), {}))
+            return
+        done = others.result(run)
+        if done is None:
+            running.append(_Job(run, directory, held, device, data_root, threads))
+            return
+        held.close()
+        tell(Outcome(run, directory, "taken", "another process has done it meanwhile", done))
+
+    def finish(job: _Job) -> None:
+        outcome = job.outcome()
+        trained = outcome.status == "failed" and outcome.result.get("metrics")  # only one of its measures is missing
+        if results is not None and (trained or outcome.status in ("completed", "diverged")):
+            records.save(Run.open(job.directory), results=results)
+        job.held.close()
+        tell(outcome)
+
+    def tell(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        report(outcome)
+
+    with locks:
+        if threading.current_thread() is threading.main_thread():  # SIGTERM is as Ctrl-C: the runs are stopped first
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            locks.callback(signal.signal, signal.SIGTERM, before)
+        try:
+            while (waiting or running) and time.monotonic() < end:
+                while waiting and len(running) < jobs:
+                    begin(waiting.pop(0))
+                time.sleep(WAIT)
+                for job in [job for job in running if job.ended()]:
+                    running.remove(job)
+                    finish(job)
+        finally:
+            for job in running:
+                job.stop()
+            try:
+                for job in running:
+                    job.wait()
+            except KeyboardInterrupt:  # asked a second time: nothing is left behind
+                for job in running:
+                    job.process.kill()
+                    job.process.wait()
+                raise
+        for job in running:
+            finish(job)
+    return outcomes
+
+
+def command(run: Needed, **options: object) -> str:
+    """The plain command that does one run of a sweep, for job arrays and GNU parallel.
+
+    Parameters
+    ----------
+    run : Needed
+    **options
+        Options of ``kmgan sweep``, such as ``data_root``; None stands for the default.
+    """
+    given = [(f"--{key.replace('_', '-')}", str(value)) for key, value in options.items() if value is not None]
+    return shlex.join([*shlex.split(run.command), *(word for pair in given for word in pair)])

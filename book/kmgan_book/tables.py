@@ -1,0 +1,144 @@
+"""What the command line prints of many runs: outcomes, records, the ledger, and the paper's Table 4 beside ours."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Column, Table
+
+from kmgan_book import records
+from kmgan_book.claims import Needed, Verdict
+from kmgan_book.sweep import TABLE_4, Outcome
+from kmgan_lib import presets
+from kmgan_lib.data.images import stands_in
+from kmgan_lib.errors import UsageError
+
+
+def _table() -> Table:
+    # Columns hold the cells, so every table has its own.
+    numbers = ("classifier score", "of the last weights", "rarest class", "minutes")
+    return Table(Column("run", no_wrap=True), "status", *(Column(name, justify="right") for name in numbers))
+
+
+def _number(result: dict[str, Any], measure: str, key: str, form: str) -> str:
+    value = result.get("metrics", {}).get(measure, {}).get(key)
+    return format(value, form) if type(value) in (int, float) else "–"
+
+
+def _cells(name: str, status: str, result: dict[str, Any]) -> list[str]:
+    minutes = f"{result['wall_seconds'] / 60:.1f}" if "wall_seconds" in result else "–"
+    return [
+        name, status, _number(result, "classifier_score", "value", ".2f"),
+        _number(result, "classifier_score", "last_weights_value", ".2f"),
+        _number(result, "class_frequency", "value", ".1%"), minutes,
+    ]  # fmt: skip
+
+
+def line(outcome: Outcome) -> str:
+    """One run that ended, in one line."""
+    name = f"{outcome.run.preset} {outcome.run.profile} seed {outcome.run.seed}"
+    score = _number(outcome.result, "classifier_score", "value", ".2f")
+    return (
+        f"{name}: {outcome.status}"
+        + (f", classifier score {score}" if score != "–" else "")
+        + (f" ({outcome.error})" if outcome.error else "")
+    )
+
+
+def outcomes(found: Sequence[Outcome]) -> Group:
+    """All runs of a sweep; where rows of Table 4 are among them, that table too."""
+    table = _table()
+    for outcome in found:
+        table.add_row(*_cells(f"{outcome.run.preset} seed {outcome.run.seed}", outcome.status, outcome.result))
+    first = sorted(found, key=lambda outcome: -outcome.run.seed)  # of each row the first seed stays
+    ours = {outcome.run.preset: outcome.result for outcome in first if outcome.run.preset.startswith("cifar10")}
+    return Group(table, *_table_4(ours))
+
+
+def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
+    tables = []
+    for group in dict.fromkeys(name.partition("/")[0] for name in results):
+        rows = [(row, results[f"{group}/{name}"]) for row, name, *_ in TABLE_4 if f"{group}/{name}" in results]
+        if not rows:
+            continue
+        scores = [result.get("metrics", {}).get("classifier_score", {}) for _, result in rows]
+        judge = next((name for s in scores if (name := s.get("extractor", {}).get("name"))), "a classifier")
+        source = next((result["data"] for _, result in rows if "data" in result), {"kind": "real"})
+        table = Table(
+            "row of Table 4", Column("paper: Inception Score", justify="right"),
+            Column(f"ours: classifier score of {judge}" + (", stand-in data" if stands_in(source) else ""),
+                   justify="right"),
+            title=f"{group}: the two columns have different extractors, so only the order of rows compares",
+        )  # fmt: skip
+        paper = {row: f"{score:.2f}" + (f" ± {spread:.2f}" if spread else "") for row, _, score, spread in TABLE_4}
+        for (row, result), score in zip(rows, scores, strict=True):
+            spread = f" ± {score['std']:.2f}" if type(score.get("std")) in (int, float) else ""
+            ours = f"{score['value']:.2f}{spread}" if "value" in score else str(result.get("status", "failed"))
+            table.add_row(row, paper[row], ours)
+        tables.append(table)
+    return tables
+
+
+def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> Group:
+    """The records of the presets that match a pattern, at one profile."""
+    if profile not in presets.PROFILES:
+        raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
+    found = [
+        record
+        for record in records.everything(results=results)
+        if fnmatch.fnmatchcase(record.result["preset"]["name"], pattern) and record.result["profile"] == profile
+    ]
+    if not found:
+        raise UsageError(f"no {profile} record matches {pattern}: `kmgan records table` shows all")
+    table = _table()
+    for record in found:
+        name = f"{record.result['preset']['name']} seed {record.seed}"
+        table.add_row(*_cells(name, record.result["status"], record.result))
+    # The first seed of each row of Table 4; the chapter has the means.
+    ours = {r.result["preset"]["name"]: r.result for r in reversed(found)}
+    return Group(table, *_table_4({name: r for name, r in ours.items() if name.startswith("cifar10")}))
+
+
+def ledger(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts, a line each; then what decided each of them, or the commands that make what is missing."""
+    lines = [f"{v.claim.name:4} {v.word:30} {v.claim.title}" for v in verdicts]
+    for verdict in verdicts:
+        claim, made = verdict.claim, f"{verdict.profile}, {len(verdict.records)} records"
+        lines += ["", f"{claim.name} {verdict.word} ({made})", f"   {claim.rule}"]
+        lines += [
+            f"   {'yes' if finding.true else 'no':4} ({role}) {finding.text}"
+            for finding, role in verdict.findings.items()
+        ]
+        lines += [f"   {text}" for text in (verdict.outlook, claim.eye) if text]
+        lines += [f"   {command}" for command in commands(verdict.missing)]
+    return "\n".join(lines)
+
+
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """The ledger as a Markdown table, as the README shows it."""
+    lines = ["| | the paper's claim | verdict | the paper's result | what we found |", "|---|---|---|---|---|"]
+    for v in verdicts:
+        cells = [
+            v.claim.name,
+            f"{v.claim.title} ({v.claim.section})",
+            f"**{v.word}**",
+            v.claim.paper,
+            "; ".join(v.decisive),
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def commands(missing: Sequence[Needed]) -> list[str]:
+    """The commands that make missing records, one a preset."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for needed in missing:
+        seeds.setdefault((needed.preset, needed.profile), []).append(needed.seed)
+    return [
+        f"kmgan sweep --profile {profile} --only {preset} --seeds {','.join(map(str, which))}"
+        for (preset, profile), which in seeds.items()
+    ]

@@ -1,0 +1,112 @@
+"""Whether a condition of the ledger is one: its kind, its arguments, and what it reads of the records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kmgan_book.conditions import SCORE
+from kmgan_lib.errors import UsageError
+
+_MEASURE = re.compile(r"[^.]+\.[^.]+(\.(min|max))?")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    needed: frozenset[str]
+    one_of: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    bounds: frozenset[str] = frozenset()  # of `one_of`, those that may also be another number of the records
+
+
+def _kind(needed: str, one_of: str = "", optional: str = "", bounds: str = "") -> _Kind:
+    return _Kind(*(frozenset(words.split()) for words in (needed, one_of, optional, bounds)))
+
+
+_KINDS = {
+    "count": _kind("of failed", "at_least at_most all"), "fails_more": _kind("of than"),
+    "rate_gap": _kind("of less", "above below"),
+    "every": _kind("of measure", "above below", "alive", bounds="above below"),
+    "mean": _kind("of measure", "above below", bounds="above below"),
+    "paired": _kind("of against measure", "lower higher", "times plus"),
+    "ranks": _kind("of against measure", "lower higher", "times plus"),
+}  # fmt: skip
+KINDS = (*_KINDS, "any", "all", "not")
+_PRESETS = {"of", "than", "less", "against"}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # neither NaN nor too large for arithmetic
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_measure(value: Any) -> bool:
+    return isinstance(value, str) and _MEASURE.fullmatch(value) is not None
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "measure": (_is_measure, f"a name and a key, such as {SCORE}"),
+    "failed": (lambda value: type(value) is bool, "true or false"),
+    "times": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    **dict.fromkeys(("at_least", "at_most"), (_is_count, "a whole number")),
+    **dict.fromkeys(("above", "below", "plus"), (_is_number, "a number")),
+    **dict.fromkeys(("all", "alive", "lower", "higher"), (lambda value: value is True, "true")),
+}
+
+
+def reads(condition: Any) -> Iterator[tuple[str, str]]:
+    """Pairs of preset and measure that a condition reads; a `UsageError` says what is wrong with the condition."""
+    if not isinstance(condition, dict) or len(condition) != 1:
+        raise UsageError(f"{condition}: a condition is one kind and its arguments")
+    (kind, arguments), *_ = condition.items()
+    if kind not in KINDS:
+        raise UsageError(f"unknown condition {kind} (one of {', '.join(KINDS)})")
+    if kind == "not":
+        yield from reads(arguments)
+    elif kind in ("any", "all"):
+        if not isinstance(arguments, list) or not arguments:
+            raise UsageError(f"{kind} needs a list of conditions")
+        for part in arguments:
+            yield from reads(part)
+    else:
+        yield from _reads_one(kind, arguments)
+
+
+def _reads_one(kind: str, arguments: Any) -> Iterator[tuple[str, str]]:
+    known = _KINDS[kind]
+    if not isinstance(arguments, dict) or not arguments.keys() >= known.needed:
+        raise UsageError(f"{kind} needs {', '.join(sorted(known.needed))}")
+    for key, value in arguments.items():
+        if key not in known.needed | known.one_of | known.optional:
+            raise UsageError(f"{kind} knows no {key}")
+        if not (key in known.bounds and isinstance(value, dict)):
+            _check(kind, key, value)
+    if known.one_of and len(known.one_of & arguments.keys()) != 1:
+        raise UsageError(f"{kind} needs one of {', '.join(sorted(known.one_of))}")
+    measure = arguments.get("measure", SCORE)
+    for key in known.bounds & arguments.keys():
+        if isinstance(arguments[key], dict):
+            yield from _reads_bound(kind, key, arguments)
+    for key in _PRESETS & arguments.keys():
+        yield str(arguments[key]), measure
+        if "alive" in arguments:
+            yield str(arguments[key]), SCORE
+
+
+def _check(kind: str, key: str, value: Any) -> None:
+    if key in _CHECKS and not _CHECKS[key][0](value):
+        raise UsageError(f"{kind}: {key}={value} must be {_CHECKS[key][1]}")
+
+
+def _reads_bound(kind: str, key: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    bound = arguments[key]
+    if not bound.keys() & {"of", "measure"} or bound.keys() - {"of", "measure", "times", "plus"}:
+        raise UsageError(f"{kind}: {key} is a number, or {{of, measure, times, plus}} with one of the first two")
+    for name, value in bound.items():
+        _check(kind, name, value)
+    yield str(bound.get("of", arguments["of"])), bound.get("measure", arguments["measure"])

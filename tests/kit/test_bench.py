@@ -1,0 +1,118 @@
+"""The structure of a speed report, at tiny sizes; no time is judged."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from benchmarks import bench
+from benchmarks import worker as bench_worker
+from kmgan_book import bench_figure
+from kmgan_book.bench_figure import speed
+from kmgan_lib.cli import main
+from kmgan_lib.models import fast
+
+CPU = torch.device("cpu")
+TINY: dict[str, Any] = {"width": 0.125, "batch": 8}
+
+
+def spec(name: str, **overrides: Any) -> dict[str, Any]:
+    return {"preset": name, "profile": "smoke", "overrides": {**TINY, **overrides}, "device": "cpu"}
+
+
+@pytest.mark.parametrize("what", [spec("mnist/kmgan", init_images=50), spec("mnist/wgan"), {"plain": "mnist"}], ids=str)
+def test_a_worker_answers_every_line(what: dict[str, Any]) -> None:
+    outputs = io.StringIO()
+    bench_worker.serve({**what, "device": "cpu"}, io.StringIO("1\n2\n"), outputs)
+    about, *answers = map(json.loads, outputs.getvalue().splitlines())
+    assert about["images"] == {"mnist/kmgan": 8, "mnist/wgan": 40}.get(what.get("preset", ""), 64)
+    assert about["flops"] > 0
+    assert len(answers) == 2
+    assert all(answer["seconds"] > 0 and answer["peak_megabytes"] > 0 for answer in answers)
+
+
+def test_counted_operations_do_not_depend_on_the_form_of_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: True)
+    layer, x = torch.nn.Linear(30, 20), torch.randn(5, 30, requires_grad=True)
+    work = [lambda linear=linear: linear(x).sum().backward() for linear in (layer, _quick(layer))]
+    counts = [bench_worker._count(one) for one in work]
+    assert counts[0] == counts[1] == 3 * 2 * 5 * 30 * 20
+
+
+def _quick(layer: torch.nn.Linear) -> torch.nn.Module:
+    made = fast.Linear(layer.in_features, layer.out_features)
+    made.load_state_dict(layer.state_dict())
+    return made
+
+
+def test_a_race_compares_with_its_first() -> None:
+    specs = {name: spec("digits/dcgan", generator_updates=n) for name, n in (("one", 1), ("two", 2))}
+    results = bench.race(specs, CPU, repeats=2, iterations=1)
+    assert list(results) == ["one", "two"]
+    assert results["one"]["speed"] == 1
+    for result in results.values():
+        assert len(result["times"]) == 2
+        assert result["images_per_second"] == pytest.approx(8 / result["seconds"])
+        assert len(result["peak_megabytes"]) == 2
+
+
+def test_a_contender_that_dies_is_an_error_with_its_name() -> None:
+    with pytest.raises(bench.RunFailed, match="no/such"):
+        bench.race({"x": {"preset": "no/such", "profile": "quick", "overrides": {}}}, CPU, repeats=1)
+
+
+def test_a_report_has_what_its_sections_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "matmul_rate", lambda *_: 1e9)
+    monkeypatch.setattr(bench, "kmeans_seconds", lambda *_, **__: 1e-3)
+    report = bench.measure(quick=True, only=["growth"], device="cpu")
+    assert report["schema"] == bench.SCHEMA
+    assert {"device", "threads", "commit", "versions", "tf32", "matmul_flops", "growth"} <= set(report)
+    assert set(report["growth"]) == {"b", "k", "d", "images"}
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_the_parts_measure_something() -> None:
+    assert bench.kmeans_seconds(4, 2, 3, CPU, repeats=1) > 0
+    assert bench.matmul_rate(CPU, torch.float32, size=8) > 0
+
+
+def test_the_figure_has_a_panel_a_section() -> None:
+    result = {"images_per_second": 10.0, "speed": 1.0}
+    report = {
+        "device": "a CPU", "commit": None, "profile": "quick", "methods": {"mnist/kmgan": result},
+        "plain": {"plain mnist": result}, "growth": {"b": [[1, 0.1], [2, 0.2]]},
+    }  # fmt: skip
+    figure = speed(report)
+    assert [ax.get_title() for ax in figure.axes] == ["Images a second", "Speed, the plain loop being 1", "K-Means"]
+    plt.close(figure)
+
+
+def test_the_table_of_precision_says_what_its_reports_say() -> None:
+    scores = {"float32": [8.5, 8.25], "bf16": [7.125, None]}
+    report = {
+        "rule": "<rule>", "profile": "quick", "part": "all", "device": "a CPU", "commit": "abc",
+        "presets": {"mnist/kmgan": {"scores": scores, "as_good": False}},
+    }  # fmt: skip
+    text = bench_figure.precision([report, report])._repr_html_()
+    for part in ("8.50, 8.25", "7.12, diverged", "not as good", "recorded · quick · a CPU · abc"):
+        assert part in text
+    assert text.count("&lt;rule&gt;") == 1
+    for empty in (bench_figure.precision, bench_figure.table):
+        assert "Not yet recorded" in empty([])._repr_html_()
+
+
+def test_reports_in_the_checkout_are_read_by_kind() -> None:
+    for kind, key in (("bench", "schema"), ("precision", "presets")):
+        assert all(key in report for report in bench_figure.recorded(kind))
+
+
+def test_an_unknown_section_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "--only", "nothing"])
+    assert stopped.value.code == 2
+    assert "choose from methods, plain" in capsys.readouterr().err

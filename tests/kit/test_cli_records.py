@@ -1,0 +1,246 @@
+"""The commands about many runs, `kmgan sweep` and `kmgan records`, and what they print."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from kmgan_book import claims, records, tables
+from kmgan_book.claims import Needed
+from kmgan_book.records import Record
+from kmgan_book.sweep import Outcome
+from kmgan_lib import trainer
+from kmgan_lib.errors import UsageError
+
+Command = Callable[..., tuple[int, str, str]]
+MadeUp = Callable[..., Record]
+
+
+def shown(what: RenderableType) -> str:
+    console = Console(width=160, no_color=True)
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+def outcome(record: Record, status: str = "completed", error: str = "") -> Outcome:
+    run = Needed(record.result["preset"]["name"], record.result["profile"], record.seed)
+    return Outcome(run, record.directory, status, error, record.result)
+
+
+# Tables
+
+
+def test_an_ended_run_is_one_line(made_up: MadeUp, tmp_path: Path) -> None:
+    record = made_up(tmp_path, score=8.123)
+    assert tables.line(outcome(record)) == "mnist/kmgan quick seed 0: completed, classifier score 8.12"
+    empty = Outcome(Needed("mnist/dcgan", "paper", 3), tmp_path, "failed", "no data", {})
+    assert tables.line(empty) == "mnist/dcgan paper seed 3: failed (no data)"
+
+
+def test_a_table_of_runs_has_a_row_each_and_dashes_for_what_is_not_there(made_up: MadeUp, tmp_path: Path) -> None:
+    rows = [
+        outcome(made_up(tmp_path, classifier_score__last_weights_value=7.5, class_frequency__value=0.07)),
+        Outcome(Needed("mnist/dcgan", "quick", 3), tmp_path, "failed", "no data", {}),
+    ]
+    lines = shown(tables.outcomes(rows)).splitlines()
+    first, second = (next(line for line in lines if name in line) for name in ("mnist/kmgan seed 0", "dcgan seed 3"))
+    assert [cell.strip() for cell in first.split("│")[2:7]] == ["completed", "8.00", "7.50", "7.0%", "1.5"]
+    assert [cell.strip() for cell in second.split("│")[2:7]] == ["failed", "–", "–", "–", "–"]
+    assert not any("Table 4" in line for line in lines)
+
+
+def test_rows_of_table_4_stand_beside_the_paper_s_with_a_warning(made_up: MadeUp, tmp_path: Path) -> None:
+    for seed, score in enumerate((5.5, 1.5)):
+        made_up(tmp_path, "cifar10-32/kmgan", seed=seed, score=score)
+    made_up(tmp_path, "cifar10-32/wgan", score=None)
+    printed = [
+        shown(tables.recorded("cifar10-32/*", "quick", results=tmp_path)),
+        shown(tables.outcomes([outcome(r, r.result["status"]) for r in records.everything(results=tmp_path)])),
+    ]
+    for text in printed:
+        cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in text.splitlines()]
+        assert ["KM-GAN", "5.39 ± 0.05", "5.50 ± 0.10"] in cells  # of several seeds the first
+        assert ["Wasserstein GANs", "3.82 ± 0.06", "diverged"] in cells
+        assert "different extractors" in text
+        assert "stand-in" not in text
+
+
+@pytest.mark.parametrize("source", [{"kind": "stand-in"}, {"kind": "real", "source": "embedded"}], ids=str)
+def test_numbers_of_a_stand_in_say_so(made_up: MadeUp, tmp_path: Path, source: dict[str, str]) -> None:
+    data = {"name": "cifar10", "sha256": "0", **source}
+    made_up(tmp_path, "cifar10-32/kmgan", profile="smoke", data=data)
+    assert "stand-in data" in shown(tables.recorded("*", "smoke", results=tmp_path)).replace("\n", " ")
+
+
+def test_only_records_that_match_are_listed(made_up: MadeUp, tmp_path: Path) -> None:
+    for preset, profile in (("mnist/kmgan", "quick"), ("mnist/dcgan", "quick"), ("fashion/kmgan", "quick"),
+                            ("mnist/kmgan-k1", "paper")):  # fmt: skip
+        made_up(tmp_path, preset, profile=profile)
+    text = shown(tables.recorded("mnist/*", "quick", results=tmp_path))
+    assert "mnist/kmgan seed 0" in text
+    assert "mnist/dcgan seed 0" in text
+    assert "fashion" not in text
+    assert "k1" not in text
+    with pytest.raises(UsageError, match=r"no paper record matches fashion/\*"):
+        tables.recorded("fashion/*", "paper", results=tmp_path)
+    with pytest.raises(UsageError, match="unknown profile tiny"):
+        tables.recorded("*", "tiny", results=tmp_path)
+
+
+def test_missing_runs_are_one_command_a_preset() -> None:
+    missing = [Needed("mnist/kmgan", "quick", 2), Needed("mnist/dcgan", "quick", 0), Needed("mnist/kmgan", "quick", 0)]
+    assert tables.commands(missing) == [
+        "kmgan sweep --profile quick --only mnist/kmgan --seeds 2,0",
+        "kmgan sweep --profile quick --only mnist/dcgan --seeds 0",
+    ]
+
+
+# kmgan records
+
+
+@pytest.fixture
+def results(made_up: MadeUp, tmp_path: Path) -> Path:
+    for seed in range(10):
+        made_up(tmp_path / "results", seed=seed)
+        made_up(tmp_path / "results", "mnist/kmgan-nocenter", seed=seed, score=None)
+    return tmp_path / "results"
+
+
+def test_the_ledger_shows_every_verdict_its_reasons_and_what_is_missing(kmgan: Command, results: Path) -> None:
+    status, out, err = kmgan("records", "--results", str(results))
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[:14]] == [claim.name for claim in claims.load()]
+    assert lines[1].startswith("C2   holds  ")
+    assert any(
+        line.startswith("   yes  (for) all of the runs of mnist/kmgan-nocenter fail: 10 of 10 (") for line in lines
+    )
+    missing = "   kmgan sweep --profile quick --only mnist/kmgan-clip --seeds 0,1,2,3,4,5,6,7,8,9"
+    assert missing in lines
+    assert kmgan("records", "ledger", "--results", str(results))[1] == out
+
+
+def test_the_commands_of_the_ledger_plan_just_what_is_missing(kmgan: Command, results: Path) -> None:
+    printed = kmgan("records", "--results", str(results))[1].splitlines()
+    for command in [line.split() for line in printed if line.startswith("   kmgan sweep")][:4]:
+        out = kmgan(*command[1:], "--results", str(results), "--print")[1]
+        assert len(out.splitlines()) == len(command[-1].split(","))
+
+
+def test_records_are_listed_checked_packed_and_unpacked(kmgan: Command, results: Path) -> None:
+    assert "mnist/kmgan-nocenter" in kmgan("records", "table", "mnist/*", "--results", str(results))[1]
+    status, out, err = kmgan("records", "check", "--results", str(results))
+    assert (status, err) == (0, "")
+    assert "20 records in" in out
+    assert (
+        "20 records are in records.tar.gz" in kmgan("records", "pack", "records.tar.gz", "--results", str(results))[1]
+    )
+    shutil.rmtree(results / "mnist" / "kmgan" / "quick-seed1")
+    status, out, _ = kmgan("records", "unpack", "records.tar.gz", "--results", str(results))
+    assert (status, out.strip()) == (0, "1 new records: mnist/kmgan/quick-seed1")
+    assert "all were here" in kmgan("records", "unpack", "records.tar.gz", "--results", str(results))[1]
+    assert "20 records" in kmgan("records", "check", "--results", str(results))[1]
+
+
+def test_unsound_records_are_a_failure_in_one_line(kmgan: Command, results: Path) -> None:
+    (results / "notes.txt").write_text("mine")
+    (results / "mnist" / "kmgan" / "quick-seed1" / "history.csv").unlink()
+    status, out, err = kmgan("records", "check", "--results", str(results))
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "notes.txt: no file of a record" in err
+    assert "mnist/kmgan/quick-seed1: has no history.csv" in err
+
+
+def test_a_run_is_added(kmgan: Command, made_up: MadeUp, tmp_path: Path) -> None:
+    record = made_up(tmp_path / "made")
+    config = {key: record.result[key] for key in ("preset", "profile", "seed")}
+    (record.directory / "config.json").write_text(json.dumps(config))
+    status, out, err = kmgan("records", "add", str(record.directory), "--results", "results")
+    assert (status, out.strip(), err) == (0, "results/mnist/kmgan/quick-seed0", "")
+    assert [found.result for found in records.everything(results=Path("results"))] == [record.result]
+
+
+# kmgan sweep
+
+
+def test_print_shows_one_command_a_run_and_does_nothing(kmgan: Command) -> None:
+    words = ["sweep", "--profile", "smoke", "--only", "digits/kmgan", "--only", "digits/dcgan", "--seeds", "4, 2"]
+    status, out, err = kmgan(*words, "--data-root", "my data", "--results", "r", "--device", "cpu", "--print")
+    assert (status, err) == (0, "")
+    rest = "--data-root 'my data' --results r --device cpu"
+    assert out.splitlines() == [
+        f"kmgan sweep --profile smoke --only {preset} --seeds {seed} {rest}"
+        for seed in (4, 2) for preset in ("digits/kmgan", "digits/dcgan")
+    ]  # fmt: skip
+    assert kmgan(*words, "--print")[1].splitlines()[0].endswith("--only digits/kmgan --seeds 4")
+    assert list(Path().iterdir()) == []
+
+
+def test_with_everything_recorded_there_is_nothing_to_do(kmgan: Command, made_up: MadeUp) -> None:
+    made_up(Path("results"), "digits/kmgan")
+    status, out, err = kmgan("sweep", "--only", "digits/kmgan", "--results", "results")
+    assert (status, err) == (0, "")
+    assert out.startswith("nothing to do")
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_cannot_begin_is_a_failure_that_says_why(kmgan: Command) -> None:
+    words = ["sweep", "--only", "mnist/kmgan", "--data-root", "nowhere", "--results", "results"]
+    status, out, err = kmgan(*words)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "1 of 1 runs failed" in err
+    assert "mnist/kmgan quick seed 0: failed (kmgan: no mnist" in out.replace("\n", " ")
+    assert "Three ways" in Path("runs/mnist/kmgan/quick-seed0.log").read_text()
+    assert not Path("results").exists()
+
+
+def test_an_interrupted_command_has_status_130(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "train", interrupted)
+    assert kmgan("train", "digits/kmgan", "--profile", "smoke")[0] == 130
+
+
+BAD = {
+    "unknown action": (["records", "eat"], "choose ledger, table, check, add, pack or unpack"),
+    "add nothing": (["records", "add"], "needs a run directory"),
+    "pack nowhere": (["records", "pack"], "needs a file"),
+    "unpack nothing": (["records", "unpack"], "needs a file"),
+    "check one": (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
+    "add what is no run": (["records", "add", "nowhere"], "nowhere is not a run"),
+    "unpack what is not there": (["records", "unpack", "nowhere.tar.gz", "--results", "new"], "No such file"),
+    "no such folder": (["records", "--results", "nowhere"], "nowhere is no folder of records"),
+    "no such records": (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
+    "no such profile": (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
+    "garbage option": (["records", "--garbage"], "--garbage"),
+    "no such preset": (["sweep", "--only", "mnist/kmgann"], "no preset matches mnist/kmgann"),
+    "no such profile to sweep": (["sweep", "--profile", "tiny"], "unknown profile tiny"),
+    "seeds as words": (["sweep", "--seeds", "one"], "--seeds one: write whole numbers"),
+    "no seeds": (["sweep", "--seeds", ""], "write whole numbers"),
+    "a negative seed": (["sweep", "--seeds", "0,-1"], "write whole numbers"),
+    "a raised seed": (["sweep", "--seeds", "²"], "write whole numbers"),
+    "a huge seed": (["sweep", "--only", "mnist/*", "--seeds", "9999999999"], "must be between 0 and 2147483647"),
+    "a time without unit": (["sweep", "--budget", "25", "--print"], "write a time as 90s, 25m or 3h"),
+    "no time": (["sweep", "--budget", ""], "write a time as"),
+    "no jobs": (["sweep", "--jobs", "0", "--only", "digits/kmgan"], "jobs=0: at least 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_line_and_status_2_and_nothing_written(
+    kmgan: Command, arguments: list[str], message: str
+) -> None:
+    status, out, err = kmgan(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("kmgan: ")
+    assert (err.count("\n"), err[-1]) == (1, "\n")
+    assert message in err
+    assert list(Path().iterdir()) == []

@@ -1,0 +1,92 @@
+"""Figures: what is drawn is what was passed in, the badge is there, the background is opaque."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from kmgan_book import figures
+from kmgan_lib.metrics import class_frequency
+from kmgan_lib.pictures import sheet
+
+LIVE = "live · smoke · seed 0"
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def made_by(figure: Figure) -> str:
+    return figure.get_supxlabel()
+
+
+def test_grids_show_the_sheets_of_tensors_and_of_recorded_files(tmp_path: Path) -> None:
+    images = torch.rand(9, 1, 8, 8)
+    Image.fromarray(sheet(images, columns=3)).save(tmp_path / "sheet.png")
+    figure = figures.grids({"tensor": images, "file": tmp_path / "sheet.png"}, LIVE, columns=3)
+    drawn = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
+    assert np.array_equal(drawn[0], drawn[1])
+    assert [ax.get_title() for ax in figure.axes] == ["tensor", "file"]
+    assert made_by(figure) == LIVE
+
+
+def test_the_background_is_opaque_white_for_dark_pages() -> None:
+    figure = figures.strips([torch.rand(4, 3, 8, 8)], LIVE)
+    assert to_rgb(figure.get_facecolor()) == (1, 1, 1)
+    assert plt.rcParams["savefig.facecolor"] == "white"
+
+
+def test_live_and_recorded_badges_differ_in_colour() -> None:
+    boxes = []
+    for text in (LIVE, "recorded · quick"):
+        figure = figures.badge(plt.figure(), text)
+        patch = figure._supxlabel.get_bbox_patch()  # pyright: ignore[reportAttributeAccessIssue]
+        boxes.append(to_rgb(patch.get_facecolor()))
+    assert boxes == [to_rgb(figures.LIVE), to_rgb(figures.RECORDED)]
+
+
+def test_feature_moments_draw_the_same_points_in_the_colours_of_their_classes() -> None:
+    features, labels = torch.rand(50, 2), torch.arange(50) % 4
+    figure = figures.feature_moments({"KM-GAN": {"0": features, "1": features + 1}}, labels, LIVE, most=30)
+    first, second = (ax.collections[0] for ax in figure.axes)
+    assert len(np.asarray(first.get_offsets())) == 30
+    assert np.allclose(np.asarray(first.get_offsets()) + 1, np.asarray(second.get_offsets()), atol=1e-6)
+    assert len({tuple(colour) for colour in np.asarray(first.get_facecolor())}) == 4
+
+
+def test_histories_leave_out_runs_without_the_column() -> None:
+    runs = {"a": [{"iteration": 1, "x": 2.0}, {"iteration": 2, "x": 3.0}], "b": [{"iteration": 1, "y": 1.0}]}
+    figure = figures.histories(runs, {"x": "X", "y": "Y"}, LIVE)
+    assert [len(ax.lines) for ax in figure.axes] == [1, 1]
+    assert np.asarray(figure.axes[0].lines[0].get_ydata()).tolist() == [2.0, 3.0]
+
+
+def test_class_shares_draw_the_frequencies_in_percent() -> None:
+    share = class_frequency(torch.tensor([0, 0, 0, 1]), 2)
+    figure = figures.class_shares({"a": share, "b": share}, ["x", "y"], LIVE)
+    heights = [patch.get_height() for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert heights == pytest.approx([75, 25, 75, 25])
+
+
+def test_seeds_draw_a_point_a_seed_and_an_empty_group_none() -> None:
+    figure = figures.seeds({"a": [1.0, 2.0], "b": []}, "score", LIVE, lines={"real": 3.0})
+    assert [len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections] == [2, 0]
+
+
+def test_points_and_framework_draw() -> None:
+    figure = figures.points(torch.rand(20, 2), torch.arange(20) % 2, ("A", "B"), LIVE)
+    assert len(figure.axes[0].collections) == 2
+    texts = " ".join(text.get_text() for text in figures.framework().axes[0].texts)
+    assert "L_{center}" in texts

@@ -1,0 +1,239 @@
+"""Many runs, one process each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kmgan_book import claims, records, sweep
+from kmgan_book.claims import Needed
+from kmgan_book.records import Record
+from kmgan_book.sweep import Outcome
+from kmgan_lib import checkpoint
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import Judge
+
+MadeUp = Callable[..., Record]
+DIGITS = Needed("digits/kmgan", "smoke", 0)
+
+
+# The plan
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90s", 90), ("25m", 1500), ("3h", 10800), ("0.5h", 1800), ("1e2s", 100)]
+)
+def test_a_time_has_a_unit(text: str, expected: float) -> None:
+    assert sweep.seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "-5m", "0s", "infh", "nans", "5d", "five minutes", "1 h m"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write a time as 90s, 25m or 3h"):
+        sweep.seconds(text)
+
+
+def test_without_patterns_the_plan_is_what_the_ledger_lacks(made_up: MadeUp, tmp_path: Path) -> None:
+    plan = sweep.planned("quick", results=tmp_path)
+    assert plan == claims.lacking("quick", results=tmp_path)
+    assert plan[0] == Needed("mnist/kmgan", "quick", 0)  # most claims wait for it
+    assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
+    made_up(tmp_path, "mnist/kmgan-clip")
+    left = sweep.planned("quick", results=tmp_path)
+    assert set(plan) - set(left) == {Needed("mnist/kmgan-clip", "quick", 0)}
+
+
+def test_patterns_choose_presets_and_the_first_seed_of_each_comes_first(tmp_path: Path) -> None:
+    plan = sweep.planned("smoke", only=["digits/*gan", "digits/kmgan"], seeds=[3, 1, 3], results=tmp_path)
+    assert {run.preset for run in plan} >= {"digits/kmgan", "digits/dcgan"}
+    assert all(run.preset.startswith("digits/") and run.profile == "smoke" for run in plan)
+    assert [run.seed for run in plan] == [3] * (len(plan) // 2) + [1] * (len(plan) // 2)
+    assert len(set(plan)) == len(plan)
+    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
+
+
+def test_recorded_runs_are_left_out_unless_the_ledger_reads_more_of_them(made_up: MadeUp, tmp_path: Path) -> None:
+    made_up(tmp_path, "digits/kmgan", seed=1)
+    made_up(tmp_path, "mnist/kmgan", seed=1)
+    plan = sweep.planned("quick", only=["digits/kmgan", "mnist/kmgan"], seeds=[1, 2], results=tmp_path)
+    assert [(run.preset, run.seed) for run in plan] == [("mnist/kmgan", 1), ("digits/kmgan", 2), ("mnist/kmgan", 2)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"profile": "tiny"}, "unknown profile tiny"),
+        ({"only": ["imagenet/*"]}, r"no preset matches imagenet/\*"),
+        ({"seeds": [-1]}, "seed=-1 must be between"),
+        ({"seeds": [2**31], "only": ["digits/*"]}, "seed=2147483648 must be between"),
+    ],
+    ids=str,
+)
+def test_a_plan_that_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        sweep.planned(**{"profile": "quick", **arguments}, results=tmp_path)
+
+
+def test_no_jobs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="jobs=0"):
+        sweep.sweep([DIGITS], jobs=0, runs=tmp_path)
+
+
+# What becomes of a process. A script stands in for `python -m kmgan_lib`: it copies a run that was made up.
+
+SCRIPT = """#!/bin/sh
+while [ $# -gt 0 ]; do case "$1" in --out) out=$2;; evaluate) echo "$@"; {evaluate};; esac; shift; done
+"""
+
+
+@pytest.fixture
+def pretend(made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that says what training and measuring do instead."""
+
+    def script(train: str, evaluate: str = "exit 0", **made: Any) -> None:
+        record = made_up(tmp_path / "made", "digits/kmgan", profile="smoke", **made)
+        config = {key: record.result[key] for key in ("preset", "profile", "seed")}
+        (record.directory / "config.json").write_text(json.dumps(config))
+        path = tmp_path / "python"
+        path.write_text(SCRIPT.format(evaluate=evaluate) + train.replace("MADE", str(record.directory)) + "\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return script
+
+
+def swept(folder: Path, **options: Any) -> Outcome:
+    (outcome,) = sweep.sweep([DIGITS], runs=folder / "runs", results=folder / "results", **options)
+    return outcome
+
+
+def recorded(folder: Path) -> list[Record]:
+    return records.everything(results=folder / "results")
+
+
+def test_a_run_that_ends_well_is_recorded_and_reported(pretend: Callable[..., None], tmp_path: Path) -> None:
+    pretend('cp -r MADE "$out"; echo done')
+    told: list[Outcome] = []
+    outcome = swept(tmp_path, report=told.append)
+    assert (outcome.status, outcome.error, told) == ("completed", "", [outcome])
+    assert outcome.directory == tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
+    assert outcome.directory.with_name("smoke-seed0.log").read_text() == "done\n"
+    assert [record.result for record in recorded(tmp_path)] == [outcome.result]
+
+
+def test_without_a_folder_of_results_nothing_is_recorded(pretend: Callable[..., None], tmp_path: Path) -> None:
+    pretend('cp -r MADE "$out"')
+    (outcome,) = sweep.sweep([DIGITS], runs=tmp_path / "runs", results=None)
+    assert outcome.status == "completed"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["made", "python", "runs"]
+
+
+def test_a_run_that_diverges_is_recorded_too(pretend: Callable[..., None], tmp_path: Path) -> None:
+    pretend('cp -r MADE "$out"; exit 1', score=None)
+    outcome = swept(tmp_path)
+    assert (outcome.status, outcome.error) == ("diverged", "")
+    assert [record.diverged for record in recorded(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("train", "status", "error"),
+    [
+        ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"),
+        ("exit 4", "failed", "exit status 4"),
+        ("exit 0", "failed", "exit status 0"),
+        ("kill -9 $$", "failed", "ended by signal 9"),
+        ("exit 130", "unfinished", ""),
+        ("kill -2 $$", "unfinished", ""),
+    ],
+)
+def test_a_run_that_does_not_end_well_is_not_recorded(
+    pretend: Callable[..., None], tmp_path: Path, train: str, status: str, error: str
+) -> None:
+    pretend(train)
+    outcome = swept(tmp_path)
+    assert (outcome.status, outcome.error, outcome.result) == (status, error, {})
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_the_ledger_reads_beyond_the_quick_measures_is_measured(
+    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "measures_of", lambda *_: ["classifier_score", "coverage", "fid"])
+    pretend('cp -r MADE "$out"', evaluate="exit 2")
+    outcome = swept(tmp_path, data_root=tmp_path)
+    words = ["evaluate", str(outcome.directory), "--only", "coverage", "--only", "fid", "--data-root", str(tmp_path)]
+    assert (outcome.status, outcome.error) == ("failed", " ".join(words))
+    assert len(recorded(tmp_path)) == 1  # the training is not lost; the ledger goes on asking for what is missing
+
+
+def test_when_the_time_is_up_nothing_begins_and_what_runs_is_stopped(
+    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "GRACE", 0.3)
+    pretend("trap '' TERM; sleep 20")
+    runs = [DIGITS, Needed("digits/kmgan", "smoke", 1), Needed("digits/kmgan", "smoke", 2)]
+    begun = time.monotonic()
+    outcomes = sweep.sweep(runs, runs=tmp_path / "runs", results=tmp_path / "results", budget=0.1, jobs=2)
+    assert time.monotonic() - begun < 15
+    assert [(outcome.run.seed, outcome.status) for outcome in outcomes] == [(0, "unfinished"), (1, "unfinished")]
+    assert not (tmp_path / "results").exists()
+
+
+# The real thing
+
+
+class Clock:
+    """Time that stands still until a file is there, and is up then."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def monotonic(self) -> float:
+        return 1.0 if self.path.exists() else 0.0
+
+
+def test_a_run_stopped_at_its_start_and_in_training_goes_on_until_it_is_recorded(
+    digits_judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del digits_judge
+    options: dict[str, Any] = {"device": "cpu"}
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    directory = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
+
+    outcome = swept(tmp_path, budget=0.1, **options)  # Python is still importing
+    assert (outcome.status, outcome.error, outcome.result) == ("unfinished", "", {})
+    assert not directory.exists()
+
+    clock = Clock(directory / "history.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep))
+        outcome = swept(tmp_path, budget=0.5, **options)
+    assert (outcome.status, outcome.error, outcome.result) == ("unfinished", "", {})
+    assert not (tmp_path / "results").exists()
+    assert not list(directory.glob(".*"))
+    reached = checkpoint.load_checkpoint(directory, "cpu")["iteration"]
+    assert 0 < reached < 150
+    log = directory.with_name("smoke-seed0.log")
+    assert f"stopped at iteration {reached} of 150" in log.read_text()
+
+    monkeypatch.setattr(claims, "measures_of", lambda *_: ["classifier_score", "kmeans_cost"])
+    outcome = swept(tmp_path, **options)
+    assert (outcome.status, outcome.error) == ("completed", "")
+    (record,) = recorded(tmp_path)
+    assert record.result == outcome.result
+    assert {"classifier_score", "interpolation", "kmeans_cost"} <= set(record.result["metrics"])
+    assert [row["iteration"] for row in record.history] == [float(i + 1) for i in range(150)]
+    assert record.samples.exists()
+    assert "150 iterations" in log.read_text()
+    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == []
+    shutil.rmtree(tmp_path / "results")
+    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == [DIGITS]
