@@ -24,7 +24,7 @@ from kmgan_lib import presets
 from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus
 from kmgan_lib.errors import RunFailed
 from kmgan_lib.models.layers import scaled
-from kmgan_lib.run import commit, device_name, pick_device
+from kmgan_lib.training.run import commit, device_name, pick_device
 
 SCHEMA = 1
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from kmgan_book import conditions, records
-from kmgan_lib.checkpoint import read_json, write_json
-from kmgan_lib.run import commit, device_name
+from kmgan_lib.files import read_json, write_json
+from kmgan_lib.training.run import commit, device_name
 
 PRESETS, SEEDS, PROFILE = ("mnist/kmgan", "mnist/dcgan-carpedm20"), (0, 1, 2), "quick"
 PART = "all but the features' head and the last sigmoid"  # of the networks, in bf16

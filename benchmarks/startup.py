@@ -17,7 +17,7 @@ def startup() -> dict[str, float]:
     """Seconds to import torch, then this package, then its trainer; and until a training run shows its progress."""
     script = (
         "import time; a = time.perf_counter(); import torch; b = time.perf_counter(); import kmgan_lib; "
-        "c = time.perf_counter(); import kmgan_lib.trainer; print(b - a, c - b, time.perf_counter() - c)"
+        "c = time.perf_counter(); import kmgan_lib.training.trainer; print(b - a, c - b, time.perf_counter() - c)"
     )
     words = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     names = ("import_torch", "import_kmgan_lib", "import_trainer")

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib.checkpoint import read_json, write_json
+from kmgan_lib.files import read_json, write_json
 
 METHODS = (
     "kmgan", "dcgan", "dcgan-unconditional", "sngan", "wgan", "wgan_gp", "mix_wgan", "improved_gan",

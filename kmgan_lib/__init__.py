@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kmgan_lib.generator import Generator, load_generator
-    from kmgan_lib.run import Run
-    from kmgan_lib.trainer import train
+    from kmgan_lib.training.run import Run
+    from kmgan_lib.training.trainer import train
 
 __version__ = "0.1.0"
 __all__ = ["Generator", "Run", "__version__", "load_generator", "train"]
 
-_HOMES = {"train": "trainer", "Run": "run", "load_generator": "generator", "Generator": "generator"}
+_HOMES = {"train": "training.trainer", "Run": "training.run", "load_generator": "generator", "Generator": "generator"}
 _MODULES = {
-    "centers", "checkpoint", "data", "errors", "losses", "methods", "metrics", "models", "presets",
+    "centers", "data", "errors", "losses", "methods", "metrics", "models", "presets",
 }  # fmt: skip
 
 

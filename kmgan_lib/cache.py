@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kmgan_lib.checkpoint import first_line, write_atomically
 from kmgan_lib.errors import RunFailed
+from kmgan_lib.files import first_line, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -138,7 +138,7 @@ def train(
 ) -> None:
     """Train a preset, then measure it."""
     from kmgan_lib import distributed
-    from kmgan_lib.trainer import train as train_
+    from kmgan_lib.training.trainer import train as train_
 
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
@@ -165,7 +165,7 @@ def evaluate(
 
     Without --only or --all: the quick measures, those that `kmgan train` ends with.
     """
-    from kmgan_lib.run import Run
+    from kmgan_lib.training.run import Run
 
     if only and all_:
         raise UsageError("--only and --all exclude each other: name some measures, or take all")

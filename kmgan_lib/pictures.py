@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kmgan_lib.caller import on_terminal
-from kmgan_lib.checkpoint import SHEET, expanded, write_atomically
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import SHEET, expanded, write_atomically
 
 if TYPE_CHECKING:
     from kmgan_lib.generator import Generator

@@ -18,7 +18,7 @@ from kmgan_lib import train
 from kmgan_lib.cli import main
 from kmgan_lib.metrics import Judge, judge
 from kmgan_lib.presets import resolve
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 # No deadlines: a busy machine is not a wrong result. The same examples on every run, and none kept on disk.
 hypothesis.settings.register_profile("kmgan", deadline=None, derandomize=True, database=None, max_examples=50)

@@ -23,11 +23,11 @@ from torch.utils._pytree import tree_leaves
 
 import kmgan_lib
 from kmgan_lib import centers, data, methods, metrics, presets
-from kmgan_lib.batches import Batches
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
-from kmgan_lib.run import Run, pick_device
+from kmgan_lib.training.batches import Batches
+from kmgan_lib.training.run import Run, pick_device
 
 Quick = Callable[..., Run]
 

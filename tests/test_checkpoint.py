@@ -11,16 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kmgan_lib.checkpoint import (
-    CHECKPOINT,
-    KEYS,
-    load_checkpoint,
-    read_json,
-    save_checkpoint,
-    write_atomically,
-    write_json,
-)
 from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.files import read_json, write_atomically, write_json
+from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint, save_checkpoint
 
 
 def names(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kmgan_lib import presets
 from kmgan_lib.metrics import METRICS, Judge
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 Command = Callable[..., tuple[int, str, str]]
@@ -326,7 +326,7 @@ def test_training_needs_no_jupyter() -> None:
 import sys
 for name in {forbidden}:
     sys.modules[name] = None  # importing it fails
-import kmgan_lib.trainer, kmgan_lib.metrics, kmgan_book.records, kmgan_lib.generator, kmgan_lib.cli
+import kmgan_lib.training.trainer, kmgan_lib.metrics, kmgan_book.records, kmgan_lib.generator, kmgan_lib.cli
 """
     answer = run_python("-c", code)
     assert answer.returncode == 0, answer.stderr

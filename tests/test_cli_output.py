@@ -13,7 +13,7 @@ from rich.console import Console
 
 import kmgan_lib
 from kmgan_lib import cli, cli_output, presets
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 Command = Callable[..., tuple[int, str, str]]
 

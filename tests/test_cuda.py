@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import methods, presets, train
-from kmgan_lib.checkpoint import load_checkpoint
-from kmgan_lib.graph import WARM_UP, Stepper
-from kmgan_lib.history import read_history
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.training.checkpoint import load_checkpoint
+from kmgan_lib.training.graph import WARM_UP, Stepper
+from kmgan_lib.training.history import read_history
 
 DEVICE = torch.device("cuda")
 pytestmark = pytest.mark.skipif(DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="needs a GPU")

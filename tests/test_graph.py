@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import methods, presets
-from kmgan_lib.graph import StaticInputs, Stepper, generators, why_eager
 from kmgan_lib.methods import Method
 from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.training.graph import StaticInputs, Stepper, generators, why_eager
 
 SMALL: dict[str, Any] = {
     "batch": 8, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kmgan_lib.history import History, read_history
+from kmgan_lib.training.history import History, read_history
 
 
 @pytest.fixture

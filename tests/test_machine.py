@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kmgan_lib import machine, presets
+from kmgan_lib import presets
+from kmgan_lib.training import machine
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,7 @@ from PIL import Image
 from kmgan_lib import data, load_generator, train
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 SMALL: dict[str, Any] = {
     "profile": "smoke", "device": "cpu", "batch": 4, "iterations": 4, "checkpoint_every": 2, "snapshots": 1, "k": 2,

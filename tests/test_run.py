@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from kmgan_lib import checkpoint, train
+from kmgan_lib import train
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.run import Run, commit, device_name, pick_device, restore
+from kmgan_lib.training import checkpoint
+from kmgan_lib.training.run import Run, commit, device_name, pick_device, restore
 
 Quick = Callable[..., Run]
 
@@ -54,7 +55,7 @@ def test_a_checkpoint_of_another_kind_of_device_is_restored_and_measured(picture
 
 def test_a_method_is_restored_to_the_best_device_that_there_is(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("kmgan_lib.run.pick_device", lambda name: asked.append(name) or torch.device("cpu"))
+    monkeypatch.setattr("kmgan_lib.training.run.pick_device", lambda name: asked.append(name) or torch.device("cpu"))
     restore(Run.open(pictures.directory))
     assert asked == ["auto"]
 

@@ -20,12 +20,12 @@ from torch import Tensor
 
 import kmgan_lib
 from kmgan_lib import load_generator, train
-from kmgan_lib.batches import Batches
-from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.run import Run
+from kmgan_lib.training.batches import Batches
+from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 
@@ -96,7 +96,7 @@ def test_history_rows_are_means_over_their_window(quick: Quick, tmp_path: Path) 
     fine = quick(tmp_path / "fine", iterations=10)
     window = 3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kmgan_lib.loop.HISTORY_ROWS", 10 // window)
+        patch.setattr("kmgan_lib.training.loop.HISTORY_ROWS", 10 // window)
         coarse = quick(tmp_path / "coarse", iterations=10)
     assert [row["iteration"] for row in coarse.history] == [3, 6, 9, 10]
     for row, part in zip(coarse.history, (slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 10)), strict=True):
@@ -230,7 +230,9 @@ class Stopped(Exception):
 def test_every_method_resumes_exactly(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("kmgan_lib.loop.HISTORY_ROWS", 4)  # five iterations a row: the checkpoint falls into one
+    monkeypatch.setattr(
+        "kmgan_lib.training.loop.HISTORY_ROWS", 4
+    )  # five iterations a row: the checkpoint falls into one
 
     def stop(iteration: int, method: Method) -> None:
         if iteration == 10:

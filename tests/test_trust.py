@@ -17,17 +17,18 @@ import yaml
 
 from book.tools import profiles
 from kmgan_book import claims
-from kmgan_lib import checkpoint, data, generator
+from kmgan_lib import data, files, generator
 from kmgan_lib.data import readers
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import classifier, inception_measures, resnet
-from kmgan_lib.run import Run
+from kmgan_lib.training import checkpoint
+from kmgan_lib.training.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "kmgan_lib").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py")])
 # What may stand in a module, and why it runs nothing of a file.
 ALLOWED = {
-    ("kmgan_lib/checkpoint.py", "torch.load"): "weights_only=True",
+    ("kmgan_lib/training/checkpoint.py", "torch.load"): "weights_only=True",
     ("kmgan_lib/metrics/resnet.py", "torch.load"): "weights_only=True",
     ("kmgan_lib/data/folder.py", "np.load"): "allow_pickle=False",
     ("kmgan_lib/metrics/inception.py", "pickle"): "the name of an error",
@@ -152,7 +153,7 @@ def test_a_bomb_as_checkpoint(tmp_path: Path, bomb: Bomb, write: Callable[[objec
 
 @writers
 def test_a_bomb_as_generator(tmp_path: Path, bomb: Bomb, write: Callable[[object], bytes]) -> None:
-    (tmp_path / checkpoint.GENERATOR).write_bytes(write(bomb))
+    (tmp_path / files.GENERATOR).write_bytes(write(bomb))
     with pytest.raises(UsageError, match="is not a generator written by kmgan"):
         generator.load_generator(tmp_path)
 
@@ -161,10 +162,10 @@ def test_a_bomb_as_generator(tmp_path: Path, bomb: Bomb, write: Callable[[object
 def test_a_bomb_as_configuration_and_result(
     tmp_path: Path, bomb: Bomb, pictures: Run, write: Callable[[object], bytes]
 ) -> None:
-    good = (pictures.directory / checkpoint.CONFIG).read_bytes()
-    for name in (checkpoint.CONFIG, checkpoint.RESULT, checkpoint.HISTORY):
-        (tmp_path / checkpoint.CONFIG).write_bytes(good)
-        (tmp_path / checkpoint.RESULT).write_text("{}")
+    good = (pictures.directory / files.CONFIG).read_bytes()
+    for name in (files.CONFIG, files.RESULT, files.HISTORY):
+        (tmp_path / files.CONFIG).write_bytes(good)
+        (tmp_path / files.RESULT).write_text("{}")
         (tmp_path / name).write_bytes(write(bomb))
         with pytest.raises(UsageError, match="cannot be read"):
             Run.open(tmp_path)
@@ -276,4 +277,4 @@ def test_the_tags_were_live() -> None:
 
 def test_a_record_with_a_bomb_in_it_is_text(tmp_path: Path, bomb: Bomb) -> None:
     (tmp_path / "x.json").write_text(json.dumps({"preset": pickle.dumps(bomb).decode("latin1")}))
-    assert isinstance(checkpoint.read_json(tmp_path / "x.json")["preset"], str)
+    assert isinstance(files.read_json(tmp_path / "x.json")["preset"], str)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from kmgan_book import records
 from kmgan_book.records import RESULTS, Record
-from kmgan_lib import checkpoint, presets
+from kmgan_lib import files, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
 
 MOST_BYTES = 60_000_000  # all records together
-FILES = (checkpoint.RESULT, checkpoint.HISTORY, "samples.webp", checkpoint.GENERATOR)
+FILES = (files.RESULT, files.HISTORY, "samples.webp", files.GENERATOR)
 _PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed[0-9]{{1,10}}")
 
 
@@ -41,7 +41,7 @@ def check(*, results: Path = RESULTS) -> list[str]:
         if not _PLACE.fullmatch(place):
             continue
         try:
-            record = Record(directory, checkpoint.read_json(directory / checkpoint.RESULT))
+            record = Record(directory, files.read_json(directory / files.RESULT))
             wrong += [f"{place}: {problem}" for problem in _problems(record, place)]
         except UsageError as error:
             wrong.append(str(error))
@@ -95,7 +95,7 @@ def _problems(record: Record, place: str) -> Iterator[str]:
     if preset.get("network") != "synthetic" and result["status"] == "completed" and not record.samples.exists():
         yield "has no samples.webp"
     if not record.history:
-        yield f"has no {checkpoint.HISTORY}"
+        yield f"has no {files.HISTORY}"
 
 
 def pack(target: Path, *, results: Path = RESULTS) -> int:
@@ -112,7 +112,7 @@ def pack(target: Path, *, results: Path = RESULTS) -> int:
                         place = record.directory.relative_to(results) / name
                         archive.add(record.directory / name, place.as_posix(), filter=_anonymous)
 
-    checkpoint.write_atomically(target, write)
+    files.write_atomically(target, write)
     return len(found)
 
 
@@ -165,7 +165,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
                 assert file is not None
                 yield member.name, file.read()
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise UsageError(f"{source} cannot be read as records ({checkpoint.first_line(error)})") from None
+        raise UsageError(f"{source} cannot be read as records ({files.first_line(error)})") from None
 
 
 def _take_over(source: Path, folder: Path, results: Path) -> list[str]:
@@ -177,7 +177,7 @@ def _take_over(source: Path, folder: Path, results: Path) -> list[str]:
         place = record.directory.relative_to(folder)
         if not (results / place).exists():
             fresh.append(place.as_posix())
-        elif checkpoint.read_json(results / place / checkpoint.RESULT) != record.result:
+        elif files.read_json(results / place / files.RESULT) != record.result:
             raise UsageError(f"{source} has another {place} than {results}: move one away; nothing was taken")
     for name in fresh:
         (results / name).parent.mkdir(parents=True, exist_ok=True)

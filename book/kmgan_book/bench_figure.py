@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from kmgan_book import CHECKOUT
 from kmgan_book.figures import PALETTE, RC, badge
 from kmgan_book.report import Html, badge_of, we_found
-from kmgan_lib.checkpoint import read_json
+from kmgan_lib.files import read_json
 
 RESULTS = CHECKOUT / "benchmarks" / "results"
 

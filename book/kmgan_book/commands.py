@@ -77,7 +77,7 @@ def records_(
 ) -> None:
     """Show the verdicts on the paper's claims, or list, check, add, pack or unpack the records behind them."""
     from kmgan_book import archive, claims, records, tables
-    from kmgan_lib.run import Run
+    from kmgan_lib.training.run import Run
 
     place = results or records.RESULTS
     if action not in ("ledger", "table", "check", "add", "pack", "unpack"):
@@ -119,7 +119,7 @@ def bench(
     """Measure the speed of the library side by side with a plain PyTorch loop."""
     sys.path.insert(0, str(CHECKOUT))  # the benchmarks are no part of a package
     from benchmarks import bench as library
-    from kmgan_lib.checkpoint import write_json
+    from kmgan_lib.files import write_json
 
     if os.name == "nt":
         raise UsageError("kmgan bench asks the system for memory and terminals as Linux and macOS have them")

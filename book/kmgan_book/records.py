@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kmgan_book import CHECKOUT
-from kmgan_lib import checkpoint, presets
+from kmgan_lib import files, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, shown
-from kmgan_lib.history import read_history
-from kmgan_lib.run import Run, data_label
+from kmgan_lib.training.history import read_history
+from kmgan_lib.training.run import Run, data_label
 
 RESULTS = CHECKOUT / "book" / "results"
 PLAYED_WITH = 1_000_000  # bytes of a generator that a record keeps
@@ -111,14 +111,14 @@ class Record:
     @property
     def generator(self) -> Path:
         """The generator in half precision, which few records keep: see `save`."""
-        return self.directory / checkpoint.GENERATOR
+        return self.directory / files.GENERATOR
 
 
 def _read(directory: Path) -> Record:
-    result = checkpoint.read_json(directory / checkpoint.RESULT)
+    result = files.read_json(directory / files.RESULT)
     missing = [key for key in REQUIRED if key not in result]
     if missing:
-        raise UsageError(f"{directory / checkpoint.RESULT} lacks {', '.join(missing)}: it is not a record")
+        raise UsageError(f"{directory / files.RESULT} lacks {', '.join(missing)}: it is not a record")
     wrong = garbled(result)
     if not wrong:
         wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
@@ -127,9 +127,7 @@ def _read(directory: Path) -> Record:
             if not sensible or not isinstance(measured.get("extractor", {}), dict):
                 wrong.append(name)
     if wrong:
-        raise UsageError(
-            f"{directory / checkpoint.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record"
-        )
+        raise UsageError(f"{directory / files.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record")
     return Record(directory, result)
 
 
@@ -140,7 +138,7 @@ def place(preset: str, profile: str, seed: int, *, results: Path = RESULTS) -> P
 
 def everything(*, results: Path = RESULTS) -> list[Record]:
     """All records, in the order of their folders; a `UsageError` names the first that cannot be read."""
-    return [_read(path.parent) for path in sorted(results.glob(f"*/*/*/{checkpoint.RESULT}"))]
+    return [_read(path.parent) for path in sorted(results.glob(f"*/*/*/{files.RESULT}"))]
 
 
 def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
@@ -150,7 +148,7 @@ def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
 
 
 def _short(commit: str) -> str:
-    """Seven digits of a commit, with what `kmgan_lib.run.commit` says beside it."""
+    """Seven digits of a commit, with what `kmgan_lib.training.run.commit` says beside it."""
     digits, plus, mark = commit.partition("+")
     return digits[:7] + plus + mark
 
@@ -197,20 +195,18 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
     if run.preset.dataset.startswith(OWN):
         raise UsageError("runs on images of your own are not recorded: nobody else could repeat them")
     target = place(run.preset.name, run.profile, run.seed, results=results)
-    checkpoint.write_json(target / checkpoint.RESULT, run.result)
-    history = run.directory / checkpoint.HISTORY
+    files.write_json(target / files.RESULT, run.result)
+    history = run.directory / files.HISTORY
     if history.exists():
-        checkpoint.write_atomically(target / checkpoint.HISTORY, lambda p: shutil.copyfile(history, p))
-    generator = run.directory / checkpoint.GENERATOR
+        files.write_atomically(target / files.HISTORY, lambda p: shutil.copyfile(history, p))
+    generator = run.directory / files.GENERATOR
     if run.seed == 0 and generator.exists() and generator.stat().st_size <= PLAYED_WITH:
-        checkpoint.write_atomically(target / checkpoint.GENERATOR, lambda p: shutil.copyfile(generator, p))
+        files.write_atomically(target / files.GENERATOR, lambda p: shutil.copyfile(generator, p))
     grids = sorted((run.directory / "samples").glob("*.png"))
     if grids:
         from PIL import Image
 
         with Image.open(grids[-1]) as picture:
             grey = picture.convert("L") if run.preset.channels == 1 else picture
-            checkpoint.write_atomically(
-                target / "samples.webp", lambda p: grey.save(p, format="WEBP", quality=85, method=6)
-            )
+            files.write_atomically(target / "samples.webp", lambda p: grey.save(p, format="WEBP", quality=85, method=6))
     return _read(target)

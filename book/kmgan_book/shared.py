@@ -9,7 +9,7 @@ from typing import Any
 
 from kmgan_book import records
 from kmgan_book.claims import Needed
-from kmgan_lib import checkpoint
+from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def place_of(run: Needed, runs: Path) -> Path:
 def read_result(directory: Path) -> dict[str, Any]:
     """``result.json``; nothing where there is none, or a garbled one, of which the run's own process will complain."""
     with contextlib.suppress(UsageError):
-        return checkpoint.read_json(directory / checkpoint.RESULT)
+        return files.read_json(directory / files.RESULT)
     return {}
 
 
@@ -48,7 +48,7 @@ class Others:
         return places
 
     def _seen(self, place: Path) -> tuple[int, int] | None:
-        path = place / checkpoint.RESULT
+        path = place / files.RESULT
         return (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
 
     def result(self, run: Needed) -> dict[str, Any] | None:

@@ -20,9 +20,10 @@ from typing import Any
 from kmgan_book import claims, records
 from kmgan_book.claims import Needed
 from kmgan_book.shared import Others, place_of, read_result
-from kmgan_lib import lock, presets
+from kmgan_lib import presets
 from kmgan_lib.errors import DirectoryInUse, UsageError
-from kmgan_lib.run import Run
+from kmgan_lib.training import lock
+from kmgan_lib.training.run import Run
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs")

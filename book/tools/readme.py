@@ -8,7 +8,7 @@ from pathlib import Path
 
 from book.tools.execute import PROJECT
 from kmgan_book import claims, tables
-from kmgan_lib.checkpoint import write_atomically
+from kmgan_lib.files import write_atomically
 
 BEGIN, END = "<!-- the ledger: written by `make readme` -->", "<!-- end of the ledger -->"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
-from kmgan_lib.checkpoint import CONFIG, HISTORY, RESULT, first_line
+from kmgan_lib.files import CONFIG, HISTORY, RESULT, first_line
 
 log = logging.getLogger(__name__)
 ARRAYS = {".npy", ".npz"}

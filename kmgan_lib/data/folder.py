@@ -16,10 +16,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from kmgan_lib.caller import on_terminal
-from kmgan_lib.checkpoint import SHEET, expanded, first_line
 from kmgan_lib.data.files import ARRAYS, SUFFIXES, File, classes_of, found, told
 from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import SHEET, expanded, first_line
 
 log = logging.getLogger(__name__)
 # Whatever a file is called, nothing else is opened: for PostScript, say, Pillow would start another program.

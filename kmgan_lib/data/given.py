@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from kmgan_lib.caller import on_terminal
-from kmgan_lib.checkpoint import first_line
 from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import first_line
 
 Given = Images | Tensor | np.ndarray | Dataset[Any]
 SHAPE = "images must be (n, c, h, w) with 1 or 3 channels, uint8 or float in [0, 1]"

@@ -16,7 +16,6 @@ from torch import Tensor
 from kmgan_lib import checks
 from kmgan_lib.cache import cache_root
 from kmgan_lib.caller import put_aside
-from kmgan_lib.checkpoint import expanded, first_line
 from kmgan_lib.data import readers, standins
 from kmgan_lib.data.digits import digits
 from kmgan_lib.data.folder import folder
@@ -25,6 +24,7 @@ from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import Name, word
+from kmgan_lib.files import expanded, first_line
 
 log = logging.getLogger(__name__)
 STANDIN_MODES = ("auto", "always", "never")

@@ -23,8 +23,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kmgan_lib.caller import on_terminal
-from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import first_line
 
 AGAIN = "remove it and get the data again"
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file is called, Pillow opens nothing else

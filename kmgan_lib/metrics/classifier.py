@@ -20,10 +20,10 @@ from tqdm import tqdm
 from kmgan_lib import data
 from kmgan_lib.cache import cache_root, keep
 from kmgan_lib.caller import on_terminal, put_aside
-from kmgan_lib.checkpoint import as_json, expanded, read_json
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import as_json, expanded, read_json
 from kmgan_lib.metrics import resnet
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, lock, methods
+from kmgan_lib import files, methods
 from kmgan_lib.caller import put_aside
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import measures
@@ -21,7 +21,8 @@ from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.inception import Unavailable
 from kmgan_lib.metrics.subject import Subject
 from kmgan_lib.presets import Preset
-from kmgan_lib.run import Run
+from kmgan_lib.training import lock
+from kmgan_lib.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -251,15 +252,15 @@ def _evaluated(run: Run, subject: Subject, names: Sequence[str], everything: boo
                 raise
             log.warning("%s is left out: %s", name, error)
             continue
-        results[name] = {**checkpoint.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
+        results[name] = {**files.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
         _keep(run, {name: results[name]})  # at once: a measure that fails later loses nothing
     return results
 
 
 def _keep(run: Run, results: dict[str, dict[str, Any]]) -> None:
-    path = run.directory / checkpoint.RESULT
-    known = checkpoint.read_json(path) if path.exists() else run.result  # another process may have measured since
+    path = run.directory / files.RESULT
+    known = files.read_json(path) if path.exists() else run.result  # another process may have measured since
     run.result["metrics"] = {**known.get("metrics", {}), **results}
-    checkpoint.write_json(path, run.result)
-    lines = "".join(checkpoint.as_json({"metric": name, **r}, None) for name, r in run.result["metrics"].items())
-    checkpoint.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
+    files.write_json(path, run.result)
+    lines = "".join(files.as_json({"metric": name, **r}, None) for name, r in run.result["metrics"].items())
+    files.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))

@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from kmgan_lib.cache import cache_root, writable
 from kmgan_lib.caller import on_terminal
-from kmgan_lib.checkpoint import expanded, first_line
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import expanded, first_line
 
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.checkpoint import first_line
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import first_line
 
 FILE = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -19,7 +19,7 @@ from kmgan_lib.methods import Method
 from kmgan_lib.metrics import inception
 from kmgan_lib.metrics.classifier import Judge, judge
 from kmgan_lib.metrics.degraded import blurred, noisy
-from kmgan_lib.run import Run, pick_device, restore
+from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
 REFERENCE = 10_000  # real images that generated ones are compared with

@@ -13,7 +13,7 @@ from torchvision.datasets import MNIST, FashionMNIST
 
 from kmgan_lib import data
 from kmgan_lib.data import standins
-from kmgan_lib.run import data_label
+from kmgan_lib.training.run import data_label
 
 EMBEDDED = Path(standins.__file__).parent / "embedded"
 DRAWN = {"cifar10": (3, 32, 32), "celeba": (3, 64, 64)}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from kmgan_lib.checkpoint import load_checkpoint
+from kmgan_lib.training.checkpoint import load_checkpoint
 
 from ..test_trainer import assert_same, rows
 from .forks import Forks

@@ -13,9 +13,10 @@ import pytest
 
 from kmgan_book.records import load
 from kmgan_lib import load_generator
-from kmgan_lib.checkpoint import CHECKPOINT, GENERATOR, KEYS, PREVIOUS, load_checkpoint, save_checkpoint
 from kmgan_lib.errors import UsageError
-from kmgan_lib.run import Run
+from kmgan_lib.files import GENERATOR
+from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, PREVIOUS, load_checkpoint, save_checkpoint
+from kmgan_lib.training.run import Run
 
 from ..test_trainer import assert_same_run
 from .conftest import TINY, Whole, assert_same_files

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kmgan_lib.checkpoint import load_checkpoint
+from kmgan_lib.training.checkpoint import load_checkpoint
 
 from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from kmgan_lib import cache, checkpoint, loop, run
+from kmgan_lib import cache, files
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.metrics.classifier import judge
 from kmgan_lib.metrics.neighbours import memorisation_scores
-from kmgan_lib.run import Run
+from kmgan_lib.training import loop, run
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 LIBRARY = Path(run.__file__).parent
@@ -141,7 +142,7 @@ def test_text_is_utf_8_whatever_the_system_writes_by_default(tmp_path: Path) -> 
 
 def test_json_has_no_nan_and_no_infinity(tmp_path: Path) -> None:
     numbers = {"a": [math.inf, 1.5, (-math.inf, "x")], "b": {"c": math.nan, "d": None, "e": True}, "f": 2}
-    checkpoint.write_json(tmp_path / "numbers.json", numbers)
+    files.write_json(tmp_path / "numbers.json", numbers)
     text = (tmp_path / "numbers.json").read_text(encoding="utf8")
     plain = {"a": [None, 1.5, [None, "x"]], "b": {"c": None, "d": None, "e": True}, "f": 2}
     assert json.loads(text, parse_constant=pytest.fail) == plain
@@ -150,7 +151,7 @@ def test_json_has_no_nan_and_no_infinity(tmp_path: Path) -> None:
 def test_a_ratio_to_a_distance_of_zero_is_none() -> None:
     real = torch.zeros(6, 1, 4, 4)
     for samples in (torch.ones(3, 1, 4, 4), real[:3]):
-        result = checkpoint.finite(memorisation_scores(samples, real, real[:3], real[3:]))
+        result = files.finite(memorisation_scores(samples, real, real[:3], real[3:]))
         assert (result["typical"], result["ratio"], result["smallest"]) == (0, None, None)
         assert result["ratios"] == [None] * 3
     assert METRICS["memorisation"].shown({**result, "unseen": True}).startswith("distance –, at least –")

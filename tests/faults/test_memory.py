@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint
 from kmgan_lib.errors import RunFailed
 from kmgan_lib.methods import KMGAN
-from kmgan_lib.run import Run
+from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 Command = Callable[..., tuple[int, str, str]]

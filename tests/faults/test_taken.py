@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from kmgan_lib import run as run_module
-from kmgan_lib.checkpoint import CHECKPOINT, load_checkpoint
 from kmgan_lib.errors import DirectoryInUse, UsageError
-from kmgan_lib.lock import held, in_use
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.run import Run
+from kmgan_lib.training import run as run_module
+from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.training.lock import held, in_use
+from kmgan_lib.training.run import Run
 
 from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks

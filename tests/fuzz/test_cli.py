@@ -20,7 +20,7 @@ from kmgan_lib import cli as library
 from kmgan_lib import data, methods
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.metrics import inception
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 from .conftest import WORDS, Watch, cases
 

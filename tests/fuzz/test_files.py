@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 from kmgan_book import archive, records, tables
 from kmgan_book.records import Record
-from kmgan_lib import checkpoint
+from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
-from kmgan_lib.history import History, read_history
 from kmgan_lib.presets import PRESETS
-from kmgan_lib.run import Run
+from kmgan_lib.training import checkpoint
+from kmgan_lib.training.history import History, read_history
+from kmgan_lib.training.run import Run
 
 from .conftest import JUNK, WORDS, cases, damaged, refused
 
@@ -57,12 +58,12 @@ def test_a_checkpoint_of_anything(tmp_path: Path, junk: Any) -> None:
 
 @pytest.fixture(scope="module")
 def weights(pictures: Run) -> bytes:
-    return (pictures.directory / checkpoint.GENERATOR).read_bytes()
+    return (pictures.directory / files.GENERATOR).read_bytes()
 
 
 @cases(40, st.data())
 def test_a_generator(tmp_path: Path, weights: bytes, data: st.DataObject) -> None:
-    path = tmp_path / checkpoint.GENERATOR
+    path = tmp_path / files.GENERATOR
     path.write_bytes(data.draw(damaged(weights, header=1500)))
     found = refused(lambda: load_generator(path), path)
     if isinstance(found, Generator):
@@ -74,7 +75,7 @@ FIELDS = sorted({key for preset in PRESETS.values() for key in preset.fields()})
 
 @cases(40, st.dictionaries(st.sampled_from(FIELDS), JUNK, min_size=1, max_size=2))
 def test_a_generator_whose_preset_says_anything(tmp_path: Path, weights: bytes, changes: dict[str, Any]) -> None:
-    path = tmp_path / checkpoint.GENERATOR
+    path = tmp_path / files.GENERATOR
     size = struct.unpack("<Q", weights[:8])[0]
     header = json.loads(weights[8 : 8 + size])
     preset = {**json.loads(header["__metadata__"]["preset"]), **changes}
@@ -89,7 +90,7 @@ def test_a_generator_whose_preset_says_anything(tmp_path: Path, weights: bytes, 
 @pytest.mark.parametrize("field", ["width", "z_dim", "image_size", "conv_first", "feature_dim"])
 def test_a_generator_whose_preset_is_huge_takes_no_room(tmp_path: Path, weights: bytes, field: str) -> None:
     for value in (99, 1024, 65_535, 10**12):
-        path = tmp_path / checkpoint.GENERATOR
+        path = tmp_path / files.GENERATOR
         size = struct.unpack("<Q", weights[:8])[0]
         header = json.loads(weights[8 : 8 + size])
         preset = {**json.loads(header["__metadata__"]["preset"]), field: value}
@@ -110,9 +111,9 @@ TEXTS = st.one_of(
 
 @cases(30, TEXTS)
 def test_json(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / checkpoint.CONFIG
+    path = tmp_path / files.CONFIG
     path.write_bytes(content)
-    found = refused(lambda: checkpoint.read_json(path), path)
+    found = refused(lambda: files.read_json(path), path)
     assert isinstance(found, (dict, UsageError))
 
 
@@ -143,7 +144,7 @@ HISTORY = b"iteration,seconds,loss_d\n2,0.1,1.0\n4,0.2,nan\n6,0.3,0.5\n"
     40, damaged(HISTORY, header=len(HISTORY)) | st.sampled_from([b"", b"\n\n", b'"' + b"x" * 200_000, b"a,a\n1,2\n"])
 )
 def test_a_history(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / checkpoint.HISTORY
+    path = tmp_path / files.HISTORY
     path.write_bytes(content)
     found = refused(lambda: read_history(tmp_path), path)
     assert isinstance(found, UsageError) or all(isinstance(value, float) for row in found for value in row.values())

@@ -22,7 +22,7 @@ from kmgan_lib.metrics.collapse import distinct_points
 from kmgan_lib.metrics.frequency import confusion_matrix
 from kmgan_lib.metrics.neighbours import kth_distances
 from kmgan_lib.metrics.paths import step_scores
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 from .conftest import WORDS, cases, refused
 

@@ -15,8 +15,8 @@ from kmgan_book import claims, records, tables
 from kmgan_book.claims import Needed
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
-from kmgan_lib import trainer
 from kmgan_lib.errors import UsageError
+from kmgan_lib.training import trainer
 
 Command = Callable[..., tuple[int, str, str]]
 MadeUp = Callable[..., Record]

@@ -12,7 +12,7 @@ from PIL import Image
 from kmgan_book import records
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 METRICS = {"clustering": {"value": 0.5, "nmi": 0.5}}

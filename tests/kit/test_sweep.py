@@ -18,9 +18,9 @@ from kmgan_book import claims, records, sweep
 from kmgan_book.claims import Needed
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
-from kmgan_lib import checkpoint
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge
+from kmgan_lib.training import checkpoint
 
 MadeUp = Callable[..., Record]
 DIGITS = Needed("digits/kmgan", "smoke", 0)

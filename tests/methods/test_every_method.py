@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from kmgan_lib import load_generator, methods, presets, train
-from kmgan_lib.checkpoint import load_checkpoint
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods import Method
 from kmgan_lib.methods.randomness import draw_noise
-from kmgan_lib.run import Run
+from kmgan_lib.training.checkpoint import load_checkpoint
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 TABLE_4 = [

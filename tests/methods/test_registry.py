@@ -17,7 +17,7 @@ from kmgan_lib import load_generator, presets
 from kmgan_lib.cli import main
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "new_method.md"
 

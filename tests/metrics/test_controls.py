@@ -12,7 +12,7 @@ from kmgan_lib import data, methods
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import Judge, line_scores, measures, memorisation_scores
 from kmgan_lib.metrics.subject import Subject
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 
 class Drawing(nn.Module):

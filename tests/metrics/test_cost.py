@@ -10,7 +10,7 @@ from torch import Tensor
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import cost, measures
 from kmgan_lib.metrics.subject import Subject
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
 

@@ -26,7 +26,7 @@ from kmgan_lib.metrics import (
 )
 from kmgan_lib.metrics.evaluate import _NEEDS
 from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
-from kmgan_lib.run import Run, restore
+from kmgan_lib.training.run import Run, restore
 
 Quick = Callable[..., Run]
 QUICK = [

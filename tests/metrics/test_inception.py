@@ -20,7 +20,7 @@ from kmgan_lib.metrics import METRICS, evaluate, frechet_distance, inception, in
 from kmgan_lib.metrics.degraded import blurred, noisy
 from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, fetch, find_weights
 from kmgan_lib.metrics.subject import Subject, chosen
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 TINY, BROKEN = "kmgan-test-tiny", "kmgan-test-broken"
 

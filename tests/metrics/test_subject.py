@@ -12,7 +12,7 @@ from kmgan_lib.data import Images
 from kmgan_lib.data.images import resized
 from kmgan_lib.metrics import Judge, subject
 from kmgan_lib.metrics.subject import Subject, chosen
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 
 def judge(side: int | None) -> Judge:

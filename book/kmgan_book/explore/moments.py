@@ -17,7 +17,7 @@ from kmgan_lib.data import Images
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 
 @dataclass

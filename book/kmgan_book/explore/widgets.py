@@ -16,7 +16,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import class_frequency, clustering_scores
 from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 ROUNDS = 30  # of Lloyd's algorithm, enough on features of some thousand pictures
 PRINTED = 10_000.0  # d_round of the experiments on MNIST, Section 4.2

@@ -10,7 +10,7 @@ from kmgan_book.explore import Moments, interpolation_frames, training_frames
 from kmgan_book.explore.drawing import Projection
 from kmgan_lib import data
 from kmgan_lib.errors import UsageError
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 from ...conftest import Quick
 

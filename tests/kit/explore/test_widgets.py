@@ -17,11 +17,11 @@ from kmgan_book import explore
 from kmgan_book.explore.explorer import WIDGET, Explorer
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 
 SETUP = """
 from kmgan_book import explore
-from kmgan_lib.run import Run
+from kmgan_lib.training.run import Run
 run = Run.open({directory!r})
 """
 MAKE = {

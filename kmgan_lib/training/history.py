@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kmgan_lib import checkpoint
+from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:
     """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it is something else."""
-    path = directory / checkpoint.HISTORY
+    path = directory / files.HISTORY
     if not path.exists():
         return []
     try:
@@ -24,14 +24,14 @@ def read_history(directory: Path) -> list[dict[str, float]]:
         # A row torn by a kill or a full disk is shorter; its iterations were not finished.
         return [dict(zip(header, map(float, row), strict=True)) for row in rows if len(row) == len(header)]
     except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read ({checkpoint.first_line(error)})") from None
+        raise UsageError(f"{path} cannot be read ({files.first_line(error)})") from None
 
 
 class History:
     """Window means of the losses, kept on the device until a row is written; and the first iteration gone wrong."""
 
     def __init__(self, directory: Path, device: torch.device):
-        self.path, self.device = directory / checkpoint.HISTORY, device
+        self.path, self.device = directory / files.HISTORY, device
         self.names: list[str] = []
         self.sums = torch.zeros(0, device=device)
         self.count = 0
@@ -79,15 +79,13 @@ class History:
         try:
             lines = self.path.read_text(encoding="utf8").splitlines()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path} cannot be read ({checkpoint.first_line(error)})") from None
+            raise UsageError(f"{self.path} cannot be read ({files.first_line(error)})") from None
         if not lines:
             return
         columns = lines[0].count(",")
         whole = [line for line in lines[1:] if line.count(",") == columns and line.partition(",")[0].isdigit()]
         kept = [line for line in whole if int(line.partition(",")[0]) <= iteration]
-        checkpoint.write_atomically(
-            self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf8")
-        )
+        files.write_atomically(self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf8"))
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished window."""

@@ -18,18 +18,19 @@ from typing import Any, NoReturn
 import torch
 from tqdm import tqdm
 
-from kmgan_lib import checkpoint, distributed, methods
-from kmgan_lib.batches import Batches
+from kmgan_lib import distributed, files, methods
 from kmgan_lib.caller import on_terminal
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
-from kmgan_lib.graph import Stepper
-from kmgan_lib.history import History, read_history
 from kmgan_lib.methods.base import Method
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.presets import Preset
-from kmgan_lib.run import Run, commit, device_name
+from kmgan_lib.training import checkpoint
+from kmgan_lib.training.batches import Batches
+from kmgan_lib.training.graph import Stepper
+from kmgan_lib.training.history import History, read_history
+from kmgan_lib.training.run import Run, commit, device_name
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
@@ -196,7 +197,7 @@ class Training:
             "batches": self.batches.state_dict(), "history": self.history.state_dict(),
         }  # fmt: skip
         # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
-        Generator(self.method.frozen_generator(), self.preset).save(self.directory / checkpoint.GENERATOR)
+        Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
         checkpoint.save_checkpoint(self.directory, state)
 
     def _device_name(self) -> str:
@@ -214,6 +215,6 @@ class Training:
             "checkpoint_rule": "final iteration", "metrics": {},
         }  # fmt: skip
         if self.writes:
-            checkpoint.write_json(self.directory / checkpoint.RESULT, result)
+            files.write_json(self.directory / files.RESULT, result)
         p, c = self.preset, self.config
         return Run(self.directory, p, c["profile"], c["seed"], result, read_history(self.directory), self.method)

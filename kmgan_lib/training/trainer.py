@@ -10,17 +10,18 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, checks, data, distributed, methods, presets
+from kmgan_lib import checks, data, distributed, files, methods, presets
 from kmgan_lib.caller import import_untraced, put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.folder import place_of
 from kmgan_lib.data.given import Given, given
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import Name, shown, word
-from kmgan_lib.loop import Callback, Training
-from kmgan_lib.machine import resolve_precision
 from kmgan_lib.presets import Preset
-from kmgan_lib.run import Run, check_data, config_to_resume, pick_device, take_directory
+from kmgan_lib.training import checkpoint
+from kmgan_lib.training.loop import Callback, Training
+from kmgan_lib.training.machine import resolve_precision
+from kmgan_lib.training.run import Run, check_data, config_to_resume, pick_device, take_directory
 
 
 def _handed_over(
@@ -202,8 +203,8 @@ def _finished(directory: Path, settings: Preset, config: dict[str, Any], state: 
     if state is not None:
         if state["iteration"] > settings.iterations:
             raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
-        if state["iteration"] == settings.iterations and (directory / checkpoint.RESULT).exists():
+        if state["iteration"] == settings.iterations and (directory / files.RESULT).exists():
             return True
-    checkpoint.write_json(directory / checkpoint.CONFIG, config)
-    (directory / checkpoint.RESULT).unlink(missing_ok=True)  # of a shorter run: this one is not finished
+    files.write_json(directory / files.CONFIG, config)
+    (directory / files.RESULT).unlink(missing_ok=True)  # of a shorter run: this one is not finished
     return False

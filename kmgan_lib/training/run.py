@@ -12,16 +12,17 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checkpoint, checks, lock, methods
+from kmgan_lib import checks, files, methods
 from kmgan_lib.caller import put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, shown
 from kmgan_lib.generator import Generator, load_generator, preset_of
-from kmgan_lib.history import read_history
 from kmgan_lib.methods.base import Method
 from kmgan_lib.presets import PROFILES, Preset
+from kmgan_lib.training import checkpoint, lock
+from kmgan_lib.training.history import read_history
 
 # What a resumed run may change: how long and how often, never what is trained.
 FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
@@ -59,16 +60,16 @@ class Run:
     @classmethod
     def open(cls, directory: str | Path) -> Run:
         """Read a run directory; a `UsageError` says what is missing."""
-        directory = checkpoint.expanded(checks.path("directory", directory))
-        config = checkpoint.read_json(directory / checkpoint.CONFIG)
+        directory = files.expanded(checks.path("directory", directory))
+        config = files.read_json(directory / files.CONFIG)
         missing = {"preset", "profile", "seed"} - set(config)
         if missing:
-            raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
+            raise UsageError(f"{directory / files.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
         if config["profile"] not in PROFILES or type(config["seed"]) is not int:
-            raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it has no sensible profile or seed")
-        preset = preset_of(config["preset"], directory / checkpoint.CONFIG)
-        path = directory / checkpoint.RESULT
-        result = checkpoint.read_json(path) if path.exists() else {}
+            raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible profile or seed")
+        preset = preset_of(config["preset"], directory / files.CONFIG)
+        path = directory / files.RESULT
+        result = files.read_json(path) if path.exists() else {}
         if not all(isinstance(result.get(key, {}), dict) for key in ("data", "metrics")):
             raise UsageError(f"{path} is not of a run: it has no sensible data or metrics")
         return cls(directory, preset, config["profile"], config["seed"], result, read_history(directory))
@@ -118,13 +119,13 @@ def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
     name = preset.name
     if name.startswith(OWN):
         kind, _, place = name.partition(":")
-        name = f"{kind}/{Path(os.path.abspath(checkpoint.expanded(place))).name}"
+        name = f"{kind}/{Path(os.path.abspath(files.expanded(place))).name}"
     return Path("runs", name, f"{profile}-seed{seed}")
 
 
 def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
     """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
-    directory = checkpoint.expanded(out) if out else _default_directory(preset, profile, seed)
+    directory = files.expanded(out) if out else _default_directory(preset, profile, seed)
     in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
     if in_the_way is not None and not in_the_way.is_dir():
         raise UsageError(f"{in_the_way} is a file; give --out a folder")
@@ -132,7 +133,7 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
     if busy and (out or resume):
         raise lock.refusal(directory)
     taken = busy or _in_it(directory)
-    if taken and resume and not (directory / checkpoint.CONFIG).exists():
+    if taken and resume and not (directory / files.CONFIG).exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     if not taken or resume:
         return directory
@@ -147,11 +148,11 @@ def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | Non
 def _in_it(directory: Path) -> bool:
     """Whether a folder holds anything but what a run that ended at its very start leaves behind."""
     names = {place.name for place in directory.iterdir()} if directory.exists() else set()
-    names -= {lock.LOCK, f".{checkpoint.CONFIG}.part"}
-    if names != {checkpoint.CONFIG}:
+    names -= {lock.LOCK, f".{files.CONFIG}.part"}
+    if names != {files.CONFIG}:
         return bool(names)
     try:
-        return not {"preset", "profile", "seed"} <= set(checkpoint.read_json(directory / checkpoint.CONFIG))
+        return not {"preset", "profile", "seed"} <= set(files.read_json(directory / files.CONFIG))
     except UsageError:  # somebody else's file of this name
         return True
 
@@ -178,12 +179,12 @@ def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | 
         anew, and its result be lost.
     """
     directory = run_directory(preset, profile, seed, out, True)
-    result = directory / checkpoint.RESULT
+    result = directory / files.RESULT
     if checkpoint.has_checkpoint(directory):
-        old = checkpoint.read_json(directory / checkpoint.CONFIG)
+        old = files.read_json(directory / files.CONFIG)
         _check_resumable(directory, old, {"profile": profile, "seed": seed, "preset": preset.as_dict()})
         return old
-    if result.exists() and checkpoint.read_json(result).get("status") == "completed":
+    if result.exists() and files.read_json(result).get("status") == "completed":
         raise UsageError(
             f"{directory} is finished, and has no {checkpoint.CHECKPOINT} to go on from: put it back, or name another "
             "--out"
@@ -194,7 +195,7 @@ def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | 
 def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     fields, wanted = old.get("preset"), new["preset"]
     if not isinstance(fields, dict) or not isinstance(old.get("data", {}), dict):
-        raise UsageError(f"{directory / checkpoint.CONFIG} is not of a run: it has no sensible preset or data")
+        raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible preset or data")
     for key in ("profile", "seed"):
         if old.get(key) != new[key]:
             raise UsageError(f"{directory} was trained with {key} {old.get(key)}, not {new[key]}: name another --out")
@@ -259,7 +260,7 @@ def commit() -> str | None:
     It ends in ``+edited`` where the library is not that of the commit, and in ``+vendored`` where the commit is another
     project's, into which the library was copied. Never raises: a note is not worth a run.
     """
-    library = Path(__file__).resolve().parent
+    library = Path(__file__).resolve().parents[1]
     if not (library.parent / ".git").exists():
         return None
     head, status = _git(library, "rev-parse", "--short=12", "HEAD"), _git(library, "status", "--porcelain", "*.py")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import distributed
-from kmgan_lib.checkpoint import first_line
+from kmgan_lib.files import first_line
 from kmgan_lib.methods.base import Method
 
 log = logging.getLogger(__name__)

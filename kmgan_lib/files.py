@@ -1,0 +1,89 @@
+"""Files: written atomically, JSON, and their names in a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kmgan_lib.errors import RunFailed, UsageError
+
+CONFIG = "config.json"
+GENERATOR = "generator.safetensors"
+HISTORY = "history.csv"
+RESULT = "result.json"
+SHEET = "kmgan: a sheet of samples"  # the software of such pictures, in EXIF: no images to train on
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return (getattr(error, "strerror", None) or f"{error}".strip() or type(error).__name__).splitlines()[0]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` as the home folder; as it is where nobody has that name."""
+    return Path(os.path.expanduser(path))  # Path's own raises for an unknown name
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and move it there when it is whole, so that no reader ever sees half of it.
+
+    Parameters
+    ----------
+    path : Path
+        The final place; its folder is made if need be.
+    write : callable
+        Writes the whole content to the path it is given.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask has it: safetensors makes files for their owner alone
+        write(partial)
+        with contextlib.suppress(OSError):  # disks without such modes
+            partial.chmod(mode)
+        with partial.open("r+b") as file:  # Windows flushes nothing that was opened for reading
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        raise RunFailed(f"{path} could not be written ({first_line(error)}); a previous one is kept") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def finite(content: Any) -> Any:
+    """The content with None for every NaN and infinity, which JSON does not have; of dictionaries, lists and tuples."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def as_json(content: dict[str, Any], indent: int | None = 2) -> str:
+    """One line, or many, of JSON that every reader takes."""
+    return json.dumps(finite(content), indent=indent, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a dictionary as readable JSON, atomically."""
+    write_atomically(path, lambda p: p.write_text(as_json(content), encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a dictionary; a `UsageError` names a file that is missing or garbled."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path.parent} is not a run: it has no {path.name}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read ({first_line(error)})") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} cannot be read (it holds no dictionary)")
+    return content
