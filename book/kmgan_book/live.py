@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, cast
 
@@ -107,9 +107,7 @@ def _still(images: Tensor, columns: int) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def generator(
-    group: Sequence[Record], *, titles: Sequence[str] = (), caption: str = "", images: int = 9, seed: int = 0
-) -> Html:
+def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", images: int = 9, seed: int = 0) -> Html:
     """Recorded generators beside each other that draw from the same noise in the reader's browser.
 
     A slider, its keys, a finger or the mouse moves every image between two noise vectors; buttons play and draw new
@@ -117,10 +115,9 @@ def generator(
 
     Parameters
     ----------
-    group : sequence of Record
-        Each with a ``generator.safetensors`` of images; of one size, and of noise of one kind.
-    titles : sequence of str
-        One a record; by default the presets' names.
+    groups : mapping
+        Title to records, as from `kmgan_book.report.recorded`. Of each the first that keeps a generator is shown; the
+        caption names groups without one.
     caption : str
         What a reader sees, in a sentence or two; the badge follows.
     images : int
@@ -136,31 +133,39 @@ def generator(
     Raises
     ------
     UsageError
-        If a record has no generator, or the generators cannot draw from the same noise.
+        If the generators cannot draw from the same noise.
     """
-    loaded = [load_generator(record.generator) for record in group]
-    titles = list(titles) or [str(record.result["preset"]["name"]) for record in group]
-    presets = [each.preset for each in loaded]
-    if len({(p.z_dim, p.z_distribution, p.image_size) for p in presets}) != 1 or len(titles) != len(group):
-        raise UsageError("generators beside each other take the same noise, draw images of one size, have a title each")
-    columns, side, z = math.ceil(math.sqrt(images)), presets[0].image_size, presets[0].z_dim
-    noise = loaded[0].noise(2 * images, seed).half()
+    found = {title: [record for record in group if record.generator.is_file()] for title, group in groups.items()}
+    kept = {title: group[0] for title, group in found.items() if group}
+    shown = {title: load_generator(record.generator) for title, record in kept.items()}
+    missing = ", ".join(title for title in groups if title not in kept)
+    if missing:
+        caption = f"{caption} No generator was kept of: {missing}.".strip()
+    if not shown:
+        return Html(f"<p>{escape(caption)}</p>")
+    presets = [each.preset for each in shown.values()]
+    if len({(preset.z_dim, preset.z_distribution, preset.image_size) for preset in presets}) != 1:
+        raise UsageError("generators beside each other must take the same noise and draw images of one size")
+    networks = [exported(each) for each in shown.values()]
+    columns, side = math.ceil(math.sqrt(images)), presets[0].image_size
+    size = f'width="{columns * (side + 1) - 1}" height="{math.ceil(images / columns) * (side + 1) - 1}"'
+    noise = next(iter(shown.values())).noise(2 * images, seed).half()
     cells = "".join(
         f"<div><strong>{escape(title)}</strong>"
-        f'<img src="{_still(each.images(noise[:images].float()), columns)}" alt="{escape(title)}: {images} images">'
-        f'<canvas hidden width="{columns * (side + 1) - 1}" height="{math.ceil(images / columns) * (side + 1) - 1}"'
-        f' role="img" aria-label="{escape(title)}: {images} images, from noise by the slider"></canvas></div>'
-        for title, each in zip(titles, loaded, strict=True)
+        f'<img {size} src="{_still(each.images(noise[:images].float()), columns)}" alt="{escape(title)}">'
+        f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
+        "</canvas></div>"
+        for title, each in shown.items()
     )
     given = {
-        "z": z, "images": images, "columns": columns, "side": side, "normal": presets[0].z_distribution == "normal",
-        "noise": _packed(noise.numpy()), "networks": [exported(each) for each in loaded],
+        "z": presets[0].z_dim, "normal": presets[0].z_distribution == "normal", "images": images, "columns": columns,
+        "side": side, "noise": _packed(noise.numpy()), "networks": networks,
     }  # fmt: skip
     return Html(
         f'<figure class="kmgan-live kmgan-generator"><div class="live-row">{cells}</div>'
         '<div class="live-controls" hidden><button type="button">Play</button>'
         '<input type="range" min="0" max="100" value="0" aria-label="From one noise vector to another">'
         '<button type="button">New noise</button><output></output></div>'
-        f"<figcaption>{escape(caption)} {badge_of(records.badge(list(group)))}</figcaption>"
+        f"<figcaption>{escape(caption)} {badge_of(records.badge(list(kept.values())))}</figcaption>"
         f'<script type="application/json">{json.dumps(given)}</script></figure>\n{script("generator.js")}'
     )

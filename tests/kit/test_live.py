@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from kmgan_book import live, records
+from kmgan_book import live, records, report
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import load_generator
 
@@ -51,26 +51,23 @@ def test_the_page_draws_what_pytorch_draws(preset: str) -> None:
 
 
 def test_generators_beside_each_other_have_the_same_noise() -> None:
-    group = [records.load(preset, "quick")[0] for preset in ("mnist/kmgan", "mnist/kmgan-k1")]
-    html = live.generator(group, titles=["<K-Means>", "one"], caption="Same noise.", images=4)._repr_html_()
+    groups = report.recorded({"<K-Means>": "mnist/kmgan", "one cluster": "mnist/kmgan-k1", "none": "mnist/unheard-of"})
+    html = live.generator(groups, caption="Same noise.", images=4)._repr_html_()
     (given,) = re.findall(r'<script type="application/json">(.*?)</script>', html)
     assert len(json.loads(given)["networks"]) == html.count("<canvas") == html.count("data:image/webp") == 2
     assert "&lt;K-Means&gt;" in html
     assert "<K-Means>" not in html
+    assert "Same noise. No generator was kept of: none." in html
     assert "http" not in html
     assert len(html) < 700_000
 
 
 def test_what_cannot_be_shown_together_is_refused() -> None:
-    digits, faces, points = (
-        records.load(preset, "quick")[0] for preset in ("mnist/kmgan", "celeba/generalized", "synthetic/kmgan")
-    )
     with pytest.raises(UsageError, match="same noise"):
-        live.generator([digits, faces])
-    with pytest.raises(UsageError, match="have a title each"):
-        live.generator([digits], titles=["one", "two"])
+        live.generator(report.recorded({"digits": "mnist/kmgan", "faces": "celeba/generalized"}))
     with pytest.raises(UsageError, match="generators of images"):
-        live.exported(load_generator(points.generator))
+        live.generator(report.recorded({"points": "synthetic/kmgan"}))
+    assert live.generator({"digits": []}).text == "<p>No generator was kept of: digits.</p>"
 
 
 def test_the_script_of_the_generators_is_short() -> None:
