@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kmgan_lib import __version__, presets
+from kmgan_lib import __version__
 from kmgan_lib.cli_compare import compare
 from kmgan_lib.cli_output import DataRoot, console, prepare, say, table
 from kmgan_lib.errors import RunFailed, UsageError, first_to_report
@@ -40,6 +40,8 @@ def _options(
 
 
 def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
+    from kmgan_lib import presets
+
     overrides = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -53,6 +55,8 @@ def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
 @app.command("list")
 def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
     """List presets, methods and measures, or the fields of one preset with their sources."""
+    from kmgan_lib import presets
+
     if preset is None:
         rows = table("preset", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from kmgan_lib import checks, methods, presets
 from kmgan_lib.caller import put_aside
+from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
 from kmgan_lib.files import CONFIG, GENERATOR, expanded, first_line, read_json, write_atomically
 from kmgan_lib.methods.randomness import draw_noise
-from kmgan_lib.presets import Preset
 
 CHUNK = 512
 

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import cast
 
 import torch
 
-from kmgan_lib import presets
-from kmgan_lib.methods.base import Method
+from kmgan_lib.config import Preset
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import nearest, shown
+from kmgan_lib.methods.base import METHODS, Method
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.kmgan import KMGAN
-from kmgan_lib.presets import Preset
 
-__all__ = ["DCGAN", "KMGAN", "Method", "create", "of"]
+__all__ = ["DCGAN", "KMGAN", "METHODS", "Method", "create", "method", "of"]
 
 for _file in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_file.name}")
 
 
+def method(name: str) -> type[Method]:
+    """The registered method of this name."""
+    if name not in METHODS:
+        raise UsageError(f"unknown method {shown(name)}{nearest(name, METHODS)} (one of {', '.join(METHODS)})")
+    return METHODS[name]
+
+
 def of(preset: Preset) -> type[Method]:
     """The class of the method that a preset names."""
-    return cast(type[Method], presets.method(preset.method))
+    return method(preset.method)
 
 
 def create(preset: Preset, *, device: torch.device | str = "cpu", seed: int = 0) -> Method:

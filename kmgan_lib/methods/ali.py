@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
@@ -23,7 +24,6 @@ from kmgan_lib.methods.parts import (
     weight_normalised,
 )  # fmt: skip
 from kmgan_lib.models import build_discriminator, scaled
-from kmgan_lib.presets import Options, Preset
 
 
 @dataclass(frozen=True)

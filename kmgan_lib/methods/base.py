@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -12,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kmgan_lib import distributed, models, presets
+from kmgan_lib import distributed, models
+from kmgan_lib.config import FIELDS, Options, Preset
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.copies import Copies
 from kmgan_lib.methods.randomness import set_rng
 from kmgan_lib.models.layers import precise
-from kmgan_lib.presets import Options, Preset
 
 
 @contextlib.contextmanager
@@ -78,7 +79,7 @@ class Method(Copies, ABC):
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if "name" in cls.__dict__:
-            presets.register(cls)
+            register(cls)
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
@@ -255,3 +256,14 @@ class Method(Copies, ABC):
             optimiser.load_state_dict(state["optimisers"][name])
         if "rng" in state:
             set_rng(self.rng, state["rng"])
+
+
+METHODS: dict[str, type[Method]] = {}
+
+
+def register(method: type[Method]) -> None:
+    """Make a method and its presets known by name. A file that is imported again replaces what it registered."""
+    taken = set(FIELDS) & {f.name for f in dataclasses.fields(method.Options)}
+    if taken:
+        raise TypeError(f"options of {method.name} have the names of fields of Preset: {', '.join(sorted(taken))}")
+    METHODS[method.name] = method

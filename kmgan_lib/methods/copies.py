@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from kmgan_lib import models
+from kmgan_lib.config import Preset
 from kmgan_lib.data.images import content_keys, to_unit
 from kmgan_lib.methods.randomness import draw_noise
-from kmgan_lib.presets import Preset
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import feature_dim, unnormalised
 from kmgan_lib.models.layers import one_hot
-from kmgan_lib.presets import Options, Preset
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.copies import FEATURE_BATCH
 from kmgan_lib.methods.parts import feature_dim, initialise_by_data, set_dropout_rng, weight_normalised
-from kmgan_lib.presets import Options, Preset
 
 
 @dataclass(frozen=True)

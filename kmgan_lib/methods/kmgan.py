@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd, share_between
+from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, content_keys
 from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.errors import UsageError
@@ -19,7 +20,6 @@ from kmgan_lib.methods.kmgan_options import KMGANOptions, variants
 from kmgan_lib.methods.parts import clamp, clipped, feature_dim
 from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import one_hot
-from kmgan_lib.presets import Preset
 
 CLASSES = 10  # of the data sets with labels
 PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels

@@ -8,8 +8,8 @@ from typing import Any
 
 from kmgan_lib import losses
 from kmgan_lib.centers import UPDATES
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.fields import field
-from kmgan_lib.presets import Options, Preset
 
 
 @dataclass(frozen=True)

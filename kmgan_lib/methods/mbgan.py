@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import on_sphere
-from kmgan_lib.presets import Options, Preset
 
 
 def mean_distance(a: Tensor, b: Tensor) -> Tensor:

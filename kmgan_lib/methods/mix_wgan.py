@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.methods.parts import feature_dim, unnormalised
 from kmgan_lib.methods.wgan import WGAN, WGANOptions
 from kmgan_lib.models import build_discriminator, build_generator
-from kmgan_lib.presets import Preset
 
 
 @dataclass(frozen=True)

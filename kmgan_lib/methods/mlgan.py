@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import losses
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.fields import field
 from kmgan_lib.losses import inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import clamp, clipped, on_sphere
-from kmgan_lib.presets import Options, Preset
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from kmgan_lib.config import Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.models import initialise
-from kmgan_lib.presets import Preset
 
 
 def feature_dim(net: nn.Module) -> int:

@@ -8,7 +8,7 @@ import logging
 import torch
 from torch import Tensor
 
-from kmgan_lib.presets import Preset
+from kmgan_lib.config import Preset
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign, updated_centers
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.errors import UsageError
@@ -17,7 +18,6 @@ from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.models.layers import one_hot
-from kmgan_lib.presets import Options, Preset
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from kmgan_lib.config import Preset
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.parts import unnormalised
-from kmgan_lib.presets import Preset
 
 
 class SNGAN(DCGAN):

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import world_size
 from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.parts import clamp, feature_dim, unnormalised
-from kmgan_lib.presets import Options, Preset
 
 WARM_UP, BURST_EVERY = 25, 500
 

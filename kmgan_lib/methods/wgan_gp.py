@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kmgan_lib.config import Preset
 from kmgan_lib.distributed import all_gather, shard, world_size
 from kmgan_lib.fields import field
 from kmgan_lib.methods.parts import unnormalised
 from kmgan_lib.methods.wgan import WGAN, WGANOptions
-from kmgan_lib.presets import Preset
 
 
 @dataclass(frozen=True)

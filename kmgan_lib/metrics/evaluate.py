@@ -15,12 +15,12 @@ import torch
 
 from kmgan_lib import files, methods
 from kmgan_lib.caller import put_aside
+from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import measures
 from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.inception import Unavailable
 from kmgan_lib.metrics.subject import Subject
-from kmgan_lib.presets import Preset
 from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from kmgan_lib.config import Preset
 from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
 from kmgan_lib.models.layers import normalised
 from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
 from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
-from kmgan_lib.presets import Preset
 
 
 def build_generator(preset: Preset, classes: int = 0) -> nn.Module:

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import to_unit
 from kmgan_lib.distributed import shard
 from kmgan_lib.methods.randomness import draw_noise, set_rng
-from kmgan_lib.presets import Preset
 
 
 class Batches:

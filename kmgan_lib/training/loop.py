@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 from kmgan_lib import distributed, files, methods
 from kmgan_lib.caller import on_terminal
+from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method
 from kmgan_lib.pictures import save_sheet
-from kmgan_lib.presets import Preset
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.batches import Batches
 from kmgan_lib.training.graph import Stepper

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kmgan_lib import methods
-from kmgan_lib.presets import Preset
+from kmgan_lib.config import Preset
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -14,13 +14,13 @@ import torch
 
 from kmgan_lib import checks, files, methods
 from kmgan_lib.caller import put_aside
+from kmgan_lib.config import PROFILES, Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, shown
 from kmgan_lib.generator import Generator, load_generator, preset_of
 from kmgan_lib.methods.base import Method
-from kmgan_lib.presets import PROFILES, Preset
 from kmgan_lib.training import checkpoint, lock
 from kmgan_lib.training.history import read_history
 

@@ -12,12 +12,12 @@ import torch
 
 from kmgan_lib import checks, data, distributed, files, methods, presets
 from kmgan_lib.caller import import_untraced, put_aside
+from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.folder import place_of
 from kmgan_lib.data.given import Given, given
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import Name, shown, word
-from kmgan_lib.presets import Preset
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.loop import Callback, Training
 from kmgan_lib.training.machine import resolve_precision
@@ -129,7 +129,7 @@ def train(
     callback : callable, optional
         Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
     **overrides
-        Fields of `kmgan_lib.presets.Preset` and of the method's options.
+        Fields of `kmgan_lib.config.Preset` and of the method's options.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from kmgan_lib import load_generator, presets
 from kmgan_lib.cli import main
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
+from kmgan_lib.methods import base
 from kmgan_lib.training.run import Run
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "new_method.md"
@@ -35,7 +36,6 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     del sys.modules["lsgan"]
     for name in set(presets.METHODS) - set(before):
         del presets.METHODS[name]
-    presets._presets.cache_clear()
 
 
 def test_the_worked_example_trains_on_digits_and_resumes(
@@ -91,7 +91,7 @@ def test_options_cannot_hide_a_field_of_every_preset() -> None:
         Options = Hiding
 
     with pytest.raises(TypeError, match=r"nothing .*: batch"):
-        presets.register(Nothing)  # pyright: ignore[reportArgumentType]
+        base.register(Nothing)  # pyright: ignore[reportArgumentType]
     assert "nothing" not in presets.METHODS
 
 
