@@ -2,11 +2,12 @@
 # Everything that this book still wants from a GPU, the most valuable first: bash benchmarks/gpu.sh OUT [BUDGET]
 #
 # It needs a checkout, KMGAN_DATA, and Python (PYTHON=...) with the library's own requirements, pytest and hypothesis. In
-# OUT it leaves tests.txt, records.tar.gz, for `kmgan records unpack`, and bench-gpu.json, for benchmarks/results/. BUDGET
+# OUT it leaves tests.txt, records.tar.gz, to unpack in book/results, and bench-gpu.json, for benchmarks/results/. BUDGET
 # is the sweep's, 20m by default; called again, the sweep goes on where it stopped, as long as RUNS (by default
 # ~/kmgan-runs) is still there. The exit status is that of the first part that failed; the later ones run all the same.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+export PYTHONPATH="$PWD:$PWD/book${PYTHONPATH:+:$PYTHONPATH}"
 out=$(realpath -m "${1:?a folder for the results}")
 budget=${2:-20m}
 runs=${RUNS:-$HOME/kmgan-runs}
@@ -24,7 +25,8 @@ echo "== what the ledger lacks at the paper's scale, several runs sharing the ca
 "$python" -m kmgan_lib sweep --profile paper --jobs "${JOBS:-8}" --budget "$budget" --device cuda \
   --runs "$runs" --results "$out/records" || failed $?
 if [ -d "$out/records" ]; then
-  "$python" -m kmgan_lib records pack "$out/records.tar.gz" --results "$out/records" || failed $?
+  "$python" -m kmgan_lib records check --results "$out/records" || failed $?
+  tar czf "$out/records.tar.gz" -C "$out/records" . || failed $?
 fi
 
 echo "== speed against the plain loop"

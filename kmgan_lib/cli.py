@@ -231,23 +231,22 @@ def interpolate(
 app.command()(compare)
 
 
-def _of_the_book(name: str) -> Callable[..., None]:
-    """A command that the book's kit adds where it is installed."""
-    for command in entry_points(group="kmgan.commands", name=name):
-        return command.load()
-
+def _needs_checkout(name: str) -> Callable[[], None]:
     def missing() -> None:
+        """Only in a checkout of the book."""
         raise UsageError(
             f"kmgan {name} needs a checkout, and this kmgan is installed without one: clone the repository and run "
             "`make setup` there, or `pip install -e . -e ./book`"
         )
 
-    missing.__doc__ = "Only in a checkout of the book."
     return missing
 
 
+# What the book's kit adds where it is installed; elsewhere whatever stands behind the name is taken, and refused.
 for _name in ("sweep", "bench", "records"):
-    app.command(_name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_of_the_book(_name))
+    _found = list(entry_points(group="kmgan.commands", name=_name))
+    _lax = {} if _found else {"ignore_unknown_options": True, "allow_extra_args": True}
+    app.command(_name, context_settings=_lax)(_found[0].load() if _found else _needs_checkout(_name))
 
 
 def _pictures(run: Path) -> Any:

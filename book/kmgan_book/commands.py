@@ -21,6 +21,7 @@ def sweep(
     profile: Annotated[str, typer.Option(help="smoke, quick, long or paper: size and length.")] = "quick",
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; by default the ledger's, or 0 with --only.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Presets such as 'cifar10/*'; may be repeated.")] = None,
+    shard: Annotated[str, typer.Option(help="i/n: the i-th of n parts, for n machines or a job array.")] = "1/1",
     budget: Annotated[str | None, typer.Option(help="Time after which runs are stopped, such as 25m or 3h.")] = None,
     jobs: Annotated[int, typer.Option(help="Runs at the same time.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
@@ -33,16 +34,19 @@ def sweep(
 
     Each run is a process of its own and goes on where it stopped. Under the smoke profile nothing is recorded.
     """
+    from kmgan_book import plan as planning
     from kmgan_book import records, tables
     from kmgan_book import sweep as library
 
     place = results or records.RESULTS
-    limit = library.seconds(budget) if budget is not None else float("inf")
-    plan = library.planned(profile, only=only or (), seeds=_seeds(seeds), results=place)
+    limit = planning.seconds(budget) if budget is not None else float("inf")
+    plan = planning.planned(
+        profile, only=only or (), seeds=_seeds(seeds), results=place, shard=planning.shard_of(shard)
+    )
     if print_:
         options = {"device": device if device != "auto" else None, "runs": runs if runs != library.RUNS else None}
         for run in plan:
-            print(library.command(run, data_root=data_root, results=results, **options))
+            print(planning.command(run, data_root=data_root, results=results, **options))
         return
     if not plan:
         console.print("nothing to do: every run that was asked for is recorded")
@@ -68,42 +72,37 @@ def _seeds(text: str | None) -> list[int] | None:
 
 
 def records_(
-    action: Annotated[str, typer.Argument(help="ledger, table, check, add, pack or unpack.")] = "ledger",
+    action: Annotated[str, typer.Argument(help="ledger, table, check or add.")] = "ledger",
     target: Annotated[
-        str | None, typer.Argument(help="table: presets such as 'mnist/*'; add: a run directory; pack, unpack: a file.")
+        str | None, typer.Argument(help="table: presets such as 'mnist/*'; add: a run directory.")
     ] = None,
     profile: Annotated[str, typer.Option(help="Profile of the table.")] = "quick",
     results: Results = None,
 ) -> None:
-    """Show the verdicts on the paper's claims, or list, check, add, pack or unpack the records behind them."""
-    from kmgan_book import archive, claims, records, tables
+    """Show the verdicts on the paper's claims, or list, check or add the records behind them."""
+    from kmgan_book import claims, records, tables
     from kmgan_lib.training.run import Run
 
     place = results or records.RESULTS
-    if action not in ("ledger", "table", "check", "add", "pack", "unpack"):
-        raise UsageError(f"records {action}: choose ledger, table, check, add, pack or unpack")
-    if action in ("add", "pack", "unpack") and target is None:
-        raise UsageError(f"records {action} needs {'a run directory' if action == 'add' else 'a file'}")
+    if action not in ("ledger", "table", "check", "add"):
+        raise UsageError(f"records {action}: choose ledger, table, check or add")
+    if action == "add" and target is None:
+        raise UsageError("records add needs a run directory")
     if action in ("ledger", "check") and target is not None:
         raise UsageError(f"records {action} takes all records: leave out {target}")
-    if results is not None and action not in ("add", "unpack") and not place.is_dir():
+    if results is not None and action != "add" and not place.is_dir():
         raise UsageError(f"{place} is no folder of records")
     if action == "ledger":
         print(tables.ledger(claims.verdicts(results=place)))
     elif action == "table":
         console.print(tables.recorded(target or "*", profile, results=place))
     elif action == "check":
-        wrong = archive.check(results=place)
+        wrong = records.check(results=place)
         if wrong:
             raise RunFailed("; ".join(wrong))
         say(f"{len(records.everything(results=place))} records in {place} are sound")
-    elif action == "add":
-        say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
-    elif action == "pack":
-        say(f"{archive.pack(Path(os.path.expanduser(str(target))), results=place)} records are in {target}")
     else:
-        new = archive.unpack(Path(os.path.expanduser(str(target))), results=place)
-        say(f"{len(new)} new records: {', '.join(new) or 'all were here'}")
+        say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
 
 
 def bench(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from kmgan_lib.training.history import read_history
 from kmgan_lib.training.run import Run, data_label
 
 RESULTS = CHECKOUT / "book" / "results"
+MOST_BYTES = 60_000_000  # all records together
+FILES = (files.RESULT, files.HISTORY, "samples.webp", files.GENERATOR)
+_PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed[0-9]{{1,10}}")
 PLAYED_WITH = 1_000_000  # bytes of a generator that a record keeps
 REQUIRED = (
     "preset", "preset_hash", "profile", "seed", "command", "data", "status", "iterations", "wall_seconds",
@@ -210,3 +214,77 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
             grey = picture.convert("L") if run.preset.channels == 1 else picture
             files.write_atomically(target / "samples.webp", lambda p: grey.save(p, format="WEBP", quality=85, method=6))
     return _read(target)
+
+
+def check(*, results: Path = RESULTS) -> list[str]:
+    """What is wrong with the records, a line each; an empty list if they are sound.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of all records.
+    """
+    wrong: list[str] = []
+    for path in sorted(p for p in results.rglob("*") if p.is_file()):
+        place = path.relative_to(results)
+        if not _PLACE.fullmatch(place.parent.as_posix()) or path.name not in FILES:
+            wrong.append(f"{place}: no file of a record")
+    for directory in sorted({p.parent for p in results.rglob("*") if p.is_file()}):
+        place = directory.relative_to(results).as_posix()
+        if not _PLACE.fullmatch(place):
+            continue
+        try:
+            record = Record(directory, files.read_json(directory / files.RESULT))
+            wrong += [f"{place}: {problem}" for problem in _problems(record, place)]
+        except UsageError as error:
+            wrong.append(str(error))
+    total = sum(p.stat().st_size for p in results.rglob("*") if p.is_file())
+    if total > MOST_BYTES:
+        wrong.append(f"{total / 1e6:.1f} MB of records are more than {MOST_BYTES / 1e6:.0f} MB")
+    return wrong
+
+
+def _problems(record: Record, place: str) -> Iterator[str]:
+    result = record.result
+    missing = [key for key in REQUIRED if key not in result]
+    if missing:
+        yield f"lacks {', '.join(missing)}"
+        return
+    if wrong := garbled(result):
+        yield f"has no sensible {shown(', '.join(wrong))}"
+        return
+    preset = result["preset"]
+    said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
+    if said != place:
+        yield f"says that it is {said}"
+    today = presets.PRESETS.get(str(preset.get("name")))
+    if presets.hash_of(preset, presets.FIELDS if today is None else today.fields()) != result["preset_hash"]:
+        yield "its preset is not the one of its hash"
+    if today is None:
+        yield "there is no such preset"
+    else:
+        known = today.as_dict()
+        changed = [k for k, v in preset.items() if k in known and k not in presets.SIZE_FIELDS and known[k] != v]
+        if changed:
+            yield f"was trained with another {', '.join(changed)} than the preset has now"
+    if result["status"] not in ("completed", "diverged"):
+        yield f"status {result['status']}"
+    if result["status"] == "completed" and not result["metrics"]:
+        yield "has no measures"
+    if result["status"] == "diverged" and result.get("diverged_at") is None:
+        yield "does not say where it diverged"
+    for name, measured in result["metrics"].items():
+        lacks = [key for key in ("value", "samples", "seconds", "extractor") if key not in measured]
+        if lacks:
+            yield f"{name} lacks {', '.join(lacks)}"
+        elif not record.has(f"{name}.value"):
+            yield f"{name} is {measured['value']!r}, which is no number"
+        for key, value in measured.items():
+            if key != "value" and isinstance(value, float) and not math.isfinite(value):
+                yield f"{name}.{key} is {value}"
+    if "sha256" not in result["data"]:
+        yield "does not say which data (sha256)"
+    if preset.get("network") != "synthetic" and result["status"] == "completed" and not record.samples.exists():
+        yield "has no samples.webp"
+    if not record.history:
+        yield f"has no {files.HISTORY}"

@@ -10,8 +10,8 @@ import numpy as np
 
 from kmgan_book import claims, records
 from kmgan_book.conditions import FAILED
+from kmgan_book.plan import TABLE_4
 from kmgan_book.records import Record
-from kmgan_book.sweep import TABLE_4
 from kmgan_lib.training.run import Run
 
 # A column of a table: measure and key in result.json, and how many decimals to print.

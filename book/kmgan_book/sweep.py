@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import logging
 import os
-import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kmgan_book import claims, records
 from kmgan_book.claims import Needed
-from kmgan_book.shared import Others, place_of, read_result
-from kmgan_lib import presets
+from kmgan_lib import files
 from kmgan_lib.errors import DirectoryInUse, UsageError
 from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run
@@ -29,13 +26,6 @@ log = logging.getLogger(__name__)
 RUNS = Path("runs")
 WAIT = 0.2  # seconds between two looks at the processes
 GRACE = 120.0  # seconds that a run has to write its checkpoint when the time is up
-
-# Table 4 of the paper: row, preset behind the slash, Inception Score and its spread (none printed for ALI).
-TABLE_4: tuple[tuple[str, str, float, float | None], ...] = (
-    ("MBGAN", "mbgan", 4.27, 0.07), ("MLGAN-clipping", "mlgan-clip", 5.23, 0.29), ("DCGAN", "dcgan", 5.37, 0.06),
-    ("MIX + WGAN", "mix_wgan", 4.04, 0.07), ("Improved GANs", "improved_gan", 4.36, 0.04), ("ALI", "ali", 4.79, None),
-    ("Wasserstein GANs", "wgan", 3.82, 0.06), ("KM-GAN", "kmgan", 5.39, 0.05),
-)  # fmt: skip
 
 
 @dataclass
@@ -49,7 +39,7 @@ class Outcome:
         The run directory.
     status : str
         ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), ``unfinished``: the time was up, or
-        ``taken``: another process is doing it, or has done it since this sweep began (``error`` says which).
+        ``taken``: another process is doing it, or has recorded it (``error`` says which).
     error : str
     result : dict
         Content of ``result.json``, empty if there is none.
@@ -62,54 +52,21 @@ class Outcome:
     result: dict[str, Any]
 
 
-def seconds(text: str) -> float:
-    """Seconds of a time such as ``90s``, ``25m`` or ``3h``; a `UsageError` if it is none."""
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    try:
-        amount = float(text[:-1]) * unit
-    except ValueError:
-        amount = 0
-    if not 0 < amount < float("inf"):
-        raise UsageError(f"{text}: write a time as 90s, 25m or 3h")
-    return amount
+def run_dir(run: Needed, runs: Path) -> Path:
+    """The directory of a run below the folder of all runs."""
+    return runs / run.preset / f"{run.profile}-seed{run.seed}"
 
 
-def planned(
-    profile: str, *, only: Sequence[str] = (), seeds: Sequence[int] | None = None, results: Path = records.RESULTS
-) -> list[Needed]:
-    """The runs that a sweep has before it, the most valuable first.
+def read_result(directory: Path) -> dict[str, Any]:
+    """``result.json``; nothing where there is none, or a garbled one, of which the run's own process will complain."""
+    with contextlib.suppress(UsageError):
+        return files.read_json(directory / files.RESULT)
+    return {}
 
-    Parameters
-    ----------
-    profile : {"smoke", "quick", "long", "paper"}
-    only : sequence of str
-        Patterns of presets' names, such as ``cifar10/*``. Without any: what the ledger of claims lacks.
-    seeds : sequence of int, optional
-        With patterns 0 by default; without, only these of the ledger's.
-    results : Path
-        Folder of the records; runs that have one are left out, unless the ledger reads a measure that it lacks.
 
-    Returns
-    -------
-    list of Needed
-    """
-    if profile not in presets.PROFILES:
-        raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
-    for seed in seeds or ():
-        if not 0 <= seed < 2**31:
-            raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
-    lacking = claims.lacking(profile, results=results)
-    if not only:
-        return [run for run in lacking if seeds is None or run.seed in seeds]
-    names: list[str] = []
-    for pattern in only:
-        matching = [name for name in presets.PRESETS if fnmatch.fnmatchcase(name, pattern)]
-        if not matching:
-            raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
-        names += matching
-    runs = dict.fromkeys(Needed(name, profile, seed) for seed in seeds or (0,) for name in names)
-    recorded = {run for run in runs if records.place(run.preset, profile, run.seed, results=results).exists()}
-    return [run for run in runs if run not in recorded - set(lacking)]
+def lacking_measures(run: Needed, result: Mapping[str, Any]) -> list[str]:
+    """Measures that the ledger reads and the result does not have."""
+    return [name for name in claims.measures_of(run.preset, run.profile) if name not in result.get("metrics", {})]
 
 
 def _train_command(run: Needed, directory: Path, device: str, data_root: Path | None) -> list[str]:
@@ -140,16 +97,11 @@ class _Job:
         self.held = held  # what keeps other sweeps from this run
         self.process = _process(_train_command(run, self.directory, device, data_root), self.log_file, threads)
 
-    def lacking(self) -> list[str]:
-        """Measures that the ledger reads and the training did not make."""
-        measured = read_result(self.directory).get("metrics", {})
-        return [name for name in claims.measures_of(self.run.preset, self.run.profile) if name not in measured]
-
     def ended(self) -> bool:
         """Whether nothing is left to do; starts the measures when the training is over."""
         if self.process.poll() is None:
             return False
-        lacking = self.lacking()
+        lacking = lacking_measures(self.run, read_result(self.directory))
         if self.process.returncode or not lacking:
             return True
         words = ["evaluate", str(self.directory), *(word for name in lacking for word in ("--only", name))]
@@ -176,7 +128,7 @@ class _Job:
     def outcome(self) -> Outcome:
         result, code = read_result(self.directory), self.process.returncode
         status = result.get("status", "")
-        if status == "diverged" or (status == "completed" and not code and not self.lacking()):
+        if status == "diverged" or (status == "completed" and not code and not lacking_measures(self.run, result)):
             return Outcome(self.run, self.directory, status, "", result)
         if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
             return Outcome(self.run, self.directory, "unfinished", "", result)
@@ -225,10 +177,10 @@ def sweep(
     waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
     threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
 
-    others, locks = Others(waiting, runs, results), contextlib.ExitStack()
+    locks = contextlib.ExitStack()
 
     def begin(run: Needed) -> None:
-        directory = place_of(run, runs)
+        directory = run_dir(run, runs)
         directory.parent.mkdir(parents=True, exist_ok=True)
         held = locks.enter_context(contextlib.ExitStack())
         try:
@@ -236,12 +188,12 @@ def sweep(
         except DirectoryInUse as error:
             tell(Outcome(run, directory, "taken", str(error), {}))
             return
-        done = others.result(run)
-        if done is None:
-            running.append(_Job(run, directory, held, device, data_root, threads))
+        done = {} if results is None else read_result(records.place(run.preset, run.profile, run.seed, results=results))
+        if done.get("status") == "diverged" or (done and not lacking_measures(run, done)):
+            held.close()
+            tell(Outcome(run, directory, "taken", "it is recorded already, by another process maybe", done))
             return
-        held.close()
-        tell(Outcome(run, directory, "taken", "another process has done it meanwhile", done))
+        running.append(_Job(run, directory, held, device, data_root, threads))
 
     def finish(job: _Job) -> None:
         outcome = job.outcome()
@@ -281,16 +233,3 @@ def sweep(
         for job in running:
             finish(job)
     return outcomes
-
-
-def command(run: Needed, **options: object) -> str:
-    """The plain command that does one run of a sweep, for job arrays and GNU parallel.
-
-    Parameters
-    ----------
-    run : Needed
-    **options
-        Options of ``kmgan sweep``, such as ``data_root``; None stands for the default.
-    """
-    given = [(f"--{key.replace('_', '-')}", str(value)) for key, value in options.items() if value is not None]
-    return shlex.join([*shlex.split(run.command), *(word for pair in given for word in pair)])

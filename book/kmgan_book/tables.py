@@ -12,7 +12,8 @@ from rich.table import Column, Table
 
 from kmgan_book import records
 from kmgan_book.claims import Needed, Verdict
-from kmgan_book.sweep import TABLE_4, Outcome
+from kmgan_book.plan import TABLE_4
+from kmgan_book.sweep import Outcome
 from kmgan_lib import presets
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from book.tools import profiles, status
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
-from kmgan_book import claims, figures, records, report, sweep
+from kmgan_book import claims, figures, plan, records, report
 from kmgan_book.claims import Needed
 from kmgan_book.explore.frames import frames_html
 from kmgan_book.records import Record
@@ -140,7 +140,7 @@ def test_parameters_are_code_on_the_page_of_statistics(monkeypatch: pytest.Monke
 
 def test_commands_of_missing_records_are_words(tmp_path: Path) -> None:
     root = Path("x; touch evil; '$(touch evil)`touch evil`")
-    line = sweep.command(Needed("mnist/kmgan", "quick", 0), data_root=root, device="cpu\ntouch evil")
+    line = plan.command(Needed("mnist/kmgan", "quick", 0), data_root=root, device="cpu\ntouch evil")
     shell = tmp_path / "run.sh"
     shell.write_text(f"kmgan() {{ printf '%s\\0' \"$@\"; }}\n{line}\n")
     said = subprocess.run(["bash", str(shell)], capture_output=True, text=True, check=True, cwd=tmp_path).stdout

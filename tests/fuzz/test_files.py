@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import io
 import json
 import shutil
 import struct
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from kmgan_book import archive, records, tables
+from kmgan_book import records, tables
 from kmgan_book.records import Record
 from kmgan_lib import files
 from kmgan_lib.errors import UsageError
@@ -180,63 +178,8 @@ def test_a_record_is_shown_or_named(results: Path, tmp_path: Path, changes: dict
     result = {**json.loads((place / "result.json").read_text()), **changes}
     kept = {key: value for key, value in result.items() if key not in missing}
     (place / "result.json").write_text(json.dumps(kept, default=str))
-    refused(lambda: archive.check(results=tmp_path / "results"))
+    refused(lambda: records.check(results=tmp_path / "results"))
     refused(lambda: tables.recorded("*", "quick", results=tmp_path / "results"))
     found = refused(lambda: records.everything(results=tmp_path / "results"))
     if not isinstance(found, UsageError):
         refused(lambda: records.badge(found))
-
-
-@cases(25, st.data())
-def test_an_archive_of_records(results: Path, tmp_path: Path, data: st.DataObject) -> None:
-    source, here = tmp_path / "records.tar.gz", tmp_path / "here"
-    if not source.exists():
-        archive.pack(source, results=results)
-    plain = gzip.decompress(source.read_bytes())
-    content = data.draw(damaged(plain, header=600)) if data.draw(st.booleans()) else None
-    bad = tmp_path / "bad.tar.gz"
-    bad.write_bytes(
-        gzip.compress(content) if content is not None else data.draw(damaged(source.read_bytes(), header=30))
-    )
-    shutil.rmtree(here, ignore_errors=True)
-    found = refused(lambda: archive.unpack(bad, results=here), bad)
-    if isinstance(found, UsageError):
-        assert not here.exists()
-    assert set(contents(here)) <= set(contents(results))
-    assert {p.name for p in tmp_path.iterdir()} <= {source.name, bad.name, here.name}
-
-
-KINDS = [getattr(tarfile, name) for name in ("REGTYPE", "AREGTYPE", "LNKTYPE", "SYMTYPE", "DIRTYPE", "CHRTYPE",
-    "BLKTYPE",
-         "FIFOTYPE", "CONTTYPE", "GNUTYPE_SPARSE", "GNUTYPE_LONGNAME", "XHDTYPE", "XGLTYPE")]  # fmt: skip
-PLACES = st.sampled_from([
-    f"{PLACE}/result.json", f"{PLACE}/../../../evil", "../evil", "/evil", f"{PLACE}/result.json/x",
-    f"./{PLACE}/result.json",
-    f"{PLACE}//result.json", "mnist/kmgan/quick-seed٣/result.json", f"{PLACE}/RESULT.JSON", "C:\\evil",
-    "mnist/kmgan/quick-seed9/history.csv",
-    f"{PLACE}/samples.webp", f"{PLACE}/generator.safetensors", "a/b/quick-seed1/result.json\n",
-])  # fmt: skip
-
-
-@cases(25, st.lists(st.tuples(PLACES | WORDS, st.sampled_from(KINDS), PLACES | WORDS, st.binary(max_size=600)),
-    min_size=1,
-                    max_size=4), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT,
-                    tarfile.USTAR_FORMAT]))  # fmt: skip
-def test_an_archive_of_anything(
-    results: Path, tmp_path: Path, members: list[tuple[str, bytes, str, bytes]], form: int
-) -> None:
-    bad, here = tmp_path / "bad.tar.gz", tmp_path / "here"
-    shutil.copytree(results, here, dirs_exist_ok=True)
-    before = contents(here)
-    with tarfile.open(bad, "w:gz", format=form) as made:
-        for name, kind, link, content in members:
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname, info.size = kind, link, len(content)
-            try:
-                made.addfile(info, io.BytesIO(content))
-            except ValueError:  # a name that this format cannot hold
-                continue
-    found = refused(lambda: archive.unpack(bad, results=here), bad)
-    assert isinstance(found, (UsageError, list))
-    assert contents(here) == before
-    assert {p.name for p in tmp_path.iterdir()} <= {bad.name, here.name}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kmgan_book import archive, claims, records, report, seeds, tables, vocabulary
+from kmgan_book import claims, records, report, seeds, tables, vocabulary
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, VERDICTS, Needed
 from kmgan_book.records import Record
 from kmgan_lib import presets
@@ -274,7 +274,7 @@ def test_anyone_can_disagree_by_adding_a_record(
     assert f" {UNTESTABLE} " in said("C4")
     for seed in range(10, 20):  # here are ten unclipped runs that do
         made_up(results, "mnist/kmgan", seed, score=None)
-    assert archive.check(results=results) == []
+    assert records.check(results=results) == []
     assert f" {HOLDS} " in said("C4")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,19 +133,11 @@ def test_the_commands_of_the_ledger_plan_just_what_is_missing(kmgan: Command, re
         assert len(out.splitlines()) == len(command[-1].split(","))
 
 
-def test_records_are_listed_checked_packed_and_unpacked(kmgan: Command, results: Path) -> None:
+def test_records_are_listed_and_checked(kmgan: Command, results: Path) -> None:
     assert "mnist/kmgan-nocenter" in kmgan("records", "table", "mnist/*", "--results", str(results))[1]
     status, out, err = kmgan("records", "check", "--results", str(results))
     assert (status, err) == (0, "")
     assert "20 records in" in out
-    assert (
-        "20 records are in records.tar.gz" in kmgan("records", "pack", "records.tar.gz", "--results", str(results))[1]
-    )
-    shutil.rmtree(results / "mnist" / "kmgan" / "quick-seed1")
-    status, out, _ = kmgan("records", "unpack", "records.tar.gz", "--results", str(results))
-    assert (status, out.strip()) == (0, "1 new records: mnist/kmgan/quick-seed1")
-    assert "all were here" in kmgan("records", "unpack", "records.tar.gz", "--results", str(results))[1]
-    assert "20 records" in kmgan("records", "check", "--results", str(results))[1]
 
 
 def test_unsound_records_are_a_failure_in_one_line(kmgan: Command, results: Path) -> None:
@@ -210,13 +201,13 @@ def test_an_interrupted_command_has_status_130(kmgan: Command, monkeypatch: pyte
 
 
 BAD = {
-    "unknown action": (["records", "eat"], "choose ledger, table, check, add, pack or unpack"),
+    "unknown action": (["records", "eat"], "choose ledger, table, check or add"),
     "add nothing": (["records", "add"], "needs a run directory"),
-    "pack nowhere": (["records", "pack"], "needs a file"),
-    "unpack nothing": (["records", "unpack"], "needs a file"),
     "check one": (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
     "add what is no run": (["records", "add", "nowhere"], "nowhere is not a run"),
-    "unpack what is not there": (["records", "unpack", "nowhere.tar.gz", "--results", "new"], "No such file"),
+    "shard none": (["sweep", "--shard", "0/4"], "write i/n"),
+    "shard beyond": (["sweep", "--shard", "5/4"], "write i/n"),
+    "shard garbage": (["sweep", "--shard", "half"], "write i/n"),
     "no such folder": (["records", "--results", "nowhere"], "nowhere is no folder of records"),
     "no such records": (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
     "no such profile": (["records", "table", "--profile", "tiny"], "unknown profile tiny"),

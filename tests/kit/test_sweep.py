@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kmgan_book import claims, records, sweep
+from kmgan_book import plan as planning
 from kmgan_book.claims import Needed
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
@@ -33,39 +34,52 @@ DIGITS = Needed("digits/kmgan", "smoke", 0)
     ("text", "expected"), [("90s", 90), ("25m", 1500), ("3h", 10800), ("0.5h", 1800), ("1e2s", 100)]
 )
 def test_a_time_has_a_unit(text: str, expected: float) -> None:
-    assert sweep.seconds(text) == expected
+    assert planning.seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "-5m", "0s", "infh", "nans", "5d", "five minutes", "1 h m"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="write a time as 90s, 25m or 3h"):
-        sweep.seconds(text)
+        planning.seconds(text)
 
 
 def test_without_patterns_the_plan_is_what_the_ledger_lacks(made_up: MadeUp, tmp_path: Path) -> None:
-    plan = sweep.planned("quick", results=tmp_path)
+    plan = planning.planned("quick", results=tmp_path)
     assert plan == claims.lacking("quick", results=tmp_path)
     assert plan[0] == Needed("mnist/kmgan", "quick", 0)  # most claims wait for it
-    assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
+    assert planning.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
     made_up(tmp_path, "mnist/kmgan-clip")
-    left = sweep.planned("quick", results=tmp_path)
+    left = planning.planned("quick", results=tmp_path)
     assert set(plan) - set(left) == {Needed("mnist/kmgan-clip", "quick", 0)}
 
 
 def test_patterns_choose_presets_and_the_first_seed_of_each_comes_first(tmp_path: Path) -> None:
-    plan = sweep.planned("smoke", only=["digits/*gan", "digits/kmgan"], seeds=[3, 1, 3], results=tmp_path)
+    plan = planning.planned("smoke", only=["digits/*gan", "digits/kmgan"], seeds=[3, 1, 3], results=tmp_path)
     assert {run.preset for run in plan} >= {"digits/kmgan", "digits/dcgan"}
     assert all(run.preset.startswith("digits/") and run.profile == "smoke" for run in plan)
     assert [run.seed for run in plan] == [3] * (len(plan) // 2) + [1] * (len(plan) // 2)
     assert len(set(plan)) == len(plan)
-    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
+    assert planning.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
 
 
 def test_recorded_runs_are_left_out_unless_the_ledger_reads_more_of_them(made_up: MadeUp, tmp_path: Path) -> None:
     made_up(tmp_path, "digits/kmgan", seed=1)
     made_up(tmp_path, "mnist/kmgan", seed=1)
-    plan = sweep.planned("quick", only=["digits/kmgan", "mnist/kmgan"], seeds=[1, 2], results=tmp_path)
+    plan = planning.planned("quick", only=["digits/kmgan", "mnist/kmgan"], seeds=[1, 2], results=tmp_path)
     assert [(run.preset, run.seed) for run in plan] == [("mnist/kmgan", 1), ("digits/kmgan", 2), ("mnist/kmgan", 2)]
+
+
+@pytest.mark.parametrize("only", [[], ["digits/*"]], ids=["ledger", "patterns"])
+def test_the_shards_are_the_whole_and_stay_as_they_are(made_up: MadeUp, tmp_path: Path, only: list[str]) -> None:
+    def part(i: int) -> list[Needed]:
+        return planning.planned("quick", only=only, seeds=[0, 1], results=tmp_path, shard=(i, 3))
+
+    whole, parts = planning.planned("quick", only=only, seeds=[0, 1], results=tmp_path), [part(i) for i in (1, 2, 3)]
+    assert sorted(map(str, whole)) == sorted(str(run) for part in parts for run in part)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    done = Needed("digits/kmgan" if only else "mnist/kmgan-clip", "quick", 0)
+    made_up(tmp_path, done.preset)
+    assert [set(part(i)) for i in (1, 2, 3)] == [set(before) - {done} for before in parts]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +94,7 @@ def test_recorded_runs_are_left_out_unless_the_ledger_reads_more_of_them(made_up
 )
 def test_a_plan_that_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        sweep.planned(**{"profile": "quick", **arguments}, results=tmp_path)
+        planning.planned(**{"profile": "quick", **arguments}, results=tmp_path)
 
 
 def test_no_jobs_are_refused(tmp_path: Path) -> None:
@@ -234,6 +248,6 @@ def test_a_run_stopped_at_its_start_and_in_training_goes_on_until_it_is_recorded
     assert [row["iteration"] for row in record.history] == [float(i + 1) for i in range(150)]
     assert record.samples.exists()
     assert "150 iterations" in log.read_text()
-    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == []
+    assert planning.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == []
     shutil.rmtree(tmp_path / "results")
-    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == [DIGITS]
+    assert planning.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == [DIGITS]
