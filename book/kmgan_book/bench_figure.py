@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
-from kmgan_book.figures import PALETTE, RC, badge
+from kmgan_book.figures import badge
+from kmgan_book.palette import PALETTE, RC
 from kmgan_book.report import Html, badge_of, we_found
 from kmgan_lib.files import read_json
 

@@ -15,20 +15,14 @@ import numpy as np
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 from torch import Tensor
 
+from kmgan_book.gallery import failed
+from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors
+from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
-
-LIVE, RECORDED = "#1b6e53", "#3d4f8f"
-PALETTE = "colorblind"
-RC = {
-    "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110, "savefig.dpi": 110,
-    "axes.titlesize": 11, "axes.labelsize": 10, "figure.constrained_layout.use": True,
-}  # fmt: skip
 
 
 def _canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
@@ -114,16 +108,15 @@ def feature_moments(
         Points drawn in each panel.
     """
     columns = max(len(moments) for moments in rows.values())
-    figure, axes = _canvas(len(rows), columns, 1.75 * columns, 1.85 * len(rows) + 0.3)
+    figure, axes = _canvas(len(rows), columns, 7.0, 1.5 * len(rows) + 0.4)
     chosen = np.random.default_rng(0).permutation(len(labels))[:most]
     colours = np.asarray(sns.color_palette(PALETTE))[labels.cpu().numpy()[chosen]]
     for line, (name, moments) in zip(axes, rows.items(), strict=True):
         for ax, (moment, features) in zip(line, moments.items(), strict=False):
             x, y = features.cpu().numpy()[chosen].T
             ax.scatter(x, y, s=3, c=colours, alpha=0.6, linewidths=0, rasterized=True)
-            ax.set_title(moment, fontsize=9)
-            ax.tick_params(labelsize=6)
-            ax.locator_params(nbins=3)
+            ax.set_title(moment.removeprefix("iteration "), fontsize=9)
+            ax.set(xticks=[], yticks=[])
         line[0].set_ylabel(name)
     return badge(figure, made_by)
 
@@ -154,14 +147,52 @@ def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mappin
     """
     if not runs:
         return _nothing(made_by)
-    figure, axes = _canvas(1, len(columns), 3.1 * len(columns), 2.8)
+    figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.6)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
-        for index, (name, rows) in enumerate(runs.items()):
+        for (name, rows), color in zip(runs.items(), colors(runs), strict=True):
             kept = [(row["iteration"], row[column]) for row in rows if column in row]
             if kept:
-                ax.plot(*zip(*kept, strict=True), label=name, color=f"C{index}", linewidth=1.3)
-        ax.set(title=title, xlabel="iteration")
-    axes[0, 0].legend(frameon=False, fontsize=8)
+                ax.plot(*zip(*kept, strict=True), label=name, color=color, linewidth=1.3)
+        _iterations(ax, title)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=min(3, len(runs)), loc="outside upper left"
+    )
+    sns.despine(figure)
+    return badge(figure, made_by)
+
+
+def _iterations(ax: Axes, title: str) -> None:
+    ax.set(title=title, xlabel="iteration")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+    ax.locator_params(axis="x", nbins=5)
+
+
+def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, str], made_by: str) -> Figure:
+    """Curves of training, one panel a column of the history, one line a recorded run; failed runs are red and dashed.
+
+    Parameters
+    ----------
+    groups : mapping
+        Legend to records.
+    columns : mapping
+        Name of a column to the panel's title.
+    made_by : str
+        The badge.
+    """
+    if not any(groups.values()):
+        return _nothing(made_by)
+    figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.8)
+    for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
+        for (name, group), color in zip(groups.items(), colors(groups), strict=True):
+            for record in group:
+                kept = [(row["iteration"], row[column]) for row in record.history if column in row]
+                style = {"color": FAILURE, "linestyle": "--"} if failed(record) else {"color": color}
+                if kept:
+                    label = f"{name}, failed" if failed(record) else name
+                    ax.plot(*zip(*kept, strict=True), label=label, linewidth=1.1, alpha=0.8, **style)
+        _iterations(ax, title)
+    handles = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, frameon=False, ncols=2, loc="outside upper left")
     sns.despine(figure)
     return badge(figure, made_by)
 
@@ -180,26 +211,31 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
     """
     if not shares:
         return _nothing(made_by)
-    figure, axes = _canvas(1, 1, 7.2, 3.0)
+    figure, axes = _canvas(1, 1, 7.0, 3.2)
     ax: Axes = axes[0, 0]
     wide = 0.8 / len(shares)
-    for index, (name, share) in enumerate(shares.items()):
+    for index, ((name, share), color) in enumerate(zip(shares.items(), colors(shares), strict=True)):
         middle = 100 * np.asarray(share["frequency"])
         error = np.abs(100 * np.asarray([share["low"], share["high"]]) - middle)
         place = np.arange(len(names)) + (index - (len(shares) - 1) / 2) * wide
-        ax.bar(place, middle, wide, yerr=error, label=name, error_kw={"linewidth": 0.8})
+        ax.bar(place, middle, wide, yerr=error, label=name, color=color, error_kw={"linewidth": 0.8})
     ax.axhline(100 / len(names), color="0.4", linewidth=0.8, linestyle="--")
     ax.set_xticks(range(len(names)), names, rotation=30 if max(map(len, names)) > 3 else 0)
     ax.set(ylabel="share of images, %")
-    ax.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, ncols=min(3, len(shares)), loc="outside upper left")
     sns.despine(figure)
     return badge(figure, made_by)
 
 
 def seeds(
-    values: Mapping[str, Sequence[float]], label: str, made_by: str, *, lines: Mapping[str, float] | None = None
+    values: Mapping[str, Sequence[float]],
+    label: str,
+    made_by: str,
+    *,
+    lines: Mapping[str, float] | None = None,
+    failed_below: float | None = None,
 ) -> Figure:
-    """One point a seed, and the mean of each group.
+    """One point a seed, and the mean of each group; failed seeds are ringed in red.
 
     Parameters
     ----------
@@ -211,16 +247,25 @@ def seeds(
         The badge.
     lines : mapping, optional
         Reference values: name to value.
+    failed_below : float, optional
+        A value below this is a failed run's.
     """
-    figure, axes = _canvas(1, 1, 6.4, 0.45 * len(values) + 1.2)
+    figure, axes = _canvas(1, 1, 6.4, 0.36 * len(values) + 1.2)
     ax: Axes = axes[0, 0]
-    for index, group in enumerate(values.values()):
-        ax.scatter(group, [index] * len(group), s=28, alpha=0.8, zorder=3)
+    for index, (group, color) in enumerate(zip(values.values(), colors(values), strict=True)):
+        edges = [FAILURE if failed_below is not None and value < failed_below else color for value in group]
+        apart = [index + 0.13 * (place % 3 - 1) * (len(group) > 3) for place in range(len(group))]
+        ax.scatter(group, apart, s=34, color=color, edgecolors=edges, linewidths=2, alpha=0.8, zorder=3)
         if len(group):
             ax.plot([np.mean(group)] * 2, [index - 0.28, index + 0.28], color="0.2", linewidth=1.5, zorder=2)
+        else:
+            ax.annotate("not yet recorded", (0.02, index), xycoords=("axes fraction", "data"), color="0.4", va="center")
     for name, value in (lines or {}).items():
         ax.axvline(value, color="0.4", linestyle="--", linewidth=1)
-        ax.text(value, -0.72, f" {name}", fontsize=8, color="0.3", va="center", ha="right")
+        ax.text(value, -0.72, f"{name} ", color="0.3", va="center", ha="right")
+    if failed_below is not None:
+        ax.axvline(failed_below, color=FAILURE, linestyle=":", linewidth=1)
+        ax.text(failed_below, -0.72, " below: failed", color=FAILURE, va="center", ha="left")
     ax.set_yticks(range(len(values)), list(values))
     ax.set_ylim(len(values) - 0.4, -0.95)
     ax.set_xlabel(label)
@@ -233,53 +278,9 @@ def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "
     """One horizontal bar a name, with its value written behind it."""
     figure, axes = _canvas(1, 1, 6.4, 0.42 * len(values) + 1.1)
     ax: Axes = axes[0, 0]
-    drawn = ax.barh(list(values), list(values.values()), height=0.6, color=[f"C{i}" for i in range(len(values))])
+    drawn = ax.barh(list(values), list(values.values()), height=0.6, color=colors(values))
     ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
     ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
     ax.invert_yaxis()
     sns.despine(figure)
     return badge(figure, made_by)
-
-
-def framework() -> Figure:
-    """The framework of KM-GAN, after Fig. 1: one batch, four steps."""
-    sns.set_theme(style="white", rc=RC)
-    figure, ax = plt.subplots(figsize=(8.2, 3.5))
-    ax.set(xlim=(0, 10), ylim=(0, 4.4))
-    ax.set_axis_off()
-    colours = sns.color_palette(PALETTE)
-
-    def box(x: float, y: float, width: float, text: str, colour: Any) -> None:
-        patch = FancyBboxPatch(
-            (x, y), width, 0.8, boxstyle="round,pad=0.06", facecolor=to_rgba(colour, 0.18), edgecolor=colour
-        )
-        ax.add_patch(patch)
-        ax.text(x + width / 2, y + 0.4, text, ha="center", va="center", fontsize=9.5)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", **style: Any) -> None:
-        ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, color="0.3", **style))
-        if text:
-            ax.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.16, text, ha="center", fontsize=8.5)
-
-    box(0.1, 3.0, 1.3, "real batch\n$x$", colours[0])
-    box(0.1, 0.8, 0.9, "noise\n$z$", colours[1])
-    box(1.6, 0.8, 1.0, "generator\n$G$", colours[1])
-    box(3.4, 1.9, 1.4, "discriminator\n$D$ (features)", colours[2])
-    box(5.7, 3.0, 1.5, "$f = D(x)$", colours[0])
-    box(5.7, 0.8, 1.5, "$g = D(G(z))$", colours[1])
-    box(5.7, 1.9, 1.5, "centers $c$, $\\hat c$", colours[3])
-    box(7.8, 3.25, 2.1, "$L_D$  (5)  moves $D$", colours[2])
-    box(7.8, 1.9, 2.1, "$L_{center}$  (4)\nmoves $D$ and $G$", colours[3])
-    box(7.8, 0.55, 2.1, "$L_G$  (6)  moves $G$", colours[1])
-    arrow((1.5, 3.4), (3.5, 2.8))
-    arrow((1.08, 1.2), (1.52, 1.2))
-    arrow((2.68, 1.2), (3.5, 1.85))
-    arrow((4.88, 2.5), (5.62, 3.3))
-    arrow((4.88, 2.1), (5.62, 1.3))
-    arrow((6.2, 2.94), (6.2, 2.78))
-    arrow((6.2, 1.66), (6.2, 1.82))
-    ax.text(6.95, 2.82, "K-Means", fontsize=8, color="0.3", va="center")
-    arrow((7.28, 3.45), (7.72, 3.6))
-    arrow((7.28, 2.3), (7.72, 2.3))
-    arrow((7.28, 1.1), (7.72, 0.95))
-    return figure

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from kmgan_book import figures
+from kmgan_book import diagrams, figures, palette
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -54,7 +54,7 @@ def test_live_and_recorded_badges_differ_in_colour() -> None:
         figure = figures.badge(plt.figure(), text)
         patch = figure._supxlabel.get_bbox_patch()  # pyright: ignore[reportAttributeAccessIssue]
         boxes.append(to_rgb(patch.get_facecolor()))
-    assert boxes == [to_rgb(figures.LIVE), to_rgb(figures.RECORDED)]
+    assert boxes == [to_rgb(palette.LIVE), to_rgb(palette.RECORDED)]
 
 
 def test_feature_moments_draw_the_same_points_in_the_colours_of_their_classes() -> None:
@@ -88,5 +88,5 @@ def test_seeds_draw_a_point_a_seed_and_an_empty_group_none() -> None:
 def test_points_and_framework_draw() -> None:
     figure = figures.points(torch.rand(20, 2), torch.arange(20) % 2, ("A", "B"), LIVE)
     assert len(figure.axes[0].collections) == 2
-    texts = " ".join(text.get_text() for text in figures.framework().axes[0].texts)
+    texts = " ".join(text.get_text() for text in diagrams.framework().axes[0].texts)
     assert "L_{center}" in texts

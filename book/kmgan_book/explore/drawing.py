@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from kmgan_book.figures import PALETTE, _canvas, badge
+from kmgan_book.figures import _canvas, badge
+from kmgan_book.palette import PALETTE
 from kmgan_lib.pictures import sheet
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}

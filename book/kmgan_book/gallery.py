@@ -1,0 +1,84 @@
+"""Every seed of recorded runs as images, failed ones framed, in HTML that fits a phone and a dark page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from PIL import Image
+
+from kmgan_book.conditions import SCORE, has_failed
+from kmgan_book.records import Record
+from kmgan_book.report import Html, badge_of
+
+SHEET = 8  # recorded samples are a grid of 8 x 8
+
+
+def failed(record: Record) -> bool:
+    """Whether a run diverged or failed by the ledger's line; a run without a classifier score cannot fail by it."""
+    return record.diverged or (record.has(SCORE) and has_failed(record))
+
+
+def count_failed(group: Sequence[Record]) -> str:
+    """How many runs of a group failed: ``1 of 3 runs failed``, or how many there are where no score tells."""
+    runs = "run" if len(group) == 1 else "runs"
+    if not any(record.diverged or record.has(SCORE) for record in group):
+        return f"{len(group)} {runs}"
+    return f"{sum(map(failed, group))} of {len(group)} {runs} failed"
+
+
+def every_seed(
+    groups: Mapping[str, Sequence[Record]], made_by: str, *, caption: str, measure: str = SCORE, side: int = 4
+) -> Html:
+    """Samples of every recorded seed, a row of tiles a group; failed runs are framed and say so.
+
+    Parameters
+    ----------
+    groups : mapping
+        Title to records; a group without records says so.
+    made_by : str
+        The badge.
+    caption : str
+        What the figure shows.
+    measure : str
+        The number under each tile, as `Record.value` names it.
+    side : int
+        Images shown in a row and a column of each tile, at most 8: the first of the recorded samples.
+    """
+    rows = [_group(title, group, measure, side) for title, group in groups.items()]
+    return Html(
+        f'<figure class="kmgan-gallery" style="--side:{side}">{"".join(rows)}'
+        f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
+    )
+
+
+def _group(title: str, group: Sequence[Record], measure: str, side: int) -> str:
+    said = count_failed(group) if group else "not yet recorded"
+    tiles = "".join(_tile(title, record, measure, side) for record in group)
+    return f'<p class="row"><strong>{escape(title)}</strong> {said}</p><div class="tiles">{tiles}</div>'
+
+
+def _tile(title: str, record: Record, measure: str, side: int) -> str:
+    value = f" · {record.value(measure):.2f}" if record.has(measure) else ""
+    wrong = failed(record)
+    text = f"seed {record.seed}{value}" + (" · failed" if wrong else "")
+    shown = '<span class="nothing">diverged</span>'
+    if record.samples.exists():
+        data = base64.b64encode(_part(record, side)).decode()
+        alt = escape(f"{title}, {text}: {side * side} generated images")
+        shown = f'<img class="pixels" src="data:image/webp;base64,{data}" alt="{alt}">'
+    return f'<div class="tile{" failed" if wrong else ""}">{shown}<span>{escape(text)}</span></div>'
+
+
+def _part(record: Record, side: int) -> bytes:
+    """The first images of a recorded grid, encoded."""
+    with Image.open(record.samples) as file:
+        tile = (file.width + 1) // SHEET  # images lie a pixel apart
+        part = file.crop((0, 0, side * tile - 1, side * tile - 1))
+        buffer = io.BytesIO()
+        part.convert("L" if record.result["preset"]["channels"] == 1 else "RGB").save(
+            buffer, format="WEBP", quality=80, method=4
+        )
+    return buffer.getvalue()
