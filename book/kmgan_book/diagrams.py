@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+import torch
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from kmgan_book.palette import PALETTE, RC
+from kmgan_book.figures import badge
+from kmgan_book.palette import PALETTE, RC, SPARE, colors
+from kmgan_book.records import Record
+from kmgan_lib import losses
 
 
 def framework() -> Figure:
@@ -55,3 +60,74 @@ def framework() -> Figure:
     arrow((7.28, 2.3), (7.72, 2.3))
     arrow((7.28, 1.1), (7.72, 0.95))
     return figure
+
+
+def equal_center_loss() -> Figure:
+    """Two arrangements of generated clusters, one good, one collapsed, with the same center loss, Eq. (4)."""
+    corners = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    labels = torch.arange(4).repeat(16)
+    noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    noise = 0.18 * (noise - noise.mean(0))
+    shift = torch.tensor([0.3, 0.1])
+    real = corners[labels] + noise
+    sns.set_theme(style="ticks", rc=RC)
+    figure, axes = plt.subplots(1, 2, figsize=(6.6, 3.5), sharex=True, sharey=True)
+    paint_real, paint_fake = colors(["K-Means", "DCGAN"])
+    for ax, spread, name in zip(axes, (1.0, 0.0), ("matched", "collapsed"), strict=True):
+        fake_centers = spread * corners + shift
+        fake = fake_centers[labels] + noise
+        groups = real, fake, labels, labels, corners, fake_centers
+        printed, apart = (losses.center_loss(*groups, per_cluster=each) for each in (False, True))
+        for points, centers, color, who in (
+            (real, corners, paint_real, "real"),
+            (fake, fake_centers, paint_fake, "generated"),
+        ):
+            ax.scatter(*points.T, s=9, color=color, alpha=0.6, linewidths=0, label=who)
+            ax.scatter(*centers.T, s=70, color=color, marker="X", edgecolors="white")
+        ax.set_title(f"{name}: Eq. (4) {printed:.2f},\ncenter by center {apart:.2f}")
+        ax.set(xticks=[], yticks=[], aspect="equal")
+    axes[0].legend(frameon=False, loc="center")
+    return figure
+
+
+def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
+    """What becomes of features when D's loss has no push, and the loss of recorded runs of Algorithm 2.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Of Algorithm 2 as printed.
+    made_by : str
+        Their badge.
+    """
+    sns.set_theme(style="ticks", rc=RC)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.8))
+    for (name, push), color in zip({"with the push of Eq. (5)": 1.0, "without it": 0.0}.items(), SPARE, strict=False):
+        left.plot(_spread(push), label=name, color=color)
+    left.set(title="spread of the features", xlabel="step", yscale="log")
+    left.legend(frameon=False)
+    for record in records:
+        rows = [(row["iteration"], row["loss_d"]) for row in record.history]
+        right.plot(*zip(*rows, strict=True), color=colors(["pixels"])[0], alpha=0.8)
+    right.set(title="$L_D$ of recorded runs", xlabel="iteration", yscale="symlog")
+    sns.despine(figure)
+    return badge(figure, made_by)
+
+
+def _spread(push: float, steps: int = 150) -> list[float]:
+    """Standard deviation of linear features of real points, step by step, as D's loss falls."""
+    generator = torch.Generator().manual_seed(0)
+    groups = torch.randn(10, 20, generator=generator)
+    labels = torch.arange(64) % 10
+    real, fake = (groups[labels] + 0.5 * torch.randn(64, 20, generator=generator) for _ in range(2))
+    weights = (torch.randn(20, 5, generator=generator) / 20**0.5).requires_grad_()
+    adam = torch.optim.Adam([weights], lr=0.02)
+    spreads = []
+    for _ in range(steps):
+        f, g, c = real @ weights, fake @ weights, groups @ weights
+        spreads.append(f.std(0).mean().item())
+        loss = losses.block_norm(f - c[labels]) - push * losses.block_norm(g - c[labels])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return spreads

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from kmgan_book.conditions import FAILED
 from kmgan_book.gallery import failed
 from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors
 from kmgan_book.records import Record
@@ -88,48 +89,6 @@ def strips(rows: Sequence[Tensor], made_by: str, *, title: str = "") -> Figure:
     axes[0, 0].imshow(picture, interpolation="nearest")
     axes[0, 0].set_title(title)
     axes[0, 0].set_axis_off()
-    return badge(figure, made_by)
-
-
-def feature_moments(
-    rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, made_by: str, *, most: int = 1_000
-) -> Figure:
-    """Two-dimensional features at several moments of training (Fig. 2b to 2e).
-
-    Parameters
-    ----------
-    rows : mapping
-        Name of the method to a mapping from the moment's title to features (n, 2).
-    labels : Tensor, (n,)
-        True classes, which colour the points.
-    made_by : str
-        The badge.
-    most : int
-        Points drawn in each panel.
-    """
-    columns = max(len(moments) for moments in rows.values())
-    figure, axes = _canvas(len(rows), columns, 7.0, 1.5 * len(rows) + 0.4)
-    chosen = np.random.default_rng(0).permutation(len(labels))[:most]
-    colours = np.asarray(sns.color_palette(PALETTE))[labels.cpu().numpy()[chosen]]
-    for line, (name, moments) in zip(axes, rows.items(), strict=True):
-        for ax, (moment, features) in zip(line, moments.items(), strict=False):
-            x, y = features.cpu().numpy()[chosen].T
-            ax.scatter(x, y, s=3, c=colours, alpha=0.6, linewidths=0, rasterized=True)
-            ax.set_title(moment.removeprefix("iteration "), fontsize=9)
-            ax.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name)
-    return badge(figure, made_by)
-
-
-def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str, *, title: str = "") -> Figure:
-    """Points (n, 2) coloured by class (Fig. 2a)."""
-    figure, axes = _canvas(1, 1, 4.2, 3.8)
-    x, y = positions.cpu().numpy().T
-    for index, name in enumerate(names):
-        mine = labels.cpu().numpy() == index
-        axes[0, 0].scatter(x[mine], y[mine], s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
-    axes[0, 0].set(title=title, aspect="equal")
-    axes[0, 0].legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     return badge(figure, made_by)
 
 
@@ -227,13 +186,39 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
     return badge(figure, made_by)
 
 
+def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by: str) -> Figure:
+    """Share of each class in percent, a row a run, as numbers on a shade: for more runs than bars can hold.
+
+    Parameters
+    ----------
+    runs : mapping
+        Name to a result of `kmgan_lib.metrics.class_frequency`.
+    names : sequence of str
+        Names of the classes.
+    made_by : str
+        The badge.
+    """
+    if not runs:
+        return _nothing(made_by)
+    figure, axes = _canvas(1, 1, 7.0, 0.32 * len(runs) + 1.5)
+    percent = 100 * np.asarray([share["frequency"] for share in runs.values()])
+    # A square root keeps apart what lies around equal shares, whatever one collapsed run has.
+    axes[0, 0].imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10, aspect="auto")
+    for (row, column), value in np.ndenumerate(percent):
+        axes[0, 0].text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 40 else "black")
+    axes[0, 0].set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes[0, 0].set_yticks(range(len(runs)), list(runs))
+    axes[0, 0].tick_params(length=0)
+    return badge(figure, made_by)
+
+
 def seeds(
     values: Mapping[str, Sequence[float]],
     label: str,
     made_by: str,
     *,
     lines: Mapping[str, float] | None = None,
-    failed_below: float | None = None,
+    scores: bool = False,
 ) -> Figure:
     """One point a seed, and the mean of each group; failed seeds are ringed in red.
 
@@ -247,13 +232,13 @@ def seeds(
         The badge.
     lines : mapping, optional
         Reference values: name to value.
-    failed_below : float, optional
-        A value below this is a failed run's.
+    scores : bool
+        Whether the values are classifier scores, of which the ledger calls the lowest failed.
     """
     figure, axes = _canvas(1, 1, 6.4, 0.36 * len(values) + 1.2)
     ax: Axes = axes[0, 0]
     for index, (group, color) in enumerate(zip(values.values(), colors(values), strict=True)):
-        edges = [FAILURE if failed_below is not None and value < failed_below else color for value in group]
+        edges = [FAILURE if scores and value < FAILED else color for value in group]
         apart = [index + 0.13 * (place % 3 - 1) * (len(group) > 3) for place in range(len(group))]
         ax.scatter(group, apart, s=34, color=color, edgecolors=edges, linewidths=2, alpha=0.8, zorder=3)
         if len(group):
@@ -263,9 +248,9 @@ def seeds(
     for name, value in (lines or {}).items():
         ax.axvline(value, color="0.4", linestyle="--", linewidth=1)
         ax.text(value, -0.72, f"{name} ", color="0.3", va="center", ha="right")
-    if failed_below is not None:
-        ax.axvline(failed_below, color=FAILURE, linestyle=":", linewidth=1)
-        ax.text(failed_below, -0.72, " below: failed", color=FAILURE, va="center", ha="left")
+    if scores:
+        ax.axvline(FAILED, color=FAILURE, linestyle=":", linewidth=1)
+        ax.text(FAILED, -0.72, " below: failed", color=FAILURE, va="center", ha="left")
     ax.set_yticks(range(len(values)), list(values))
     ax.set_ylim(len(values) - 0.4, -0.95)
     ax.set_xlabel(label)

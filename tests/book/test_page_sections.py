@@ -1,0 +1,59 @@
+"""Sections that are folded on a page, and functions printed without their docstrings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from docutils import nodes
+
+from book.tools import page_sections
+from book.tools.execute import PROJECT
+
+MODULE = '''
+class A:
+    @staticmethod
+    def f(x: int) -> int:
+        """Say.
+
+        More.
+        """
+        y = x
+        return y
+
+
+def g():
+    return 1
+'''
+
+
+def test_bare_code_has_no_docstring_and_no_decorator() -> None:
+    assert page_sections.bare(MODULE, "A.f") == "def f(x: int) -> int:\n    y = x\n    return y"
+    assert page_sections.bare(MODULE, "g") == "def g():\n    return 1"
+
+
+def test_bare_code_of_the_library_still_parses_to_the_same_body() -> None:
+    source = (PROJECT / "kmgan_lib" / "losses.py").read_text(encoding="utf8")
+    names: dict[str, Any] = {}
+    for name in ("_check", "center_loss"):
+        exec(compile("from __future__ import annotations\n" + page_sections.bare(source, name), name, "exec"), names)
+    assert names["center_loss"].__doc__ is None
+
+
+@pytest.mark.parametrize(("profile", "opened"), [("smoke", False), ("quick", True), ("", True)])
+def test_the_section_to_be_run_is_folded_under_smoke(tmp_path: Path, profile: str, opened: bool) -> None:
+    cell = {"metadata": {"tags": ["injected-parameters"]}, "source": ["# x\n", f'profile = "{profile}"']}
+    (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell] if profile else []}), encoding="utf8")
+    doctree = nodes.document(None, None)  # pyright: ignore[reportArgumentType]
+    for title in ("Why", page_sections.RUN):
+        doctree += nodes.section("", nodes.title("", title), nodes.paragraph("", "text"))
+    app: Any = SimpleNamespace(srcdir=tmp_path, env=SimpleNamespace(docname="one"))
+    page_sections.fold(app, doctree)
+    why, run = doctree.findall(nodes.section)
+    assert len(why) == 2
+    assert [type(child) for child in run] == [nodes.title, nodes.raw, nodes.paragraph, nodes.raw]
+    assert ("<details" in run[1].astext(), " open>" in run[1].astext()) == (True, opened)
+    assert run[-1].astext() == "</details>"

@@ -1,0 +1,88 @@
+"""Tiles of every seed, and when failed runs could be told from good ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from kmgan_book import gallery, palette
+from kmgan_book.failure import told_apart, when_known
+from kmgan_book.records import Record
+from kmgan_lib.pictures import sheet
+
+
+def record(folder: Path, seed: int, score: float | None, column: list[float] | None = None) -> Record:
+    metrics = {} if score is None else {"classifier_score": {"value": score}}
+    result: dict[str, Any] = {"seed": seed, "status": "completed", "metrics": metrics, "preset": {"channels": 1}}
+    made = Record(folder / str(seed), result)
+    made.directory.mkdir(parents=True)
+    Image.fromarray(sheet(torch.rand(64, 1, 28, 28))).save(made.samples)
+    rows = [{"iteration": float(100 * i), "x": value} for i, value in enumerate(column or [])]
+    made.__dict__["history"] = rows
+    return made
+
+
+def test_failed_runs_are_framed_and_counted(tmp_path: Path) -> None:
+    runs = [record(tmp_path, 0, 8.5), record(tmp_path, 1, 1.0), record(tmp_path, 2, 3.0)]
+    html = gallery.every_seed({"ours": runs, "theirs": []}, "recorded · quick", caption="Digits.").text
+    assert re.findall(r'<div class="(tile(?: failed)?)">', html) == ["tile", "tile failed", "tile"]
+    assert "1 of 3 runs failed" in html
+    assert "<span>seed 1 · 1.00 · failed</span>" in html
+    assert "<strong>theirs</strong> not yet recorded" in html
+    assert len(re.findall(r'<img [^>]*alt="ours, seed \d[^"]*16 generated images"', html)) == 3
+
+
+def test_a_run_without_a_score_is_shown_and_cannot_fail(tmp_path: Path) -> None:
+    html = gallery.every_seed({"faces": [record(tmp_path, 0, None)]}, "recorded", caption="Faces.").text
+    assert "<strong>faces</strong> 1 run<" in html
+    assert "failed" not in html
+
+
+def test_a_diverged_run_has_no_images_and_has_failed(tmp_path: Path) -> None:
+    run = record(tmp_path, 0, None)
+    run.result["status"] = "diverged"
+    run.samples.unlink()
+    html = gallery.every_seed({"a": [run]}, "recorded", caption="x").text
+    assert "diverged" in html
+    assert "1 of 1 run failed" in html
+
+
+def test_failed_runs_are_told_apart_from_the_first_row_on_that_stays_so(tmp_path: Path) -> None:
+    good, bad = [1.0, 3.0, 1.0, 3.0, 3.0], [1.0, 2.0, 2.0, 2.0, 1.0]
+    runs = [record(tmp_path, 0, 8.0, good), record(tmp_path, 1, 1.0, bad)]
+    sign = told_apart(runs, "x", rows=1)
+    assert sign is not None
+    assert (sign.iteration, sign.lower, sign.threshold) == (300, True, 2.5)
+    mirrored = [record(tmp_path / "m", 0, 1.0, good), record(tmp_path / "m", 1, 8.0, bad)]
+    other = told_apart(mirrored, "x", rows=1)
+    assert other is not None
+    assert (other.iteration, other.lower, other.threshold) == (300, False, 2.5)
+
+
+def test_the_sentence_names_what_tells_and_what_does_not(tmp_path: Path) -> None:
+    runs = [record(tmp_path, 0, 8.0, [1.0, 3.0, 3.0]), record(tmp_path, 1, 1.0, [1.0, 2.0, 2.0])]
+    said = when_known(runs, {"x": "the loss", "y": "the other"}, rows=1)
+    assert "1 of 2 runs failed. Averaged over 100 iterations, the loss is lower in every failed run" in said
+    assert "from iteration 100 on (about 2.5 lies" in said
+    assert "No threshold on the other tells them apart" in said
+    assert when_known(runs[:1], {"x": "the loss"}) == "0 of 1 run failed: there is nothing to tell apart."
+
+
+@pytest.mark.parametrize("column", ["x", "missing"])
+def test_nothing_is_told_apart_where_there_is_nothing_to_tell(tmp_path: Path, column: str) -> None:
+    same = [record(tmp_path, 0, 8.0, [1.0, 2.0]), record(tmp_path, 1, 1.0, [2.0, 2.0])]
+    assert told_apart(same, column, rows=1) is None
+    assert told_apart(same[:1], "x", rows=1) is None
+
+
+def test_a_method_has_one_color_and_no_two_names_share_one() -> None:
+    names = ["DCGAN, with labels", "KM-GAN", "KM-GAN, no center loss", "KM-GAN, λ = 5"]
+    chosen = palette.colors(names)
+    assert len(set(chosen)) == len(names)
+    assert chosen[0] == palette.colors(["DCGAN"])[0]
+    assert chosen[1] == palette.colors(["a", "KM-GAN"])[1]
