@@ -62,6 +62,7 @@ def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any
     def iterate() -> None:
         step(*batches.draw(count))
         method.update_average(1)
+        method.after_step(1)
 
     flops = _count(lambda: method.step(*batches.draw(count)))
     return iterate, {"images": count * preset.batch, "precision": preset.precision, "flops": flops}

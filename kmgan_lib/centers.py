@@ -11,6 +11,7 @@ from kmgan_lib.models.layers import one_hot
 
 UPDATES = ("eq4", "counts", "counts100", "ema", "recluster")
 EMA_DECAY = 0.9
+STARVED, RESEEDINGS = 0.1, 5  # see `fed`
 
 
 def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
@@ -157,6 +158,37 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
         if torch.equal(moved, centers):
             break
         centers = moved
+    return centers
+
+
+def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iterations: int) -> Tensor:
+    """Centers of Lloyd's algorithm with those that hardly any feature is nearest to put elsewhere.
+
+    A starved center, with less than a tenth of a fair share, moves to a feature drawn as k-means++ draws, by its
+    squared distance to the nearest center, and Lloyd's algorithm goes on; at most five times, since copies of a few
+    images cannot feed many centers.
+
+    Parameters
+    ----------
+    features : Tensor, (n, d)
+    centers : Tensor, (k, d)
+    generator : torch.Generator
+    iterations : int
+        Rounds of `lloyd` after each move.
+
+    Returns
+    -------
+    Tensor, (k, d)
+    """
+    for _ in range(RESEEDINGS):
+        labels = assign(features, centers)
+        shares = one_hot(labels, len(centers)).mean(0)
+        starved = (shares < STARVED / len(centers)).unsqueeze(1)
+        distances = (features - centers[labels]).square().sum(1)
+        if not starved.any() or not distances.sum() > 0:
+            break
+        drawn = torch.multinomial(distances, len(centers), replacement=True, generator=generator)
+        centers = lloyd(features, torch.where(starved, features[drawn], centers), iterations)
     return centers
 
 

@@ -22,6 +22,7 @@ from kmgan_lib.files import CONFIG, GENERATOR, expanded, first_line, read_json, 
 from kmgan_lib.methods.randomness import draw_noise
 
 CHUNK = 512
+GOLDEN = (5**0.5 - 1) / 2
 
 
 class Generator:
@@ -57,6 +58,20 @@ class Generator:
             raise UsageError(f"seed={shown(seed)}: a seed has at most 18 digits")
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
 
+    def labels(self, n: int) -> Tensor:
+        """The classes (n,) of n images of a conditional generator, where nobody says which.
+
+        They take turns; where G knows what shares its clusters have, the i-th is the one at the fractional part of i
+        times the golden ratio, so that the first n have those shares nearly, whatever n is.
+        """
+        turns = torch.arange(n)
+        shares = getattr(self.net, "shares", None)
+        if not isinstance(shares, Tensor):
+            return (turns % max(self.classes, 1)).to(self.device)
+        steps = shares.cpu().double().cumsum(0)
+        places = (turns + 0.5) * GOLDEN % 1 * steps[-1]
+        return torch.searchsorted(steps, places).clamp_max(len(steps) - 1).to(self.device)
+
     @put_aside()
     @torch.no_grad()
     def images(self, noise: Tensor | ArrayLike, labels: Tensor | ArrayLike | None = None) -> Tensor:
@@ -67,7 +82,7 @@ class Generator:
         noise : Tensor or array, (n, z_dim)
             Of any kind of real numbers.
         labels : Tensor or array, (n,), optional
-            Classes for a conditional generator, 0 ... classes - 1; by default it cycles through them.
+            Classes for a conditional generator, 0 ... classes - 1; by default those of `Generator.labels`.
 
         Returns
         -------
@@ -83,7 +98,7 @@ class Generator:
         if z.ndim != 2 or z.shape[1] != self.preset.z_dim:
             raise UsageError(f"noise {tuple(z.shape)} must be (n, {self.preset.z_dim}), z_dim numbers for each image")
         if not self.classes or labels is None:
-            y = torch.arange(len(z), device=self.device) % max(self.classes, 1)
+            y = self.labels(len(z))
         else:
             y = _numbers("labels", labels)
             if y.shape != z.shape[:1] or y.is_floating_point() or not ((y >= 0) & (y < self.classes)).all():
@@ -100,7 +115,7 @@ class Generator:
         n : int
             Number of images, at least 1.
         seed : int
-            Fixes the noise. A conditional generator cycles through its classes.
+            Fixes the noise. The classes of a conditional generator are those of `Generator.labels`.
 
         Returns
         -------

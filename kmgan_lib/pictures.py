@@ -88,7 +88,7 @@ def save_each(generator: Generator, n: int, folder: str | Path, *, seed: int = 0
     if not 1 <= n <= MOST:
         raise UsageError(f"n={n}: ask for 1 to {MOST:,} images")
     noise = generator.noise(n, seed)
-    labels = torch.arange(n, device=generator.device) % max(1, generator.classes)
+    labels = generator.labels(n)
     with tqdm(total=n, desc="drawing images", delay=2, disable=not on_terminal()) as bar:
         for rows in torch.arange(n).split(AT_ONCE):
             images = generator.images(noise[rows], labels[rows] if generator.classes else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,12 @@ def to_unit(tensor: Tensor) -> Tensor:
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
 
+@functools.cache
+def _factors(count: int, device: torch.device) -> Tensor:
+    """Odd numbers, made once: a step that copies them from the host could not be captured."""
+    return (2 * torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(0)) + 1).to(device)
+
+
 def content_keys(images: Tensor) -> Tensor:
     """A number for each image that depends on nothing but its values: equal for equal images, arbitrary otherwise.
 
@@ -100,8 +107,8 @@ def content_keys(images: Tensor) -> Tensor:
         At least 0.
     """
     bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
-    factors = torch.randint(2**62, (bits.shape[1],), generator=torch.Generator().manual_seed(0)).to(bits.device)
-    return (bits * (2 * factors + 1)).sum(1) >> 24 & 2**39 - 1  # int64 wraps around; the low bits mix badly
+    mixed = (bits * _factors(bits.shape[1], bits.device)).sum(1)  # int64 wraps around
+    return mixed >> 24 & 2**39 - 1  # the low bits mix badly
 
 
 def resized(tensor: Tensor, size: int) -> Tensor:

@@ -198,6 +198,10 @@ class Method(Copies, ABC):
             average, last = (tuple(net.parameters()) for net in (self.average_net, self.generator_net))
             get_ema_multi_avg_fn(decay)(average, last, 0)  # one kernel on a GPU
 
+    def after_step(self, iteration: int) -> None:
+        """What is done now and then between iterations, counted from 1; only here may a method wait for the device."""
+        return
+
     def adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         """Adam with the preset's settings, as one fused kernel that a CUDA graph can capture."""
         p, capturable = self.preset, self.device.type == "cuda"

@@ -91,7 +91,9 @@ class Copies:
         def batch(_: int) -> None:
             noise = draw_noise(self.preset, self.preset.batch, generator)
             labels = None
-            if classes:
+            if isinstance(shares := getattr(net, "shares", None), Tensor):
+                labels = torch.multinomial(shares, len(noise), replacement=True, generator=generator)
+            elif classes:
                 labels = torch.randint(classes, (len(noise),), generator=generator, device=self.device)
             net(noise, labels)
 

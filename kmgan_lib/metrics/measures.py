@@ -204,9 +204,7 @@ def interpolation(subject: Subject) -> dict[str, Any]:
     """Whether images change steadily on the straight lines of Section 4.5, from one image to another, in pixels."""
     generator = subject.generator
     start, end = generator.noise(2 * LINES, SAMPLE_SEED).split(LINES)
-    labels = None
-    if generator.classes:
-        labels = torch.arange(LINES, device=start.device) % generator.classes
+    labels = generator.labels(LINES) if generator.classes else None
     beta = torch.linspace(1, 0, STEPS + 1, device=start.device)
     frames = torch.stack([generator.images(b * start + (1 - b) * end, labels).cpu() for b in beta])
     middle = generator.images((start + end) / 2, labels).cpu()

@@ -140,6 +140,7 @@ class Training:
                 losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
                 self.method.update_average(self.iteration)
+                self.method.after_step(self.iteration)
                 self.history.add(self.iteration, losses)
                 bar.update()
                 self.seconds = before + time.perf_counter() - begun

@@ -23,10 +23,12 @@ from kmgan_lib.training.run import Run
 Quick = Callable[..., Run]
 TABLE_4 = [
     "kmgan", "reduced", "dcgan", "wgan", "wgan_gp", "mix_wgan", "improved_gan", "ali", "mbgan", "mlgan", "sngan",
+    "kmgan_plus",
 ]  # fmt: skip
 SMALL: dict[str, Any] = {
     "batch": 8, "iterations": 5, "checkpoint_every": 2, "snapshots": 1, "width": 0.125, "feature_dim": 12, "k": 3,
     "init_images": 24, "components": 2, "burst": 2, "critic_updates": 2, "kernels": 4, "z_dim": 10,
+    "cluster_images": 24, "recluster_every": 2,
 }  # fmt: skip
 
 
@@ -73,7 +75,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("kmgan", {"grouping": "random"}),
     ("reduced", {"repulsion": True, "fake_targets": "real"}),
     ("mlgan", {"clip": 0.01}),
-]
+    ("kmgan_plus", {"embedding": "centers", "loss": "hinge", "norm": "spectral", "center_loss": 0.1}),
+    ("kmgan_plus", {"grouping": "partition"}), ("kmgan_plus", {"grouping": "none"}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("pictures", ["grey", "colour"])

@@ -72,6 +72,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("digits/kmgan-true", {"k": 10}), ("digits/kmgan-generalized", {"clip": 0.01}),
     ("digits/kmgan", {"center_loss": False}), ("digits/reduced-fair", {}), ("digits/dcgan-unconditional", {}),
     ("digits/mlgan", {"clip": 0.01}), ("digits/dcgan", {"precision": "bf16"}), ("digits/kmgan", {"precision": "bf16"}),
+    ("digits/kmgan_plus-random", {}), ("digits/kmgan_plus", {"embedding": "centers", "center_loss": 0.1}),
 ]  # fmt: skip
 
 

@@ -1,0 +1,250 @@
+"""KM-GAN+: what repairs KM-GAN. Clusters of D's features as the classes that both networks are told."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from kmgan_lib import distributed
+from kmgan_lib.centers import assign, cluster_sums, fed, kmeans_plus_plus, lloyd
+from kmgan_lib.config import Options, Preset
+from kmgan_lib.data.images import Images, content_keys
+from kmgan_lib.distributed import all_gather
+from kmgan_lib.errors import UsageError
+from kmgan_lib.fields import field
+from kmgan_lib.losses import center_loss
+from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.parts import feature_dim, unnormalised
+from kmgan_lib.models import reestimate_batch_norm
+from kmgan_lib.models.layers import one_hot
+
+CLASSES = 10  # of the data sets with labels
+ROUNDS = 20  # of Lloyd's algorithm
+NORM_BATCHES = 50  # for the batch statistics of the anchor
+
+
+@dataclass(frozen=True)
+class KMGANPlusOptions(Options):
+    """What only KM-GAN+ has: each is one change, and can be taken out."""
+
+    k: int = field(10, "Section 2.1", "number of clusters", above=0)
+    grouping: str = field(
+        "nearest", "Liu et al., 2020", "clusters: nearest centers of K-Means, or as controls a fixed random partition, "
+        "the true labels, or none", ("nearest", "partition", "true", "none"),
+    )  # fmt: skip
+    told: bool = field(True, "Liu et al., 2020", "G is told the cluster of the real image beside which it stands")
+    embedding: str = field(
+        "learned", "Miyato and Koyama, 2018", "what D's features are projected on: a learned vector of each cluster, "
+        "its center of K-Means, or nothing", ("learned", "centers", "none"),
+    )  # fmt: skip
+    loss: str = field("logistic", "DCGAN; Miyato et al., 2018", "objective: DCGAN's, or hinge", ("logistic", "hinge"))
+    center_loss: float = field(0.0, "Eq. (4); readings, row 2", "weight of the center loss, per cluster", least=0)
+    recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", above=0)
+    cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", least=2)
+
+
+class KMGANPlus(Method):
+    r"""Clusters of D's features stand in for class labels: G draws from one, and D asks whether an image is of it.
+
+    .. math:: v(x, y) = \langle w, f(x) \rangle + \langle e_y, f(x) \rangle + b, \qquad
+              y(x) = \arg\min_m \|\varphi(x) - c_m\|
+
+    .. math:: L_D = -E \log \sigma(v(x, y)) - E \log \sigma(-v(G(z, y), y)), \qquad
+              L_G = -E \log \sigma(v(G(z, y), y))
+
+    f is D without its last unit, :math:`\varphi` is f as it was at the last run of K-Means, so that an image keeps its
+    cluster until the next, and y of a generated image is that of the real one in the same place of the batch. No
+    batch is normalised behind D's convolutions, as in `DCGAN` without labels, which this is where ``grouping`` is
+    none; with ``norm=spectral`` and the hinge loss it is `SNGAN`.
+
+    Every ``recluster_every`` iterations K-Means runs on the features of many training images, from the means of the
+    clusters as they were; centers with hardly any image are put elsewhere; and each new cluster takes the number of the
+    old one that it shares most images with (the Hungarian method), so that neither network has to learn it anew.
+
+    Attributes
+    ----------
+    anchor : nn.Module
+        :math:`\varphi`, a copy of D in evaluation mode.
+    centers : Tensor, (k, d)
+        Centers of K-Means on the features of `anchor`.
+    """
+
+    name = "kmgan_plus"
+    Options = KMGANPlusOptions
+    options: KMGANPlusOptions
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """The repair, its controls, and with the paper's center loss."""
+        if base.network == "synthetic":
+            return {}
+        own = unnormalised(base)
+        controls: dict[str, dict[str, Any]] = {
+            "random": {"grouping": "partition"}, "center": {"center_loss": 0.01}, "true": {"grouping": "true"},
+        }  # fmt: skip
+        if base.dataset == "celeba":
+            del controls["true"]
+        return {cls.name: own, **{f"{cls.name}-{word}": own | changes for word, changes in controls.items()}}
+
+    @classmethod
+    def generator_classes(cls, preset: Preset) -> int:
+        """The clusters, if there are any and G is told them."""
+        return preset.k if preset.told and preset.grouping != "none" else 0
+
+    @classmethod
+    def make_generator(cls, preset: Preset) -> nn.Module:
+        """G, which knows how large each cluster is, so that whoever samples draws as many of each."""
+        net = super().make_generator(preset)
+        if k := cls.generator_classes(preset):
+            net.register_buffer("shares", torch.full((k,), 1 / k))
+        return net
+
+    @classmethod
+    def check_data(cls, preset: Preset, images: Images) -> None:
+        """As many images as centers, and labels where they are to group."""
+        super().check_data(preset, images)
+        there = min(len(images), preset.cluster_images)
+        if preset.k > there:
+            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
+        if preset.grouping == "true" and (images.labels is None or preset.k < CLASSES):
+            raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        super().__init__(preset, device=device, seed=seed)
+        self.centers = torch.zeros(self.options.k, feature_dim(self.discriminator_net), device=device)
+        self.directions = torch.zeros_like(self.centers)
+        judging = [p for net in (self.discriminator_net, self.logit, self.embedding) for p in net.parameters()]
+        self.discriminator_adam, self.generator_adam = self.adam(judging), self.adam(self.generator_net.parameters())
+
+    def _build(self) -> None:
+        d, o = feature_dim(self.discriminator_net), self.options
+        self.logit, self.embedding = self.linear(d), nn.Identity()
+        if o.embedding == "learned" and o.grouping != "none":
+            self.embedding = nn.Linear(d, o.k, bias=False)
+        if self.preset.norm == "spectral":
+            for layer in (self.logit, self.embedding):
+                if isinstance(layer, nn.Linear):
+                    spectral_norm(layer)
+        self.anchor = copy.deepcopy(self.discriminator_net).requires_grad_(False).eval()
+
+    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
+        mine = {"logit": self.logit, "embedding": self.embedding, "anchor": self.anchor}
+        return super().networks() | {name: net for name, net in mine.items() if list(net.parameters())}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
+        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
+
+    def setup(self, images: Tensor) -> None:
+        """Copy D, and cluster its features by k-means++ and Lloyd's algorithm."""
+        self.anchor.load_state_dict(self.discriminator_net.state_dict())
+        if self.options.grouping == "nearest":
+            self._recluster(images, 0)
+
+    def after_step(self, iteration: int) -> None:
+        """Cluster the features anew if it is time."""
+        if self.options.grouping == "nearest" and iteration % self.options.recluster_every == 0:
+            assert self.training_set is not None
+            with distributed.alone():
+                self._recluster(self.training_set, iteration)
+            distributed.broadcast(self.state_dict())
+
+    @torch.no_grad()
+    def _recluster(self, images: Tensor, iteration: int) -> None:
+        from scipy.optimize import linear_sum_assignment
+
+        k, generator = self.options.k, torch.Generator(self.device).manual_seed(self.seed + iteration)
+        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.cluster_images]
+        images = images[chosen.to(images.device)]
+        before = assign(self._anchored(images), self.centers)  # of no use the first time
+        self.anchor.load_state_dict(self.discriminator_net.state_dict())
+        if self.preset.norm == "batch":
+            batches = list(itertools.islice(self.batches(images), NORM_BATCHES))
+            reestimate_batch_norm(self.anchor, lambda i: self.anchor(batches[i]), len(batches))
+        f = self._anchored(images)
+        if iteration:
+            sums, counts = cluster_sums(f, before, k)
+            start = torch.where(counts > 0, sums / counts.clamp_min(1), self.centers)
+        else:
+            start = kmeans_plus_plus(f, k, generator)
+        centers = fed(f, lloyd(f, start, ROUNDS), generator, ROUNDS)
+        labels = assign(f, centers)
+        if iteration:
+            shared = one_hot(before, k).T @ one_hot(labels, k)
+            centers = centers[torch.from_numpy(linear_sum_assignment(-shared.cpu().numpy())[1]).to(self.device)]
+            labels = assign(f, centers)
+        self.centers.copy_(centers)
+        apart = centers - centers.mean(0)
+        self.directions.copy_(apart / torch.linalg.matrix_norm(apart, 2).clamp_min(1e-12))
+        for net in (self.generator_net, self.average_net):
+            if net is not None and self.generator_classes(self.preset):
+                net.shares.copy_(one_hot(labels, k).mean(0))  # pyright: ignore[reportCallIssue]
+
+    def _anchored(self, images: Tensor) -> Tensor:
+        return torch.cat([self.run_net(self.anchor, x) for x in self.batches(images)])
+
+    def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: D102
+        return self.run_net(self.generator_net, noise, labels)
+
+    @torch.no_grad()
+    def _group(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        o = self.options
+        if o.grouping == "true":
+            assert labels is not None
+            return labels
+        if o.grouping == "partition":
+            return content_keys(images) % o.k
+        if o.grouping == "none":
+            return torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        return assign(self.run_net(self.anchor, images), self.centers)
+
+    def _value(self, features: Tensor, clusters: Tensor) -> Tensor:
+        """What D makes of features (b, d) that are said to be of these clusters (b,)."""
+        value, o = self.logit(features).squeeze(1), self.options
+        if o.embedding == "none" or o.grouping == "none":
+            return value
+        by_cluster = self.embedding(features) if o.embedding == "learned" else features @ self.directions.T
+        return value + (by_cluster * one_hot(clusters, o.k, value.dtype)).sum(1)
+
+    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
+        """One update of D and one of G; see `Method.step`."""
+        o, mine = self.options, self._group(images, labels)
+        y = all_gather(mine)
+        fake = self.G(noise, mine)
+        f, g = self.D(images), self.D(fake.detach())
+        real_value, fake_value = self._value(f, y), self._value(g, y)
+        push = F.softplus if o.loss == "logistic" else lambda x: F.relu(1 + x)
+        loss_d, between = push(-real_value).mean() + push(fake_value).mean(), self._between(f, g, y)
+        self._update(self.discriminator_adam, loss_d + o.center_loss * between if o.center_loss else loss_d)
+
+        with frozen(self.discriminator_net), frozen(self.logit), frozen(self.embedding):
+            g = self.D(fake)
+            value = self._value(g, y)
+            loss_g = F.softplus(-value).mean() if o.loss == "logistic" else -value.mean()
+            pulled = o.center_loss * self._between(f.detach(), g, y) if o.center_loss else 0
+            self._update(self.generator_adam, loss_g + pulled)
+        shares = one_hot(y, o.k).mean(0)
+        return {
+            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "loss_center": between.detach(),
+            "assignment_entropy": torch.special.entr(shares).sum(),
+            "real_value": real_value.detach().mean(), "fake_value": fake_value.detach().mean(),
+        }  # fmt: skip
+
+    def _between(self, f: Tensor, g: Tensor, y: Tensor) -> Tensor:
+        """Eq. (4), cluster by cluster; the centers cancel, since real and generated images have the same clusters."""
+        return center_loss(f, g, y, y, self.centers, self.centers, per_cluster=True)
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return super().state_dict() | {"centers": self.centers, "directions": self.directions}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        super().load_state_dict(state)
+        self.centers.copy_(state["centers"])
+        self.directions.copy_(state["directions"])
