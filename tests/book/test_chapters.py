@@ -23,6 +23,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("ablations", {"dataset": "digits", "grouping": "random", "iterations": 40, "seed": 2}),
     ("speed", {"seed": 1}),
     ("verdict", {}),
+    ("evidence", {}),
 ]
 
 

@@ -1,0 +1,79 @@
+"""The wall of evidence: every recorded run as a tile that opens, failed ones framed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from kmgan_book import gallery
+from kmgan_book.conditions import SCORE
+from kmgan_book.live import script
+from kmgan_book.records import Record
+from kmgan_book.report import Html
+
+SIDE = 4  # images in a row of a tile
+SHOWN = {
+    SCORE: "classifier score (of 10)", "classifier_frechet.value": "Fréchet distance",
+    "clustering.nmi": "NMI of the features", "clustering.raw_nmi": "NMI of the data",
+    "class_frequency.frequency.min": "share of the rarest class",
+    "fid768.value": "Fréchet distance on 768 features", "centers.used": "centers in use",
+}  # fmt: skip
+
+
+def _choice(name: str, text: str, values: Iterable[str]) -> str:
+    options = "".join(f"<option>{escape(value)}</option>" for value in values)
+    return f'<label>{text} <select name="{name}"><option value="">all</option>{options}</select></label>'
+
+
+def _facts(record: Record) -> dict[str, str]:
+    """What a tile says when it is open."""
+    result = record.result
+    facts = {"command": f"<code>{escape(result['command'])}</code>"}
+    facts |= {name: f"{record.value(measure):.3g}" for measure, name in SHOWN.items() if record.has(measure)}
+    facts["iterations"] = f"{result['iterations']:,}"
+    facts["time"] = f"{result['wall_seconds'] / 60:.0f} minutes, {escape(str(result['device']).partition(',')[0])}"
+    facts["commit"] = f"<code>{escape(str(result['commit'])[:12])}</code>"
+    return facts
+
+
+def _tile(record: Record) -> str:
+    preset = record.result["preset"]
+    data, method = preset["name"].split("/")[0], preset["method"]
+    failed = gallery.failed(record)
+    name = f"{preset['name']}, seed {record.seed}"
+    state = "diverged" if record.diverged else "failed" if failed else ""
+    picture = f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
+    if record.samples.exists():
+        image = base64.b64encode(gallery._part(record, SIDE)).decode()
+        picture = f'<img src="data:image/webp;base64,{image}" alt="" loading="lazy">'
+    score = f" · {record.value(SCORE):.1f}" if record.has(SCORE) else ""
+    facts = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(record).items())
+    return (
+        f'<details class="tile{" failed" if failed else ""}" data-set="{escape(data)}" data-method="{escape(method)}">'
+        f"<summary>{picture}<span>{escape(name)}{score}{f' · {state}' if state else ''}</span></summary>"
+        f"<dl>{facts}</dl></details>"
+    )
+
+
+def wall(everything: Sequence[Record]) -> Html:
+    """Every record as a tile: its first images, its name, and when opened its command, measures and commit.
+
+    Parameters
+    ----------
+    everything : sequence of Record
+        As from `kmgan_book.records.everything`; about 4 KB each.
+
+    Returns
+    -------
+    Html
+        Tiles open without JavaScript; the filters need it.
+    """
+    presets = [record.result["preset"] for record in everything]
+    data = _choice("set", "data", dict.fromkeys(preset["name"].split("/")[0] for preset in presets))
+    method = _choice("method", "method", sorted({preset["method"] for preset in presets}))
+    return Html(
+        f'<div class="kmgan-live kmgan-wall"><div class="live-controls" hidden>{data}{method}'
+        '<label><input type="checkbox"> failed only</label><output aria-live="polite"></output></div>'
+        f'<div class="tiles">{"".join(map(_tile, everything))}</div></div>\n{script("wall.js")}'
+    )
