@@ -1,9 +1,12 @@
-"""K-Means on features: k-means++, assignment, and the bank of real and generated centers with its update rules."""
+"""K-Means on features: k-means++, assignment, and the bank of real and generated centers with its update rules.
+
+Other shapes and types than those stated, and no centers at all, are refused by a `ValueError`.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kmgan_lib import checks
 from kmgan_lib.errors import UsageError
@@ -35,11 +38,6 @@ def assign(features: Tensor, centers: Tensor) -> Tensor:
     -------
     Tensor, (b,) int64
         Cluster labels in 0 ... k-1, the lowest index on a tie.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others, or there are no centers.
     """
     checks.matrices(features=features, centers=centers)
     checks.at_least(1, k=len(centers))
@@ -70,11 +68,6 @@ def updated_centers(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor
     -------
     Tensor, (k, d)
         Differentiable in ``features`` and ``centers``.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others.
     """
     checks.matrices(centers=centers, features=features)
     checks.labels(len(features), labels=labels)
@@ -89,6 +82,8 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     with probability proportional to the squared distance to the nearest center so far, and keeps the one that lowers
     the sum of these distances most (the greedy variant, scikit-learn's default).
 
+    A `UsageError` if there are fewer features than centers. A `ValueError` if the features are no matrix.
+
     Parameters
     ----------
     features : Tensor, (n, d)
@@ -101,13 +96,6 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     -------
     Tensor, (k, d)
         Rows of ``features``.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer features than centers.
-    ValueError
-        If the features are no matrix.
 
     Notes
     -----
@@ -146,11 +134,6 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
     Returns
     -------
     Tensor, (k, d)
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others, or there are no centers.
     """
     for _ in range(iterations):
         sums, counts = cluster_sums(features, assign(features, centers), len(centers))
@@ -213,7 +196,7 @@ def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
     return 1 - within / total.clamp_min(torch.finfo(total.dtype).tiny)
 
 
-class CenterBank:
+class CenterBank(nn.Module):
     r"""The k real centers c and the k generated centers :math:`\hat c`, and how they move.
 
     Parameters
@@ -239,16 +222,21 @@ class CenterBank:
         Features seen by each center; the weights of ``counts``, and how one finds a dead center.
     """
 
+    real: Tensor
+    fake: Tensor
+    real_counts: Tensor
+    fake_counts: Tensor
+
     def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
+        super().__init__()
         if update not in UPDATES:
             raise ValueError(f"update is {update!r}; it must be one of {', '.join(UPDATES)}")
         checks.at_least(1, k=k, feature_dim=feature_dim)
         self.update_rule = update
-        self.real = torch.zeros(k, feature_dim, device=device)
-        self.fake = torch.zeros(k, feature_dim, device=device)
         start = 100.0 if update == "counts100" else 0.0
-        self.real_counts = torch.full((k, 1), start, device=device)
-        self.fake_counts = torch.full((k, 1), start, device=device)
+        for name in ("real", "fake"):
+            self.register_buffer(name, torch.zeros(k, feature_dim, device=device))
+            self.register_buffer(f"{name}_counts", torch.full((k, 1), start, device=device))
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
@@ -284,16 +272,3 @@ class CenterBank:
         self.real.copy_(lloyd(real_features, self.real, iterations))
         sums, counts = cluster_sums(fake_features, assign(fake_features, self.real), len(self.fake))
         self.fake.copy_(torch.where(counts > 0, sums / counts.clamp_min(1), self.fake))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The four tensors, by name."""
-        return {
-            "real": self.real, "fake": self.fake, "real_counts": self.real_counts, "fake_counts": self.fake_counts,
-        }  # fmt: skip
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Copy the tensors of `state_dict` back, in place."""
-        for name, tensor in self.state_dict().items():
-            if name not in state or state[name].shape != tensor.shape:
-                raise ValueError(f"the kept centers have no {name} of shape {tuple(tensor.shape)}")
-            tensor.copy_(state[name])

@@ -81,10 +81,7 @@ def meant(word: str, presets: Iterable[str]) -> str:
 def convert(owner: type, key: str, value: Any) -> Any:
     """Value of a dataclass's field from Python or from the text behind ``--set key=``.
 
-    Raises
-    ------
-    UsageError
-        If the value is not of the field's type.
+    A `UsageError` if the value is not of the field's type.
     """
     kind, optional = typing.get_type_hints(owner)[key], False
     if isinstance(kind, types.UnionType):

@@ -54,11 +54,6 @@ def center_loss(
     -------
     Tensor
         A 0-dim tensor, in the units of the features.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others.
     """
     checks.alike(real_centers=real_centers, fake_centers=fake_centers)
     real = updated_centers(real_centers.detach(), real_features, real_labels)
@@ -106,11 +101,6 @@ def discriminator_loss(
     -------
     Tensor
         A 0-dim tensor. It has no lower bound where features have none (readings, row 11).
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others.
     """
     _check("reduction", reduction, REDUCTIONS)
     return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
@@ -132,11 +122,6 @@ def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: st
     -------
     Tensor
         A 0-dim tensor, at least 0.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others.
     """
     _check("reduction", reduction, REDUCTIONS)
     return _distance(fake_features, fake_targets, reduction)
@@ -175,11 +160,6 @@ def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     -------
     Tensor
         A 0-dim tensor, at least 0.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others.
     """
     return _within(real_features, reduction) + _within(fake_features, reduction)
 
@@ -201,10 +181,5 @@ def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     -------
     Tensor
         A 0-dim tensor, at least 0.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others.
     """
     return _pairwise(real_features, fake_features, reduction)

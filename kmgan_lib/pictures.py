@@ -75,10 +75,7 @@ def save_each(generator: Generator, n: int, folder: str | Path, *, seed: int = 0
 
     They are drawn a few at a time, so that n may be larger than memory has room for.
 
-    Raises
-    ------
-    UsageError
-        If there is something in the folder, or n makes no sense.
+    A `UsageError` if there is something in the folder, or n makes no sense.
     """
     from PIL import Image
 

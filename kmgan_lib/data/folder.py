@@ -189,6 +189,8 @@ def _readable(place: Path) -> bool:
 def folder(path: str, *, image_size: int = 32, channels: int = 3, root: str | Path | None = None) -> Images:
     """All images below a folder or in a zip archive, cut to their central square and resized.
 
+    A `UsageError` if the folder does not exist or holds no readable image, or a size or number of channels is none.
+
     Parameters
     ----------
     path : str
@@ -206,11 +208,6 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3, root: str | Pa
     Images
         Images (n, channels, image_size, image_size) in the order of their paths. Where they all lie in folders side by
         side, these are their classes; else there are no labels.
-
-    Raises
-    ------
-    UsageError
-        If the folder does not exist or holds no readable image, or a size or number of channels is none.
 
     Notes
     -----

@@ -27,6 +27,8 @@ LOST = (
 def given(images: Given, labels: Any = None, *, image_size: int | None = None, channels: int | None = None) -> Images:
     """Images of a caller, as the rest of the library has them.
 
+    A `UsageError` if shapes, types or values are others.
+
     Parameters
     ----------
     images : Tensor, array, Dataset or Images
@@ -43,11 +45,6 @@ def given(images: Given, labels: Any = None, *, image_size: int | None = None, c
     -------
     Images
         uint8, floats rounded. The name is ``images:`` and the beginning of the SHA-256 of the bytes before resizing.
-
-    Raises
-    ------
-    UsageError
-        If shapes, types or values are others.
     """
     if isinstance(images, Images) and "sha256" not in images.provenance:  # made by hand
         images, labels = images.tensor, images.labels if labels is None else labels

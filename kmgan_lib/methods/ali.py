@@ -130,12 +130,6 @@ class ALI(Method):
         if self.options.initialise_by_data:
             initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
 
-    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
-        return {**super().networks(), "encoder": self.encoder, "joint": self.joint}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
-
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
         mean, log_deviation = all_gather(self.run_net(self.encoder, images)).chunk(2, 1)

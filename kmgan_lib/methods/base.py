@@ -154,12 +154,13 @@ class Method(Copies, ABC):
         return
 
     def networks(self) -> dict[str, nn.Module]:
-        """All trained networks by name, as they stand in checkpoints."""
-        return {"generator": self.generator_net, "discriminator": self.discriminator_net}
+        """All trained networks by name, as they stand in checkpoints: the attributes that have parameters."""
+        nets = {name.removesuffix("_net"): net for name, net in vars(self).items() if isinstance(net, nn.Module)}
+        return {name: net for name, net in nets.items() if name != "average" and any(True for _ in net.parameters())}
 
-    @abstractmethod
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """All optimisers by name, as they stand in checkpoints."""
+        """All optimisers by name, as they stand in checkpoints: the attributes that are some."""
+        return {n.rpartition("_")[0]: o for n, o in vars(self).items() if isinstance(o, torch.optim.Optimizer)}
 
     def setup(self, images: Tensor) -> None:
         """Prepare on the whole training set (n, ...) once, before the first step; not called on resume."""

@@ -81,12 +81,6 @@ class DCGAN(Method):
     def _build(self) -> None:
         self.logit = self.linear(feature_dim(self.discriminator_net) + self.classes)
 
-    def networks(self) -> dict[str, torch.nn.Module]:  # noqa: D102
-        return {**super().networks(), "logit": self.logit}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
-
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         features = self.D(images, labels)
         if self.classes:

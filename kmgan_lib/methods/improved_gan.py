@@ -117,12 +117,6 @@ class ImprovedGAN(Method):
         self.minibatch = MinibatchDiscrimination(d, o.kernels, o.kernel_dim)
         self.logit = self.linear(d + o.kernels)
 
-    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
-        return {**super().networks(), "minibatch": self.minibatch, "logit": self.logit}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
-
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Set D's gains and biases by a first batch, if the preset asks for it."""

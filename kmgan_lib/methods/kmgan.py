@@ -96,11 +96,6 @@ class KMGAN(Method):
         """Not where `recluster` looks at the whole training set now and then."""
         return self.options.center_update != "recluster"
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {
-            "discriminator": self.discriminator_adam, "generator": self.generator_adam, "center": self.center_adam,
-        }  # fmt: skip
-
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""

@@ -70,9 +70,6 @@ class MBGAN(Method):
         self.discriminator_adam = self.adam(self.discriminator_net.parameters())
         self.generator_adam = self.adam(self.generator_net.parameters())
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
-
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance (b,) of the rows of two blocks of features (b, d)."""
         if self.options.embedding == "free":

@@ -76,9 +76,6 @@ class MLGAN(Method):
         self.generator_adam = self.adam(self.generator_net.parameters())
         self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
-
     def _features(self, images: Tensor) -> Tensor:
         return on_sphere(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
 

@@ -88,11 +88,6 @@ class Reduced(Method):
         self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
         self.center_adam = self.adam([*d, *g])
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {
-            "discriminator": self.discriminator_adam, "generator": self.generator_adam, "center": self.center_adam,
-        }  # fmt: skip
-
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on the pixels of at most ``init_images`` images."""

@@ -80,12 +80,6 @@ class WGAN(Method):
             list(parameters), lr=self.preset.learning_rate, foreach=True, capturable=self.device.type == "cuda"
         )
 
-    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
-        return {**super().networks(), "critic": self.critic}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_optimiser, "generator": self.generator_optimiser}
-
     def batches_per_step(self, iteration: int) -> int:
         """Updates of the critic in the iteration after ``iteration`` finished ones."""
         burst = iteration < WARM_UP or iteration % BURST_EVERY == 0

@@ -224,6 +224,8 @@ def judge(dataset: str, *, data_root: str | None = None, standin: str = "never")
     Training takes 3 epochs, under a minute for MNIST on two cores; Fashion-MNIST takes 10. For CIFAR-10 the ResNet-56
     below a data root is the judge, if it is there.
 
+    A `UsageError` if the data set has no classes or cannot be found.
+
     Parameters
     ----------
     dataset : str
@@ -236,11 +238,6 @@ def judge(dataset: str, *, data_root: str | None = None, standin: str = "never")
     Returns
     -------
     Judge
-
-    Raises
-    ------
-    UsageError
-        If the data set has no classes or cannot be found.
     """
     if not judged(dataset):
         known = ", ".join(name for name in data.DATASETS if judged(name))

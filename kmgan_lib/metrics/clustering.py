@@ -17,6 +17,8 @@ SILHOUETTE_POINTS = 2_000
 def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, float]:
     """Agreement of a clustering with the true classes.
 
+    A `ValueError` if the two differ in length, are empty, or are no vectors of int64.
+
     Parameters
     ----------
     true_labels, cluster_labels : Tensor, (n,) int64
@@ -28,11 +30,6 @@ def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, 
         ``nmi``: normalised mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
         points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points
         in the majority class of their cluster. All at most 1; a random clustering has ``nmi`` and ``ari`` near 0.
-
-    Raises
-    ------
-    ValueError
-        If the two differ in length, are empty, or are no vectors of int64.
     """
     checks.labels(true_labels=true_labels, cluster_labels=cluster_labels)
     if len(true_labels) != len(cluster_labels) or len(true_labels) == 0:
@@ -71,6 +68,8 @@ def silhouette(features: Tensor, cluster_labels: Tensor, points: int = SILHOUETT
     a is a point's mean distance to its own cluster, b to the nearest other one. It needs no classes: it says how well
     clusters are separated, not whether they are the right ones.
 
+    A `ValueError` if shapes or types are others, or features are not finite in single precision.
+
     Parameters
     ----------
     features : Tensor, (n, d)
@@ -82,11 +81,6 @@ def silhouette(features: Tensor, cluster_labels: Tensor, points: int = SILHOUETT
     -------
     float or None
         In [-1, 1]; None where all points of the subsample are in one cluster or each is alone.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others, or features are not finite in single precision.
     """
     checks.matrices(features=features)
     checks.labels(len(features), cluster_labels=cluster_labels)

@@ -31,6 +31,8 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
     count as one. To merge two clusters at a distance :math:`\delta s` raises the K-Means loss by at most
     :math:`\delta^2/4` of the features' variance: by 0.25 % at the tolerance of 0.1, so such clusters say nothing.
 
+    A `ValueError` if shapes or types are others, or there are no centers or features.
+
     Parameters
     ----------
     centers : Tensor, (k, d)
@@ -47,11 +49,6 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
         A center that lost its features stays where it was and may be distinct for ever. ``entropy``:
         :math:`-\sum_m p_m \ln p_m` of the shares of features assigned to each center, in nats; ``evenness``: the same
         over :math:`\ln k`, 1 for equal shares (0 for k = 1).
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others, or there are no centers or features.
     """
     checks.matrices(centers=centers, features=features)
     checks.at_least(1, k=len(centers), features=len(features))
@@ -78,6 +75,8 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
 def mode_scores(points: Tensor, real: Tensor, labels: Tensor, rarest: float = RAREST_MODE) -> dict[str, Any]:
     """Which hidden classes generated points belong to, by the class of the nearest real point.
 
+    A `ValueError` if shapes or types are others, there are no points, fewer than two real ones, or a label below 0.
+
     Parameters
     ----------
     points : Tensor, (n, d)
@@ -94,11 +93,6 @@ def mode_scores(points: Tensor, real: Tensor, labels: Tensor, rarest: float = RA
         ``modes``: number of classes with at least this share; ``share``: list of length c; ``near_data``: share of
         points that are nearer to a real point than 99 % of real points are to another one. A point far from all data
         has a nearest class too, so ``modes`` means nothing where ``near_data`` is small.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others, there are no points, fewer than two real ones, or a label below 0.
     """
     checks.rows(points=points, real=real)
     checks.labels(len(real), labels=labels)
@@ -123,6 +117,8 @@ def within_class_scores(
 
     A generator that draws one picture a class has a perfect class score, and ratios near 0.
 
+    A `ValueError` if shapes or types are others, there are no images, or a label is below 0.
+
     Parameters
     ----------
     images : Tensor, (n, ...)
@@ -142,11 +138,6 @@ def within_class_scores(
         ``within``: mean of the ratios over the classes present; ``smallest``: the smallest; ``present``: number of
         these classes, which have a share of at least ``rarest`` and two images in both, and varying real ones;
         ``ratios``: list over all classes, None for the others. ``within`` and ``smallest`` are 0 where no class is.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types are others, there are no images, or a label is below 0.
     """
     checks.rows(images=images, real=real)
     checks.labels(len(images), labels=labels)

@@ -23,6 +23,8 @@ def compare_folders(
 ) -> dict[str, Any]:
     """FID and KID of the images in one folder against those in another, read as for training.
 
+    A `UsageError` without folders, images, torch-fidelity or weights.
+
     Parameters
     ----------
     a, b : path
@@ -42,11 +44,6 @@ def compare_folders(
     dict
         ``fid``, ``kid``, ``kid_std``, ``layer``, ``image_size``; ``images``, how many in each folder; ``resized``, how
         many of these were of another size or no squares; ``subsets``, ``subset_size``, ``extractor``.
-
-    Raises
-    ------
-    UsageError
-        Without folders, images, torch-fidelity or weights.
     """
     weights = inception.find_weights(inception_weights, data_root=data_root, full=layer == "2048")
     shapes = [sides(str(path)) for path in (a, b)]

@@ -22,6 +22,8 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
 
     Distances are computed in chunks: 10,000 by 10,000 features take about 100 MB.
 
+    A `ValueError` if the numbers of columns differ or a set has no more than k rows.
+
     Parameters
     ----------
     real_features : Tensor, (n, d)
@@ -36,11 +38,6 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
     dict
         ``precision``, ``recall`` and ``coverage`` in [0, 1]; ``density`` at least 0, around 1 for equal
         distributions.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of columns differ or a set has no more than k rows.
     """
     if real_features.ndim != 2 or real_features.shape[1:] != fake_features.shape[1:]:
         shapes = f"{tuple(real_features.shape)} and {tuple(fake_features.shape)}"

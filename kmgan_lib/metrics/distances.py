@@ -35,6 +35,8 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     no matrix square root and stays accurate for singular covariances. The name FID is right only for the 2,048
     features of the Inception network of 2015. The estimate is biased upwards for small n: compare equal n only.
 
+    A `ValueError` if the numbers of columns differ, or a set has fewer than 2 rows.
+
     Parameters
     ----------
     features_a : Tensor, (n, d)
@@ -45,11 +47,6 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     float
         At least 0 up to rounding, in squared units of the features; computed in double precision. NaN for features
         that are not finite.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of columns differ, or a set has fewer than 2 rows.
     """
     a, b = _checked(features_a, features_b)
     if not (a.isfinite().all() and b.isfinite().all()):
@@ -72,6 +69,8 @@ def kernel_distance(
 
     Unlike the Fréchet distance it has no bias in n, so values of different n may be compared.
 
+    A `ValueError` if the numbers of columns differ, a set has fewer rows than a subset, or the seed is none.
+
     Parameters
     ----------
     features_a : Tensor, (n, d)
@@ -88,11 +87,6 @@ def kernel_distance(
     mean, std : float
         Over the subsets, the population standard deviation; computed in double precision. Around 0 for equal
         distributions, and then also below it.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of columns differ, a set has fewer rows than a subset, or the seed is none.
     """
     a, b = _checked(features_a, features_b)
     subsets, size = checks.whole("subsets", subsets), checks.whole("subset_size", subset_size)

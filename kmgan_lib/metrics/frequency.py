@@ -17,6 +17,8 @@ RESAMPLES = 200
 def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
     r"""Share of each class with its Wilson 95 % interval, and a test against equal shares.
 
+    A `ValueError` without labels, with labels out of range or of another type, or without classes.
+
     Parameters
     ----------
     predicted_labels : Tensor, (n,) int64
@@ -29,11 +31,6 @@ def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
     dict
         ``frequency``, ``low``, ``high``: lists of length ``classes``, shares in [0, 1]. ``chi2``, ``p``: Pearson's
         statistic against equal shares with classes - 1 degrees of freedom, and its p-value.
-
-    Raises
-    ------
-    ValueError
-        Without labels, with labels out of range or of another type, or without classes.
     """
     checks.labels(predicted_labels=predicted_labels)
     checks.at_least(1, classes=classes)
@@ -79,6 +76,8 @@ def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int =
     where p are the predicted shares. This takes generated images to be confused like real ones, which holds less the
     worse they are. The intervals resample both the predictions and the rows of C (the 95 % of a parametric bootstrap).
 
+    A `ValueError` if a class has no real images, there are no labels, or any are out of range; if the counts are none.
+
     Parameters
     ----------
     predicted_labels : Tensor, (n,) int64
@@ -92,11 +91,6 @@ def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int =
     -------
     dict
         ``corrected``, ``corrected_low``, ``corrected_high``: lists of length c, shares in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If a class has no real images, there are no labels, or any are out of range; if the counts are none.
     """
     checks.labels(predicted_labels=predicted_labels)
     checks.seed(seed)

@@ -103,6 +103,8 @@ def _checked(path: Path) -> Weights:
 def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
     """The weights of the Inception network, after a look at their SHA-256.
 
+    A `UsageError` if there is no file, if it is another file, or if it ends too early; the message says how to get it.
+
     Parameters
     ----------
     path : path, optional
@@ -115,11 +117,6 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
     Returns
     -------
     Weights
-
-    Raises
-    ------
-    UsageError
-        If there is no file, if it is another file, or if it ends too early; the message says how to get it.
     """
     given = path or os.environ.get("KMGAN_INCEPTION")
     root = data_root or os.environ.get("KMGAN_DATA")
@@ -140,10 +137,7 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
 def fetch() -> Path:
     """Download the full weights from where torch-fidelity keeps them, check them, and put them into the cache.
 
-    Raises
-    ------
-    UsageError
-        If the download fails or is not the file; nothing half-written is kept.
+    A `UsageError` if the download fails or is not the file; nothing half-written is kept.
     """
     url = _fidelity().feature_extractor_inceptionv3.URL_INCEPTION_V3
     target = cache_root() / "inception" / FULL_NAME
@@ -205,6 +199,9 @@ def inception_measures(
     consecutive splits; KID on 100 subsets of 1,000, or of half the pictures where there are fewer than 2,000. A
     CPU core takes some 0.15 s a picture up to the 768 features.
 
+    A `UsageError` without torch-fidelity, with fewer pictures than splits, or where the weights give NaN, are none, or
+    carry code.
+
     Parameters
     ----------
     fake, real : Tensor, (n, c, h, w) and (m, c, h, w)
@@ -225,11 +222,6 @@ def inception_measures(
     dict
         ``fid``, with ``kid`` also ``kid`` and ``kid_std``, for layer 2048 also ``inception_score`` and
         ``inception_score_std``; ``splits``, ``subsets``, ``subset_size``.
-
-    Raises
-    ------
-    UsageError
-        Without torch-fidelity, with fewer pictures than splits, or where the weights give NaN, are none, or carry code.
     """
     fidelity = _fidelity()
     fewest = min(len(fake), len(real))

@@ -35,6 +35,8 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
 
     Memory is that of ``chunk`` rows of each, and of as many distances.
 
+    A `ValueError` without training rows, or if the rows differ in shape.
+
     Parameters
     ----------
     samples : Tensor, (n, ...)
@@ -50,11 +52,6 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
         Euclidean; of pictures in units of the full range from black to white.
     indices : Tensor, (n,) int64
         The lowest index on a tie.
-
-    Raises
-    ------
-    ValueError
-        Without training rows, or if the rows differ in shape.
     """
     for name, tensor in (("samples", samples), ("training", training)):
         checks.rows(**{name: tensor})
@@ -100,6 +97,8 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
     A ratio of 1 is what an image that the method never saw would have; copies have ratios near 0. Blurred or empty
     pictures lie near many others, so a small ratio is a reason to look at the pair, not yet a proof.
 
+    A `ValueError` if rows differ in shape, or there are none of a kind.
+
     Parameters
     ----------
     samples : Tensor, (n, ...)
@@ -116,11 +115,6 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
         than all but 1 % of the held-out images are, 0.01 by chance; ``typical``: the median distance of held-out
         images; ``nearest``: index in ``training`` for each sample; ``ratios``: for each sample. Where most held-out
         images have copies the scale is 0, and ratios are NaN.
-
-    Raises
-    ------
-    ValueError
-        If rows differ in shape, or there are none of a kind.
     """
     checks.rows(samples=samples, training=training, held_out=held_out, baseline=baseline)
     checks.at_least(1, samples=len(samples), held_out=len(held_out))

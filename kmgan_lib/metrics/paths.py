@@ -23,6 +23,8 @@ def path_lengths(
     Its mean over noise and t is the perceptual path length. The mean over t is at least
     :math:`\|\phi(G(z_1)) - \phi(G(z_0))\|^2`, and equal to it only where features move straight and steadily.
 
+    A `ValueError` if start and end differ in shape, there is not one position for all or each, or the step is 0.
+
     Parameters
     ----------
     embed : callable
@@ -38,11 +40,6 @@ def path_lengths(
     -------
     Tensor, (n,)
         In squared units of the features.
-
-    Raises
-    ------
-    ValueError
-        If start and end differ in shape, there is not one position for all or each, or the step is 0.
     """
     checks.alike(start=start, end=end)
     if position.is_complex() or position.ndim > 1 or position.numel() not in (1, len(start)):
@@ -59,6 +56,8 @@ def step_scores(frames: Tensor) -> dict[str, float]:
 
     With :math:`s_t = \|x_{t+1} - x_t\|_2` the steps of a line of T + 1 pictures, its length is :math:`\sum_t s_t`.
 
+    A `ValueError` if there are fewer than two pictures, or they are no (T + 1, n, d) of floating-point numbers.
+
     Parameters
     ----------
     frames : Tensor, (T + 1, n, d)
@@ -70,11 +69,6 @@ def step_scores(frames: Tensor) -> dict[str, float]:
         ``largest_step``: :math:`\max_t s_t / \sum_t s_t`, its mean over lines: 1/T where every step is alike, 1 where
         all happens at once (1/T for a line that stands still). ``detour``: length over the distance of its ends, mean
         over lines, at least 1 (1 for lines whose ends are alike).
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two pictures, or they are no (T + 1, n, d) of floating-point numbers.
     """
     if frames.ndim != 3 or not frames.is_floating_point():
         raise ValueError(f"frames {tuple(frames.shape)} must be (T + 1, n, d) of floating-point numbers")
@@ -95,6 +89,8 @@ def line_scores(start: Tensor, middle: Tensor, end: Tensor, real: Tensor, held_o
     .. math:: \text{span} = \frac{E\|x_0 - x_1\|}{E\|r - h\|}, \qquad
               \text{validity} = \frac{E \min_j \|x_{1/2} - r_j\|}{E_h \min_j \|h - r_j\|}
 
+    A `ValueError` if rows differ in shape, or there are none of a kind.
+
     Parameters
     ----------
     start, middle, end : Tensor, (n, ...)
@@ -110,11 +106,6 @@ def line_scores(start: Tensor, middle: Tensor, end: Tensor, real: Tensor, held_o
         ``span``: around 1 where ends differ as two real images do, 0 where all images are one. ``validity``: 1 where
         an image in the middle is as near to real ones as an unseen real image is, more where it is none. Blurred images
         lie near many others: a value below 1 is not better than 1.
-
-    Raises
-    ------
-    ValueError
-        If rows differ in shape, or there are none of a kind.
     """
     checks.rows(start=start, middle=middle, end=end, real=real, held_out=held_out)
     checks.at_least(1, lines=len(start), real=len(real), held_out=len(held_out))

@@ -66,10 +66,7 @@ def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
 def load_resnet56(path: Path) -> nn.Sequential:
     """The pretrained network from its file, read without running anything that is in it.
 
-    Raises
-    ------
-    UsageError
-        If the file is not the published one: the numbers of a report name it.
+    A `UsageError` if the file is not the published one: the numbers of a report name it.
     """
     expected = path.stem.rsplit("-", 1)[-1]
     found = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,6 +16,8 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     The name Inception Score is right only for probabilities of the Inception network of 2015; for those of a
     classifier of ours it is called *classifier score*. It lies between 1 and the number of classes.
 
+    A `ValueError` if there are fewer rows than splits, or the probabilities are no matrix.
+
     Parameters
     ----------
     probabilities : Tensor, (n, c)
@@ -27,11 +29,6 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     -------
     mean, std : float
         Over the splits; the population standard deviation, as in the original code.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer rows than splits, or the probabilities are no matrix.
     """
     checks.matrices(probabilities=probabilities)
     checks.at_least(1, classes=probabilities.shape[1])

@@ -64,11 +64,8 @@ def has_checkpoint(directory: Path) -> bool:
 def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, Any]:
     """Read ``checkpoint.pt`` without running any code that it may carry.
 
-    Raises
-    ------
-    UsageError
-        If the file is truncated, garbled or holds anything but plain data. The message offers the checkpoint before it,
-        if that one is whole.
+    A `UsageError` if the file is truncated, garbled or holds anything but plain data. The message offers the checkpoint
+    before it, if that one is whole.
     """
     path, previous = directory / CHECKPOINT, directory / PREVIOUS
     try:

@@ -20,16 +20,13 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # so
 def held(path: Path) -> Iterator[None]:
     """Keep others out while the block runs.
 
+    A `DirectoryInUse` if another process, or another thread of this one, is in such a block.
+
     Parameters
     ----------
     path : Path
         A run directory, whose ``.lock`` is taken; or a lock file of any name. The file is gone afterwards. One that a
         killed process left behind keeps nobody out.
-
-    Raises
-    ------
-    DirectoryInUse
-        If another process, or another thread of this one, is in such a block.
     """
     file = path / LOCK if path.is_dir() else path
     lock = FileLock(file)

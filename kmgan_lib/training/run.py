@@ -172,11 +172,8 @@ def take_directory(
 def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | None) -> dict[str, Any]:
     """``config.json`` of the run that ``resume`` goes on with; empty where it begins anew.
 
-    Raises
-    ------
-    UsageError
-        If the run has another profile, seed or algorithm, or is finished and its checkpoint gone: training would begin
-        anew, and its result be lost.
+    A `UsageError` if the run has another profile, seed or algorithm, or is finished and its checkpoint gone: training
+    would begin anew, and its result be lost.
     """
     directory = run_directory(preset, profile, seed, out, True)
     result = directory / files.RESULT

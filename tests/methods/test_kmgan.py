@@ -53,8 +53,7 @@ def in_float64(method: KMGAN) -> KMGAN:
     """The same method in float64: Adam enlarges the rounding of float32 wherever a gradient is nearly zero."""
     for net in method.networks().values():
         net.double()
-    bank = method.bank
-    bank.real, bank.fake, bank.real_counts, bank.fake_counts = (t.double() for t in bank.state_dict().values())
+    method.bank.double()
     method.D = lambda images, labels=None: method.discriminator_net(images)  # without the cast to float32
     method.G = lambda noise, labels=None: method.generator_net(noise)
     return method
