@@ -5,11 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign
+from kmgan_lib.data.images import to_unit
+from kmgan_lib.metrics.registry import CENTERS_OF_IMAGES, measure
+from kmgan_lib.metrics.subject import Subject, chosen
 
 REPEATS = 50
 
@@ -54,3 +58,20 @@ def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> li
 def _wait(batch: Tensor) -> None:
     if batch.is_cuda:
         torch.cuda.synchronize(batch.device)
+
+
+@measure(
+    "kmeans_cost", "time of K-Means on pixels over that on features", CENTERS_OF_IMAGES,
+    "{ratio:.2f} ({pixel_milliseconds:.3f} ms for {pixels}, {feature_milliseconds:.3f} ms for {feature_dim})",
+)  # fmt: skip
+def kmeans_cost(subject: Subject) -> dict[str, Any]:
+    """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""
+    method, preset = subject.method, subject.run.preset
+    images = chosen(subject.seen.tensor, preset.batch)
+    batch, features = to_unit(images).to(method.device), method.features(images)
+    seconds = kmeans_seconds([features, batch.flatten(1)], preset.k)
+    return {
+        "value": seconds[1] / seconds[0], "ratio": seconds[1] / seconds[0], "feature_milliseconds": 1000 * seconds[0],
+        "pixel_milliseconds": 1000 * seconds[1], "feature_dim": features.shape[1], "pixels": batch[0].numel(),
+        "k": preset.k, "batch": preset.batch, "samples": REPEATS, "extractor": {"name": str(method.device)},
+    }  # fmt: skip

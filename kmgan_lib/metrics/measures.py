@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -16,13 +17,13 @@ from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.clustering import clustering_scores, kmeans_labels, silhouette
 from kmgan_lib.metrics.collapse import center_scores, distinct_points, mode_scores, within_class_scores
-from kmgan_lib.metrics.cost import REPEATS, kmeans_seconds
 from kmgan_lib.metrics.coverage import coverage_scores
 from kmgan_lib.metrics.distances import frechet_distance
 from kmgan_lib.metrics.frequency import class_frequency, confusion_matrix, corrected_frequency
 from kmgan_lib.metrics.inception import to_bytes
 from kmgan_lib.metrics.neighbours import memorisation_scores
 from kmgan_lib.metrics.paths import EPSILON, line_scores, path_lengths, step_scores
+from kmgan_lib.metrics.registry import CENTERS, CLASSES, IMAGES, JUDGED, SYNTHETIC, measure
 from kmgan_lib.metrics.scores import inception_score
 from kmgan_lib.metrics.subject import REFERENCE, SAMPLE_SEED, Subject, chosen
 
@@ -38,6 +39,22 @@ OWN_FEATURES = {"name": "the run's D"}
 PIXELS = {"name": "pixels"}
 
 
+def _shares(result: Mapping[str, Any]) -> str:
+    shares, corrected = (" ".join(f"{100 * s:.1f}" for s in result[key]) for key in ("frequency", "corrected"))
+    return f"{shares} %; corrected {corrected} %"
+
+
+def _levels(result: Mapping[str, Any]) -> str:
+    levels = {"real images": "real_value", "blurred": "blurred", "noisy": "noisy"}
+    known = ", ".join(f"{name} {result[key]:.4f}" for name, key in levels.items() if key in result)
+    return f"{result['value']:.4f}" + (f" ({known})" if known else "")
+
+
+@measure(
+    "classifier_score", "Eq. (8) with a classifier of the data set", JUDGED,
+    "{value:.3f} ± {std:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
+    "real images {real_value:.3f})", quick=True,
+)  # fmt: skip
 def classifier_score(subject: Subject) -> dict[str, Any]:
     """Eq. (8) with the judge's probabilities."""
     probabilities = subject.fake_probabilities
@@ -54,6 +71,11 @@ def classifier_score(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@measure(
+    "classifier_frechet", "Fréchet distance in the classifier's features", JUDGED,
+    "{value:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
+    "real images {real_value:.3f})", quick=True,
+)  # fmt: skip
 def classifier_frechet(subject: Subject) -> dict[str, Any]:
     """Fréchet distance to real images in the judge's features: of samples, and of others that tell what it is worth."""
     fake, train, reference = subject.fake_features, subject.train_features, subject.reference_features
@@ -68,18 +90,7 @@ def classifier_frechet(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def within_class(subject: Subject) -> dict[str, Any]:
-    """Variance of pixels within the classes that the judge sees, over that of real images."""
-    real_labels = subject.judge.classify(subject.reference_features).argmax(1)
-    labels, real = subject.fake_probabilities.argmax(1), subject.reference_images
-    scores = within_class_scores(subject.samples, labels, real, real_labels)
-    extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
-    return {
-        "value": scores["within"], **scores, "samples": len(labels), "reference_samples": len(real),
-        "reference": subject.reference, "extractor": extractor,
-    }  # fmt: skip
-
-
+@measure("class_frequency", "share of each class by the classifier", JUDGED, _shares, quick=True)
 def frequency(subject: Subject) -> dict[str, Any]:
     """Share of each class by the judge's verdicts, and corrected for its confusions of real test images."""
     labels = subject.fake_probabilities.argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
@@ -95,6 +106,27 @@ def frequency(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@measure(
+    "within_class", "variance of pixels within classes, over that of real images", JUDGED,
+    "{within:.3f} times that of real images, at least {smallest:.3f}, in {present} classes", quick=True,
+)  # fmt: skip
+def within_class(subject: Subject) -> dict[str, Any]:
+    """Variance of pixels within the classes that the judge sees, over that of real images."""
+    real_labels = subject.judge.classify(subject.reference_features).argmax(1)
+    labels, real = subject.fake_probabilities.argmax(1), subject.reference_images
+    scores = within_class_scores(subject.samples, labels, real, real_labels)
+    extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
+    return {
+        "value": scores["within"], **scores, "samples": len(labels), "reference_samples": len(real),
+        "reference": subject.reference, "extractor": extractor,
+    }  # fmt: skip
+
+
+@measure(
+    "coverage", "precision, recall, density and coverage in the classifier's features", JUDGED,
+    "precision {precision:.3f}, recall {recall:.3f}, density {density:.3f}, coverage {coverage:.3f} "
+    "(real images {real_precision:.3f}, {real_recall:.3f}, {real_density:.3f}, {real_coverage:.3f})", quick=True,
+)  # fmt: skip
 def coverage(subject: Subject) -> dict[str, Any]:
     """Precision, recall, density and coverage in the judge's features, with equally many real images."""
     fake, train, known = subject.fake_features, subject.train_features, subject.reference_features
@@ -108,6 +140,11 @@ def coverage(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@measure(
+    "clustering", "agreement of D's clusters with the classes", CLASSES,
+    lambda r: f"NMI {r['nmi']:.3f} (of pixels {r['raw_nmi']:.3f}), ARI {r['ari']:.3f}, "
+    f"accuracy {r['accuracy']:.3f}, silhouette {r['silhouette']:.3f}", quick=True,
+)  # fmt: skip
 def clustering(subject: Subject) -> dict[str, Any]:
     """K-Means on D's features of real images, against their classes; beside it K-Means on the data themselves."""
     images = subject.images("all")
@@ -128,6 +165,11 @@ def clustering(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@measure(
+    "centers", "have K-Means' centers become one (Section 3.3)", CENTERS,
+    "{distinct} of {k} distinct, {used} used; distance {distance:.2f}, at least {smallest_distance:.2f}, "
+    "of the features' spread; entropy {entropy:.2f}", quick=True,
+)  # fmt: skip
 def centers(subject: Subject) -> dict[str, Any]:
     """Whether the method's own centers have become one; the generated centers beside the real ones."""
     bank = cast(KMGAN, subject.method).bank
@@ -140,6 +182,11 @@ def centers(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@measure(
+    "modes", "hidden classes that generated points belong to", SYNTHETIC,
+    lambda r: f"{r['modes']} of {len(r['share'])} ({' '.join(f'{100 * s:.1f}' for s in r['share'])} %), "
+    f"{100 * r['near_data']:.1f} % near the data",
+)  # fmt: skip
 def modes(subject: Subject) -> dict[str, Any]:
     """Hidden classes of the synthetic mixture that the generator reaches."""
     real = subject.images("all")
@@ -149,6 +196,11 @@ def modes(subject: Subject) -> dict[str, Any]:
     return {"value": scores["modes"], **scores, "samples": len(subject.samples), "extractor": extractor}
 
 
+@measure(
+    "memorisation", "nearest training images of 64 samples", IMAGES,
+    lambda r: f"distance {r['ratio']:.2f}, at least {r['smallest']:.2f}, times that of "
+    + ("unseen real images" if r["unseen"] else "other real images, trained on too"),
+)  # fmt: skip
 def memorisation(subject: Subject) -> dict[str, Any]:
     """The 64 images that `kmgan sample` shows, and their nearest training images."""
     dataset, seen = subject.run.preset.dataset, subject.seen.tensor
@@ -180,6 +232,10 @@ def _apart(subject: Subject, most: int) -> tuple[Tensor, Tensor, bool]:
     return mixed[count:], mixed[:count], False
 
 
+@measure(
+    "path_length", "perceptual path length in the classifier's features", JUDGED,
+    "{value:.4g} ± {standard_error:.2g}, {detour:.1f} times the straight line",
+)  # fmt: skip
 def path_length(subject: Subject) -> dict[str, Any]:
     """Perceptual path length in the judge's features, on straight lines between noise vectors."""
     # Steps of 1e-4 drown in the rounding of single precision.
@@ -200,6 +256,12 @@ def path_length(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@measure(
+    "interpolation", "steps, ends and middle of an interpolation (Section 4.5), in pixels", IMAGES,
+    "largest step {largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line; "
+    "ends {span:.2f} times as far apart as real images, middle {validity:.2f} times as far from them as others",
+    quick=True,
+)  # fmt: skip
 def interpolation(subject: Subject) -> dict[str, Any]:
     """Whether images change steadily on the straight lines of Section 4.5, from one image to another, in pixels."""
     generator = subject.generator
@@ -217,26 +279,18 @@ def interpolation(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def kmeans_cost(subject: Subject) -> dict[str, Any]:
-    """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""
-    method, preset = subject.method, subject.run.preset
-    images = chosen(subject.seen.tensor, preset.batch)
-    batch, features = to_unit(images).to(method.device), method.features(images)
-    seconds = kmeans_seconds([features, batch.flatten(1)], preset.k)
-    return {
-        "value": seconds[1] / seconds[0], "ratio": seconds[1] / seconds[0], "feature_milliseconds": 1000 * seconds[0],
-        "pixel_milliseconds": 1000 * seconds[1], "feature_dim": features.shape[1], "pixels": batch[0].numel(),
-        "k": preset.k, "batch": preset.batch, "samples": REPEATS, "extractor": {"name": str(method.device)},
-    }  # fmt: skip
-
-
-def inception_measure(subject: Subject, name: str, layer: str) -> dict[str, Any]:
+@measure("kid768", "KID's formula on 768 features", IMAGES, "{value:.5f} ± {std:.5f}", key="kid", layer="768")
+@measure("fid768", "FID's formula on 768 features, not comparable with FID", IMAGES, _levels, key="fid", layer="768")
+@measure("kid", "Kernel Inception Distance", IMAGES, "{value:.5f} ± {std:.5f}", key="kid")
+@measure("fid", "Fréchet Inception Distance", IMAGES, "{value:.3f}", key="fid")
+@measure("inception_score", "Inception Score, Eq. (8)", IMAGES, "{value:.3f} ± {std:.3f}", key="inception_score")
+def inception_measure(subject: Subject, key: str, layer: str = "2048") -> dict[str, Any]:
     """One of the Inception measures; those of one layer share the passes through the network."""
     measured = subject.inception(layer)
-    spread = {"std": measured[f"{name}_std"]} if f"{name}_std" in measured else {}
+    spread = {"std": measured[f"{key}_std"]} if f"{key}_std" in measured else {}
     numbers = {"inception_score": ["splits"], "fid": ["reference_samples", "reference"]}
     numbers["kid"] = [*numbers["fid"], "subsets", "subset_size"]
-    kept = {key: measured[key] for key in ["layer", "samples", *numbers[name], "extractor"]}
+    kept = {kept_key: measured[kept_key] for kept_key in ["layer", "samples", *numbers[key], "extractor"]}
     # The full network has levels of its own in the literature; these features have none.
-    levels = subject.inception_levels(layer) if name == "fid" and layer == "768" else {}
-    return {"value": measured[name], **spread, **levels, **kept}
+    levels = subject.inception_levels(layer) if key == "fid" and layer == "768" else {}
+    return {"value": measured[key], **spread, **levels, **kept}

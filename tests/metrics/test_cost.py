@@ -60,7 +60,7 @@ def test_the_real_clock_gives_positive_times() -> None:
 def test_the_cost_of_a_run_is_on_its_own_features_and_leaves_the_method_alone(pictures: Run) -> None:
     assert pictures.method is not None
     before = {name: value.clone() for name, value in pictures.method.discriminator_net.state_dict().items()}
-    result = measures.kmeans_cost(Subject(pictures, None))
+    result = cost.kmeans_cost(Subject(pictures, None))
     assert result["ratio"] == result["value"] > 0
     assert (result["k"], result["batch"], result["pixels"]) == (10, 16, 784)
     assert result["extractor"] == {"name": "cpu"}

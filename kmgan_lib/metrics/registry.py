@@ -1,0 +1,84 @@
+"""The registry of measures: what each asks of a preset, and how its result reads in a table."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kmgan_lib import methods
+from kmgan_lib.config import Preset
+from kmgan_lib.methods import KMGAN
+from kmgan_lib.metrics.classifier import judged
+from kmgan_lib.metrics.subject import Subject
+
+Compute = TypeVar("Compute", bound=Callable[..., dict[str, Any]])
+Show = str | Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of runs.
+
+    Attributes
+    ----------
+    compute : callable
+        `Subject` to a result with at least ``value``, ``samples`` and ``extractor``.
+    text : str
+        What it is.
+    applies : callable
+        Whether it makes sense for a preset.
+    needs : str
+        What it needs of a preset.
+    show : str or callable
+        The result in a table: a format string over its keys, or a function of it.
+    quick : bool
+        Whether it is measured after every training.
+    """
+
+    compute: Callable[[Subject], dict[str, Any]]
+    text: str
+    applies: Callable[[Preset], bool]
+    needs: str
+    show: Show
+    quick: bool = False
+
+    def shown(self, result: Mapping[str, Any]) -> str:
+        """The result in one line."""
+        shown = {key: _NoValue() if value is None else value for key, value in result.items()}
+        return self.show.format(**shown) if isinstance(self.show, str) else self.show(shown)
+
+
+class _NoValue:
+    """A dash in the place of a number that there is not, such as a ratio to a distance of 0."""
+
+    def __format__(self, format_spec: str) -> str:
+        return "–"
+
+
+Need = tuple[Callable[[Preset], bool], str]
+METRICS: dict[str, Measure] = {}
+IMAGES: Need = (lambda p: p.network != "synthetic", "images")
+JUDGED: Need = (lambda p: judged(p.dataset), "a data set with classes")
+SYNTHETIC: Need = (lambda p: p.dataset == "synthetic", "the synthetic points")
+CENTERS: Need = (lambda p: issubclass(methods.of(p), KMGAN), "a method with K-Means")
+CENTERS_OF_IMAGES: Need = (lambda p: CENTERS[0](p) and IMAGES[0](p), "a method with K-Means, and images")
+# A conditional D is told the class: clustering its features would measure the label it was given.
+CLASSES: Need = (
+    lambda p: (JUDGED[0](p) or SYNTHETIC[0](p)) and not p.conditional,
+    "known classes, and a D that is not told them: it would only give them back",
+)
+
+
+def measure(
+    name: str, text: str, need: Need, show: Show, *, quick: bool = False,
+    **arguments: str,
+) -> Callable[[Compute], Compute]:  # fmt: skip
+    """Decorate a function that computes a measure: `METRICS` has it under this name, with these further arguments."""
+
+    def register(compute: Compute) -> Compute:
+        METRICS[name] = Measure(functools.partial(compute, **arguments), text, *need, show, quick)
+        return compute
+
+    return register
