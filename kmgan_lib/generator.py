@@ -18,7 +18,7 @@ from kmgan_lib.caller import put_aside
 from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
-from kmgan_lib.files import CONFIG, GENERATOR, expanded, first_line, read_json, write_atomically
+from kmgan_lib.files import GENERATOR, expanded, first_line, write_atomically
 from kmgan_lib.methods.randomness import draw_noise
 
 CHUNK = 512
@@ -242,8 +242,3 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     except (ValueError, RuntimeError, OverflowError) as error:
         raise UsageError(f"{path} does not fit its own preset ({first_line(error)})") from None
     return Generator(net.to(device), preset)
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """``config.json`` of a run directory."""
-    return read_json(directory / CONFIG)
