@@ -34,15 +34,11 @@ def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.nda
     pad : int
         Pixels between tiles.
     """
-    n, _, h, w = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    canvas = np.full((rows * (h + pad) - pad, columns * (w + pad) - pad, 3), 255, np.uint8)
-    tiles = _pixels(images)
-    for i, tile in enumerate(tiles):
-        top, left = (i // columns) * (h + pad), (i % columns) * (w + pad)
-        canvas[top : top + h, left : left + w] = tile
-    return canvas
+    from torchvision.utils import make_grid
+
+    grid = make_grid(images.detach().cpu().clamp(0, 1), columns or math.ceil(math.sqrt(len(images))), pad, pad_value=1)
+    inner = grid[:, pad : grid.shape[1] - pad, pad : grid.shape[2] - pad] if len(images) > 1 else grid
+    return _pixels(inner.unsqueeze(0))[0]
 
 
 def _pixels(images: Tensor) -> np.ndarray:

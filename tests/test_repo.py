@@ -6,6 +6,7 @@ import ast
 import graphlib
 import importlib.util
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -186,3 +187,14 @@ def test_the_reference_names_modules_that_are_there() -> None:
     named = re.findall(r"automodule:: (\S+)", (ROOT / "book" / "api.md").read_text(encoding="utf8"))
     assert len(named) > 50
     assert [name for name in named if importlib.util.find_spec(name) is None] == []
+
+
+def test_the_way_of_a_batch_names_functions_that_are_there() -> None:
+    page = (ROOT / "book" / "new_method.md").read_text(encoding="utf8")
+    walk = page.partition("## A batch from the file to the record")[2]
+    named = re.findall(r"`(kmgan_(?:lib|book)\.[\w.]+)`", walk)
+    assert len(named) > 30
+    assert len(re.findall(r"^\d+\. ", walk, re.MULTILINE)) == 20
+    for name in named:
+        found = pkgutil.resolve_name(name)  # an AttributeError names what is not there
+        assert callable(found), name
