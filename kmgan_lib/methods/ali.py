@@ -115,6 +115,8 @@ class ALI(Method):
         super().__init__(preset, device=device, seed=seed)
         for net in (self.discriminator_net, self.joint):
             set_dropout_rng(net, self.rng)
+
+    def _optimise(self) -> None:
         self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *self.joint.parameters()])
         self.generator_adam = self.adam([*self.generator_net.parameters(), *self.encoder.parameters()])
 

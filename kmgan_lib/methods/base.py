@@ -130,6 +130,7 @@ class Method(Copies, ABC):
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             if distributed.world_size() > 1:
                 models.sync_batch_norm(net)
+        self._optimise()
 
     def _widen_weights(self) -> None:
         wide = self.preset.replace(width=1.0)
@@ -157,6 +158,12 @@ class Method(Copies, ABC):
         """All trained networks by name, as they stand in checkpoints: the attributes that have parameters."""
         nets = {name.removesuffix("_net"): net for name, net in vars(self).items() if isinstance(net, nn.Module)}
         return {name: net for name, net in nets.items() if name != "average" and any(True for _ in net.parameters())}
+
+    def _optimise(self) -> None:
+        """Make the optimizers, here an Adam for G and one for all other networks."""
+        others = [net for name, net in self.networks().items() if name != "generator"]
+        judging = [p for net in others for p in net.parameters() if p.requires_grad]
+        self.discriminator_adam, self.generator_adam = self.adam(judging), self.adam(self.generator_net.parameters())
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """All optimisers by name, as they stand in checkpoints: the attributes that are some."""

@@ -73,11 +73,6 @@ class DCGAN(Method):
         if preset.conditional and preset.network == "synthetic":
             raise UsageError("conditional=true: Table 2's networks take no labels")
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *self.logit.parameters()])
-        self.generator_adam = self.adam(self.generator_net.parameters())
-
     def _build(self) -> None:
         self.logit = self.linear(feature_dim(self.discriminator_net) + self.classes)
 

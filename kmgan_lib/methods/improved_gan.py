@@ -108,9 +108,6 @@ class ImprovedGAN(Method):
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
         set_dropout_rng(self.discriminator_net, self.rng)
-        extra = [*self.minibatch.parameters(), *self.logit.parameters()]
-        self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *extra])
-        self.generator_adam = self.adam(self.generator_net.parameters())
 
     def _build(self) -> None:
         o, d = self.options, feature_dim(self.discriminator_net)

@@ -80,7 +80,6 @@ class KMGAN(Method):
         self.clock = torch.zeros((), dtype=torch.int64, device=device)
         self.bank = CenterBank(o.k, feature_dim(self.discriminator_net), update=o.center_update, device=device)
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
-        self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
         self.center_adam = self.adam({"both": [*d, *g], "discriminator": d, "generator": g}[o.center_moves])
         pixels = preset.channels * preset.image_size**2
         self.pixel_centers = torch.zeros(o.k, pixels, device=device) if o.grouping == "pixels" else None

@@ -121,8 +121,6 @@ class KMGANPlus(Method):
         super().__init__(preset, device=device, seed=seed)
         self.centers = torch.zeros(self.options.k, feature_dim(self.discriminator_net), device=device)
         self.directions = torch.zeros_like(self.centers)
-        judging = [p for net in (self.discriminator_net, self.logit, self.embedding) for p in net.parameters()]
-        self.discriminator_adam, self.generator_adam = self.adam(judging), self.adam(self.generator_net.parameters())
 
     def _build(self) -> None:
         d, o = feature_dim(self.discriminator_net), self.options
@@ -134,13 +132,6 @@ class KMGANPlus(Method):
                 if isinstance(layer, nn.Linear):
                     spectral_norm(layer)
         self.anchor = copy.deepcopy(self.discriminator_net).requires_grad_(False).eval()
-
-    def networks(self) -> dict[str, nn.Module]:  # noqa: D102
-        mine = {"logit": self.logit, "embedding": self.embedding, "anchor": self.anchor}
-        return super().networks() | {name: net for name, net in mine.items() if list(net.parameters())}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:  # noqa: D102
-        return {"discriminator": self.discriminator_adam, "generator": self.generator_adam}
 
     def setup(self, images: Tensor) -> None:
         """Copy D, and cluster its features by k-means++ and Lloyd's algorithm."""

@@ -65,11 +65,6 @@ class MBGAN(Method):
         sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
         return {"mbgan": sphere, "mbgan-free": {"head": "penultimate"} if base.network == "mnist" else {}}
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        self.discriminator_adam = self.adam(self.discriminator_net.parameters())
-        self.generator_adam = self.adam(self.generator_net.parameters())
-
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance (b,) of the rows of two blocks of features (b, d)."""
         if self.options.embedding == "free":

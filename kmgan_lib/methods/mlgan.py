@@ -72,8 +72,6 @@ class MLGAN(Method):
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
-        self.discriminator_adam = self.adam(self.discriminator_net.parameters())
-        self.generator_adam = self.adam(self.generator_net.parameters())
         self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
 
     def _features(self, images: Tensor) -> Tensor:

@@ -84,9 +84,7 @@ class Reduced(Method):
         super().__init__(preset, device=device, seed=seed)
         self.shape = (preset.channels, preset.image_size, preset.image_size)
         self.bank = CenterBank(self.options.k, preset.channels * preset.image_size**2, device=device)
-        d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
-        self.discriminator_adam, self.generator_adam = self.adam(d), self.adam(g)
-        self.center_adam = self.adam([*d, *g])
+        self.center_adam = self.adam([*self.discriminator_net.parameters(), *self.generator_net.parameters()])
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:

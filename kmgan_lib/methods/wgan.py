@@ -62,12 +62,11 @@ class WGAN(Method):
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         return {"wgan": {**unnormalised(base), "norm": "none"}, "wgan-norm": {"learning_rate": 5e-5, **head}}
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
+    def _optimise(self) -> None:
         critic = [*self.discriminator_net.named_parameters(), *self.critic.named_parameters()]
         self._clipped = [p for name, p in critic if name not in self.unclipped]
         # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
-        self._bound = self.options.clip * (preset.width**-0.5 if preset.initial_scale == "fan-in" else 1)
+        self._bound = self.options.clip * (self.preset.width**-0.5 if self.preset.initial_scale == "fan-in" else 1)
         self.discriminator_optimiser = self.optimiser(p for _, p in critic)
         self.generator_optimiser = self.optimiser(self.generator_net.parameters())
 
