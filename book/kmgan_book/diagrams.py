@@ -131,3 +131,23 @@ def _spread(push: float, steps: int = 150) -> list[float]:
         loss.backward()
         adam.step()
     return spreads
+
+
+def pair_terms() -> Figure:
+    """The pair terms of Eq. (7) against one factor on all features, where real and generated ones are alike."""
+    real, fake = torch.randn(2, 256, 100, generator=torch.Generator().manual_seed(0)).relu()
+    factors = torch.linspace(0, 1.5, 16)
+    sns.set_theme(style="ticks", rc=RC)
+    figure, ax = plt.subplots(figsize=(5.2, 2.8))
+    readings = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
+    for (name, reduction), color in zip(readings.items(), SPARE, strict=False):
+        values = [
+            losses.intra_distance(s * real, s * fake, reduction=reduction)
+            - losses.inter_distance(s * real, s * fake, reduction=reduction)
+            for s in factors
+        ]
+        ax.plot(factors, values, label=name, color=color)
+    ax.set(xlabel="factor on all features", title="$L_{intra} - L_{inter}$")
+    ax.legend(frameon=False)
+    sns.despine(figure)
+    return figure

@@ -30,7 +30,13 @@ def count_failed(group: Sequence[Record]) -> str:
 
 
 def every_seed(
-    groups: Mapping[str, Sequence[Record]], made_by: str, *, caption: str, measure: str = SCORE, side: int = 4
+    groups: Mapping[str, Sequence[Record]],
+    made_by: str,
+    *,
+    caption: str,
+    measure: str = SCORE,
+    side: int = 4,
+    large: bool = False,
 ) -> Html:
     """Samples of every recorded seed, a row of tiles a group; failed runs are framed and say so.
 
@@ -46,10 +52,12 @@ def every_seed(
         The number under each tile, as `Record.value` names it.
     side : int
         Images shown in a row and a column of each tile, at most 8: the first of the recorded samples.
+    large : bool
+        Whether two tiles fill a row of a page, for images that need it.
     """
     rows = [_group(title, group, measure, side) for title, group in groups.items()]
     return Html(
-        f'<figure class="kmgan-gallery" style="--side:{side}">{"".join(rows)}'
+        f'<figure class="kmgan-gallery{" large" if large else ""}">{"".join(rows)}'
         f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
     )
 
