@@ -101,9 +101,11 @@ def exported(generator: Generator) -> dict[str, Any]:
     }
 
 
-def _still(images: Tensor, columns: int) -> str:
+def _still(generator: Generator, noise: Tensor, columns: int) -> str:
+    """What the script draws first: a class after the other, where there are classes."""
+    labels = torch.arange(len(noise)) % generator.classes if generator.classes else None
     buffer = io.BytesIO()
-    Image.fromarray(sheet(images, columns=columns)).save(buffer, format="WEBP", lossless=True)
+    Image.fromarray(sheet(generator.images(noise, labels), columns=columns)).save(buffer, format="WEBP", lossless=True)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -152,7 +154,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
     noise = next(iter(shown.values())).noise(2 * images, seed).half()
     cells = "".join(
         f"<div><strong>{escape(title)}</strong>"
-        f'<img {size} src="{_still(each.images(noise[:images].float()), columns)}" alt="{escape(title)}">'
+        f'<img {size} src="{_still(each, noise[:images].float(), columns)}" alt="{escape(title)}">'
         f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
         "</canvas></div>"
         for title, each in shown.items()

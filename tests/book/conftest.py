@@ -1,9 +1,9 @@
-"""Tiny books in a temporary folder: chapters without torch, built by the project's own tools."""
+"""Tiny books in a temporary folder: chapters without torch, built by the project's own tools; and a browser."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import nbformat
 import pytest
 import yaml
 
+from book.tools import browser
 from book.tools.__main__ import main
 from book.tools.execute import PROJECT
 
 PARAMETERS = "size: int = 3  # how much\nname: str = 'a'  # of what"
 MakeBook = Callable[..., Path]
 Build = Callable[..., tuple[int, str, str]]
+Open = Callable[..., Any]
 
 
 def write_chapter(path: Path, *sources: str, parameters: str | None = PARAMETERS) -> None:
@@ -67,3 +69,45 @@ def build(capsys: pytest.CaptureFixture[str]) -> Build:
         return status, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Start the browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'kmgan[dev]'")
+    path = browser.chromium()
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=list(browser.FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Open]:
+    """Return a function that opens a file; what its page complains about or asks other hosts for fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, has_touch=True)
+    context.set_default_timeout(120_000)  # a busy machine is no wrong page
+    complaints: list[str] = []
+
+    def listen(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{message.type}: {message.text}")
+
+    def watch(request: Any) -> None:
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            complaints.append(f"request to {request.url}")
+
+    def visit(path: Path, query: str = "") -> Any:
+        page = context.new_page()
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("request", watch)
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.goto(path.as_uri() + query, wait_until="load")
+        return page
+
+    yield visit
+    context.close()
+    assert complaints == []

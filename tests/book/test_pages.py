@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from book.tools import browser, limits
+from book.tools import limits
 from book.tools.execute import PROJECT
 from book.tools.render import PAGES
 from kmgan_book.explore import frames_html
 
-from .conftest import Build, MakeBook
+from .conftest import Build, MakeBook, Open
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'kmgan[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'kmgan[dev]'")
 
 SITE = PROJECT / PAGES
@@ -29,48 +27,6 @@ WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": 
 MANY, FEW = 10_000, {"include": [[".bd-sidebar-primary"], [".bd-article section section:nth-of-type(-n+2)"]]}
 CONTRAST = {**WCAG, "runOnly": ["color-contrast"]}
 PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Start the browser."""
-    path = browser.chromium()
-    if path is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=path, args=list(browser.FLAGS))
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_page(chromium: Any) -> Iterator[Open]:
-    """Return a function that opens a file; what its page complains about or asks other hosts for fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, has_touch=True)
-    context.set_default_timeout(120_000)  # a busy machine is no wrong page
-    complaints: list[str] = []
-
-    def listen(message: Any) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(f"{message.type}: {message.text}")
-
-    def watch(request: Any) -> None:
-        if not request.url.startswith(("file:", "data:", "blob:")):
-            complaints.append(f"request to {request.url}")
-
-    def visit(path: Path, query: str = "") -> Any:
-        page = context.new_page()
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("request", watch)
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.goto(path.as_uri() + query, wait_until="load")
-        return page
-
-    yield visit
-    context.close()
-    assert complaints == []
 
 
 def violations(page: Any, options: dict[str, Any]) -> list[str]:

@@ -1,0 +1,217 @@
+"""What runs in the page, in a real browser: generators, the loss lab, thresholds and the wall of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmgan_book import claims, live, losslab, records, report, thresholds, wall
+from kmgan_lib.generator import load_generator
+
+from .conftest import Open
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'kmgan[dev]'")
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"], "preload": False}
+COLORS = Path(live.STATIC / "kmgan.css")
+Figure = Callable[[], report.Html]
+
+
+def generators() -> report.Html:
+    """Two generators beside each other."""
+    return live.generator(report.recorded({"KM-GAN": "mnist/kmgan", "true labels": "mnist/kmgan-true"}), images=4)
+
+
+def thresholds_of_all() -> report.Html:
+    """The sliders of all decided claims."""
+    return thresholds.figure(claims.verdicts())
+
+
+def evidence() -> report.Html:
+    """The wall."""
+    return wall.wall(records.everything())
+
+
+FIGURES: dict[str, Figure] = {
+    "generators": generators, "lab": losslab.loss_lab, "thresholds": thresholds_of_all, "wall": evidence,
+}  # fmt: skip
+
+
+@pytest.fixture
+def shown(open_page: Open, tmp_path: Path) -> Callable[..., Any]:
+    """Return a function that opens a page of one figure in one theme."""
+
+    def show(name: str, theme: str = "light") -> Any:
+        ground = ";background:#14181e;color:#ced6dd" if theme == "dark" else ""
+        variables = "--pst-color-background:#14181e;--pst-color-text-base:#ced6dd" if theme == "dark" else ""
+        path = tmp_path / f"{name}-{theme}.html"
+        path.write_text(
+            f'<!doctype html><html lang="en" data-theme="{theme}" style="{variables}"><meta charset="utf8">'
+            '<title>x</title><meta name="viewport" content="width=device-width">'
+            f'<style>{COLORS.read_text(encoding="utf8")}</style><body style="margin:8px{ground}"><main><h1>x</h1>'
+            f"{FIGURES[name]().text}</main>",
+            encoding="utf8",
+        )
+        return open_page(path)
+
+    return show
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_for_everyone(shown: Callable[..., Any], name: str, theme: str) -> None:
+    page = shown(name, theme)
+    found = axe.Axe().run(page, options=WCAG).response["violations"]
+    assert [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]] == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def drawn(page: Any) -> list[str]:
+    """What the canvases show."""
+    return page.evaluate("[...document.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())")
+
+
+def drag(page: Any, box: dict[str, float], share: float) -> None:
+    """Move the mouse across a box, held down."""
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.1 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + (0.1 + share) * box["width"], y, steps=3)
+    page.mouse.up()
+
+
+def test_generators_follow_keys_mouse_and_finger(shown: Callable[..., Any]) -> None:
+    page = shown("generators")
+    slider = page.locator("input")
+    page.wait_for_function("document.querySelector('input').value === '100'")  # once through, by itself, and then rest
+    page.wait_for_function("document.querySelector('button').textContent === 'Play'")
+    assert not page.locator("img").count()
+    states = [drawn(page)]
+    page.focus("input")
+    page.keyboard.press("Home")
+    states.append(drawn(page))
+    drag(page, page.locator("canvas").first.bounding_box(), 0.5)
+    assert 40 <= int(slider.input_value()) <= 60
+    states.append(drawn(page))
+    page.click("text=New noise")
+    states.append(drawn(page))
+    box = page.locator("canvas").last.bounding_box()
+    touch = page.context.new_cdp_session(page)
+    x, y = box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"]
+    before = int(slider.input_value())
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in (10, 20, 0.25 * box["width"]):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + step, "y": y}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert int(slider.input_value()) > before + 10
+    states.append(drawn(page))
+    for one in (0, 1):
+        assert len({state[one] for state in states}) == len(states)
+    took = page.evaluate(
+        """() => Math.min(...[10, 20, 30, 40, 50].map((value) => {
+            const [slider, began] = [document.querySelector("input"), performance.now()];
+            slider.value = value;
+            slider.dispatchEvent(new Event("input"));
+            return performance.now() - began;
+        }))"""
+    )
+    assert took < 100
+
+
+def test_the_page_shows_what_the_record_draws(shown: Callable[..., Any]) -> None:
+    page = shown("generators")
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    assert page.locator("input").input_value() == "0"
+    pixels = page.evaluate("[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 28, 28).data]")[
+        ::4
+    ]
+    generator = load_generator(records.load("mnist/kmgan", "quick")[0].generator)
+    expected = generator.images(generator.noise(8, 0).half().float())[0].flatten() * 255
+    assert max(abs(a - b) for a, b in zip(pixels, expected.tolist(), strict=True)) < 1
+
+
+def test_stills_without_javascript(chromium: Any, shown: Callable[..., Any]) -> None:
+    for name in ("generators", "lab"):
+        page = chromium.new_page(java_script_enabled=False)
+        page.goto(shown(name).url)
+        assert page.locator("img").first.is_visible()
+        assert not page.locator("button").first.is_visible()
+        page.close()
+
+
+def value(page: Any, name: str) -> float:
+    """A number below the lab's switches."""
+    return float(page.locator(f'[data-lab="value-{name}"]').inner_text().replace("−", "-"))
+
+
+def test_the_lab_is_moved_and_shows_its_points(shown: Callable[..., Any]) -> None:
+    page = shown("lab")
+    before = value(page, "D")
+    point = page.locator(".lab-fake.lab-point").first.bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(point["x"] + 90, point["y"] + 90, steps=4)
+    page.mouse.up()
+    dragged = value(page, "D")
+    assert dragged != before
+    page.focus("svg")
+    page.keyboard.press("PageDown")
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    assert "generated feature" in page.locator('[data-lab="chosen"]').inner_text()
+    assert value(page, "D") != dragged
+
+    page.click("text=Eq. (4) sees only a sum")
+    assert value(page, "center") == 0
+    assert value(page, "corresponding") > 2
+    assert page.locator(".lab-arrow").count() == 0
+    page.check('[data-lab="corresponding"]')
+    assert page.locator(".lab-arrow").count() > 10
+
+    page.emulate_media(reduced_motion="reduce")
+    page.click("text=Without the push")
+    assert 0 < value(page, "D") < 0.3
+    page.check('[data-lab="push"]')
+    assert value(page, "D") < 0
+    page.click("text=flattens")
+    assert value(page, "D") > 0.5
+    page.select_option('[data-lab="reduction"]', "pairs")
+    assert abs(value(page, "D")) < 0.2
+
+
+def test_a_threshold_is_moved_and_the_verdict_flips(shown: Callable[..., Any]) -> None:
+    page = shown("thresholds")
+    decided = [verdict for verdict in claims.verdicts() if not verdict.missing]
+    figures = page.locator("figure")
+    assert figures.count() == len(decided)
+    flipped = 0
+    for figure, verdict in zip(figures.all(), decided, strict=True):
+        for knob in figure.locator(".live-knob").all():
+            assert knob.locator("output").inner_text().endswith(f", {verdict.word}")
+            words = set()
+            for key in ("Home", "End"):
+                knob.locator("input").focus()
+                page.keyboard.press(key)
+                words.add(knob.locator("output").inner_text().partition(", ")[2])
+            flipped += bool(words - {verdict.word})
+            knob.locator("button").click()
+            assert knob.locator("output").inner_text().endswith(f", {verdict.word}")
+    assert flipped
+
+
+def test_the_wall_is_filtered_and_opened(shown: Callable[..., Any]) -> None:
+    page = shown("wall")
+    visible = "[...document.querySelectorAll('details')].filter((tile) => tile.checkVisibility()).length"
+    everything = records.everything()
+    assert page.evaluate(visible) == len(everything)
+    page.select_option("select[name=set]", "fashion")
+    fashion = [record for record in everything if record.result["preset"]["name"].startswith("fashion/")]
+    assert page.evaluate(visible) == len(fashion)
+    assert page.locator("output").inner_text().startswith(f"{len(fashion)} runs, ")
+    page.locator("details:visible summary").first.focus()
+    page.keyboard.press("Enter")
+    assert "kmgan train fashion/" in page.locator("details[open] dl").inner_text()
