@@ -2,86 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kmgan_book import conditions, records, vocabulary
+from kmgan_book import conditions, records, words
 from kmgan_book.conditions import Finding
+from kmgan_book.entries import LEDGER, PARTS, PROFILES, Claim, Needed, load
 from kmgan_book.records import Record
-from kmgan_lib import presets
-from kmgan_lib.errors import UsageError
 
-LEDGER = records.RESULTS.parent / "claims.yml"
-PROFILES = ("paper", "long", "quick")  # the largest one whose records are complete decides
+__all__ = ["LEDGER", "PARTS", "PROFILES", "VERDICTS", "Claim", "Needed", "Verdict", "load", "verdict", "verdicts"]
 HOLDS, PARTLY, FAILS, UNDECIDED = "holds", "holds partly", "does not hold", "undecided"
 UNTESTABLE, NOT_RUN = "cannot be tested at this scale", "not yet run"
 VERDICTS = (HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE, NOT_RUN)
-# The lists of conditions in the order in which they are looked at, and what each is called beside its findings.
-PARTS = {
-    "gate": "needed for a test", "untestable": "untestable if", "holds": "for", "partly": "partly for",
-    "fails": "against", "beside": "beside",
-}  # fmt: skip
-_TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
-_NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
-
-
-@dataclass(frozen=True)
-class Needed:
-    """One run that a claim needs.
-
-    Attributes
-    ----------
-    preset, profile : str
-    seed : int
-    """
-
-    preset: str
-    profile: str
-    seed: int
-
-    @property
-    def command(self) -> str:
-        """The command that makes its record."""
-        return f"kmgan sweep --profile {self.profile} --only {self.preset} --seeds {self.seed}"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One entry of ``claims.yml``; that file explains the fields."""
-
-    name: str
-    title: str
-    quote: str
-    section: str
-    paper: str
-    chapter: str
-    measure: str
-    rule: str
-    needs: Mapping[str, Sequence[int]]
-    parts: Mapping[str, Sequence[Mapping[str, Any]]]
-    profiles: Sequence[str] = PROFILES
-    groups: Mapping[str, str] = field(default_factory=dict)
-    decides: int | None = None
-    before: str = ""
-    eye: str = ""
-
-    def preset(self, name: str, profile: str) -> str:
-        """A preset's name with the profile's group in the place of ``*``."""
-        return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
-
-    def runs(self, profile: str) -> list[Needed]:
-        """All runs that the claim needs at a profile."""
-        return [Needed(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
-
-    def measures(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
-        for condition in (condition for listed in self.parts.values() for condition in listed):
-            yield from vocabulary.reads(condition)
+MARKS = dict(zip(VERDICTS, "✓≈✗??…", strict=True))
+_OUTCOMES = dict(zip((HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE), words.OUTCOMES, strict=True))
 
 
 @dataclass(frozen=True)
@@ -99,8 +35,8 @@ class Verdict:
         Each list of the rule, as in `PARTS`, to what was found of its conditions.
     missing : list of Needed
         Runs without a record, or whose record lacks a measure.
-    records : list of Record
-        What the verdict was computed from.
+    found : mapping
+        Preset, as the ledger names it, to the records that the verdict was computed from.
     """
 
     claim: Claim
@@ -108,7 +44,12 @@ class Verdict:
     profile: str
     parts: Mapping[str, Sequence[Finding]]
     missing: list[Needed]
-    records: list[Record]
+    found: Mapping[str, Sequence[Record]]
+
+    @property
+    def records(self) -> list[Record]:
+        """What the verdict was computed from."""
+        return [record for group in self.found.values() for record in group]
 
     @property
     def findings(self) -> dict[Finding, str]:
@@ -129,91 +70,47 @@ class Verdict:
         return f"About {self.claim.decides} seeds of each preset would decide it."
 
     @property
-    def decisive(self) -> list[str]:
-        """What decided: of a gate what is not reached, else the conditions that its word names."""
+    def sentence(self) -> str:
+        """The verdict in English, with its numbers; of a claim that was not yet run, what it waits for."""
         if self.missing:
-            return [f"{len(self.missing)} of the runs that it needs are missing"]
-        closed = [f"not reached: {finding.text}" for finding in self.parts["gate"] if not finding.true]
-        part = {UNTESTABLE: "untestable", FAILS: "fails", PARTLY: "partly"}.get(self.word, "holds")
-        texts = closed or [finding.text for finding in self.parts[part]]
-        if self.word == PARTLY:
-            texts += [f"but not: {finding.text}" for finding in self.parts["holds"] if not finding.true]
-        return texts + ([self.outlook] if self.outlook else [])
+            called = {self.claim.preset(name, self.profile): self.claim.called(name) for name in self.claim.needs}
+            counts: dict[str, int] = {}
+            for needed in self.missing:
+                name = called[needed.preset]
+                counts[name] = counts.get(name, 0) + 1
+            return words.waiting(counts, len(self.claim.runs(self.profile)))
+        template = self.claim.says.get(_OUTCOMES[self.word], f"{self.claim.title}: {self.word}.")
+        systems = {"unready": self._not_met("gate"), "unmet": self._not_met("holds")}
+        return words.fill(template, self.found, systems)
 
+    @property
+    def commands(self) -> list[str]:
+        """The commands that make what is missing, one per preset."""
+        seeds: dict[str, list[int]] = {}
+        for needed in self.missing:
+            seeds.setdefault(needed.preset, []).append(needed.seed)
+        return [
+            f"kmgan sweep --profile {self.profile} --only {preset} --seeds {','.join(map(str, which))}"
+            for preset, which in seeds.items()
+        ]
 
-def _refuse(place: str, text: str) -> UsageError:
-    return UsageError(f"{place}: {text}")
+    @property
+    def strength(self) -> str:
+        """How many runs a verdict rests on, and what would change it."""
+        turns = self.claim.flips if self.word in (HOLDS, PARTLY, FAILS) else self.outlook
+        return f"{len(self.records)} {self.profile} runs." + (f" {turns}" if turns and not self.missing else "")
 
-
-def _claim(name: str, entry: Any, path: Path) -> Claim:
-    place = f"{path.name}, {name}"
-    if not isinstance(entry, dict):
-        raise _refuse(place, "a claim is a mapping")
-    if not _NAME.fullmatch(name):
-        raise _refuse(place, "a claim's name is of letters, digits, - and _")
-    known = {*_TEXTS, *PARTS, "needs", "groups", "profiles", "decides", "before", "eye"}
-    for key in entry:
-        if key not in known:
-            raise _refuse(place, f"unknown key {key} (one of {', '.join(sorted(known))})")
-    for key in (*_TEXTS, "needs", "holds", "fails"):
-        if not entry.get(key):
-            raise _refuse(place, f"{key} is missing")
-    for key in (*_TEXTS, "before", "eye"):
-        if not isinstance(entry.get(key, ""), str):
-            raise _refuse(place, f"{key} must be text (put it into quotes)")
-    if not _NAME.fullmatch(entry["chapter"]):
-        raise _refuse(place, "chapter is the name of a page, of letters, digits, - and _")
-    for key in PARTS:
-        if not isinstance(entry.get(key, []), list):
-            raise _refuse(place, f"{key} must be a list of conditions")
-    decides = entry.get("decides")
-    if decides is not None and not (type(decides) is int and decides > 0):
-        raise _refuse(place, "decides is a number of seeds")
-    groups = entry.get("groups", {})
-    if not isinstance(groups, dict) or not all(p in PROFILES and isinstance(g, str) for p, g in groups.items()):
-        raise _refuse(place, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
-    possible = list(groups or PROFILES)
-    profiles = entry.get("profiles", possible)
-    if not isinstance(profiles, list) or not profiles or not all(profile in possible for profile in profiles):
-        raise _refuse(place, f"profiles lists some of {', '.join(possible)}")
-    needs = entry["needs"]
-    if not isinstance(needs, dict):
-        raise _refuse(place, "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
-    for preset, seeds in needs.items():
-        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-            raise _refuse(place, f"the seeds of {preset} must be a list of whole numbers")
-        if str(preset).startswith("*/") and not groups:
-            raise _refuse(place, f"{preset} needs groups, which say what * stands for")
-    claim = Claim(
-        name=name, **{key: entry[key] for key in _TEXTS}, needs={str(preset): seeds for preset, seeds in needs.items()},
-        parts={key: tuple(entry.get(key, ())) for key in PARTS}, groups=groups, decides=decides,
-        profiles=tuple(profile for profile in PROFILES if profile in profiles),
-        before=entry.get("before", ""), eye=entry.get("eye", ""),
-    )  # fmt: skip
-    for profile in claim.profiles:
-        for needed in claim.runs(profile):
-            if needed.preset not in presets.PRESETS:
-                raise _refuse(place, f"unknown preset {needed.preset} in needs")
-    try:
-        used = {preset for preset, _ in claim.measures()}
-    except UsageError as error:
-        raise _refuse(place, str(error)) from None
-    for preset in sorted(used - set(claim.needs)):
-        raise _refuse(place, f"a condition reads {preset}, which needs does not list")
-    return claim
-
-
-def load(path: Path = LEDGER) -> list[Claim]:
-    """Read the ledger; a `UsageError` names the claim and what is wrong with it."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(entries, dict) or not entries:
-        raise UsageError(f"{path} has no claims: it maps their names to entries")
-    return [_claim(str(name), entry, path) for name, entry in entries.items()]
+    def _not_met(self, part: str) -> list[str]:
+        """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
+        pairs = zip(self.claim.parts[part], self.parts[part], strict=True)
+        names = []
+        for condition, _ in (pair for pair in pairs if not pair[1].true):
+            for arguments in (a for a in condition.values() if isinstance(a, dict)):
+                bound = arguments.get("below", arguments.get("above"))
+                other = bound.get("of") if isinstance(bound, dict) else None
+                name = arguments.get("against") or other or arguments.get("of")
+                names += [self.claim.called(name)] if name else []
+        return names
 
 
 def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:
@@ -238,16 +135,15 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
         found[name] = group
         there = {record.seed for record in group}
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
-    everything = [record for group in found.values() for record in group]
     if missing:
-        return Verdict(claim, NOT_RUN, profile, {}, missing, everything)
+        return Verdict(claim, NOT_RUN, profile, {}, missing, found)
 
     def met(condition: Mapping[str, Any]) -> Finding:
         finding = conditions.find(condition, found)
         return Finding(finding.true, finding.text.replace("*/", f"{claim.groups.get(profile)}/"))
 
     parts = {part: [met(condition) for condition in listed] for part, listed in claim.parts.items()}
-    return Verdict(claim, _word(parts), profile, parts, [], everything)
+    return Verdict(claim, _word(parts), profile, parts, [], found)
 
 
 def _word(parts: Mapping[str, Sequence[Finding]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,73 +57,51 @@ _ANCHOR = {
 }  # fmt: skip
 
 
+def anchor(word: str) -> str:
+    """The class of a verdict's word on the page."""
+    return _ANCHOR[word]
+
+
 def _word(word: str) -> str:
     return f'<span class="verdict {_ANCHOR[word]}">{html.escape(word)}</span>'
 
 
 def _why(verdict: claims.Verdict) -> str:
     if verdict.missing:
-        lines = [f"<code>{html.escape(needed.command)}</code>" for needed in verdict.missing[:3]]
-        more = len(verdict.missing) - len(lines)
-        return "<p>Missing records, and the commands that make them:</p>" + _list(
-            lines + ([f"and {more} more"] if more else [])
+        return "<p>The missing records are made by</p>" + _list(
+            f"<code>{html.escape(c)}</code>" for c in verdict.commands
         )
-    lines = [
+    return _list(
         f"{'Yes' if finding.true else 'No'} ({html.escape(role)}): {html.escape(finding.text)}"
         for finding, role in verdict.findings.items()
-    ]
-    return _list(lines) + (f"<p>{html.escape(verdict.outlook)}</p>" if verdict.outlook else "")
+    )
 
 
-def _beside(claim: claims.Claim) -> str:
-    """What the images say against the numbers, and what the rule was before."""
-    texts = (("By eye", claim.eye), ("Before", claim.before))
-    return "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in texts if text)
-
-
-def _list(items: Sequence[str]) -> str:
+def _list(items: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
 
 
+def verdict_text(found: claims.Verdict) -> str:
+    """The verdict in a word and a sentence, what it rests on, and behind a closed heading how it was decided."""
+    claim, strength = found.claim, html.escape(found.strength)
+    beside = (("By eye", claim.eye), ("Before", claim.before))
+    more = "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in beside if text)
+    return (
+        f'<p>{_word(found.word)} {html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
+        f'<details class="decided"><summary>How this was decided</summary><p><em>{html.escape(claim.rule)}</em></p>'
+        f"{_why(found)}{more}<p>{badge_of(records.badge(found.records))}</p></details>"
+    )
+
+
 def verdict(name: str) -> Html:
-    """The verdict on one claim of the ledger: the rule, what the records say to each condition, the rule before."""
+    """The box with the verdict on one claim of the ledger."""
     claim = next((claim for claim in claims.load() if claim.name == name), None)
     if claim is None:
         raise ValueError(f"{name} is not in the ledger")
-    found = claims.verdict(claim)
     return Html(
         f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
-        f"{html.escape(claim.title)}</p><p>{_word(found.word)} <em>{html.escape(claim.rule)}</em></p>{_why(found)}"
-        f"{_beside(claim)}<p>{badge_of(records.badge(found.records))}</p></div>"
+        f"{html.escape(claim.title)}</p>{verdict_text(claims.verdict(claim))}</div>"
     )
-
-
-def ledger() -> Html:
-    """All claims of the ledger with their verdicts, each a link to its chapter."""
-    rows = []
-    for found in claims.verdicts():
-        claim = found.claim
-        link = f'<a href="{claim.chapter}.html#verdict-{claim.name}">{html.escape(claim.title)}</a>'
-        seeds = sum(len(which) for which in claim.needs.values())
-        made = f"{found.profile}, {seeds - len(found.missing)} of {seeds} runs"
-        texts = [html.escape(text) for text in found.decisive]
-        cells = [claim.name, link, _word(found.word), html.escape(claim.paper), _list(texts)]
-        cells += [html.escape(claim.section), made]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    names = ("", "the paper's claim", "verdict", "its result", "what we found", "where", "recorded")
-    heads = "".join(f"<th>{text}</th>" for text in names)
-    return Html(
-        f'<table class="dataframe ledger"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    )
-
-
-def answer() -> Html:
-    """The ledger in a few sentences: which claims hold, which do not, and which are open."""
-    said: dict[str, list[str]] = {word: [] for word in claims.VERDICTS}
-    for found in claims.verdicts():
-        said[found.word].append(f"{found.claim.title} ({found.claim.name})")
-    lines = [f"{_word(word)} {html.escape('; '.join(titles))}." for word, titles in said.items() if titles]
-    return Html('<div class="admonition we-found"><p class="admonition-title">We found</p>' + _list(lines) + "</div>")
 
 
 def table_4(profile: str = "long") -> Html:

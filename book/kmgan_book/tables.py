@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Column, Table
 
 from kmgan_book import records
-from kmgan_book.claims import Needed, Verdict
+from kmgan_book.claims import MARKS, NOT_RUN, Verdict
 from kmgan_book.plan import TABLE_4
 from kmgan_book.sweep import Outcome
 from kmgan_lib import presets
@@ -105,41 +105,22 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
 
 
 def ledger(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts, a line each; then what decided each of them, or the commands that make what is missing."""
+    """The verdicts, a line each; then each in a sentence with what decided it, or the commands for what is missing."""
     lines = [f"{v.claim.name:4} {v.word:30} {v.claim.title}" for v in verdicts]
     for verdict in verdicts:
-        claim, made = verdict.claim, f"{verdict.profile}, {len(verdict.records)} records"
-        lines += ["", f"{claim.name} {verdict.word} ({made})", f"   {claim.rule}"]
+        claim = verdict.claim
+        lines += ["", f"{claim.name} {verdict.word}: {claim.title}", f"   {verdict.sentence}", f"   {verdict.strength}"]
+        lines += [f"   Rule: {claim.rule}"] + ([f"   By eye: {claim.eye}"] if claim.eye else [])
         lines += [
             f"   {'yes' if finding.true else 'no':4} ({role}) {finding.text}"
             for finding, role in verdict.findings.items()
         ]
-        lines += [f"   {text}" for text in (verdict.outlook, claim.eye) if text]
-        lines += [f"   {command}" for command in commands(verdict.missing)]
+        lines += [f"   {command}" for command in verdict.commands]
     return "\n".join(lines)
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
-    """The ledger as a Markdown table, as the README shows it."""
-    lines = ["| | the paper's claim | verdict | the paper's result | what we found |", "|---|---|---|---|---|"]
-    for v in verdicts:
-        cells = [
-            v.claim.name,
-            f"{v.claim.title} ({v.claim.section})",
-            f"**{v.word}**",
-            v.claim.paper,
-            "; ".join(v.decisive),
-        ]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-def commands(missing: Sequence[Needed]) -> list[str]:
-    """The commands that make missing records, one a preset."""
-    seeds: dict[tuple[str, str], list[int]] = {}
-    for needed in missing:
-        seeds.setdefault((needed.preset, needed.profile), []).append(needed.seed)
-    return [
-        f"kmgan sweep --profile {profile} --only {preset} --seeds {','.join(map(str, which))}"
-        for (preset, profile), which in seeds.items()
-    ]
+    """The ledger as a list for the README: a line per verdict that is given, and one for all that wait for runs."""
+    lines = [f"- {MARKS[v.word]} **{v.claim.name} {v.word}.** {v.sentence}" for v in verdicts if not v.missing]
+    wait = [v.claim.name for v in verdicts if v.missing]
+    return "\n".join(lines + ([f"- {MARKS[NOT_RUN]} Waiting for runs: {', '.join(wait)}."] if wait else []))

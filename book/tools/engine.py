@@ -6,6 +6,8 @@ when a cell starts, and at the end ``{"done": true}`` or ``{"error": "…", "tra
 
 from __future__ import annotations
 
+import ast
+import html
 import json
 import os
 import sys
@@ -22,6 +24,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 INJECTED = "injected-parameters"
+UNSEEN = "remove-cell"  # on the page, not in the notebook
 ENGINE = "book"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -89,14 +92,31 @@ def prepared(source: Path, parameters: dict[str, Any], profile: str) -> nbformat
     return notebook
 
 
+def run_with(cells: list[nbformat.NotebookNode]) -> str:
+    """The parameters of a run as one line for the foot of its page; the injected ones come last and count."""
+    given = {}
+    for statement in ast.parse("\n".join(cell.source for cell in cells)).body:
+        if isinstance(statement, ast.AnnAssign | ast.Assign) and statement.value:
+            target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+            given[ast.unparse(target)] = ast.unparse(statement.value)
+    texts = ", ".join(f"<code>{html.escape(f'{name} = {value}')}</code>" for name, value in given.items())
+    return f'<p class="run-with">This page was run with {texts}.</p>'
+
+
 def tidy(path: Path) -> None:
     """Make an executed notebook fit for readers.
 
     papermill's notes go, which name folders of the machine, and so do views of widgets whose kernel has ended, where
-    the same output holds pictures: a reader would see an error in their place.
+    the same output holds pictures: a reader would see an error in their place. The cells of parameters stay in the
+    notebook, but the page has a line at its foot in their place.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
+    parameters = [cell for cell in notebook.cells if {"parameters", INJECTED} & set(cell.metadata.get("tags", []))]
+    for cell in parameters:
+        cell.metadata["tags"] = [*cell.metadata["tags"], UNSEEN]
+    if parameters:
+        notebook.cells.append(nbformat.v4.new_markdown_cell(run_with(parameters), id="run-with"))
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         if not cell.metadata.get("tags"):

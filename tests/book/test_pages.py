@@ -158,5 +158,5 @@ def test_a_widget_and_the_ways_in(
     plain = nbformat.read(pages / "_sources" / "sources" / "book" / "one.ipynb", as_version=4)
     assert {(pages / "_sources" / name / "one.ipynb").as_uri() for name in ("book", "sources/book")} <= set(links)
     # A notebook without its kernel would show an error in the place of the widget.
-    assert list(executed.cells[-1].outputs[0].data) == ["text/html", "text/plain"]
+    assert list(executed.cells[-2].outputs[0].data) == ["text/html", "text/plain"]
     assert plain.cells[-1].outputs == []

@@ -73,8 +73,7 @@ def test_behind_a_gate_that_is_not_reached_nothing_is_judged(
         made_up(tmp_path, seed=seed, score=score)
     (verdict,) = claims.verdicts(ledger(tmp_path, X1={**ENTRY, "gate": GATE}), results=tmp_path)
     assert verdict.word == expected
-    reached = expected != UNTESTABLE
-    assert verdict.decisive[0].startswith("classifier_score" if reached else "not reached: mean classifier_score.value")
+    assert verdict.parts["gate"][0].true == (expected != UNTESTABLE)
 
 
 def test_an_undecided_claim_says_what_would_decide_it(
@@ -87,13 +86,12 @@ def test_an_undecided_claim_says_what_would_decide_it(
     for decides, outlook in ((12, "About 12 seeds of each preset would decide it."), (None, "The seeds disagree, ")):
         (verdict,) = claims.verdicts(ledger(tmp_path, X1={**ENTRY, **texts, "decides": decides}), results=tmp_path)
         assert verdict.outlook.startswith(outlook)
-        assert verdict.decisive[-1] == verdict.outlook
+        assert verdict.strength == f"2 quick runs. {verdict.outlook}"
         monkeypatch.setattr(claims, "load", lambda *_, claim=verdict.claim: [claim])
         monkeypatch.setattr(claims, "verdict", lambda *_, verdict=verdict: verdict)
         box = report.verdict("X1").text
         assert all(text in box for text in (outlook, *texts.values(), "No (for): ", "No (against): "))
         assert verdict.outlook in tables.ledger([verdict])
-        assert verdict.outlook in tables.markdown([verdict])
         monkeypatch.undo()
 
 
@@ -110,7 +108,8 @@ def test_a_missing_seed_is_not_yet_run_and_named_with_its_command(made_up: MadeU
     made_up(tmp_path, seed=0)
     (verdict,) = claims.verdicts(ledger(tmp_path, X1=ENTRY), results=tmp_path)
     assert (verdict.word, verdict.profile, verdict.findings) == (NOT_RUN, "quick", {})
-    assert verdict.decisive == ["1 of the runs that it needs are missing"]
+    assert verdict.sentence == "Waits for 1 of 2 runs: mnist/kmgan (1)."
+    assert verdict.commands == ["kmgan sweep --profile quick --only mnist/kmgan --seeds 1"]
     assert verdict.missing == [Needed("mnist/kmgan", "quick", 1)]
     assert verdict.missing[0].command == "kmgan sweep --profile quick --only mnist/kmgan --seeds 1"
     assert [record.seed for record in verdict.records] == [0]
@@ -174,7 +173,8 @@ def test_a_star_stands_for_the_profile_s_group(made_up: MadeUp, tmp_path: Path) 
     assert claims.measures_of("cifar10/kmgan", "quick", path) == []
     made_up(tmp_path, "cifar10-32/kmgan", score=9.0)
     verdict = claims.verdict(claim, results=tmp_path)
-    assert (verdict.word, verdict.decisive[0].split()[2]) == (HOLDS, "cifar10-32/kmgan")
+    assert verdict.word == HOLDS
+    assert "cifar10-32/kmgan" in verdict.parts["holds"][0].text
 
 
 def test_a_claim_with_one_group_is_judged_at_its_profile_only(made_up: MadeUp, tmp_path: Path) -> None:

@@ -93,14 +93,6 @@ def test_only_records_that_match_are_listed(made_up: MadeUp, tmp_path: Path) -> 
         tables.recorded("*", "tiny", results=tmp_path)
 
 
-def test_missing_runs_are_one_command_a_preset() -> None:
-    missing = [Needed("mnist/kmgan", "quick", 2), Needed("mnist/dcgan", "quick", 0), Needed("mnist/kmgan", "quick", 0)]
-    assert tables.commands(missing) == [
-        "kmgan sweep --profile quick --only mnist/kmgan --seeds 2,0",
-        "kmgan sweep --profile quick --only mnist/dcgan --seeds 0",
-    ]
-
-
 # kmgan records
 
 

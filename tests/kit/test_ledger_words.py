@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -167,16 +168,41 @@ def test_each_word_of_each_claim_comes_out_of_planted_records(tmp_path: Path, na
     plant(claim, claim.profiles[-1], numbers, tmp_path)
     verdict = claims.verdict(claim, results=tmp_path)
     assert verdict.word == word, verdict.findings
-    assert verdict.decisive
-    if word == PARTLY:  # what it rests on, and what kept it from holding
-        assert any(text.startswith("but not: ") for text in verdict.decisive)
-        assert {f.text for f in verdict.parts["partly"]} <= set(verdict.decisive)
+    assert english(verdict.sentence)
     against = [finding.true for finding in verdict.parts["fails"]]
     assert not (word == HOLDS and all(against)), "the same records for and against"
-    if word == UNDECIDED:
-        assert verdict.decisive[-1] == verdict.outlook != ""
-    if word == UNTESTABLE and claim.parts["gate"]:
-        assert verdict.decisive[0].startswith("not reached: ")
+    assert (verdict.outlook != "") == (word == UNDECIDED)
+    assert verdict.outlook in verdict.strength
+    assert (claim.flips in verdict.strength) == (word in (HOLDS, PARTLY, FAILS))
+
+
+UNITS = r"\d (of \d|times|runs)|\d%|NMI|distance|none of"
+PRESET_OR_MEASURE = r"\w+/\w+|[a-z]+_\w+|[a-z_]+\.[a-z_]+|[{}*]|nan|inf\b|diverged of"
+
+
+def english(sentence: str) -> bool:
+    """A sentence of at most 40 words for a reader: numbers with their units, no name of a preset or a measure."""
+    assert re.search(PRESET_OR_MEASURE, sentence) is None, sentence
+    assert re.search(UNITS, sentence), sentence
+    assert len(sentence.split()) <= 40, f"{len(sentence.split())} words: {sentence}"
+    return sentence[0].isupper() and sentence.endswith(".")
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_each_outcome_has_its_sentence_and_each_system_its_name(claim: Claim) -> None:
+    assert list(claim.says) == claim.outcomes
+    assert set(claim.calls) == set(claim.needs)
+    assert claim.flips
+    assert len(set(claim.says.values())) == len(claim.says)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_a_claim_that_waits_says_for_what(claim: Claim, tmp_path: Path) -> None:
+    verdict = claims.verdict(claim, results=tmp_path)
+    runs = len(claim.runs(verdict.profile))
+    assert verdict.sentence.startswith(f"Waits for {runs} of {runs} runs: {next(iter(claim.calls.values()))} (")
+    assert english(verdict.sentence)
+    assert len(verdict.sentence) < 180
 
 
 def test_every_word_that_the_ledger_can_give_is_planted() -> None:

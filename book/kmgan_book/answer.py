@@ -1,0 +1,173 @@
+"""The answer of the whole book in HTML: first screen, ledger, conclusion, all of it computed from the verdicts."""
+
+from __future__ import annotations
+
+import html
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kmgan_book import claims, records, report, words
+from kmgan_book.claims import FAILS, HOLDS, MARKS, NOT_RUN, PARTLY, UNDECIDED, VERDICTS, Verdict
+from kmgan_book.conditions import SCORE, has_failed
+from kmgan_book.records import Record
+from kmgan_book.report import Html
+
+OURS, OTHER, WITHOUT = "mnist/kmgan", "mnist/dcgan-unconditional", "mnist/kmgan-nocenter"
+# What the verdict on C14 makes of the comparison, in the headline and as advice; all other words: it is open.
+_COMPARED = {
+    HOLDS: "as well as a DCGAN without labels", PARTLY: "as well as a DCGAN without labels on one data set of two",
+    FAILS: "less well than a DCGAN without labels", UNDECIDED: "whether as well as a DCGAN without labels is undecided",
+}  # fmt: skip
+_ADVICE = {
+    HOLDS: "For images alone it is as good a choice as DCGAN without labels, at the price of a third update of the "
+    "networks in each iteration.",
+    FAILS: "For images alone we would not: DCGAN without labels is simpler and draws better ones.",
+}
+_FEATURES = {
+    HOLDS: "For features that follow hidden classes we would.",
+    FAILS: "For features that follow hidden classes we would not: they show no advantage.",
+}
+_OPEN = (
+    "For images alone it is not settled; until it is, DCGAN without labels is the simpler choice.",
+    "Whether its features follow hidden classes is not settled either.",
+)
+_WIDTHS = {1: "the paper's width", 0.5: "half the paper's width", 0.25: "a quarter of the paper's width",
+           0.125: "an eighth of the paper's width"}  # fmt: skip
+
+
+def _verdicts() -> dict[str, Verdict]:
+    return {verdict.claim.name: verdict for verdict in claims.verdicts()}
+
+
+def _group(preset: str) -> list[Record]:
+    """Records of a preset at the largest profile that has any of KM-GAN's."""
+    profile = next((p for p in claims.PROFILES if records.load(OURS, p)), "quick")
+    return records.load(preset, profile)
+
+
+def _count(group: Sequence[Record], failed: bool) -> str:
+    return f"{sum(has_failed(record) == failed for record in group)} of {len(group)}"
+
+
+def _middle(group: Sequence[Record]) -> str:
+    """The median score of the runs that did not diverge."""
+    scores = [record.value(SCORE) for record in group if not record.diverged]
+    return words.number(SCORE, [statistics.median(scores)]).removesuffix(" of 10") if scores else "–"
+
+
+def headline(verdicts: Mapping[str, Verdict]) -> str:
+    """The answer in one sentence."""
+    ours = _group(OURS)
+    alive = sum(not has_failed(record) for record in ours)
+    only = "only " if 2 * alive < len(ours) else ""
+    compared = _COMPARED.get(verdicts["C14"].word, "whether as well as a DCGAN without labels is not shown yet")
+    return f"KM-GAN draws digits without labels in {only}{alive} of {len(ours)} runs; {compared}."
+
+
+def counted(verdicts: Mapping[str, Verdict]) -> str:
+    """How many claims have which verdict."""
+    many = {word: sum(v.word == word for v in verdicts.values()) for word in VERDICTS}
+    one = {NOT_RUN: "waits for runs", UNDECIDED: "is undecided"}
+    more = {HOLDS: "hold", PARTLY: "hold partly", FAILS: "do not hold", NOT_RUN: "wait for runs",
+            UNDECIDED: "are undecided"}  # fmt: skip
+    texts = [f"{n} {(one if n == 1 else more).get(word, word)}" for word, n in many.items() if n]
+    return f"Of its {len(verdicts)} claims that we put to a test, {words.listed(texts)}."
+
+
+def numbers() -> list[tuple[str, str]]:
+    """Three numbers with what they are."""
+    ours, other, without = (_group(preset) for preset in (OURS, OTHER, WITHOUT))
+    real = next((r.metric("classifier_score", "real_value") for r in ours if not r.diverged), None)
+    return [
+        (f"{_middle(ours)} of 10", f"KM-GAN, which sees no labels ({_count(ours, False)} runs succeed)"),
+        (
+            f"{_middle(other)} of 10",
+            f"DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}",
+        ),
+        (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, with it {_count(ours, True)}"),
+    ]
+
+
+def scale() -> str:
+    """At what scale the runs on digits were made."""
+    first = _group(OURS)[0].result
+    width = first["preset"].get("width", 1)
+    return (
+        f"Networks of {_WIDTHS.get(width, f'{width:g} of the width in the paper')}, {first['iterations']:,} iterations "
+        "per run on MNIST: a full-size run may answer otherwise."
+    )
+
+
+def _link(found: Verdict, text: str) -> str:
+    return f'<a href="{found.claim.chapter}.html#verdict-{found.claim.name}">{html.escape(text)}</a>'
+
+
+def _item(found: Verdict, text: str, name: str = "") -> str:
+    mark = f'<span class="mark {report.anchor(found.word)}" aria-hidden="true">{MARKS[found.word]}</span>'
+    return f"<li{name}>{mark}<div>{text}</div></li>"
+
+
+def first_screen(beside: Any = None) -> Html:
+    """The answer, three numbers, and a line per verdict that is given.
+
+    Parameters
+    ----------
+    beside : object with ``_repr_html_``, optional
+        What stands beside the numbers; by default the recorded samples of KM-GAN.
+    """
+    verdicts = _verdicts()
+    given = [v for v in verdicts.values() if not v.missing]
+    three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
+    lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
+    wait = len(verdicts) - len(given)
+    more = f"{wait} more claims wait for runs. " if wait else ""
+    everything = '<a href="verdict.html">All claims, and how they were decided</a>'
+    return Html(
+        f'<div class="first-screen"><div class="lead">{summary().text}</div>'
+        f'<div class="two"><div class="numbers">{three}</div>'
+        f'<div class="beside">{(beside or _samples())._repr_html_()}</div></div>'
+        f'<ul class="verdicts">{"".join(lines)}</ul>'
+        f"<p><small>{more}{html.escape(scale())} {everything}.</small></p></div>"
+    )
+
+
+def _samples() -> Html:
+    import base64
+
+    image = base64.b64encode(_group(OURS)[0].samples.read_bytes()).decode()
+    alt = "Sixty-four digits drawn by KM-GAN, which never saw a label"
+    return Html(f'<img src="data:image/webp;base64,{image}" alt="{alt}">')
+
+
+def ledger() -> Html:
+    """Every claim of the ledger with its verdict, and behind a closed heading how it was decided."""
+    items = []
+    for found in claims.verdicts():
+        claim = found.claim
+        title = f"<p>{claim.name} {_link(found, claim.title)} <small>({html.escape(claim.section)})</small></p>"
+        items.append(_item(found, title + report.verdict_text(found), f' id="verdict-{claim.name}"'))
+    return Html(f'<ul class="verdicts ledger">{"".join(items)}</ul>')
+
+
+def said(*names: str) -> Html:
+    """A paragraph with the sentences of some claims, each with its mark; those that wait for runs at its end."""
+    verdicts = _verdicts()
+    given = [verdicts[name] for name in names if not verdicts[name].missing]
+    wait = [name for name in names if verdicts[name].missing]
+    texts = [f"{html.escape(v.sentence[:-1])} ({_link(v, v.claim.name)} {html.escape(v.word)})." for v in given]
+    verb = "waits" if len(wait) == 1 else "wait"
+    return Html(f"<p>{' '.join(texts + ([f'{words.listed(wait)} {verb} for runs.'] if wait else []))}</p>")
+
+
+def summary() -> Html:
+    """The answer in one sentence, and how many claims have which verdict."""
+    verdicts = _verdicts()
+    return Html(f"<p><strong>{html.escape(headline(verdicts))}</strong> {html.escape(counted(verdicts))}</p>")
+
+
+def advice() -> Html:
+    """Whether we would use it, by the verdicts on images (C14) and on features (C13)."""
+    verdicts = _verdicts()
+    images, features = _ADVICE.get(verdicts["C14"].word, _OPEN[0]), _FEATURES.get(verdicts["C13"].word, _OPEN[1])
+    return Html(f"<p>{html.escape(images)} {html.escape(features)}</p>")

@@ -1,0 +1,177 @@
+"""One entry of the ledger of claims, and what is wrong with it where it is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kmgan_book import records, vocabulary, words
+from kmgan_lib import presets
+from kmgan_lib.errors import UsageError
+
+LEDGER = records.RESULTS.parent / "claims.yml"
+PROFILES = ("paper", "long", "quick")  # the largest one whose records are complete decides
+# The lists of conditions in the order in which they are looked at, and what each is called beside its findings.
+PARTS = {
+    "gate": "needed for a test", "untestable": "untestable if", "holds": "for", "partly": "partly for",
+    "fails": "against", "beside": "beside",
+}  # fmt: skip
+_TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
+_MAY = ("before", "eye", "flips")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
+
+
+@dataclass(frozen=True)
+class Needed:
+    """One run that a claim needs.
+
+    Attributes
+    ----------
+    preset, profile : str
+    seed : int
+    """
+
+    preset: str
+    profile: str
+    seed: int
+
+    @property
+    def command(self) -> str:
+        """The command that makes its record."""
+        return f"kmgan sweep --profile {self.profile} --only {self.preset} --seeds {self.seed}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of ``claims.yml``; that file explains the fields."""
+
+    name: str
+    title: str
+    quote: str
+    section: str
+    paper: str
+    chapter: str
+    measure: str
+    rule: str
+    needs: Mapping[str, Sequence[int]]
+    parts: Mapping[str, Sequence[Mapping[str, Any]]]
+    profiles: Sequence[str] = PROFILES
+    groups: Mapping[str, str] = field(default_factory=dict)
+    decides: int | None = None
+    before: str = ""
+    eye: str = ""
+    flips: str = ""
+    says: Mapping[str, str] = field(default_factory=dict)
+    calls: Mapping[str, str] = field(default_factory=dict)
+
+    def called(self, name: str) -> str:
+        """What a reader calls a preset."""
+        return self.calls.get(name, name)
+
+    @property
+    def outcomes(self) -> list[str]:
+        """Those of `words.OUTCOMES` that the lists of conditions can lead to."""
+        lists = {"untestable": ("gate", "untestable"), "undecided": ("holds",)}
+        return [o for o in words.OUTCOMES if any(self.parts[part] for part in lists.get(o, (o,)))]
+
+    def preset(self, name: str, profile: str) -> str:
+        """A preset's name with the profile's group in the place of ``*``."""
+        return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
+
+    def runs(self, profile: str) -> list[Needed]:
+        """All runs that the claim needs at a profile."""
+        return [Needed(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
+
+    def measures(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
+        for condition in (condition for listed in self.parts.values() for condition in listed):
+            yield from vocabulary.reads(condition)
+
+
+def _refuse(place: str, text: str) -> UsageError:
+    return UsageError(f"{place}: {text}")
+
+
+def _claim(name: str, entry: Any, path: Path) -> Claim:
+    place = f"{path.name}, {name}"
+    if not isinstance(entry, dict):
+        raise _refuse(place, "a claim is a mapping")
+    if not _NAME.fullmatch(name):
+        raise _refuse(place, "a claim's name is of letters, digits, - and _")
+    known = {*_TEXTS, *_MAY, *PARTS, "needs", "groups", "profiles", "decides", "says", "calls"}
+    for key in entry:
+        if key not in known:
+            raise _refuse(place, f"unknown key {key} (one of {', '.join(sorted(known))})")
+    for key in (*_TEXTS, "needs", "holds", "fails"):
+        if not entry.get(key):
+            raise _refuse(place, f"{key} is missing")
+    for key in (*_TEXTS, *_MAY):
+        if not isinstance(entry.get(key, ""), str):
+            raise _refuse(place, f"{key} must be text (put it into quotes)")
+    if not _NAME.fullmatch(entry["chapter"]):
+        raise _refuse(place, "chapter is the name of a page, of letters, digits, - and _")
+    for key in PARTS:
+        if not isinstance(entry.get(key, []), list):
+            raise _refuse(place, f"{key} must be a list of conditions")
+    decides = entry.get("decides")
+    if decides is not None and not (type(decides) is int and decides > 0):
+        raise _refuse(place, "decides is a number of seeds")
+    groups = entry.get("groups", {})
+    if not isinstance(groups, dict) or not all(p in PROFILES and isinstance(g, str) for p, g in groups.items()):
+        raise _refuse(place, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
+    possible = list(groups or PROFILES)
+    profiles = entry.get("profiles", possible)
+    if not isinstance(profiles, list) or not profiles or not all(profile in possible for profile in profiles):
+        raise _refuse(place, f"profiles lists some of {', '.join(possible)}")
+    needs = entry["needs"]
+    if not isinstance(needs, dict):
+        raise _refuse(place, "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
+    for preset, seeds in needs.items():
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+            raise _refuse(place, f"the seeds of {preset} must be a list of whole numbers")
+        if str(preset).startswith("*/") and not groups:
+            raise _refuse(place, f"{preset} needs groups, which say what * stands for")
+    says, calls = (entry.get(key, {}) for key in ("says", "calls"))
+    for key, texts, allowed in (("says", says, words.OUTCOMES), ("calls", calls, needs)):
+        if not isinstance(texts, dict) or not all(n in allowed and isinstance(t, str) for n, t in texts.items()):
+            raise _refuse(place, f"{key} maps some of {', '.join(map(str, allowed))} to texts")
+    claim = Claim(
+        name=name, **{key: entry[key] for key in _TEXTS}, needs={str(preset): seeds for preset, seeds in needs.items()},
+        parts={key: tuple(entry.get(key, ())) for key in PARTS}, groups=groups, decides=decides,
+        profiles=tuple(profile for profile in PROFILES if profile in profiles),
+        **{key: entry.get(key, "") for key in _MAY}, says=says, calls=calls,
+    )  # fmt: skip
+    for profile in claim.profiles:
+        for needed in claim.runs(profile):
+            if needed.preset not in presets.PRESETS:
+                raise _refuse(place, f"unknown preset {needed.preset} in needs")
+    try:
+        used = set(claim.measures())
+    except UsageError as error:
+        raise _refuse(place, str(error)) from None
+    for preset in sorted({preset for preset, _ in used} - set(claim.needs)):
+        raise _refuse(place, f"a condition reads {preset}, which needs does not list")
+    for outcome, sentence in says.items():
+        try:
+            words.check(sentence, used)
+        except UsageError as error:
+            raise _refuse(place, f"says {outcome}: {error}") from None
+    return claim
+
+
+def load(path: Path = LEDGER) -> list[Claim]:
+    """Read the ledger; a `UsageError` names the claim and what is wrong with it."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(entries, dict) or not entries:
+        raise UsageError(f"{path} has no claims: it maps their names to entries")
+    return [_claim(str(name), entry, path) for name, entry in entries.items()]

@@ -1,0 +1,126 @@
+"""Verdicts in English: sentences of the ledger with fields that the records fill.
+
+A field is written ``{median mnist/kmgan classifier_score.value}``: how several seeds become one text (`HOW`), then the
+preset, then a measure that the claim's rule reads of it. ``{median alive ...}`` leaves failed runs out,
+``{failed PRESET}`` is how many of how many runs failed, ``{runs PRESET}`` how many there are. ``{unready}`` and
+``{unmet}`` name the systems that a gate, or the conditions for *holds*, are not met by.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from kmgan_book.conditions import SCORE, Found, has_failed
+from kmgan_book.records import Record
+from kmgan_lib.errors import UsageError
+
+OUTCOMES = ("holds", "partly", "fails", "undecided", "untestable")
+SYSTEMS = ("unready", "unmet")
+HOW: dict[str, Callable[[list[float]], list[float]]] = {
+    "median": lambda values: [statistics.median(values)], "least": lambda values: [min(values)],
+    "most": lambda values: [max(values)], "range": lambda values: [min(values), max(values)],
+}  # fmt: skip
+# Of a measure, or of one of its numbers: what it is multiplied by, how many decimals are printed, and the unit.
+FORMS: dict[str, tuple[float, int, str]] = {
+    "classifier_score": (1, 1, " of 10"), "classifier_frechet": (1, 1, ""), "fid768": (1, 2, ""),
+    "clustering": (1, 2, ""), "class_frequency": (100, 1, "%"), "interpolation": (1, 2, ""),
+    "interpolation.largest_step": (100, 0, "%"), "memorisation": (1, 2, " times"), "centers": (1, 0, ""),
+    "kmeans_cost": (1, 1, " times"), "history.center_step": (100, 1, "%"),
+}  # fmt: skip
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+def check(sentence: str, reads: Collection[tuple[str, str]]) -> None:
+    """Raise a `UsageError` where a field of a sentence is none, or asks for what the rule does not read.
+
+    Parameters
+    ----------
+    sentence : str
+    reads : collection of (str, str)
+        Presets and their measures, as the claim's rule reads them.
+    """
+    if "{" in _FIELD.sub("", sentence) or "}" in _FIELD.sub("", sentence):
+        raise UsageError("a brace without its other half")
+    for text in _FIELD.findall(sentence):
+        what, *rest = text.split() or [""]
+        presets = sorted({preset for preset, _ in reads})
+        if what in SYSTEMS and not rest:
+            continue
+        if what in ("failed", "runs"):
+            rest += [SCORE] if what == "failed" else []
+        elif what not in HOW:
+            raise UsageError(f"{{{text}}}: starts with {', '.join([*HOW, 'failed', 'runs'])}, or is unready or unmet")
+        alive = rest[:1] == ["alive"] and what in HOW
+        rest = rest[1:] if alive else rest
+        if len(rest) != (1 if what == "runs" else 2):
+            raise UsageError(f"{{{text}}}: {what} needs a preset" + (" and a measure" if what in HOW else ""))
+        if rest[0] not in presets:
+            raise UsageError(f"{{{text}}}: the rule does not read {rest[0]} (it reads {', '.join(presets)})")
+        for measure in [*rest[1:], *([SCORE] if alive else [])]:
+            if (rest[0], measure) not in reads:
+                raise UsageError(f"{{{text}}}: the rule does not read {measure} of {rest[0]}")
+
+
+def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> str:
+    """A sentence with its fields filled.
+
+    Parameters
+    ----------
+    sentence : str
+    found : mapping
+        Preset, as the ledger names it, to its records.
+    systems : mapping
+        Each of `SYSTEMS` to the names of the systems that it stands for.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        what, *rest = match[1].split()
+        if what in SYSTEMS:
+            return listed(systems[what])
+        group = found[rest[1] if rest[0] == "alive" else rest[0]]
+        if what == "runs":
+            return str(len(group))
+        if what == "failed":
+            return f"{sum(has_failed(record) for record in group)} of {len(group)}"
+        if rest[0] == "alive":
+            group = [record for record in group if not has_failed(record)]
+        return _said(HOW[what], group, rest[-1])
+
+    return _FIELD.sub(value, sentence)
+
+
+def _said(how: Callable[[list[float]], list[float]], group: Iterable[Record], measure: str) -> str:
+    """Numbers of a group with their unit; runs that diverged have none and are counted."""
+    members = list(group)
+    values = [record.value(measure) for record in members if not record.diverged]
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return "none"
+    text = number(measure, how(values))
+    lost = len(members) - len(values)
+    return text + (f" ({lost} diverged)" if lost else "")
+
+
+def number(measure: str, values: Sequence[float]) -> str:
+    """One number, or the ends of a range, with the measure's unit: ``8.4 of 10``, ``5.7 to 13.8%``."""
+    name, _, key = measure.partition(".")
+    times, decimals, unit = FORMS.get(f"{name}.{key}", FORMS.get(name, (1, 2, "")))
+    texts = [f"{times * value:,.{0 if decimals == 1 and abs(times * value) >= 100 else decimals}f}" for value in values]
+    return " to ".join(dict.fromkeys(texts)) + unit
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """``A``, ``A and B``, ``A, B and 3 more``."""
+    shown = list(dict.fromkeys(names))
+    if len(shown) > most:
+        shown = [*shown[:most], f"{len(shown) - most} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def waiting(missing: Mapping[str, int], wanted: int) -> str:
+    """What a claim waits for: systems with the number of their missing runs, of how many that are wanted."""
+    systems = [f"{name} ({count})" for name, count in missing.items()]
+    return f"Waits for {sum(missing.values())} of {wanted} runs: {listed(systems, most=3)}."
