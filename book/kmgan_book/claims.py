@@ -96,9 +96,11 @@ class Verdict:
 
     @property
     def strength(self) -> str:
-        """How many runs a verdict rests on, and what would change it."""
+        """How many runs a verdict rests on, and what would change it; of a claim that was not yet run, nothing."""
+        if self.missing:
+            return ""
         turns = self.claim.flips if self.word in (HOLDS, PARTLY, FAILS) else self.outlook
-        return f"{len(self.records)} {self.profile} runs." + (f" {turns}" if turns and not self.missing else "")
+        return f"{len(self.records)} {self.profile} runs." + (f" {turns}" if turns else "")
 
     def _not_met(self, part: str) -> list[str]:
         """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""

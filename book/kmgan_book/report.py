@@ -88,7 +88,8 @@ def verdict_text(found: claims.Verdict) -> str:
     more = "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in beside if text)
     return (
         f'<p>{_word(found.word)} {html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
-        f'<details class="decided"><summary>How this was decided</summary><p><em>{html.escape(claim.rule)}</em></p>'
+        f'<details class="decided"><summary>How this {"will be" if found.missing else "was"} decided</summary>'
+        f"<p><em>{html.escape(claim.rule)}</em></p>"
         f"{_why(found)}{more}<p>{badge_of(records.badge(found.records))}</p></details>"
     )
 

@@ -109,8 +109,9 @@ def ledger(verdicts: Sequence[Verdict]) -> str:
     lines = [f"{v.claim.name:4} {v.word:30} {v.claim.title}" for v in verdicts]
     for verdict in verdicts:
         claim = verdict.claim
-        lines += ["", f"{claim.name} {verdict.word}: {claim.title}", f"   {verdict.sentence}", f"   {verdict.strength}"]
-        lines += [f"   Rule: {claim.rule}"] + ([f"   By eye: {claim.eye}"] if claim.eye else [])
+        lines += ["", f"{claim.name} {verdict.word}: {claim.title}", f"   {verdict.sentence}"]
+        texts = {"": verdict.strength, "Rule: ": claim.rule, "By eye: ": claim.eye}
+        lines += [f"   {name}{text}" for name, text in texts.items() if text]
         lines += [
             f"   {'yes' if finding.true else 'no':4} ({role}) {finding.text}"
             for finding, role in verdict.findings.items()

@@ -1,32 +1,84 @@
-"""Write the ledger of claims into the README: ``python -m book.tools.readme``."""
+"""Write today's answer into the README and draw it as an image: ``python -m book.tools.readme``."""
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from book.tools.execute import PROJECT
-from kmgan_book import claims, tables
-from kmgan_lib.files import write_atomically
+from kmgan_book import answer, claims, report, tables
+from kmgan_lib.errors import UsageError
+from kmgan_lib.training.checkpoint import write_atomically
 
-BEGIN, END = "<!-- the ledger: written by `make readme` -->", "<!-- end of the ledger -->"
+ABSTRACT = "book/_static/abstract.svg"
+BEGIN, END = "<!-- {}: written by `make readme` -->", "<!-- end of the {} -->"
+STYLE = """
+  svg { --ink: #1f2530; --soft: #5a6472; --paper: #fff; --line: #d5dae1;
+        --verdict-holds: #0b7a4b; --verdict-partly: #0f6f8a; --verdict-fails: #a35400; --verdict-open: #5b4b9a }
+  @media (prefers-color-scheme: dark) {
+    svg { --ink: #e8ebf0; --soft: #9aa4b2; --paper: #14181e; --line: #333a44;
+          --verdict-holds: #63d3a1; --verdict-partly: #6fc7de; --verdict-fails: #f0aa5c; --verdict-open: #b3a5ee } }
+  text { font-family: system-ui, sans-serif; fill: var(--ink) }
+"""
 
 
-def with_ledger(text: str) -> str:
-    """Return the text with the ledger of today's records between its two marks."""
-    block = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+def between(text: str, name: str, new: str) -> str:
+    """Return the text with something new between the two marks of this name."""
+    begin, end = BEGIN.format(name), END.format(name)
+    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if len(block.findall(text)) != 1:
-        raise ValueError(f"the README needs the lines {BEGIN} and {END}")
-    table = f"{BEGIN}\n\n{tables.markdown(claims.verdicts())}\n\n{END}"
-    return block.sub(lambda _: table, text)
+        raise UsageError(f"the README needs the lines {begin} and {end}")
+    return block.sub(lambda _: f"{begin}\n\n{new}\n\n{end}", text)
+
+
+def with_answer(text: str) -> str:
+    """Return the text with the answer and the ledger of today's records between their marks."""
+    verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
+    text = between(text, "answer", f"**{answer.headline(verdicts)}** {answer.counted(verdicts)}")
+    return between(text, "ledger", tables.markdown(list(verdicts.values())))
+
+
+def abstract() -> str:
+    """Return the answer as an SVG image: what was found, three numbers, a mark per claim, and recorded digits."""
+    verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
+    parts: list[str] = []
+
+    def write(text: str, x: float, y: float, size: int, width: int = 99, style: str = "") -> float:
+        for line in textwrap.wrap(text, width):
+            parts.append(f'<text x="{x:g}" y="{y:g}" font-size="{size}" style="{style}">{html.escape(line)}</text>')
+            y += 1.35 * size
+        return y
+
+    write("KM-GAN: does it work?", 40, 66, 36, style="font-weight: 700")
+    write(answer.headline(verdicts), 40, 108, 20, 60)
+    for place, (number, what) in enumerate(answer.numbers()):
+        x = 40 + 205 * place
+        parts.append(f'<path d="M{x} 190h185" style="stroke: var(--line); stroke-width: 3"/>')
+        write(number, x, 226, 26, style="font-weight: 700")
+        write(what, x, 250, 14, 27, "fill: var(--soft)")
+    for place, (name, verdict) in enumerate(verdicts.items()):
+        x, y = 40 + 88 * (place % 7), 368 + 40 * (place // 7)
+        color = f"fill: var(--{report.anchor(verdict.word)}); font-weight: 700"
+        write(f"{claims.MARKS[verdict.word]} {name}", x, y, 20, style=color)
+    write(answer.counted(verdicts), 40, 462, 14, 90, "fill: var(--soft)")
+    image = base64.b64encode(answer.samples().read_bytes()).decode()
+    parts.append(f'<image x="680" y="40" width="400" height="400" href="data:image/webp;base64,{image}"/>')
+    write("Digits of a recorded run that never saw a label", 680, 462, 14, style="fill: var(--soft)")
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1120 500" role="img" aria-label="The answer of the book">'
+        f'<style>{STYLE}</style><rect width="1120" height="500" style="fill: var(--paper)"/>{"".join(parts)}</svg>\n'
+    )
 
 
 def main(root: Path = PROJECT) -> int:
     """Run the command line."""
-    path = root / "README.md"
-    text = with_ledger(path.read_text(encoding="utf8"))
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf8"))
+    files = {"README.md": with_answer((root / "README.md").read_text(encoding="utf8")), ABSTRACT: abstract()}
+    for name, text in files.items():
+        write_atomically(root / name, lambda partial, text=text: partial.write_text(text, encoding="utf8"))
     return 0
 
 

@@ -1,23 +1,47 @@
-"""The README's ledger is that of the records."""
+"""The README and its image say what the records say."""
 
 from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
 
 import pytest
 
 from book.tools import readme
 from book.tools.execute import PROJECT
-from kmgan_book import claims
+from kmgan_book import answer, claims
+from kmgan_lib.errors import UsageError
+
+TEXT = (PROJECT / "README.md").read_text(encoding="utf8")
 
 
-def test_the_readme_shows_the_ledger_of_the_records() -> None:
-    text = (PROJECT / "README.md").read_text(encoding="utf8")
-    assert readme.with_ledger(text) == text, "`make readme` writes it anew"
+def test_the_readme_gives_the_answer_of_the_records_first() -> None:
+    assert readme.with_answer(TEXT) == TEXT, "`make readme` writes it anew"
+    first = next(line for line in TEXT.splitlines() if line and line[0] not in "#<")
+    verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
+    assert first.startswith(f"**{answer.headline(verdicts)}**")
+    for name, verdict in verdicts.items():
+        if not verdict.missing:
+            assert f"**{name} {verdict.word}.** {verdict.sentence}\n" in TEXT
+
+
+def test_the_image_of_the_answer_is_that_of_the_records() -> None:
+    drawn = readme.abstract()
+    assert (PROJECT / readme.ABSTRACT).read_text(encoding="utf8") == drawn, "`make readme` draws it anew"
+    texts = " ".join(ET.fromstring(drawn).itertext())
     for verdict in claims.verdicts():
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| {verdict.claim.name} |")]
-        assert f" | **{verdict.word}** | " in line
-        assert verdict.claim.paper in line
+        assert f"{claims.MARKS[verdict.word]} {verdict.claim.name}" in texts
+    assert all(number in texts for number, _ in answer.numbers())
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_readme_is_short_whatever_is_decided() -> None:
+    """At most 800 words, also once every claim has its sentence of at most 30 words."""
+    own = re.sub(r"<!-- ledger.*end of the ledger -->", "", TEXT, flags=re.DOTALL)
+    assert len(own.split()) + 30 * len(claims.load()) <= 800
+    assert len(TEXT.split()) <= 800
 
 
 def test_a_readme_without_the_marks_is_left_alone() -> None:
-    with pytest.raises(ValueError, match="needs the lines"):
-        readme.with_ledger("# A book\n")
+    with pytest.raises(UsageError, match="needs the lines"):
+        readme.with_answer("# A book\n")
