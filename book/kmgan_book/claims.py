@@ -12,12 +12,15 @@ from kmgan_book.conditions import Finding
 from kmgan_book.entries import LEDGER, PARTS, PROFILES, Claim, Needed, load
 from kmgan_book.records import Record
 
-__all__ = ["LEDGER", "PARTS", "PROFILES", "VERDICTS", "Claim", "Needed", "Verdict", "load", "verdict", "verdicts"]
+__all__ = [
+    "LEDGER", "PARTS", "PROFILES", "VERDICTS", "Claim", "Needed", "Verdict", "judge", "lacking", "load", "measures_of",
+    "verdict", "verdicts",
+]  # fmt: skip
 HOLDS, PARTLY, FAILS, UNDECIDED = "holds", "holds partly", "does not hold", "undecided"
 UNTESTABLE, NOT_RUN = "cannot be tested at this scale", "not yet run"
 VERDICTS = (HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE, NOT_RUN)
-MARKS = dict(zip(VERDICTS, "✓≈✗??…", strict=True))
-_OUTCOMES = dict(zip((HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE), words.OUTCOMES, strict=True))
+MARKS: dict[str, str] = dict(zip(VERDICTS, "✓≈✗??…", strict=True))
+_OUTCOMES: dict[str, str] = dict(zip((HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE), words.OUTCOMES, strict=True))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
 
+DESCRIPTION = "An executable book that rebuilds KM-GAN from its paper and judges each claim by a written rule"
+PREVIEW = "_static/abstract.svg"
 SOURCES = "sources"  # a folder of the staged book
 LAUNCH = {
     "colab_url": "https://colab.research.google.com",
@@ -64,6 +67,18 @@ def offer_source(app: Sphinx, page: str, template: str, context: dict[str, Any],
             group["buttons"].insert(0, plain)
 
 
+def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Say in a page's head what a link to it should show: title, the book's answer, and its image."""
+    base = str(app.config.html_baseurl).rstrip("/")
+    texts = {
+        "title": re.sub("<[^>]*>", "", context.get("title") or app.config.html_title), "type": "article",
+        "description": DESCRIPTION, "image": f"{base}/{PREVIEW}" if base else context["pathto"](PREVIEW, 1),
+    }  # fmt: skip
+    tags = "".join(f'<meta property="og:{name}" content="{escape(text)}">\n' for name, text in texts.items())
+    tags += f'<meta name="description" content="{DESCRIPTION}">\n'
+    context["metatags"] = context.get("metatags", "") + tags
+
+
 def finish(app: Sphinx, failure: Exception | None) -> None:
     """Copy the sources beside the pages, and mend the roles of the pages' elements."""
     if failure or app.builder.name != "html":
@@ -92,5 +107,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", offer_launch, priority=100)
     app.connect("builder-inited", share_handlers)
     app.connect("html-page-context", offer_source, priority=900)
+    app.connect("html-page-context", offer_preview)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

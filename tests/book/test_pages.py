@@ -39,6 +39,7 @@ def violations(page: Any, options: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("name", READ or [NO_BOOK])
 def test_a_page_for_everyone(open_page: Open, name: str) -> None:
     page = open_page(SITE / name)
+    assert page.locator('meta[property="og:image"]').count() == 1
     unset = page.evaluate(
         """async () => {
             if (window.MathJax?.startup) await MathJax.startup.promise;
@@ -56,6 +57,31 @@ def test_a_page_for_everyone(open_page: Open, name: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390, f"{wide} pixels wide on a phone"
+
+
+@pytest.mark.skipif("book/intro.html" not in ALL, reason="there is no built book: make book")
+@pytest.mark.parametrize(("width", "height", "fold"), [(1280, 900, 600), (390, 844, 800)], ids=["desk", "phone"])
+def test_the_answer_is_on_the_first_screen(open_page: Open, width: int, height: int, fold: int) -> None:
+    page = open_page(SITE / "book" / "intro.html")
+    page.set_viewport_size({"width": width, "height": height})
+    ends = page.evaluate(
+        """["lead", "numbers"].map((name) =>
+            document.querySelector(`.first-screen .${name}`).getBoundingClientRect().bottom + scrollY)"""
+    )
+    assert max(ends) < fold
+    first = page.evaluate("document.querySelector('.bd-article .cell').getBoundingClientRect().top + scrollY")
+    assert first < ends[0], "no cell stands above the answer"
+    assert page.locator(".first-screen canvas").first.is_visible()
+    widest = page.evaluate("Math.max(...[...document.querySelectorAll('.first-screen *')].map((e) => e.scrollWidth))")
+    assert widest <= width
+
+
+@pytest.mark.parametrize("name", [page for page in READ if page.startswith("book/")] or [NO_BOOK])
+def test_parameters_stand_at_the_foot(open_page: Open, name: str) -> None:
+    page = open_page(SITE / name)
+    assert page.locator(".tag_parameters, .tag_injected-parameters").count() == 0
+    if (SITE / "_sources" / name).with_suffix(".ipynb").exists():
+        assert page.locator("p.run-with code").count() > 0
 
 
 @pytest.mark.skipif(not CODE, reason="there is no built book: make book")
