@@ -122,11 +122,11 @@ def first_screen(beside: Html) -> Html:
     more = f"{wait} more claims wait for runs. " if wait else ""
     everything = '<a href="verdict.html">All claims, and how they were decided</a>'
     return Html(
-        f'<div class="first-screen"><div class="lead">{summary().text}</div>'
-        f'<div class="two"><div class="numbers">{three}</div>'
+        f'<div class="first-screen"><div class="brief">{summary().text}</div>'
+        f'<div class="two"><div class="numbers">{three}<p><small>{more}{html.escape(scale())} {everything}.</small></p></div>'
         f'<div class="beside">{beside.text}</div></div>'
         f'<ul class="verdicts">{"".join(lines)}</ul>'
-        f"<p><small>{more}{html.escape(scale())} {everything}.</small></p></div>"
+        "</div>"
     )
 
 

@@ -65,7 +65,7 @@ def test_the_answer_is_on_the_first_screen(open_page: Open, width: int, height: 
     page = open_page(SITE / "book" / "intro.html")
     page.set_viewport_size({"width": width, "height": height})
     ends = page.evaluate(
-        """["lead", "numbers"].map((name) =>
+        """["brief", "numbers"].map((name) =>
             document.querySelector(`.first-screen .${name}`).getBoundingClientRect().bottom + scrollY)"""
     )
     assert max(ends) < fold
