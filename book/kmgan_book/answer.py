@@ -120,13 +120,12 @@ def first_screen(beside: Html) -> Html:
     lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
     wait = len(verdicts) - len(given)
     more = f"{wait} more claims wait for runs. " if wait else ""
-    everything = '<a href="verdict.html">All claims, and how they were decided</a>'
+    caveat = f'{more}{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
     return Html(
         f'<div class="first-screen"><div class="brief">{summary().text}</div>'
-        f'<div class="two"><div class="numbers">{three}<p><small>{more}{html.escape(scale())} {everything}.</small></p></div>'
+        f'<div class="two"><div class="numbers">{three}<p><small>{caveat}</small></p></div>'
         f'<div class="beside">{beside.text}</div></div>'
-        f'<ul class="verdicts">{"".join(lines)}</ul>'
-        "</div>"
+        f'<ul class="verdicts">{"".join(lines)}</ul></div>'
     )
 
 
