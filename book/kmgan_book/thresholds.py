@@ -80,7 +80,6 @@ def _found(verdict: Verdict) -> dict[str, list[dict[str, Any]]]:
     """The values that the rule reads of each preset's records."""
     claim, found = verdict.claim, {}
     for name in claim.needs:
-        preset = claim.preset(name, verdict.profile)
         read = {SCORE, *(measure for of, measure in claim.measures() if of == name)}
         found[name] = [
             {
@@ -88,8 +87,7 @@ def _found(verdict: Verdict) -> dict[str, list[dict[str, Any]]]:
                 "diverged": record.diverged,
                 "values": {} if record.diverged else {m: record.value(m) for m in sorted(read) if record.has(m)},
             }
-            for record in verdict.records
-            if record.result["preset"]["name"] == preset
+            for record in verdict.found[name]
         ]
     return found
 

@@ -65,8 +65,7 @@ def invented(claim: Claim, seed: int) -> tuple[Verdict, dict[str, list[Record]]]
             record.__dict__["history"] = [{"center_step": random.choice([0, 0.005, 0.5])}]
             found[name].append(record)
     parts = {part: [conditions.find(each, found) for each in listed] for part, listed in claim.parts.items()}
-    everything = [record for group in found.values() for record in group]
-    return Verdict(claim, claims._word(parts), profile, parts, [], everything), found
+    return Verdict(claim, claims._word(parts), profile, parts, [], found), found
 
 
 @needs_node
@@ -121,7 +120,7 @@ def test_every_limit_has_a_name() -> None:
 
 def test_claims_that_wait_for_runs_have_no_sliders() -> None:
     claim = claims.load()[0]
-    waiting = Verdict(claim, claims.NOT_RUN, "quick", {}, claim.runs("quick"), [])
+    waiting = Verdict(claim, claims.NOT_RUN, "quick", {}, claim.runs("quick"), {})
     assert thresholds.figure([waiting]).text == "<p>No claim is decided yet.</p>"
     with pytest.raises(thresholds.UsageError, match="nothing to move"):
         thresholds.rule(dataclasses.replace(waiting))
