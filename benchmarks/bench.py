@@ -23,7 +23,7 @@ from benchmarks.startup import startup
 from kmgan_lib import presets
 from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus
 from kmgan_lib.errors import RunFailed
-from kmgan_lib.models.layers import scaled
+from kmgan_lib.models.layers import scale_width
 from kmgan_lib.training.run import commit, device_name, pick_device
 
 SCHEMA = 1
@@ -212,7 +212,7 @@ def _kmeans(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Re
     }
     shares: Report = {}
     for name, result in race(specs, device, **rounds).items():
-        d = 784 if name == "mnist/reduced" else scaled(1024, presets.resolve("mnist/kmgan", profile).width)
+        d = 784 if name == "mnist/reduced" else scale_width(1024, presets.resolve("mnist/kmgan", profile).width)
         seconds = kmeans_seconds(64, 10, d, device)
         shares[name] = {"b": 64, "k": 10, "d": d, "seconds": seconds, "iteration": result["seconds"]}
         shares[name]["share"] = seconds / result["seconds"]

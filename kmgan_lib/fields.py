@@ -67,7 +67,7 @@ def word(key: str, name: Any) -> str:
     return name
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for a word close to a known one, else nothing."""
     close = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {close[0]}?" if close else ""
@@ -75,7 +75,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def meant(word: str, presets: Iterable[str]) -> str:
     """``; did you mean X?`` for a word that is no preset: what is there as a folder or file was meant as images."""
-    return f"; did you mean folder:{shown(word)}?" if os.path.exists(word) else nearest(word, presets)
+    return f"; did you mean folder:{shown(word)}?" if os.path.exists(word) else did_you_mean(word, presets)
 
 
 def convert(owner: type, key: str, value: Any) -> Any:
@@ -112,7 +112,7 @@ def check(instance: Any) -> None:
         value, known = getattr(instance, f.name), f.metadata
         choices = known.get("choices", ())
         if choices and value not in choices:
-            near = nearest(shown(value), choices)
+            near = did_you_mean(shown(value), choices)
             raise UsageError(f"{f.name}={shown(value)} is unknown{near} (one of {', '.join(choices)})")
         if not isinstance(value, (int, float)):
             continue

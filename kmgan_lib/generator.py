@@ -43,7 +43,7 @@ class Generator:
 
     def __init__(self, net: nn.Module, preset: Preset):
         self.net, self.preset = net.eval().requires_grad_(False), preset
-        self.classes = methods.of(preset).generator_classes(preset)
+        self.classes = methods.method_class(preset).generator_classes(preset)
 
     @property
     def device(self) -> torch.device:
@@ -233,11 +233,11 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     preset = preset_of(fields, path)
     try:
         with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge
-            planned = methods.of(preset).make_generator(preset).state_dict()
+            planned = methods.method_class(preset).make_generator(preset).state_dict()
         if {k: v.shape for k, v in planned.items()} != {k: v.shape for k, v in tensors.items()}:
             raise ValueError("its networks have other names or shapes")
         with torch.random.fork_rng(devices=[]):  # the new weights are overwritten
-            net = methods.of(preset).make_generator(preset)
+            net = methods.method_class(preset).make_generator(preset)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except (ValueError, RuntimeError, OverflowError) as error:
         raise UsageError(f"{path} does not fit its own preset ({first_line(error)})") from None

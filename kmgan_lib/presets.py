@@ -11,7 +11,7 @@ from typing import Any
 
 from kmgan_lib.config import FIELDS, FIXED, PROFILES, SIZE_FIELDS, Options, Preset, hash_of
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, Name, check, convert, meant, nearest, shown, word
+from kmgan_lib.fields import OWN, Name, check, convert, did_you_mean, meant, shown, word
 from kmgan_lib.methods import METHODS, Method, method
 
 __all__ = [
@@ -121,7 +121,7 @@ def check_key(key: str, preset: Preset) -> None:
     """Refuse a key that is no field or option of a preset, or one that would make it another experiment."""
     known = [name for name in preset.fields() if name not in FIXED]
     if key not in known:
-        raise UsageError(f"unknown key {shown(key)}{nearest(key, known)} (`kmgan list {preset.name}` shows all)")
+        raise UsageError(f"unknown key {shown(key)}{did_you_mean(key, known)} (`kmgan list {preset.name}` shows all)")
 
 
 def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
@@ -155,7 +155,9 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     else:
         raise UsageError(f"unknown preset {shown(name)}{meant(name, PRESETS)} (`kmgan list` shows all)")
     if profile not in PROFILES:
-        raise UsageError(f"unknown profile {shown(profile)}{nearest(profile, PROFILES)} (one of {', '.join(PROFILES)})")
+        raise UsageError(
+            f"unknown profile {shown(profile)}{did_you_mean(profile, PROFILES)} (one of {', '.join(PROFILES)})"
+        )
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     fields["iterations"] = max(1, round(fields["iterations"] * share))

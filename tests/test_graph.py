@@ -11,7 +11,7 @@ from torch import Tensor
 from kmgan_lib import methods, presets
 from kmgan_lib.methods import Method
 from kmgan_lib.methods.randomness import draw_noise
-from kmgan_lib.training.graph import StaticInputs, Stepper, generators, why_eager
+from kmgan_lib.training.graph import StaticInputs, Stepper, generators, reason_not_captured
 
 SMALL: dict[str, Any] = {
     "batch": 8, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
@@ -59,8 +59,8 @@ def test_on_the_cpu_steps_run_as_they_are_without_a_word(caplog: pytest.LogCaptu
 def test_the_decision_is_the_devices_and_the_methods(caplog: pytest.LogCaptureFixture) -> None:
     method, other = make("kmgan"), make("kmgan", center_update="recluster")
     method.device = other.device = torch.device("cuda")
-    assert why_eager(method) is None
-    assert "now and then" in (why_eager(other) or "")
+    assert reason_not_captured(method) is None
+    assert "now and then" in (reason_not_captured(other) or "")
     with caplog.at_level(logging.WARNING):
         Stepper(other)
     assert "no CUDA graph" in caplog.text

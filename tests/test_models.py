@@ -16,7 +16,7 @@ from kmgan_lib.models import (
     SyntheticGenerator,
     parameter_count,
     reestimate_batch_norm,
-    scaled,
+    scale_width,
 )
 
 
@@ -110,7 +110,7 @@ def test_synthetic_networks_map_noise_to_points_to_two_features() -> None:
 def test_width_scales_channels_to_multiples_of_eight_but_never_at_one(
     channels: int, width: float, expected: int
 ) -> None:
-    assert scaled(channels, width) == expected
+    assert scale_width(channels, width) == expected
 
 
 def test_width_leaves_the_number_of_features_alone() -> None:

@@ -125,5 +125,7 @@ def test_a_folder_is_a_preset_of_its_own() -> None:
 def test_the_methods_that_may_use_bf16_are_those_that_were_judged_as_good() -> None:
     report = json.loads((ROOT / "benchmarks" / "results" / "precision-cpu.json").read_text())
     judged = {name.partition("/")[2]: found["as_good"] for name, found in report["presets"].items()}
-    chosen = {name for kind in presets.METHODS for name in methods.of(presets.PRESETS[f"mnist/{kind}"]).bf16_as_good}
+    chosen = {
+        name for kind in presets.METHODS for name in methods.method_class(presets.PRESETS[f"mnist/{kind}"]).bf16_as_good
+    }
     assert chosen == {name for name, good in judged.items() if good}

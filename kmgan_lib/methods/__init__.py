@@ -12,12 +12,12 @@ import torch
 
 from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import nearest, shown
+from kmgan_lib.fields import did_you_mean, shown
 from kmgan_lib.methods.base import METHODS, Method
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.kmgan import KMGAN
 
-__all__ = ["DCGAN", "KMGAN", "METHODS", "Method", "create", "method", "of"]
+__all__ = ["DCGAN", "KMGAN", "METHODS", "Method", "create", "method", "method_class"]
 
 for _file in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_file.name}")
@@ -26,15 +26,15 @@ for _file in pkgutil.iter_modules(__path__):
 def method(name: str) -> type[Method]:
     """The registered method of this name."""
     if name not in METHODS:
-        raise UsageError(f"unknown method {shown(name)}{nearest(name, METHODS)} (one of {', '.join(METHODS)})")
+        raise UsageError(f"unknown method {shown(name)}{did_you_mean(name, METHODS)} (one of {', '.join(METHODS)})")
     return METHODS[name]
 
 
-def of(preset: Preset) -> type[Method]:
+def method_class(preset: Preset) -> type[Method]:
     """The class of the method that a preset names."""
     return method(preset.method)
 
 
 def create(preset: Preset, *, device: torch.device | str = "cpu", seed: int = 0) -> Method:
     """The method that a preset names, its networks initialised from the seed and placed on the device."""
-    return of(preset)(preset, device=torch.device(device), seed=seed)
+    return method_class(preset)(preset, device=torch.device(device), seed=seed)

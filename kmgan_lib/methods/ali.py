@@ -23,7 +23,7 @@ from kmgan_lib.methods.parts import (
     set_dropout_rng,
     weight_normalised,
 )  # fmt: skip
-from kmgan_lib.models import build_discriminator, scaled
+from kmgan_lib.models import build_discriminator, scale_width
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class JointHead(nn.Module):
 
     def __init__(self, features: int, z_dim: int, width: float, *, dropout: float = 0.0, he: bool = False):
         super().__init__()
-        code, hidden = scaled(512, width), scaled(1024, width)
+        code, hidden = scale_width(512, width), scale_width(1024, width)
         self.code, self.joint, self.logit = linear(z_dim, code), linear(features + code, hidden), linear(hidden)
         self.drop = Dropout(dropout, gathered=True)
         if he:

@@ -19,7 +19,7 @@ from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.copies import Copies
 from kmgan_lib.methods.randomness import set_rng
-from kmgan_lib.models.layers import precise
+from kmgan_lib.models.layers import to_float32
 
 
 @contextlib.contextmanager
@@ -230,7 +230,7 @@ class Method(Copies, ABC):
     def run_net(self, net: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         """Output in float32 of a network."""
         with self.autocast():
-            return precise(net(*inputs))
+            return to_float32(net(*inputs))
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Features in float32 of the whole batch (b, d), of which this rank has the images."""

@@ -44,7 +44,7 @@ class KMGAN(Method):
         Real and generated centers.
     pixel_centers : Tensor or None, (k, pixels)
         Centers of K-Means on pixels where they group; they stay as they are.
-    clock : Tensor
+    step_count : Tensor
         Number of finished steps, 0-dim int64.
     """
 
@@ -77,7 +77,7 @@ class KMGAN(Method):
         super().__init__(preset, device=device, seed=seed)
         o = self.options
         # On the device, so that the gate needs no look from the host and a captured step counts on.
-        self.clock = torch.zeros((), dtype=torch.int64, device=device)
+        self.step_count = torch.zeros((), dtype=torch.int64, device=device)
         self.bank = CenterBank(o.k, feature_dim(self.discriminator_net), update=o.center_update, device=device)
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         self.center_adam = self.adam({"both": [*d, *g], "discriminator": d, "generator": g}[o.center_moves])
@@ -88,7 +88,7 @@ class KMGAN(Method):
     @property
     def iteration(self) -> int:
         """Number of finished steps. Waits for the device."""
-        return int(self.clock)
+        return int(self.step_count)
 
     @property
     def capturable(self) -> bool:
@@ -142,7 +142,7 @@ class KMGAN(Method):
 
         logged = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
         logged |= self._center_step(noise, real_labels, fake_labels, *batch)
-        self.clock += 1
+        self.step_count += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
             self._recluster()
         logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
@@ -206,7 +206,7 @@ class KMGAN(Method):
             return torch.ones_like(loss, dtype=torch.bool)
         if p.center_gate == "floor":
             return loss <= p.d_round
-        started = self.clock >= p.d_round
+        started = self.step_count >= p.d_round
         return ~started if p.center_gate == "start_step" else started
 
     @torch.no_grad()
@@ -234,6 +234,6 @@ class KMGAN(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         super().load_state_dict(state)
         self.bank.load_state_dict(state["centers"])
-        self.clock.fill_(state["iteration"])
+        self.step_count.fill_(state["iteration"])
         if self.pixel_centers is not None:
             self.pixel_centers.copy_(state["pixel_centers"])

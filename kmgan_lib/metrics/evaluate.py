@@ -13,7 +13,7 @@ import torch
 from kmgan_lib import files
 from kmgan_lib.caller import put_aside
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import nearest
+from kmgan_lib.fields import did_you_mean
 from kmgan_lib.metrics import measures  # noqa: F401 - its measures register themselves
 from kmgan_lib.metrics.cost import kmeans_cost  # noqa: F401 - as above
 from kmgan_lib.metrics.inception import Unavailable
@@ -34,7 +34,7 @@ def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]
     possible = applicable(run)
     for name in only or ():
         if name not in METRICS:
-            raise UsageError(f"unknown measure {name}{nearest(name, METRICS)} (one of {', '.join(METRICS)})")
+            raise UsageError(f"unknown measure {name}{did_you_mean(name, METRICS)} (one of {', '.join(METRICS)})")
         if name not in possible:
             needs = METRICS[name].needs
             raise UsageError(

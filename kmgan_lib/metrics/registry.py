@@ -62,7 +62,7 @@ METRICS: dict[str, Measure] = {}
 IMAGES: Need = (lambda p: p.network != "synthetic", "images")
 JUDGED: Need = (lambda p: judged(p.dataset), "a data set with classes")
 SYNTHETIC: Need = (lambda p: p.dataset == "synthetic", "the synthetic points")
-CENTERS: Need = (lambda p: issubclass(methods.of(p), KMGAN), "a method with K-Means")
+CENTERS: Need = (lambda p: issubclass(methods.method_class(p), KMGAN), "a method with K-Means")
 CENTERS_OF_IMAGES: Need = (lambda p: CENTERS[0](p) and IMAGES[0](p), "a method with K-Means, and images")
 # A conditional D is told the class: clustering its features would measure the label it was given.
 CLASSES: Need = (

@@ -14,7 +14,7 @@ from kmgan_lib.models.layers import (
     normalised,
     parameter_count,
     reestimate_batch_norm,
-    scaled,
+    scale_width,
     sync_batch_norm,
     widen_weights,
 )  # fmt: skip
@@ -26,6 +26,6 @@ NETWORKS = ("synthetic", "mnist", "cifar10", "celeba")
 __all__ = [
     "HEADS", "NETWORKS", "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator",
     "SyntheticDiscriminator", "SyntheticGenerator", "build_discriminator", "build_generator", "initialise",
-    "normalised", "parameter_count", "reestimate_batch_norm", "scaled", "sync_batch_norm",
+    "normalised", "parameter_count", "reestimate_batch_norm", "scale_width", "sync_batch_norm",
     "widen_weights",
 ]  # fmt: skip

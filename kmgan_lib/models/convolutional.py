@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.models.fast import Down, Linear, Up
-from kmgan_lib.models.layers import feature_head, initialise, join, precise, scaled
+from kmgan_lib.models.layers import concat_labels, feature_head, initialise, scale_width, to_float32
 
 # Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
 GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
@@ -63,7 +63,7 @@ class ConvGenerator(nn.Module):
     ):  # fmt: skip
         super().__init__()
         stages = _stages(table, image_size)
-        maps = [scaled(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
+        maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
         self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
         self.fc = Linear(z_dim + classes, 16 * maps[0])
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
@@ -72,10 +72,10 @@ class ConvGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) and, if conditional, labels (b,) to images (b, c, h, w) in [0, 1]."""
-        x = self.fc(join(noise, labels, self.classes)).view(-1, self.maps, 4, 4)
+        x = self.fc(concat_labels(noise, labels, self.classes)).view(-1, self.maps, 4, 4)
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = up(F.relu(norm(x)), labels)
-        x = precise(x)
+        x = to_float32(x)
         return (torch.tanh(x) + 1) / 2 if self.signed else torch.sigmoid(x)
 
 
@@ -109,7 +109,7 @@ class ConvDiscriminator(nn.Module):
         width: float = 1.0, classes: int = 0, tail: str = "table",
     ):  # fmt: skip
         super().__init__()
-        maps = [scaled(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(table, image_size)]]
+        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(table, image_size)]]
         self.classes, self.signed = classes, table == "celeba"
         self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([channels, *maps]))
         first = nn.BatchNorm2d(maps[0]) if table == "celeba" else nn.Identity()
@@ -117,7 +117,7 @@ class ConvDiscriminator(nn.Module):
         hidden = 16 * maps[-1] + classes
         self.hidden: nn.Module = nn.Identity()
         if table == "cifar10" and tail != "linear":
-            units = scaled(HIDDEN, width)
+            units = scale_width(HIDDEN, width)
             norm = nn.BatchNorm1d(units) if tail == "table" else nn.Identity()
             self.hidden, hidden = nn.Sequential(Linear(hidden, units), norm, nn.ReLU()), units
         self.head = feature_head(hidden, head, feature_dim)
@@ -129,4 +129,4 @@ class ConvDiscriminator(nn.Module):
         x = 2 * images - 1 if self.signed else images
         for norm, down in zip(self.norms, self.downs, strict=True):
             x = F.relu(norm(down(x, labels)))
-        return self.head(self.hidden(join(x.flatten(1), labels, self.classes)))
+        return self.head(self.hidden(concat_labels(x.flatten(1), labels, self.classes)))

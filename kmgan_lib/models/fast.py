@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.models.layers import known, one_hot
+from kmgan_lib.models.layers import one_hot, require_labels
 
 FEW = 4  # picture channels: a convolution to or from so few leaves the processor's vector units idle
 
@@ -92,7 +92,7 @@ class Up(nn.ConvTranspose2d):
         y = self._one(x, mine, self.bias)
         if not self.classes:
             return y
-        return _plus_labels(y, self._one(label_maps(self.classes, x), theirs, None), known(labels))
+        return _plus_labels(y, self._one(label_maps(self.classes, x), theirs, None), require_labels(labels))
 
     def _one(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if x.device.type == "cpu" and self.out_channels <= FEW:
@@ -116,7 +116,7 @@ class Down(nn.Conv2d):
         if not self.classes:
             return one(x, mine, self.bias)
         table = self._one(label_maps(self.classes, x), theirs, None)
-        return _plus_labels(one(x, mine, self.bias), table, known(labels))
+        return _plus_labels(one(x, mine, self.bias), table, require_labels(labels))
 
     def _one(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(x, weight, bias, stride=2, padding=2)

@@ -14,7 +14,7 @@ from kmgan_lib.distributed import all_gather, shard
 HEADS = ("penultimate", "bn-relu", "sigmoid")
 
 
-def scaled(channels: int, width: float) -> int:
+def scale_width(channels: int, width: float) -> int:
     """Number of channels after the width factor: exact at 1, else a multiple of 8 (vector units) and at least 8."""
     return channels if width == 1 else max(8, 8 * round(channels * width / 8))
 
@@ -27,12 +27,12 @@ def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) ->
     return (labels.unsqueeze(1) == torch.arange(classes, device=labels.device)).to(dtype)
 
 
-def join(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+def concat_labels(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
     """A layer's input (b, n) with the one-hot labels of its rows appended; ``x`` itself if there are no classes."""
-    return torch.cat([x, one_hot(known(labels), classes, x.dtype)], 1) if classes else x
+    return torch.cat([x, one_hot(require_labels(labels), classes, x.dtype)], 1) if classes else x
 
 
-def known(labels: Tensor | None) -> Tensor:
+def require_labels(labels: Tensor | None) -> Tensor:
     """The labels that a conditional network was given; a `ValueError` if there are none."""
     if labels is None:
         raise ValueError("a conditional network needs labels")
@@ -52,18 +52,18 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def precise(x: Tensor) -> Tensor:
+def to_float32(x: Tensor) -> Tensor:
     """A tensor in float32 or float64: bf16 rounds everything near 1 to 1, where a sigmoid has no gradient."""
     return x if x.dtype == torch.float64 else x.float()
 
 
-class PreciseSequential(nn.Sequential):
+class Float32Sequential(nn.Sequential):
     """Layers that compute in float32 where those before them run in bf16: features are told apart by their digits."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Units (b, n) to units (b, m)."""
         with torch.autocast(input.device.type, enabled=False):
-            return super().forward(precise(input))
+            return super().forward(to_float32(input))
 
 
 def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
@@ -81,8 +81,8 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     if head == "penultimate":
         return nn.Identity()
     if head == "bn-relu":
-        return PreciseSequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
-    return PreciseSequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
+        return Float32Sequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
+    return Float32Sequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
 
 
 def normalised(net: nn.Module, norm: str) -> nn.Module:

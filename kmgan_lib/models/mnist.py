@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib.models.fast import Down, Linear, Up
-from kmgan_lib.models.layers import feature_head, initialise, join, precise, scaled
+from kmgan_lib.models.layers import concat_labels, feature_head, initialise, scale_width, to_float32
 
 
 class MnistGenerator(nn.Module):
@@ -33,7 +33,7 @@ class MnistGenerator(nn.Module):
         self, *, z_dim: int = 100, channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0
     ):
         super().__init__()
-        hidden, maps = scaled(1024, width), scaled(128, width)
+        hidden, maps = scale_width(1024, width), scale_width(128, width)
         self.classes, self.maps, self.side = classes, maps, image_size // 4
         self.fc1 = Linear(z_dim + classes, hidden)
         self.bn1 = nn.BatchNorm1d(hidden)
@@ -46,11 +46,11 @@ class MnistGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) and, if conditional, labels (b,) to images (b, c, h, w) in [0, 1]."""
-        x = F.relu(self.bn1(self.fc1(join(noise, labels, self.classes))))
-        x = F.relu(self.bn2(self.fc2(join(x, labels, self.classes))))
+        x = F.relu(self.bn1(self.fc1(concat_labels(noise, labels, self.classes))))
+        x = F.relu(self.bn2(self.fc2(concat_labels(x, labels, self.classes))))
         x = x.view(-1, self.maps, self.side, self.side)
         x = F.relu(self.bn3(self.up1(x, labels)))
-        return torch.sigmoid(precise(self.up2(x, labels)))
+        return torch.sigmoid(to_float32(self.up2(x, labels)))
 
 
 class MnistDiscriminator(nn.Module):
@@ -90,7 +90,7 @@ class MnistDiscriminator(nn.Module):
         classes: int = 0,
     ):
         super().__init__()
-        first, second, hidden = scaled(conv_channels[0], width), scaled(conv_channels[1], width), scaled(1024, width)
+        first, second, hidden = (scale_width(n, width) for n in (*conv_channels, 1024))
         self.classes = classes
         self.conv1 = Down(channels, first, classes)
         self.conv2 = Down(first, second, classes)
@@ -111,4 +111,4 @@ class MnistDiscriminator(nn.Module):
         """Images (b, c, h, w) and, if conditional, labels (b,) to features (b, d)."""
         x = F.leaky_relu(self.conv1(images, labels), 0.2)
         x = F.leaky_relu(self.bn2(self.conv2(x, labels)), 0.2)
-        return self.head(self.act(self.bn3(self.fc(join(x.flatten(1), labels, self.classes)))))
+        return self.head(self.act(self.bn3(self.fc(concat_labels(x.flatten(1), labels, self.classes)))))

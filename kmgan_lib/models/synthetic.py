@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from kmgan_lib.models.layers import scaled
+from kmgan_lib.models.layers import scale_width
 
 
 def _dense(sizes: list[int]) -> list[nn.Module]:
@@ -31,7 +31,7 @@ class SyntheticGenerator(nn.Module):
     def __init__(self, *, z_dim: int = 100, width: float = 1.0):
         super().__init__()
         self.classes = 0
-        self.layers = nn.Sequential(*_dense([z_dim, scaled(10, width), scaled(50, width), 100]))
+        self.layers = nn.Sequential(*_dense([z_dim, scale_width(10, width), scale_width(50, width), 100]))
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) to points (b, 100)."""
@@ -50,7 +50,7 @@ class SyntheticDiscriminator(nn.Module):
     def __init__(self, *, width: float = 1.0):
         super().__init__()
         self.classes, self.feature_dim = 0, 2
-        hidden = [scaled(n, width) for n in (100, 50, 10)]
+        hidden = [scale_width(n, width) for n in (100, 50, 10)]
         self.layers = nn.Sequential(*_dense([100, *hidden]), nn.Linear(hidden[-1], 2), nn.Sigmoid())
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

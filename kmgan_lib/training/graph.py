@@ -21,7 +21,7 @@ WARM_UP = 3  # ordinary steps before the capture: optimisers make their state, l
 Losses = dict[str, Tensor]
 
 
-def why_eager(method: Method) -> str | None:
+def reason_not_captured(method: Method) -> str | None:
     """Why the steps of a method cannot be captured; None if they can."""
     if method.device.type != "cuda":
         return "CUDA graphs need a CUDA device"
@@ -99,7 +99,7 @@ class Stepper:
     """
 
     def __init__(self, method: Method):
-        self.method, self.reason = method, why_eager(method)
+        self.method, self.reason = method, reason_not_captured(method)
         self._seen: dict[int, int] = {}
         self._graphs: dict[int, _Captured] = {}
         self._stream: torch.cuda.Stream | None = None  # one for all: autograd remembers the stream of a parameter

@@ -25,5 +25,5 @@ def resolve_precision(preset: Preset, device: torch.device) -> Preset:
     """
     if preset.precision != "auto":
         return preset
-    quick = preset.name.partition("/")[2] in methods.of(preset).bf16_as_good and has_bf16(device)
+    quick = preset.name.partition("/")[2] in methods.method_class(preset).bf16_as_good and has_bf16(device)
     return preset.replace(precision="bf16" if quick else "float32")

@@ -123,7 +123,7 @@ def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
     return Path("runs", name, f"{profile}-seed{seed}")
 
 
-def run_directory(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
+def choose_run_dir(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
     """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
     directory = files.expanded(out) if out else _default_directory(preset, profile, seed)
     in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
@@ -157,11 +157,11 @@ def _in_it(directory: Path) -> bool:
         return True
 
 
-def take_directory(
+def claim_run_dir(
     preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool, held: contextlib.ExitStack
 ) -> Path:
-    """`run_directory`, made and kept from other processes until ``held`` ends."""
-    directory = run_directory(preset, profile, seed, out, resume)
+    """`choose_run_dir`, made and kept from other processes until ``held`` ends."""
+    directory = choose_run_dir(preset, profile, seed, out, resume)
     directory.mkdir(parents=True, exist_ok=True)
     held.enter_context(lock.held(directory))
     if not resume and _in_it(directory):  # a run that began and ended since the look at it
@@ -175,7 +175,7 @@ def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | 
     A `UsageError` if the run has another profile, seed or algorithm, or is finished and its checkpoint gone: training
     would begin anew, and its result be lost.
     """
-    directory = run_directory(preset, profile, seed, out, True)
+    directory = choose_run_dir(preset, profile, seed, out, True)
     result = directory / files.RESULT
     if checkpoint.has_checkpoint(directory):
         old = files.read_json(directory / files.CONFIG)

@@ -21,7 +21,7 @@ from kmgan_lib.fields import Name, shown, word
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.loop import Callback, Training
 from kmgan_lib.training.machine import resolve_precision
-from kmgan_lib.training.run import Run, check_data, config_to_resume, pick_device, take_directory
+from kmgan_lib.training.run import Run, check_data, claim_run_dir, config_to_resume, pick_device
 
 
 def _handed_over(
@@ -78,7 +78,7 @@ def _check_images(preset: Preset, images: Images) -> None:
     if preset.batch > n:
         way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
-    methods.of(preset).check_data(preset, images)
+    methods.method_class(preset).check_data(preset, images)
     shape = (preset.channels, preset.image_size, preset.image_size)
     found = tuple(images.tensor.shape[1:])
     if preset.network != "synthetic" and found != shape:
@@ -171,7 +171,7 @@ def train(
             "command": _command(name if is_folder else settings.name, profile, seed, overrides), "data": provenance,
             **({"folder": name.removeprefix("folder:")} if is_folder else {}),
         }  # fmt: skip
-        directory = distributed.from_rank_zero(lambda: take_directory(settings, profile, seed, out, resume, held))
+        directory = distributed.from_rank_zero(lambda: claim_run_dir(settings, profile, seed, out, resume, held))
         resumed = resume and checkpoint.has_checkpoint(directory)
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
         if distributed.from_rank_zero(functools.partial(_finished, directory, settings, config, state)):

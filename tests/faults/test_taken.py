@@ -103,7 +103,7 @@ def test_without_out_a_second_training_takes_the_next_folder(
 def test_a_run_that_was_begun_between_look_and_lock_is_not_overwritten(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose = run_module.run_directory
+    choose = run_module.choose_run_dir
 
     def late(*arguments: Any) -> Path:
         directory = choose(*arguments)
@@ -111,7 +111,7 @@ def test_a_run_that_was_begun_between_look_and_lock_is_not_overwritten(
         (directory / "history.csv").write_text("another's")
         return directory
 
-    monkeypatch.setattr(run_module, "run_directory", late)
+    monkeypatch.setattr(run_module, "choose_run_dir", late)
     with pytest.raises(UsageError, match="is not empty"):
         quick(tmp_path / "run", iterations=1)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["history.csv"]
