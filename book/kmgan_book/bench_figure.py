@@ -35,10 +35,10 @@ def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[dict[str, Any]
 
 def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
     bars = ax.barh(list(values), list(values.values()), color=sns.color_palette(PALETTE)[0])
-    ax.bar_label(bars, fmt=form, padding=3, fontsize=8)
+    ax.bar_label(bars, fmt=form, padding=3, fontsize=9)
     ax.invert_yaxis()
     ax.margins(x=0.18)
-    ax.tick_params(axis="y", labelsize=8)
+    ax.tick_params(axis="y", labelsize=9)
     ax.set_title(title)
 
 
@@ -57,11 +57,11 @@ def speed(report: dict[str, Any]) -> Figure:
     sections = [name for name in ("methods", "plain", "growth") if report.get(name)]
     sns.set_theme(style="ticks", palette=PALETTE, rc=RC)
     count = max(1, len(sections))
-    figure, axes = plt.subplots(1, count, figsize=(4.6 * count, 4.4), squeeze=False)
+    figure, axes = plt.subplots(count, 1, figsize=(6.6, 3.2 * count), squeeze=False)
     for ax, name in zip(axes.flat, sections, strict=False):
         results = report[name]
         if name == "methods":
-            _bars(ax, {n: r["images_per_second"] for n, r in results.items()}, "Images a second", "%.0f")
+            _bars(ax, {n: r["images_per_second"] for n, r in results.items()}, "Images per second", "%.0f")
         elif name == "plain":
             _bars(ax, {n: r["speed"] for n, r in results.items()}, "Speed, the plain loop being 1", "%.2f")
         else:
@@ -71,10 +71,11 @@ def speed(report: dict[str, Any]) -> Figure:
             ax.set(xscale="log", yscale="log", title="K-Means", xlabel="size, relative", ylabel="time, relative")
             ax.legend(title="growing")
     sns.despine(figure)
-    return badge(figure, _badge(report))
+    return badge(figure, made_by(report))
 
 
-def _badge(report: dict[str, Any]) -> str:
+def made_by(report: dict[str, Any]) -> str:
+    """The badge of a report."""
     words = ("recorded", report.get("profile"), report["device"], report["commit"] or "no commit")
     return " · ".join(word for word in words if word)
 
@@ -83,7 +84,7 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     rows = []
     for name, r in (report.get("plain", {}) | report.get("methods", {})).items():
         ratio = f"{r['speed']:.2f}" if name in report.get("plain", {}) else "–"
-        used = f"{r['utilisation']:.0%}" if r.get("utilisation") else "–"
+        used = f"{r['utilisation']:.0%}" if r.get("utilization") else "–"
         rows.append((name, f"{r['images_per_second']:,.0f}", ratio, used))
     for name, r in report.get("kmeans", {}).items():
         rows.append((f"K-Means in {name}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
@@ -108,12 +109,12 @@ def table(reports: Sequence[dict[str, Any]]) -> Html:
     reports : sequence of dict
         As `benchmarks.bench.recorded` reads them.
     """
-    heads = ("", "images a second", "speed, plain loop 1", "utilisation")
+    heads = ("", "images per second", "speed, plain loop 1", "utilization")
     tables = []
     for report in reports:
         shown = [column for column in range(4) if column != 2 or report.get("plain")]
         rows = [[row[column] for column in shown] for row in _rows(report)]
-        tables.append(_table([heads[column] for column in shown], rows, _badge(report)))
+        tables.append(_table([heads[column] for column in shown], rows, made_by(report)))
     return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
 
 
@@ -135,7 +136,7 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
             )
             for name, found in report["presets"].items()
         ]  # fmt: skip
-        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{_table(heads, rows, _badge(report))}")
+        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{_table(heads, rows, made_by(report))}")
     tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
 

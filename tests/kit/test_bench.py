@@ -88,7 +88,7 @@ def test_the_figure_has_a_panel_a_section() -> None:
         "plain": {"plain mnist": result}, "growth": {"b": [[1, 0.1], [2, 0.2]]},
     }  # fmt: skip
     figure = speed(report)
-    assert [ax.get_title() for ax in figure.axes] == ["Images a second", "Speed, the plain loop being 1", "K-Means"]
+    assert [ax.get_title() for ax in figure.axes] == ["Images per second", "Speed, the plain loop being 1", "K-Means"]
     plt.close(figure)
 
 
