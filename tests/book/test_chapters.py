@@ -22,6 +22,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("ablations", {"dataset": "fashion", "k": 5, "d_round": 100.0, "lambda_pair": 2.0, "clip": 1.0, "iterations": 40}),
     ("ablations", {"dataset": "digits", "grouping": "random", "iterations": 40, "seed": 2}),
     ("speed", {"seed": 1}),
+    ("own_images", {"k": 5, "image_size": 28, "iterations": 20, "seed": 1}),
     ("verdict", {}),
     ("evidence", {}),
 ]
