@@ -32,6 +32,7 @@ def words(out: Path) -> list[str]:
     return ["train", TINY["preset"], "--profile", "smoke", "--device", "cpu", "--out", str(out), "--resume", *settings]
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
     forks: Forks, whole: Whole, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def kill_and_resume(forks: Forks, whole: Whole, place: Path, kills: int, seed: i
     return done, writing, finished
 
 
+@pytest.mark.long
 def test_killed_ten_times_a_run_ends_bit_for_bit_as_it_would_have(forks: Forks, whole: Whole, tmp_path: Path) -> None:
     kills, writing, finished = kill_and_resume(forks, whole, tmp_path, kills=10, seed=0)
     assert kills == 10
@@ -63,7 +64,7 @@ def test_killed_two_hundred_times_runs_end_bit_for_bit_as_they_would_have(
     assert finished >= 2
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(share, marks=pytest.mark.long) for share in (0.0, 0.99))])
 def test_killed_while_a_checkpoint_is_written_the_one_before_stays(
     forks: Forks, whole: Whole, tmp_path: Path, share: float
 ) -> None:

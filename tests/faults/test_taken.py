@@ -163,7 +163,7 @@ def made_runs(made_up: Callable[..., Any], place: Path, seeds: range) -> Path:
     return place / "digits" / "kmgan"
 
 
-@pytest.mark.parametrize("records", [True, False], ids=["records", "no records"])
+@pytest.mark.parametrize("records", [True, pytest.param(False, marks=pytest.mark.long)], ids=["records", "no records"])
 def test_two_sweeps_over_the_same_plan_do_no_run_twice(
     forks: Forks, made_up: Callable[..., Any], tmp_path: Path, records: bool
 ) -> None:
@@ -222,6 +222,7 @@ def test_a_sweep_that_is_terminated_stops_its_runs_first(
     assert (tmp_path / "stopped").exists()
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_terminated_twice_leaves_no_run_behind(
     forks: Forks, made_up: Callable[..., Any], tmp_path: Path
 ) -> None:
