@@ -123,17 +123,9 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
 
 
 def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
-    """At most ``iterations`` rounds of Lloyd's algorithm, Eq. (3); a cluster without features keeps its center.
+    """At most ``iterations`` rounds of Lloyd's algorithm, Eq. (3), on features (n, d) from centers (k, d).
 
-    Parameters
-    ----------
-    features : Tensor, (n, d)
-    centers : Tensor, (k, d)
-    iterations : int
-
-    Returns
-    -------
-    Tensor, (k, d)
+    A cluster without features keeps its center.
     """
     for _ in range(iterations):
         sums, counts = cluster_sums(features, assign(features, centers), len(centers))

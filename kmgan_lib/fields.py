@@ -30,15 +30,12 @@ def field(
     ----------
     default : object
         A number, bool, text or None; a field that may be None is annotated so.
-    source : str
-        Equation, table, section, row of the readings or other code; "ours" where nothing decides.
-    text : str
-        Meaning in a few words.
+    source, text : str
+        Equation, table, section, row of the readings or other code ("ours" where nothing decides); and the meaning.
     choices : tuple of str
         All allowed words, if they are few.
     above, least, below : float, optional
-        Bounds of a number: greater than, at least, less than; whole numbers are less than `MOST`. None as a value
-        passes.
+        Bounds of a number: greater than, at least, less than; whole numbers are less than `MOST`.
     later : bool
         Whether records are older than the field: at its default it leaves a preset's hash alone, and files may lack it.
     """

@@ -32,12 +32,7 @@ def expanded(path: str | Path) -> Path:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its place and move it there when it is whole, so that no reader ever sees half of it.
 
-    Parameters
-    ----------
-    path : Path
-        The final place; its folder is made if need be.
-    write : callable
-        Writes the whole content to the path it is given.
+    ``write`` writes the whole content to the path it is given; the folder is made if need be.
     """
     partial = path.with_name(f".{path.name}.part")
     try:

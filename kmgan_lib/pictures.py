@@ -23,16 +23,9 @@ AT_ONCE, MOST = 500, 1_000_000  # images drawn, and written one by one
 
 
 def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.ndarray:
-    """Tile images (n, c, h, w) in [0, 1] into one uint8 array (H, W, 3), row by row.
+    """Tile images (n, c, h, w) in [0, 1] with 1 or 3 channels into one uint8 array (H, W, 3), row by row.
 
-    Parameters
-    ----------
-    images : Tensor, (n, c, h, w)
-        With 1 or 3 channels.
-    columns : int, optional
-        Tiles in a row; by default as square as n allows.
-    pad : int
-        Pixels between tiles.
+    By default as square as n allows, with ``pad`` pixels between tiles.
     """
     from torchvision.utils import make_grid
 
@@ -50,10 +43,7 @@ def _pixels(images: Tensor) -> np.ndarray:
 def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, zoom: int = 1) -> Path:
     """Write `sheet` as a picture file, atomically; the format follows the name.
 
-    Parameters
-    ----------
-    zoom : int
-        Every pixel becomes a zoom x zoom square, for pictures too small to look at.
+    Every pixel becomes a ``zoom`` x ``zoom`` square, for pictures too small to look at.
     """
     from PIL import ExifTags, Image
 

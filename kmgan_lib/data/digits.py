@@ -13,15 +13,7 @@ TEST_COUNT = 297
 def digits(split: str = "train") -> Images:
     """Real 8x8 digits (UCI, part of scikit-learn), enlarged to 20x20 and centred on 28x28 as MNIST's are.
 
-    Parameters
-    ----------
-    split : {"train", "test", "all"}
-        The first 1,500 images, the last 297, or both. The file's order keeps the writers of the two parts apart.
-
-    Returns
-    -------
-    Images
-        Grey pictures (n, 1, 28, 28).
+    ``train`` is the first 1,500 images, ``test`` the last 297: the file's order keeps the writers of the two apart.
     """
     from sklearn.datasets import load_digits
 

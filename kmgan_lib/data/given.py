@@ -27,8 +27,6 @@ LOST = (
 def given(images: Given, labels: Any = None, *, image_size: int | None = None, channels: int | None = None) -> Images:
     """Images of a caller, as the rest of the library has them.
 
-    A `UsageError` if shapes, types or values are others.
-
     Parameters
     ----------
     images : Tensor, array, Dataset or Images
@@ -36,15 +34,15 @@ def given(images: Given, labels: Any = None, *, image_size: int | None = None, c
         as tensors or as Pillow has them, alone or each with a label.
     labels : Tensor, array or sequence of int, optional
         Classes (n,), in place of those of a data set.
-    image_size : int, optional
-        Side of the result in pixels; the central square is resized (`kmgan_lib.data.images.resized`).
-    channels : int, optional
-        1 for grey, 3 for RGB; other images are refused.
+    image_size, channels : int, optional
+        The central square is resized to this side (`kmgan_lib.data.images.resized`); images of other channels are
+        refused.
 
     Returns
     -------
     Images
-        uint8, floats rounded. The name is ``images:`` and the beginning of the SHA-256 of the bytes before resizing.
+        uint8, floats rounded. The name is ``images:`` and the beginning of the SHA-256 of the bytes before resizing. A
+        `UsageError` if shapes, types or values are others.
     """
     if isinstance(images, Images) and "sha256" not in images.provenance:  # made by hand
         images, labels = images.tensor, images.labels if labels is None else labels

@@ -92,19 +92,10 @@ def _factors(count: int, device: torch.device) -> Tensor:
 
 
 def content_keys(images: Tensor) -> Tensor:
-    """A number for each image that depends on nothing but its values: equal for equal images, arbitrary otherwise.
+    """A number (n,) for each floating-point image (n, ...) that depends on nothing but its values, at least 0.
 
-    A partition or an order made from it is the same however the rows are arranged, and on every device.
-
-    Parameters
-    ----------
-    images : Tensor, (n, ...)
-        Floating-point.
-
-    Returns
-    -------
-    Tensor, (n,) int64
-        At least 0.
+    Equal for equal images, arbitrary otherwise: a partition or an order made from it is the same however the rows are
+    arranged, and on every device.
     """
     bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
     mixed = (bits * _factors(bits.shape[1], bits.device)).sum(1)  # int64 wraps around
@@ -112,22 +103,10 @@ def content_keys(images: Tensor) -> Tensor:
 
 
 def resized(tensor: Tensor, size: int) -> Tensor:
-    """Pictures at another side length, by bilinear interpolation (readings, row 24).
+    """Pictures (n, c, h, w) of uint8 at another side length in pixels, by bilinear interpolation (readings, row 24).
 
     Where pictures shrink, the filter widens with the factor (antialiasing); where they grow, that changes nothing.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        Pictures (n, c, h, w) as uint8.
-    size : int
-        Side of the result in pixels.
-
-    Returns
-    -------
-    Tensor
-        (n, c, size, size) uint8, rounded; the tensor itself if it has this size. It is made in pieces, so that at any
-        time only a few pictures are there as floats.
+    Values are rounded. It is made in pieces, so that at any time only a few pictures are there as floats.
     """
     if tensor.shape[-2:] == (size, size):
         return tensor

@@ -36,50 +36,24 @@ TEST_IMAGES = "10,000 real test images"
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which the files of a data set lie below a data root.
+    """One way in which the files of a data set lie below a data root."""
 
-    Attributes
-    ----------
-    folder : str
-        Below the root.
-    complete : callable
-        Whether a folder holds all the files: ``complete(place)``.
-    read : callable
-        ``read(place, split)`` gives pictures, labels or None, and a remark for the provenance.
-    """
-
-    folder: str
-    complete: Callable[[Path], bool]
+    folder: str  # below the root
+    complete: Callable[[Path], bool]  # whether a folder holds all the files
+    # Folder and split to images, labels or None, and a remark for the provenance.
     read: Callable[[Path, str], tuple[Tensor, Tensor | None, str]]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set: how its files may lie below a root, and what may stand in for it.
-
-    Attributes
-    ----------
-    name : str
-    layouts : tuple of Layout
-        The first is torchvision's, where a download goes. None for data that come with the library.
-    package : str
-        Folder of a platform's package, in the first layout.
-    torchvision : str
-        Name of torchvision's class that downloads it; empty where there is no dependable download.
-    classes : tuple of str
-        Names of the classes; empty where there are none.
-    standin : callable, optional
-        ``standin(split)`` gives the stand-in's images.
-    standin_text : str
-        What the stand-in is.
-    """
+    """A named data set: how its files may lie below a root, and what may stand in for it."""
 
     name: str
-    layouts: tuple[Layout, ...] = ()
-    package: str = ""
-    torchvision: str = ""
+    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none comes with the library
+    package: str = ""  # folder of a platform's package, in the first layout
+    torchvision: str = ""  # its class that downloads it; empty where there is no dependable download
     classes: tuple[str, ...] = ()
-    standin: Callable[[str], Images] | None = None
+    standin: Callable[[str], Images] | None = None  # of a split
     standin_text: str = ""
 
 
@@ -128,19 +102,9 @@ def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layo
 
 
 def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | None:
-    """Where the files of a data set are: a word for the place, and its folder; or None.
+    """Where the files of ``mnist``, ``fashion``, ``cifar10`` or ``celeba`` are: a word for the place, and its folder.
 
-    Parameters
-    ----------
-    name : str
-        ``mnist``, ``fashion``, ``cifar10`` or ``celeba``.
-    root : path, optional
-        Looked at first; by default ``$KMGAN_DATA``.
-
-    Raises
-    ------
-    UsageError
-        If the name is unknown.
+    None where they are not; a root, by default ``$KMGAN_DATA``, is looked at first. A `UsageError` for another name.
     """
     located = _located(_known(name), root)
     return located and located[:2]

@@ -27,19 +27,10 @@ FACTORS = ("hair", "skin", "smile", "glasses", "turn", "width")
 
 
 def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Images:
-    """The 10,000 test images of MNIST or Fashion-MNIST, unchanged.
+    """The 10,000 test images of MNIST or Fashion-MNIST, unchanged: grey, (n, 1, 28, 28).
 
-    Parameters
-    ----------
-    name : {"mnist", "fashion"}
-    classes : tuple of str
-    split : {"train", "test", "all"}
-        Of ten thousand: every fifth image is for tests, the others are to train on.
-
-    Returns
-    -------
-    Images
-        Grey, (n, 1, 28, 28). They are real, and the provenance says that they are of the ``test`` split, embedded.
+    Every fifth image is for tests, the others are to train on. They are real, and the provenance says that they are of
+    the ``test`` split, embedded.
     """
     tensor, labels = read_idx_part(Path(__file__).parent / "embedded" / name, "test")
     held_out = torch.arange(len(labels)) % HELD_OUT == HELD_OUT - 1

@@ -18,13 +18,6 @@ def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tu
     Means and scale are those of the data generator of DCN (Yang et al., 2017), whose wording and network the paper
     shares. The paper wants different covariance matrices: each class has 1.5 as the geometric mean of its two
     deviations, stretched by a random factor of at most 1.5 and turned by a random angle (ours).
-
-    Parameters
-    ----------
-    seed : int
-        Fixes the covariance matrices and the points.
-    points_per_class : int
-        2,500 in the paper.
     """
     generator = torch.Generator().manual_seed(seed)
     points = []
@@ -38,22 +31,10 @@ def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tu
 
 
 def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images:
-    r"""The observed points :math:`x = \sigma(W_2\,\sigma(W_1 h)) \in \mathbb{R}^{100}` and their classes.
+    r"""The observed points :math:`x = \sigma(W_2\,\sigma(W_1 h)) \in \mathbb{R}^{100}` (n, 100), and their classes.
 
     The mapping is Table 2's (FC 10 sigmoid, FC 100 sigmoid) with standard normal weights and no biases, as in DCN's
-    data generator.
-
-    Parameters
-    ----------
-    seed : int
-        Fixes points and mapping.
-    points_per_class : int
-        2,500 in the paper, 10,000 points in all.
-
-    Returns
-    -------
-    Images
-        Float points (n, 100).
+    data generator. The seed fixes points and mapping; the paper has 10,000 points in all.
     """
     points, labels = hidden_points(seed, points_per_class)
     generator = torch.Generator().manual_seed(seed + 1_000_003)

@@ -37,13 +37,7 @@ class ALIOptions(Options):
 
 
 class Encoder(nn.Module):
-    r"""The conditional distribution :math:`q(z | x) = N(\mu(x), \sigma(x)^2)` on the convolutions of D.
-
-    Parameters
-    ----------
-    preset : Preset
-        Networks and length of the code.
-    """
+    r"""The conditional distribution :math:`q(z | x) = N(\mu(x), \sigma(x)^2)` on the convolutions of D."""
 
     def __init__(self, preset: Preset):
         super().__init__()

@@ -44,14 +44,8 @@ def on_sphere(features: Tensor) -> Tensor:
 class Dropout(nn.Module):
     """Dropout whose masks come from a generator of its own, so that a run can be resumed exactly.
 
-    Every rank draws the masks of the whole batch and takes its rows. Before a generator is set nothing is dropped.
-
-    Parameters
-    ----------
-    p : float
-        Share of the values that become 0; the others grow by 1 / (1 - p).
-    gathered : bool
-        Its inputs are the whole batch on every rank.
+    A share p of the values becomes 0, the others grow by 1 / (1 - p). Every rank draws the masks of the whole batch and
+    takes its rows, or all where the inputs are ``gathered``. Before a generator is set nothing is dropped.
     """
 
     def __init__(self, p: float, *, gathered: bool = False):
@@ -91,15 +85,8 @@ def set_dropout_rng(net: nn.Module, rng: torch.Generator) -> None:
 def initialise_by_data(net: nn.Module, images: Tensor) -> None:
     """Set gain and bias of each weight-normalised layer so that its outputs have mean 0 and variance 1, in place.
 
-    Salimans and Kingma (2016), Section 3. Without it the layers of a narrow network begin so small that D sees
-    hardly anything of the image.
-
-    Parameters
-    ----------
-    net : nn.Module
-        See `weight_normalised`.
-    images : Tensor, (b, ...)
-        A batch, as the network gets them.
+    Salimans and Kingma (2016), Section 3, on a batch of images (b, ...) as the network gets them. Without it the layers
+    of a narrow network begin so small that D sees hardly anything of the image.
     """
 
     def rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
@@ -124,11 +111,7 @@ def initialise_by_data(net: nn.Module, images: Tensor) -> None:
 def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
     """Parameters that weight clipping bounds (readings, row 14).
 
-    Parameters
-    ----------
-    net : nn.Module
-    scope : {"all", "weights"}
-        Every parameter, or the weights of convolutions and linear layers without biases and batch normalisation.
+    ``all``: every one; ``weights``: those of convolutions and linear layers without biases and batch normalisation.
     """
     if scope == "all":
         return list(net.parameters())

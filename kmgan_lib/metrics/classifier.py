@@ -56,33 +56,16 @@ def _network(channels: int, size: int, classes: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Judge:
-    """A trained classifier of a data set's classes.
-
-    Attributes
-    ----------
-    net : nn.Sequential
-    dataset : str
-    accuracy : float
-        Share of real test images that it classifies right.
-    classes : tuple of str
-    kind : str
-        ``real`` or ``stand-in``: what it was trained on.
-    name : str
-        How reports call it.
-    train_accuracy : float, optional
-        Share of training images that it classifies right, where the paper states one to compare with.
-    side : int, optional
-        Side in pixels of the images that it knows; others are resized to it.
-    """
+    """A trained classifier of a data set's classes."""
 
     net: nn.Sequential
     dataset: str
-    accuracy: float
+    accuracy: float  # share of real test images that it classifies right
     classes: tuple[str, ...]
-    kind: str
-    name: str
-    train_accuracy: float | None = None
-    side: int | None = None
+    kind: str  # what it was trained on, ``real`` or ``stand-in``
+    name: str  # in reports
+    train_accuracy: float | None = None  # where the paper states one to compare with
+    side: int | None = None  # of the images that it knows, in pixels; others are resized to it
 
     @property
     def device(self) -> torch.device:
@@ -219,25 +202,11 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
 @functools.cache
 @put_aside()
 def judge(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Judge:
-    """The classifier of a data set: pretrained in the data root, from the cache, or trained now.
+    """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 
     Training takes 3 epochs, under a minute for MNIST on two cores; Fashion-MNIST takes 10. For CIFAR-10 the ResNet-56
-    below a data root is the judge, if it is there.
-
-    A `UsageError` if the data set has no classes or cannot be found.
-
-    Parameters
-    ----------
-    dataset : str
-        A data set with classes, such as ``digits``, ``mnist``, ``fashion``.
-    data_root : str, optional
-        As in `kmgan_lib.data.load`.
-    standin : {"auto", "always", "never"}
-        As in `kmgan_lib.data.load`.
-
-    Returns
-    -------
-    Judge
+    below a data root is the judge, if it is there. ``data_root`` and ``standin`` are those of `kmgan_lib.data.load`. A
+    `UsageError` if the data set has no classes or cannot be found.
     """
     if not judged(dataset):
         known = ", ".join(name for name in data.DATASETS if judged(name))

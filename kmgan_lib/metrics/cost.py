@@ -19,23 +19,10 @@ REPEATS = 50
 
 
 def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> list[float]:
-    """Median time of assigning and updating on batches of different width, taken in turn so that load hits all alike.
+    """Median time of assigning and updating on batches (b, d) of different width, taken in turn: load hits all alike.
 
-    The K-Means part of an iteration: labels of a real and of a generated batch by the real centers, then the update of
-    both kinds of centers.
-
-    Parameters
-    ----------
-    rows : sequence of Tensor, (b, d)
-        A batch a space; d may differ.
-    k : int
-        Number of centers.
-    repeats : int
-
-    Returns
-    -------
-    list of float
-        Seconds, one number a space.
+    The K-Means part of an iteration: labels of a real and of a generated batch by the k real centers, then the update
+    of both kinds of centers. Seconds, one number a batch.
     """
     banks = []
     for batch in rows:

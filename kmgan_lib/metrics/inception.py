@@ -103,20 +103,9 @@ def _checked(path: Path) -> Weights:
 def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
     """The weights of the Inception network, after a look at their SHA-256.
 
-    A `UsageError` if there is no file, if it is another file, or if it ends too early; the message says how to get it.
-
-    Parameters
-    ----------
-    path : path, optional
-        The file; by default ``$KMGAN_INCEPTION``, then the folder ``inception`` of the data root, then the download.
-    data_root : path, optional
-        By default ``$KMGAN_DATA``.
-    full : bool
-        Whether more than the 768 features is needed.
-
-    Returns
-    -------
-    Weights
+    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root, else the download.
+    ``full`` asks for more than the 768 features. A `UsageError` if there is no file, if it is another file, or if it
+    ends too early; the message says how to get it.
     """
     given = path or os.environ.get("KMGAN_INCEPTION")
     root = data_root or os.environ.get("KMGAN_DATA")

@@ -17,14 +17,9 @@ def flat(rows: Tensor) -> Tensor:
 
 
 def squared_distances(a: Tensor, b: Tensor, origin: Tensor) -> Tensor:
-    """Squared Euclidean distances (n, m) of rows, at least 0.
+    """Squared Euclidean distances (n, m) of rows (n, p) and (m, p) in float64, at least 0.
 
-    Parameters
-    ----------
-    a : Tensor, (n, p) float64
-    b : Tensor, (m, p) float64
-    origin : Tensor, (p,)
-        A point near the rows: far from it the expansion of the square would lose digits.
+    ``origin`` (p,) is a point near the rows: far from it the expansion of the square would lose digits.
     """
     a, b = a - origin, b - origin
     return (a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)).clamp_min(0)

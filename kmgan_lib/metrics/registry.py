@@ -19,30 +19,14 @@ Show = str | Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of runs.
+    """A measure of runs; `shown` puts its result into one line."""
 
-    Attributes
-    ----------
-    compute : callable
-        `Subject` to a result with at least ``value``, ``samples`` and ``extractor``.
-    text : str
-        What it is.
-    applies : callable
-        Whether it makes sense for a preset.
-    needs : str
-        What it needs of a preset.
-    show : str or callable
-        The result in a table: a format string over its keys, or a function of it.
-    quick : bool
-        Whether it is measured after every training.
-    """
-
-    compute: Callable[[Subject], dict[str, Any]]
+    compute: Callable[[Subject], dict[str, Any]]  # at least ``value``, ``samples`` and ``extractor``
     text: str
     applies: Callable[[Preset], bool]
-    needs: str
-    show: Show
-    quick: bool = False
+    needs: str  # of a preset
+    show: Show  # the result in a table: a format string over its keys, or a function of it
+    quick: bool = False  # measured after every training
 
     def shown(self, result: Mapping[str, Any]) -> str:
         """The result in one line."""

@@ -33,28 +33,18 @@ class ConvGenerator(nn.Module):
     Every layer but the last is followed by batch normalisation and ReLU. Table 3 ends in a sigmoid. Table 5 ends in
     :math:`\tanh`, that is in pictures between -1 and 1; everywhere else in this library pictures lie in [0, 1], so the
     forward pass returns :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with :math:`2x - 1`. No other place
-    knows of the second range.
+    knows of the second range. 5,135,363 parameters for Table 3 and 5,345,155 for Table 5; batch normalisation after FC
+    4x4x512 is over 512 maps.
 
     Parameters
     ----------
     table : {"cifar10", "celeba"}
         Table 3 or Table 5.
-    z_dim : int
-        Length of the noise vector.
-    channels : int
-        Colour channels.
     image_size : {64, 32}
         Side length in pixels. At 32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings,
         row 24).
-    width : float
-        Factor on every hidden width; 1 is the paper's.
-    classes : int
-        Number of classes whose one-hot label joins every layer's input, as conditional DCGAN does on MNIST; 0 for
-        none.
-
-    Notes
-    -----
-    5,135,363 parameters for Table 3 and 5,345,155 for Table 5. Batch normalisation after FC 4x4x512 is over 512 maps.
+    z_dim, channels, width, classes
+        As in `kmgan_lib.models.mnist.MnistGenerator`.
     """
 
     def __init__(
@@ -83,25 +73,18 @@ class ConvDiscriminator(nn.Module):
     """Discriminator of Table 3 or Table 5: conv 64 -> 128 -> 256 -> 512 -> features, all with ReLU.
 
     Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
-    normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29).
+    normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). 38,284,972
+    parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5.
 
     Parameters
     ----------
-    table : {"cifar10", "celeba"}
-        Table 3 or Table 5.
-    head : {"penultimate", "bn-relu", "sigmoid"}
-        See `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table 5 ``sigmoid``.
-    feature_dim : int
-        d, 100 in both tables.
+    table, channels, image_size, width, classes
+        As in `ConvGenerator`; at 32x32 the 512-channel convolution is left out.
+    head, feature_dim
+        See `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d = 100.
     tail : {"table", "plain", "linear"}
         FC 4096 as Table 3 prints it, without its batch normalisation, or none: the head gets the flattened maps.
         Table 5 has none anyway.
-    channels, image_size, width, classes
-        As in `ConvGenerator`; at 32x32 the 512-channel convolution is left out.
-
-    Notes
-    -----
-    38,284,972 parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5.
     """
 
     def __init__(

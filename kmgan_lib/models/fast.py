@@ -29,17 +29,8 @@ def sub_pixel_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d` with 5x5 kernels and stride 2, as a 3x3 convolution to four times the channels.
 
     Every output pixel sees at most 3x3 input pixels; which taps of the 5x5 kernel they meet depends on whether its row
-    and column are even or odd, so there are four kernels, whose outputs are shuffled into one picture.
-
-    Parameters
-    ----------
-    x : Tensor, (b, c, h, w)
-    weight : Tensor, (c, m, 5, 5)
-    bias : Tensor or None, (m,)
-
-    Returns
-    -------
-    Tensor, (b, m, 2 h, 2 w)
+    and column are even or odd, so there are four kernels, whose outputs are shuffled into one picture. x (b, c, h, w),
+    weights (c, m, 5, 5) and biases (m,) to (b, m, 2 h, 2 w).
     """
     kernels = _phases(weight).flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
     return F.pixel_shuffle(F.conv2d(x, kernels, None if bias is None else bias.repeat_interleave(4), padding=1), 2)
@@ -48,16 +39,7 @@ def sub_pixel_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def sub_pixel_down(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d` with 5x5 kernels and stride 2, as a 3x3 convolution from four times the channels.
 
-    Parameters
-    ----------
-    x : Tensor, (b, c, h, w)
-        h and w even.
-    weight : Tensor, (m, c, 5, 5)
-    bias : Tensor or None, (m,)
-
-    Returns
-    -------
-    Tensor, (b, m, h / 2, w / 2)
+    x (b, c, h, w) with h and w even, weights (m, c, 5, 5) and biases (m,) to (b, m, h / 2, w / 2).
     """
     kernels = _phases(weight).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
     return F.conv2d(F.pixel_unshuffle(x, 2), kernels, bias, padding=1)
@@ -71,15 +53,10 @@ def _plus_labels(x: Tensor, table: Tensor, labels: Tensor) -> Tensor:
 
 
 class Up(nn.ConvTranspose2d):
-    """Transposed 5x5 convolution that doubles the side length.
+    """Transposed 5x5 convolution that doubles the side length, from ``before`` to ``after`` channels.
 
-    Parameters
-    ----------
-    before, after : int
-        Channels.
-    classes : int
-        Number of classes whose one-hot label joins the input as constant maps; 0 for none. A constant map adds the
-        same to every sample of a class, so the maps are convolved once for each class instead of once a sample.
+    With classes their one-hot label joins the input as constant maps. A constant map adds the same to every sample of a
+    class, so the maps are convolved once for each class instead of once a sample.
     """
 
     def __init__(self, before: int, after: int, classes: int = 0):

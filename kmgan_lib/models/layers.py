@@ -67,16 +67,10 @@ class Float32Sequential(nn.Sequential):
 
 
 def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
-    """The last layers of a discriminator, from ``hidden`` units to features.
+    """The last layers of a discriminator, from ``hidden`` units to features (``feature_dim``, d).
 
-    Parameters
-    ----------
-    hidden : int
-        Units before it.
-    head : {"penultimate", "bn-relu", "sigmoid"}
-        The units themselves; FC d, batch normalisation and ReLU (as Table 3 ends); or FC d and sigmoid (Tables 2, 5).
-    feature_dim : int
-        d for the last two.
+    ``penultimate``: the units themselves; ``bn-relu``: FC d, batch normalisation and ReLU (as Table 3 ends);
+    ``sigmoid``: FC d and sigmoid (Tables 2, 5).
     """
     if head == "penultimate":
         return nn.Identity()
@@ -88,12 +82,9 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
 def normalised(net: nn.Module, norm: str) -> nn.Module:
     """The network with another normalisation than that of batches, in place.
 
-    Parameters
-    ----------
-    net : nn.Module
-    norm : {"batch", "none", "spectral"}
-        As built; without batch normalisation; or, besides, with the weights of convolutions and linear layers divided
-        by their largest singular value (Miyato et al., 2018), which one step of the power method a pass follows.
+    ``batch``: as built. ``none``: without batch normalisation. ``spectral``: besides, the weights of convolutions and
+    linear layers divided by their largest singular value (Miyato et al., 2018), which one step of the power method a
+    pass follows.
     """
     if norm == "batch":
         return net
@@ -111,14 +102,7 @@ def widen_weights(net: nn.Module, full: nn.Module) -> None:
     r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place.
 
     N(0, 0.02) was chosen for layers of full width. A narrow layer sums fewer inputs, so that without a normalisation
-    behind it its outputs shrink, layer by layer.
-
-    Parameters
-    ----------
-    net : nn.Module
-        The narrow network.
-    full : nn.Module
-        The same at full width; it may lie on the meta device.
+    behind it its outputs shrink, layer by layer. ``full`` is the network at full width; it may lie on the meta device.
     """
     layers = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     for layer, wide in zip(net.modules(), full.modules(), strict=True):
@@ -136,16 +120,8 @@ def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], c
     """Replace the running statistics of every batch normalisation by plain averages over ``count`` fresh batches.
 
     In training the statistics of real and generated batches mix and lag behind the weights, so nothing is sampled or
-    measured with them (readings, row 22).
-
-    Parameters
-    ----------
-    module : nn.Module
-        Network in which every batch normalisation is reset; left in evaluation mode.
-    batches : callable
-        ``batches(i)`` runs the i-th batch through ``module``.
-    count : int
-        Number of batches.
+    measured with them (readings, row 22). ``batches(i)`` runs the i-th batch through the module, which is left in
+    evaluation mode.
     """
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     momenta = [m.momentum for m in norms]

@@ -56,13 +56,12 @@ class MnistGenerator(nn.Module):
 class MnistDiscriminator(nn.Module):
     """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
 
+    LeakyReLU with slope 0.2. Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13.
+
     Parameters
     ----------
-    head : {"penultimate", "bn-relu", "sigmoid"}
-        What the features are: the 1,024 units themselves; FC d, batch normalisation and ReLU (as Table 3 ends); or
-        FC d and sigmoid (as Tables 2 and 5 end).
-    feature_dim : int
-        d for the last two heads.
+    head, feature_dim
+        See `kmgan_lib.models.layers.feature_head`.
     conv_channels : tuple of int
         Channels of the two convolutions. carpedm20 has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only
         make sense with ten labels at hand.
@@ -71,10 +70,6 @@ class MnistDiscriminator(nn.Module):
         flattened maps are the units that the head gets.
     channels, image_size, width, classes
         As in `MnistGenerator`.
-
-    Notes
-    -----
-    Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13. LeakyReLU with slope 0.2.
     """
 
     def __init__(

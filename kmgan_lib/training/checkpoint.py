@@ -23,12 +23,8 @@ KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}
 def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
     """Write ``checkpoint.pt`` atomically and keep the one before as ``checkpoint-previous.pt``.
 
-    Parameters
-    ----------
-    directory : Path
-        Run directory.
-    state : dict
-        Tensors, numbers, strings and containers of them; nothing else, so that it loads with ``weights_only=True``.
+    The state holds tensors, numbers, strings and containers of them, nothing else: so it loads with
+    ``weights_only=True``.
     """
 
     def write(path: Path) -> None:

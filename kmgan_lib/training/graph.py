@@ -33,14 +33,7 @@ def reason_not_captured(method: Method) -> str | None:
 
 
 class StaticInputs:
-    """The arguments of `Method.step` in tensors that stay where they are.
-
-    Parameters
-    ----------
-    images, noise : Tensor
-        A first batch, which gives shapes and types.
-    labels : Tensor or None
-    """
+    """The arguments of `Method.step` in tensors that stay where they are; a first batch gives shapes and types."""
 
     def __init__(self, images: Tensor, labels: Tensor | None, noise: Tensor):
         self.tensors = (images.clone(), None if labels is None else labels.clone(), noise.clone())
@@ -82,20 +75,11 @@ class _Captured:
 
 
 class Stepper:
-    """Calls `Method.step`, or replays it from a CUDA graph where that is possible.
+    """Calls `Method.step`, or replays it from a CUDA graph where that is possible; ``reason`` says why it is not.
 
     The first steps of each number of batches (`Method.batches_per_step`) run as they are, on the stream of the capture,
     as the warm-up that it needs; they count as any other. A capture that fails is announced, and the run goes on
     without it.
-
-    Parameters
-    ----------
-    method : Method
-
-    Attributes
-    ----------
-    reason : str or None
-        Why steps are not captured.
     """
 
     def __init__(self, method: Method):

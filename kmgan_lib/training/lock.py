@@ -18,15 +18,10 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # so
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep others out while the block runs.
+    """Keep others out of a run directory, by its ``.lock``, or by a lock file of any name, while the block runs.
 
-    A `DirectoryInUse` if another process, or another thread of this one, is in such a block.
-
-    Parameters
-    ----------
-    path : Path
-        A run directory, whose ``.lock`` is taken; or a lock file of any name. The file is gone afterwards. One that a
-        killed process left behind keeps nobody out.
+    The file is gone afterwards; one that a killed process left behind keeps nobody out. A `DirectoryInUse` if another
+    process, or another thread of this one, is in such a block.
     """
     file = path / LOCK if path.is_dir() else path
     lock = FileLock(file)

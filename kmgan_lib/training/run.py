@@ -210,21 +210,9 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
 
 
 def check_data(old: dict[str, Any], data: dict[str, Any], allowed: bool) -> dict[str, Any]:
-    """Refuse to go on with a run on other data than it had, unless that is allowed.
+    """The provenance of the data that there are now, with what a run had before as ``earlier``.
 
-    Parameters
-    ----------
-    old : dict
-        The run's ``config.json``; empty for a new run.
-    data : dict
-        Provenance of what there is now.
-    allowed : bool
-        Whether other data may take the place of the old.
-
-    Returns
-    -------
-    dict
-        ``data``, with what the run had before as ``earlier``.
+    ``old`` is the run's ``config.json``, empty for a new run. Other data are a `UsageError`, unless allowed.
     """
     before = old.get("data", data)
     earlier = before.get("earlier", [])
