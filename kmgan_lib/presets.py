@@ -83,7 +83,7 @@ def _presets(kinds: frozenset[type[Method]]) -> dict[str, Preset]:
     for group, common in GROUPS.items():
         for kind in sorted(kinds, key=lambda kind: (kind.name != "kmgan", kind.name)):
             base = _base(kind, **common)
-            for name, changes in kind.variants(base).items():
+            for name, changes in kind.variants(base).items() if kind.on_points or base.network != "synthetic" else ():
                 rate = RATES.get(group, {}).get(name, base.learning_rate)
                 made[f"{group}/{name}"] = base.replace(**{"name": f"{group}/{name}", "learning_rate": rate, **changes})
     return made

@@ -93,8 +93,6 @@ class ALI(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """With dropout and gains; and without, with the code's own rate."""
-        if base.network == "synthetic":
-            return {}
         prior: dict[str, Any] = {"z_distribution": "normal"}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         repaired = {"tail": "plain", "head": "penultimate", "dropout": 0.2, "initialise_by_data": True}

@@ -55,6 +55,8 @@ class Method(Copies, ABC):
         Frozen dataclass of what only this method has; ``--set`` reaches its fields.
     bf16_as_good : tuple of str
         Presets, by the name behind the slash, that ``precision=auto`` may run in bf16, having learned as well in it.
+    on_points : bool
+        Whether there are presets for the synthetic points too.
     short : mapping
         Profile to the share of its iterations, for methods whose iteration takes longer.
     options : Options
@@ -75,6 +77,7 @@ class Method(Copies, ABC):
     Options: ClassVar[type[Options]] = Options
     short: ClassVar[Mapping[str, float]] = {}
     bf16_as_good: ClassVar[tuple[str, ...]] = ()
+    on_points: ClassVar[bool] = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -88,10 +91,9 @@ class Method(Copies, ABC):
         Parameters
         ----------
         base : Preset
-            The group's data and networks with this method's defaults. By default every group of pictures has one
-            preset, and the synthetic points none.
+            The group's data and networks with this method's defaults. By default every group has one preset.
         """
-        return {} if base.network == "synthetic" else {cls.name: {}}
+        return {cls.name: {}}
 
     @classmethod
     def check(cls, preset: Preset) -> None:

@@ -45,6 +45,7 @@ class DCGAN(Method):
     """
 
     name = "dcgan"
+    on_points = True
     bf16_as_good = ("dcgan-carpedm20",)
     Options = DCGANOptions
     options: DCGANOptions

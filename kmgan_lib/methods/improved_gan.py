@@ -91,8 +91,6 @@ class ImprovedGAN(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """As Table 4's row was made, and feature matching with the code's own rate."""
-        if base.network == "synthetic":
-            return {}
         program: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "objective": "logarithm", "generator_updates": 3, "noise": 0.2,
             "dropout": 0.5, "initialise_by_data": True,

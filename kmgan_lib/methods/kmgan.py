@@ -49,6 +49,7 @@ class KMGAN(Method):
     """
 
     name = "kmgan"
+    on_points = True
     Options = KMGANOptions
     options: KMGANOptions
     bank: CenterBank

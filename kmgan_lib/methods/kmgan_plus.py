@@ -84,8 +84,6 @@ class KMGANPlus(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """The repair, its controls, and with the paper's center loss."""
-        if base.network == "synthetic":
-            return {}
         own = unnormalised(base)
         controls: dict[str, dict[str, Any]] = {
             "random": {"grouping": "partition"}, "center": {"center_loss": 0.01}, "true": {"grouping": "true"},

@@ -60,8 +60,6 @@ class MBGAN(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """On the unit sphere; and free, on 28x28 with features that take both signs: with ReLU nothing is learned."""
-        if base.network == "synthetic":
-            return {}
         sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
         return {"mbgan": sphere, "mbgan-free": {"head": "penultimate"} if base.network == "mnist" else {}}
 

@@ -123,9 +123,7 @@ class MixWGAN(WGAN):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """One preset, on the critics of `WGAN`: two pairs of members, so that it trains for as long as the others."""
-        return (
-            {} if base.network == "synthetic" else {cls.name: {**unnormalised(base), "norm": "none", "components": 2}}
-        )
+        return {cls.name: {**unnormalised(base), "norm": "none", "components": 2}}
 
     @classmethod
     def check(cls, preset: Preset) -> None:

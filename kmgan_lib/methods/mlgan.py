@@ -60,8 +60,6 @@ class MLGAN(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """The energy distance and ordered pairs, each without clipping and with the clipping that leaves D alive."""
-        if base.network == "synthetic":
-            return {}
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
         energy: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "pair_reduction": "pairs", "embedding": "sphere", "spread": True,

@@ -65,8 +65,6 @@ class Reduced(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """As printed; with repulsion; and with repulsion and real centers as targets."""
-        if base.network == "synthetic":
-            return {}
         repulsion: dict[str, Any] = {"repulsion": True}
         return {
             "reduced": {}, "reduced-repulsion": repulsion, "reduced-fair": repulsion | {"fake_targets": "real"},

@@ -24,12 +24,11 @@ class SNGAN(DCGAN):
     """
 
     name = "sngan"
+    on_points = False
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """One preset, without labels."""
-        if base.network == "synthetic":
-            return {}
         return {cls.name: {**unnormalised(base), "norm": "spectral", "generator_updates": 1}}
 
     @classmethod

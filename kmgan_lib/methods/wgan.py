@@ -57,8 +57,6 @@ class WGAN(Method):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """The critic without normalisation, and the one with it, at the code's own rate."""
-        if base.network == "synthetic":
-            return {}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         return {"wgan": {**unnormalised(base), "norm": "none"}, "wgan-norm": {"learning_rate": 5e-5, **head}}
 

@@ -43,8 +43,6 @@ class WGANGP(WGAN):
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """One preset, on the critic of `WGAN`."""
-        if base.network == "synthetic":
-            return {}
         return {cls.name: {**unnormalised(base), "norm": "none", "beta1": 0.0, "beta2": 0.9}}
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
