@@ -1,13 +1,21 @@
 // A recorded generator in the page: its forward pass, and the figure in which it draws. A classic script without
 // libraries or requests, so that it runs from a file, too; the tests run this file and compare it with PyTorch.
 {
-  const bytes = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer;
-
+  const bytes = (text) => {
+    const chars = atob(text);
+    const array = new Uint8Array(chars.length);
+    for (let i = 0; i < array.length; i++) array[i] = chars.charCodeAt(i);
+    return array.buffer;
+  };
   /** Half precision, by its bits, as single precision. */
-  const widen = (halves) => Float32Array.from(halves, (h) => {
-    const [sign, exponent, fraction] = [h & 0x8000 ? -1 : 1, (h >> 10) & 31, h & 1023];
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
-  });
+  const widen = (halves) => {
+    const wide = new Float32Array(halves.length);
+    for (let i = 0; i < wide.length; i++) {
+      const [exponent, fraction] = [(halves[i] >> 10) & 31, (halves[i] & 1023) / 1024];
+      wide[i] = (halves[i] & 0x8000 ? -1 : 1) * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+    }
+    return wide;
+  };
 
   /** What live.py has written, as layers with their weights. */
   const read = (spec) => {
@@ -62,8 +70,7 @@
     const y = (layer.kind === "up" ? convolve : connect)(x, layer, label);
     const [area, last] = [y.length / layer.outputs, index === network.layers.length - 1];
     for (let i = 0; i < y.length; i++) {
-      const c = Math.floor(i / area);
-      const value = layer.scale[c] * y[i] + layer.shift[c]; // batch normalization
+      const value = layer.scale[(i / area) | 0] * y[i] + layer.shift[(i / area) | 0]; // batch normalization
       y[i] = !last ? Math.max(0, value) : network.signed ? (Math.tanh(value) + 1) / 2 : 1 / (1 + Math.exp(-value));
     }
     return y;
@@ -71,38 +78,33 @@
 
   const start = (figure) => {
     figure.dataset.started = "";
-    const given = JSON.parse(figure.querySelector("script").textContent);
-    const { z, images, columns, side } = given;
-    const networks = given.networks.map(read);
+    const { z, images, columns, side, ...given } = JSON.parse(figure.querySelector("script").textContent);
+    const [networks, count] = [given.networks.map(read), images * z];
     const [play, again] = figure.querySelectorAll("button");
     const [slider, output] = ["input", "output"].map((name) => figure.querySelector(name));
     const canvases = [...figure.querySelectorAll("canvas")];
-    const pencils = canvases.map((canvas) => canvas.getContext("2d"));
-    const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-    const draw = given.normal ? normal : () => 2 * Math.random() - 1;
-    const fresh = () => Float32Array.from({ length: images * z }, draw);
-    const first = widen(new Uint16Array(bytes(given.noise)));
-    let [from, to] = [first.subarray(0, images * z), first.subarray(images * z)];
-
+    const one = () => 2 * Math.random() - 1; // of uniform noise, or of normal noise
+    const draw = given.normal ? () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(Math.PI * one()) : one;
+    const fresh = () => Float32Array.from({ length: count }, draw);
+    let [from, to] = [0, 1].map((end) => widen(new Uint16Array(bytes(given.noise), 2 * end * count, count)));
     const paint = () => {
       const [share, began] = [slider.value / slider.max, performance.now()];
       const noise = from.map((value, i) => (1 - share) * value + share * to[i]);
       networks.forEach((network, n) => {
         for (let image = 0; image < images; image++) {
           const pixels = generate(network, noise.subarray(image * z, (image + 1) * z), image % (network.classes || 1));
-          const [data, area] = [new ImageData(side, side), side * side];
-          for (let i = 0; i < 4 * area; i++) {
-            const channel = Math.min(i % 4, pixels.length / area - 1);
-            data.data[i] = i % 4 === 3 ? 255 : Math.round(255 * pixels[channel * area + (i >> 2)]);
+          const [colors, area] = [new Uint8ClampedArray(4 * side * side), side * side];
+          for (let i = 0; i < colors.length; i++) {
+            colors[i] = i % 4 === 3 ? 255 : 255 * pixels[Math.min(i % 4, pixels.length / area - 1) * area + (i >> 2)];
           }
-          pencils[n].putImageData(data, (image % columns) * (side + 1), Math.floor(image / columns) * (side + 1));
+          const [left, top] = [image % columns, Math.floor(image / columns)].map((place) => place * (side + 1));
+          canvases[n].getContext("2d").putImageData(new ImageData(colors, side), left, top);
         }
       });
       slider.setAttribute("aria-valuetext", `${Math.round(100 * share)}% of the way`);
       output.value = `${networks.length * images} images in ${Math.round(performance.now() - began)} ms`;
     };
     const show = (share) => { slider.value = share * slider.max; paint(); };
-
     let playing = 0; // 0: no, 1: to the end of the way, 2: on from there
     const stop = () => { playing = 0; play.textContent = "Play"; };
     const run = (how) => {
@@ -136,13 +138,11 @@
       for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { held = null; });
     }
     for (const still of figure.querySelectorAll("img")) still.remove();
-    for (const hidden of figure.querySelectorAll("[hidden]")) hidden.hidden = false;
+    for (const each of figure.querySelectorAll("[hidden]")) each.hidden = false;
     paint();
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-    const seen = new IntersectionObserver(([entry]) => {
-      if (entry.isIntersecting) { seen.disconnect(); run(1); }
-    }, { threshold: 0.5 });
-    seen.observe(figure);
+    const look = ([entry]) => { if (entry.isIntersecting) { seen.disconnect(); run(1); } };
+    const seen = new IntersectionObserver(look, { threshold: 0.5 });
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) seen.observe(figure);
   };
 
   if (typeof document === "undefined") module.exports = { read, generate };

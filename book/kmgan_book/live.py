@@ -154,7 +154,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
     noise = next(iter(shown.values())).noise(2 * images, seed).half()
     cells = "".join(
         f"<div><strong>{escape(title)}</strong>"
-        f'<img {size} src="{_still(each, noise[:images].float(), columns)}" alt="{escape(title)}">'
+        f'<img class="pixels" {size} src="{_still(each, noise[:images].float(), columns)}" alt="{escape(title)}">'
         f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
         "</canvas></div>"
         for title, each in shown.items()

@@ -46,7 +46,7 @@ def _tile(record: Record) -> str:
     picture = f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
     if record.samples.exists():
         image = base64.b64encode(gallery._part(record, SIDE)).decode()
-        picture = f'<img src="data:image/webp;base64,{image}" alt="" loading="lazy">'
+        picture = f'<img class="pixels" src="data:image/webp;base64,{image}" alt="" loading="lazy">'
     score = f" · {record.value(SCORE):.1f}" if record.has(SCORE) else ""
     facts = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(record).items())
     return (

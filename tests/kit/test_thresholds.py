@@ -95,19 +95,14 @@ def test_the_recorded_verdicts_flip_where_the_page_says() -> None:
     decided = [verdict for verdict in claims.verdicts() if not verdict.missing]
     assert decided
     for verdict in decided:
-        if verdict.claim.groups:
-            continue  # its presets have other names in the rule
         rule = thresholds.rule(verdict)
-        found = {
-            name: [r for r in verdict.records if r.result["preset"]["name"] == name] for name in verdict.claim.needs
-        }
         for knob in rule["knobs"]:
             (answer,) = by_node(JUDGE, "thresholds.js", [{"rule": rule, "knob": knob, "numbers": [knob["value"]]}])
             assert answer["words"] == [verdict.word]
             for (_, end, before), (_, _, after) in zip(answer["stretches"], answer["stretches"][1:], strict=False):
                 near = (knob["high"] - knob["low"]) * 1e-6
                 sides = (end - 1, end) if knob["whole"] else (end - near, end + near)
-                assert [by_python(verdict, found, knob, side) for side in sides] == [before, after]
+                assert [by_python(verdict, verdict.found, knob, side) for side in sides] == [before, after]
 
 
 def test_every_limit_has_a_name() -> None:

@@ -17,7 +17,7 @@ def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
         assert record.result["preset"]["method"] == method
         assert f"<code>{record.result['command']}</code>" in text
         assert record.result["commit"][:12] in text
-        assert ("data:image/webp" in text) == record.samples.exists()
+        assert ('<img class="pixels" src="data:image/webp' in text) == record.samples.exists()
     assert len(html) < 2_000_000
     assert 'src="http' not in html
 
