@@ -33,6 +33,7 @@ MIXED = [10.0, 10.0, 10.0, 20.0, 20.0]  # against 12: some seeds lower, some hig
 TEN_FAIL, ONE_FAILS, TWO_FAIL, FOUR_FAIL = ([1.0] * k + [9.0] * (10 - k) for k in (10, 1, 2, 4))
 ROWS = ("dcgan", "wgan", "mix_wgan", "improved_gan", "ali", "mbgan", "mlgan-clip", "wgan_gp", "sngan")
 FACES, TWENTY, DCGAN = "celeba/generalized", "celeba/generalized-k20", "mnist/dcgan-unconditional"
+PLUS = "mnist/kmgan_plus"
 HELDOUT, PRINTED, WIDE = "mnist/kmgan-heldout", "mnist/kmgan-printed", "mnist/kmgan-printed-1024"
 
 
@@ -121,6 +122,21 @@ PLANTS: dict[str, tuple[Plant, dict[str, Plant]]] = {
         {HOLDS: {}, PARTLY: {"fashion/kmgan": {F: 30.0}}, UNTESTABLE: {"fashion/dcgan-unconditional": {SCORE: 4.0}},
          FAILS: {"mnist/kmgan": {F: 30.0}, "fashion/kmgan": {F: 30.0}},
          UNDECIDED: {"mnist/kmgan": {F: MIXED}, "fashion/kmgan": {F: MIXED}}},
+    ),
+    "P1": (
+        {PLUS: {F: 8.0}, "fashion/kmgan_plus": {F: 8.0}, DCGAN: {SCORE: 8.0, F: 12.0},
+         "fashion/dcgan-unconditional": {SCORE: 6.0, F: 12.0}},
+        {HOLDS: {}, PARTLY: {"fashion/kmgan_plus": {F: 12.0}}, UNTESTABLE: {DCGAN: {SCORE: 6.0}},
+         FAILS: {PLUS: {F: 12.0}, "fashion/kmgan_plus": {F: 12.0}},
+         UNDECIDED: {PLUS: {F: [7, 7, 9, 12, 20]}, "fashion/kmgan_plus": {F: [7, 7, 9, 12, 20]}}},
+    ),
+    "P2": (
+        {PLUS: {F: 8.0}, "fashion/kmgan_plus": {F: 8.0}, "mnist/sngan": {SCORE: 8.0, F: 20.0},
+         "mnist/kmgan_plus-random": {SCORE: 8.0, F: 12.0}, "fashion/sngan": {SCORE: 6.0, F: 20.0},
+         "fashion/kmgan_plus-random": {SCORE: 6.0, F: 12.0}},
+        {HOLDS: {}, PARTLY: {"fashion/sngan": {F: 8.0}}, UNTESTABLE: {"fashion/sngan": {SCORE: 4.0}},
+         FAILS: {PLUS: {F: 12.0}, "fashion/kmgan_plus": {F: 12.0}},
+         UNDECIDED: {PLUS: {F: 9.0}, "mnist/sngan": {F: 9.0}, "fashion/sngan": {F: 8.0}}},
     ),
 }  # fmt: skip
 
