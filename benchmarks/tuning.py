@@ -24,7 +24,7 @@ from kmgan_lib.files import read_json, write_json
 
 METHODS = (
     "kmgan", "dcgan", "dcgan-unconditional", "sngan", "wgan", "wgan_gp", "mix_wgan", "improved_gan",
-    "ali", "mbgan", "mlgan", "mlgan-clip",
+    "ali", "mbgan", "mlgan", "mlgan-clip", "kmgan_plus", "kmgan_plus-random",
 )  # fmt: skip
 RATES = (1e-4, 2e-4, 5e-4, 1e-3)
 ITERATIONS, SAMPLES = 2_000, 5_000

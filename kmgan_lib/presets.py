@@ -48,6 +48,8 @@ RATES: dict[str, dict[str, float]] = {
         "mlgan-clip": 1e-3,
         "ali": 1e-3,
         "improved_gan": 1e-3,
+        "sngan": 1e-3,
+        **dict.fromkeys(("kmgan_plus", "kmgan_plus-random", "kmgan_plus-true", "kmgan_plus-center"), 1e-3),
     },
 }
 RATES["fashion"] = RATES["mnist"]  # tuned on MNIST alone

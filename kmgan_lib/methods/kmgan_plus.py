@@ -27,8 +27,7 @@ from kmgan_lib.models import reestimate_batch_norm
 from kmgan_lib.models.layers import one_hot
 
 CLASSES = 10  # of the data sets with labels
-ROUNDS = 20  # of Lloyd's algorithm
-NORM_BATCHES = 50  # for the batch statistics of the anchor
+ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
 
 
 @dataclass(frozen=True)
@@ -152,23 +151,22 @@ class KMGANPlus(Method):
         k, generator = self.options.k, torch.Generator(self.device).manual_seed(self.seed + iteration)
         chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.cluster_images]
         images = images[chosen.to(images.device)]
-        before = assign(self._anchored(images), self.centers)  # of no use the first time
+        before = assign(self._anchored(images), self.centers) if iteration else None
         self.anchor.load_state_dict(self.discriminator_net.state_dict())
         if self.preset.norm == "batch":
             batches = list(itertools.islice(self.batches(images), NORM_BATCHES))
             reestimate_batch_norm(self.anchor, lambda i: self.anchor(batches[i]), len(batches))
         f = self._anchored(images)
-        if iteration:
+        if before is None:
+            start = kmeans_plus_plus(f, k, generator)
+        else:
             sums, counts = cluster_sums(f, before, k)
             start = torch.where(counts > 0, sums / counts.clamp_min(1), self.centers)
-        else:
-            start = kmeans_plus_plus(f, k, generator)
         centers = fed(f, lloyd(f, start, ROUNDS), generator, ROUNDS)
-        labels = assign(f, centers)
-        if iteration:
-            shared = one_hot(before, k).T @ one_hot(labels, k)
+        if before is not None:
+            shared = one_hot(before, k).T @ one_hot(assign(f, centers), k)
             centers = centers[torch.from_numpy(linear_sum_assignment(-shared.cpu().numpy())[1]).to(self.device)]
-            labels = assign(f, centers)
+        labels = assign(f, centers)
         self.centers.copy_(centers)
         apart = centers - centers.mean(0)
         self.directions.copy_(apart / torch.linalg.matrix_norm(apart, 2).clamp_min(1e-12))
@@ -183,7 +181,8 @@ class KMGANPlus(Method):
         return self.run_net(self.generator_net, noise, labels)
 
     @torch.no_grad()
-    def _group(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def clusters(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Clusters (b,) of real images (b, ...): those that both networks are told."""
         o = self.options
         if o.grouping == "true":
             assert labels is not None
@@ -204,7 +203,7 @@ class KMGANPlus(Method):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One update of D and one of G; see `Method.step`."""
-        o, mine = self.options, self._group(images, labels)
+        o, mine = self.options, self.clusters(images, labels)
         y = all_gather(mine)
         fake = self.G(noise, mine)
         f, g = self.D(images), self.D(fake.detach())

@@ -25,6 +25,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("own_images", {"k": 5, "image_size": 28, "iterations": 20, "seed": 1}),
     ("verdict", {}),
     ("evidence", {}),
+    ("repair", {"dataset": "fashion", "k": 5, "iterations": 40, "seed": 1}),
 ]
 
 

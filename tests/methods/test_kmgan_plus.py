@@ -76,7 +76,7 @@ def test_without_clusters_it_is_dcgan_or_sngan(name: str, changes: dict[str, Any
 def test_the_center_loss_pulls_real_and_generated_means_of_each_cluster_together() -> None:
     method = make(center_loss=0.1)
     images, _, noise = batch(method)
-    y = method._group(images, None)
+    y = method.clusters(images, None)
     with torch.no_grad():
         f, g = method.D(images), method.D(method.G(noise, y))
         hot = one_hot(y, 3)
@@ -95,12 +95,12 @@ def test_the_center_loss_pulls_real_and_generated_means_of_each_cluster_together
 def test_images_keep_their_clusters_until_k_means_runs_again(norm: str) -> None:
     method = make(norm=norm)
     images = to_unit(pictures())
-    first = method._group(images, None)
+    first = method.clusters(images, None)
     assert len(first.unique()) == 3
     for iteration in (1, 2, 3):
         method.step(*batch(method, iteration))
         method.after_step(iteration)
-        assert torch.equal(method._group(images, None), first)
+        assert torch.equal(method.clusters(images, None), first)
     kept = method.centers.clone()
     method.after_step(4)
     assert not torch.equal(method.centers, kept)
@@ -112,15 +112,15 @@ def test_new_clusters_take_the_names_of_the_old_ones() -> None:
     """Three kinds that any features tell apart: whatever the order of the centers, an image keeps its number."""
     method = make(cluster_images=COUNT)
     images = to_unit(pictures())
-    before = method._group(images, None)
+    before = method.clusters(images, None)
     assert all(len(before[kind::3].unique()) == 1 for kind in range(3))
     method.step(*batch(method))
     order = torch.tensor([2, 0, 1])
     method.centers.copy_(method.centers[order])
-    renamed = method._group(images, None)
+    renamed = method.clusters(images, None)
     assert not torch.equal(renamed, before)
     method._recluster(pictures(), 4)
-    assert torch.equal(method._group(images, None), renamed)
+    assert torch.equal(method.clusters(images, None), renamed)
 
 
 def test_g_and_the_generator_file_know_the_shares_of_the_clusters() -> None:
@@ -137,9 +137,9 @@ def test_g_and_the_generator_file_know_the_shares_of_the_clusters() -> None:
 
 def test_the_controls_group_by_content_and_by_true_labels() -> None:
     images, labels, _ = batch(make())
-    random = make("kmgan_plus-random")._group(images, None)
+    random = make("kmgan_plus-random").clusters(images, None)
     assert torch.equal(random, content_keys(images) % 3)
-    assert torch.equal(make("kmgan_plus-true")._group(images, labels), labels)
+    assert torch.equal(make("kmgan_plus-true").clusters(images, labels), labels)
     told = {Generator(m.frozen_generator(), m.preset).classes for m in (make(told=False), make(grouping="none"))}
     assert told == {0}
 
