@@ -60,9 +60,9 @@ def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any
     batches, step, count = Batches(images, preset, device, 0), Stepper(method), method.batches_per_step(100)
 
     def iterate() -> None:
+        method.before_step(1)
         step(*batches.draw(count))
         method.update_average(1)
-        method.after_step(1)
 
     flops = _count(lambda: method.step(*batches.draw(count)))
     return iterate, {"images": count * preset.batch, "precision": preset.precision, "flops": flops}

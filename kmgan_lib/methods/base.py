@@ -208,8 +208,8 @@ class Method(Copies, ABC):
             average, last = (tuple(net.parameters()) for net in (self.average_net, self.generator_net))
             get_ema_multi_avg_fn(decay)(average, last, 0)  # one kernel on a GPU
 
-    def after_step(self, iteration: int) -> None:
-        """What is done now and then between iterations, counted from 1; only here may a method wait for the device."""
+    def before_step(self, done: int) -> None:
+        """What is due now and then, after so many steps and before the next: here a method may wait for the device."""
         return
 
     def adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:

@@ -136,12 +136,12 @@ class KMGANPlus(Method):
         if self.options.grouping == "nearest":
             self._recluster(images, 0)
 
-    def after_step(self, iteration: int) -> None:
+    def before_step(self, done: int) -> None:
         """Cluster the features anew if it is time."""
-        if self.options.grouping == "nearest" and iteration % self.options.recluster_every == 0:
+        if self.options.grouping == "nearest" and done and done % self.options.recluster_every == 0:
             assert self.training_set is not None
             with distributed.alone():
-                self._recluster(self.training_set, iteration)
+                self._recluster(self.training_set, done)
             distributed.broadcast(self.state_dict())
 
     @torch.no_grad()

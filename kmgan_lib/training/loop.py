@@ -137,10 +137,10 @@ class Training:
         with interruptible() as interrupted, progress as bar:
             stop = False
             while self.iteration < total and not stop:
+                self.method.before_step(self.iteration)
                 losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
                 self.method.update_average(self.iteration)
-                self.method.after_step(self.iteration)
                 self.history.add(self.iteration, losses)
                 bar.update()
                 self.seconds = before + time.perf_counter() - begun

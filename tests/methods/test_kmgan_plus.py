@@ -97,12 +97,12 @@ def test_images_keep_their_clusters_until_k_means_runs_again(norm: str) -> None:
     images = to_unit(pictures())
     first = method.clusters(images, None)
     assert len(first.unique()) == 3
-    for iteration in (1, 2, 3):
-        method.step(*batch(method, iteration))
-        method.after_step(iteration)
+    for done in (0, 1, 2, 3):
+        method.before_step(done)
+        method.step(*batch(method, done))
         assert torch.equal(method.clusters(images, None), first)
     kept = method.centers.clone()
-    method.after_step(4)
+    method.before_step(4)
     assert not torch.equal(method.centers, kept)
     for a, b in zip(method.anchor.parameters(), method.discriminator_net.parameters(), strict=True):
         assert torch.equal(a, b)
