@@ -86,7 +86,7 @@ class Preset:
     # Size and length: the profile's
     width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", above=0, below=100)
     iterations: int = field(27_325, "profile; readings, row 21", "number T of iterations, in total", above=0)
-    precision: str = field("float32", "profile", "of the networks; auto: see `machine.settled`", PRECISIONS)
+    precision: str = field("float32", "profile", "of the networks; auto: bf16 where it learned as well", PRECISIONS)
     snapshots: int = field(5, "profile", "sample grids kept along the way, the last included", above=0)
     checkpoint_every: int = field(1000, "profile", "iterations between two checkpoints", above=0)
     eval_samples: int = field(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from kmgan_lib.training.checkpoint import load_checkpoint
 
-from ..test_trainer import assert_same, rows
+from ..training.test_trainer import assert_same, rows
 from .forks import Forks
 
 TINY: dict[str, Any] = {

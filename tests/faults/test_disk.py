@@ -18,7 +18,7 @@ from kmgan_lib.files import GENERATOR
 from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, PREVIOUS, load_checkpoint, save_checkpoint
 from kmgan_lib.training.run import Run
 
-from ..test_trainer import assert_same_run
+from ..training.test_trainer import assert_same_run
 from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks
 
