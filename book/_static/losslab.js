@@ -211,7 +211,7 @@
         dice = null;
         base = iterate(base, options(), Math.random);
         left -= 1;
-        return left > 0;
+        return left > 0 && KINDS.every((kind) => base[kind].flat().every((value) => Math.abs(value) < VIEW));
       });
     };
     const shrink = () => {

@@ -157,7 +157,6 @@
   };
 
   const start = (figure) => {
-    figure.dataset.started = "";
     const rule = JSON.parse(figure.querySelector("script").textContent);
     const box = figure.querySelector(".live-knobs");
     const make = (name, parent, text = "", attributes = {}) => {
@@ -201,5 +200,10 @@
   };
 
   if (typeof document === "undefined") module.exports = { judge, turned, stretches };
-  else for (const figure of document.querySelectorAll("figure.kmgan-thresholds:not([data-started])")) start(figure);
+  else {
+    for (const figure of document.querySelectorAll("figure.kmgan-thresholds:not([data-started])")) {
+      figure.dataset.started = "";
+      setTimeout(() => start(figure)); // one at a time, so that the page stays quick
+    }
+  }
 }

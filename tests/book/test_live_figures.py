@@ -165,6 +165,16 @@ def test_the_lab_is_moved_and_shows_its_points(shown: Callable[..., Any]) -> Non
     assert "generated feature" in page.locator('[data-lab="chosen"]').inner_text()
     assert value(page, "D") != dragged
 
+    took = page.evaluate(
+        """() => {
+            const began = performance.now();
+            const key = new KeyboardEvent("keydown", { key: "ArrowLeft" });
+            for (let i = 0; i < 5; i++) document.querySelector("svg").dispatchEvent(key);
+            return (performance.now() - began) / 5;
+        }"""
+    )
+    assert took < 100
+
     page.click("text=Eq. (4) sees only a sum")
     assert value(page, "center") == 0
     assert value(page, "corresponding") > 2
@@ -185,6 +195,7 @@ def test_the_lab_is_moved_and_shows_its_points(shown: Callable[..., Any]) -> Non
 
 def test_a_threshold_is_moved_and_the_verdict_flips(shown: Callable[..., Any]) -> None:
     page = shown("thresholds")
+    page.wait_for_function("!document.querySelector('.live-still')")
     decided = [verdict for verdict in claims.verdicts() if not verdict.missing]
     figures = page.locator("figure")
     assert figures.count() == len(decided)
