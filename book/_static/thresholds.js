@@ -169,7 +169,7 @@
     const idle = [];
     for (const knob of rule.knobs) {
       const parts = stretches(rule, knob);
-      if (parts.length < 2) { idle.push(knob.label); continue; }
+      if (parts.length < 2) { idle.push(`${knob.label} (${shown(knob.value, knob)})`); continue; }
       const line = make("div", box, "", { class: "live-knob" });
       const label = make("label", line, `${knob.label}: `);
       const now = make("output", label);

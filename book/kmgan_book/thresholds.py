@@ -25,7 +25,8 @@ MARKS = {
 # What a limit is a limit of.
 NAMES = {
     "classifier_score": "classifier score", "classifier_frechet": "Fréchet distance", "clustering": "NMI",
-    "class_frequency": "share of a class", "fid768": "Fréchet distance on 768 features",
+    "class_frequency.min": "share of the rarest class", "class_frequency.max": "share of the most frequent class",
+    "fid768": "Fréchet distance on 768 features",
     "interpolation.largest_step": "largest step of an interpolation", "interpolation.span": "distance of its ends",
     "interpolation.validity": "distance of its middle from real images",
     "memorisation.ratio": "distance from training images", "centers.used": "centers in use",
@@ -41,7 +42,8 @@ Path = list[str | int]
 
 def name_of(measure: str) -> str:
     """A measure in words, for the label of a slider."""
-    return NAMES.get(measure) or NAMES[measure.partition(".")[0]]
+    first, *_, last = measure.split(".")
+    return next(NAMES[name] for name in (measure, f"{first}.{last}", first) if name in NAMES)
 
 
 def _walk(condition: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
