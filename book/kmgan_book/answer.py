@@ -19,7 +19,7 @@ _COMPARED = {
     HOLDS: ", as well as a DCGAN without labels does",
     PARTLY: ", on one data set of two as well as a DCGAN without labels does",
     FAILS: ", but less well than a DCGAN without labels",
-    UNDECIDED: "; whether as well as a DCGAN without labels does is undecided",
+    UNDECIDED: "; whether it does so as well as a DCGAN without labels is undecided",
 }
 _ADVICE = {
     HOLDS: "For images alone it is as good a choice as DCGAN without labels, at the price of a third update of the "
@@ -64,7 +64,9 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
     ours = _group(OURS)
     alive = sum(not has_failed(record) for record in ours)
     only = "only " if 2 * alive < len(ours) else ""
-    compared = _COMPARED.get(verdicts["C14"].word, "; whether as well as a DCGAN without labels does is not shown yet")
+    compared = _COMPARED.get(
+        verdicts["C14"].word, "; whether it does so as well as a DCGAN without labels is not shown yet"
+    )
     return f"KM-GAN draws digits without labels in {only}{alive} of {len(ours)} runs{compared}."
 
 
@@ -123,7 +125,7 @@ def first_screen(beside: Html) -> Html:
     caveat = f'{more}{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
     return Html(
         f'<div class="first-screen"><div class="brief">{summary().text}</div>'
-        f'<div class="two"><div class="numbers">{three}<p><small>{caveat}</small></p></div>'
+        f'<div class="two"><div><div class="numbers">{three}</div><p><small>{caveat}</small></p></div>'
         f'<div class="beside">{beside.text}</div></div>'
         f'<ul class="verdicts">{"".join(lines)}</ul></div>'
     )

@@ -33,8 +33,8 @@ def text(html: Html) -> str:
 @pytest.mark.parametrize(
     ("word", "end"),
     [(HOLDS, ", as well as a DCGAN without labels does."), (FAILS, ", but less well than a DCGAN without labels."),
-     (PARTLY, ", on one data set of two as well as a DCGAN without labels does."), (UNDECIDED, " does is undecided."),
-     (UNTESTABLE, " does is not shown yet."), (NOT_RUN, " does is not shown yet.")],
+     (PARTLY, ", on one data set of two as well as a DCGAN without labels does."), (UNDECIDED, " is undecided."),
+     (UNTESTABLE, " is not shown yet."), (NOT_RUN, " is not shown yet.")],
 )  # fmt: skip
 def test_the_headline_follows_the_runs_and_the_comparison(monkeypatch: pytest.MonkeyPatch, word: str, end: str) -> None:
     for failed, begin in ((0, "in 4 of 4 runs"), (2, "in 2 of 4 runs"), (3, "in only 1 of 4 runs")):
