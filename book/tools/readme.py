@@ -61,9 +61,9 @@ def abstract() -> str:
         write(number, x, 226, 26, style="font-weight: 700")
         write(what, x, 250, 14, 27, "fill: var(--soft)")
     for place, (name, verdict) in enumerate(verdicts.items()):
-        x, y = 40 + 88 * (place % 7), 368 + 40 * (place // 7)
+        x, y = 40 + 78 * (place % 8), 368 + 40 * (place // 8)
         color = f"fill: var(--{report.anchor(verdict.word)}); font-weight: 700"
-        write(f"{claims.MARKS[verdict.word]} {name}", x, y, 20, style=color)
+        write(f"{claims.MARKS[verdict.word]} {name}", x, y, 18, style=color)
     write(answer.counted(verdicts), 40, 462, 14, 90, "fill: var(--soft)")
     image = base64.b64encode(answer.samples().read_bytes()).decode()
     parts.append(f'<image x="680" y="40" width="400" height="400" href="data:image/webp;base64,{image}"/>')
