@@ -66,6 +66,9 @@ def test_a_conditional_layer_needs_labels() -> None:
 @pytest.mark.parametrize("frozen", [False, True])
 def test_linear_is_pytorchs_on_amd_too(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: True)
+    narrow, few = Linear(7, 3), torch.randn(2, 7)
+    assert type(narrow(few).grad_fn) is type(F.linear(few, narrow.weight, narrow.bias).grad_fn)
+    monkeypatch.setattr(fast, "WIDE", 0)
     torch.manual_seed(0)
     layer = Linear(70, 33)
     layer.weight.requires_grad_(not frozen)
@@ -81,6 +84,7 @@ def test_linear_is_pytorchs_on_amd_too(frozen: bool, monkeypatch: pytest.MonkeyP
 
 def test_where_mkl_is_quicker_linear_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: False)
+    monkeypatch.setattr(fast, "WIDE", 0)
     layer, x = Linear(7, 3), torch.randn(2, 7)
     assert type(layer(x).grad_fn) is type(F.linear(x, layer.weight, layer.bias).grad_fn)
 

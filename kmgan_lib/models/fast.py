@@ -17,6 +17,9 @@ from torch.nn import functional as F
 
 from kmgan_lib.models.layers import one_hot, require_labels
 
+WIDE = (
+    2**20
+)  # weights of a linear layer from which on oneDNN is quicker; on narrow ones its conversions cost 9 % of a run
 FEW = 4  # picture channels: a convolution to or from so few leaves the processor's vector units idle
 
 
@@ -145,6 +148,12 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Units (b, n) to units (b, m)."""
         quick = input.device.type == "cpu" and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if quick and self.bias is not None and input.ndim == 2 and _one_dnn_is_quicker():
+        if (
+            quick
+            and self.weight.numel() >= WIDE
+            and self.bias is not None
+            and input.ndim == 2
+            and _one_dnn_is_quicker()
+        ):
             return _OneDNNLinear.apply(input.contiguous(), self.weight, self.bias)
         return super().forward(input)
