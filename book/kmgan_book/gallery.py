@@ -65,7 +65,7 @@ def every_seed(
 def _group(title: str, group: Sequence[Record], measure: str, side: int) -> str:
     said = count_failed(group) if group else "not yet recorded"
     tiles = "".join(_tile(title, record, measure, side) for record in group)
-    return f'<p class="row"><strong>{escape(title)}</strong> {said}</p><div class="tiles">{tiles}</div>'
+    return f'<p class="group"><strong>{escape(title)}</strong> {said}</p><div class="tiles">{tiles}</div>'
 
 
 def _tile(title: str, record: Record, measure: str, side: int) -> str:

@@ -21,19 +21,31 @@ def descend(adam: Optimizer, loss: Tensor) -> None:
 
 
 def step(
-    x: Tensor, z: Tensor, G: Network, D: Network, c: Tensor, c_hat: Tensor, adams: tuple[Optimizer, ...]
+    x: Tensor,
+    z: Tensor,
+    G: Network,
+    D: Network,
+    c: Tensor,
+    c_hat: Tensor,
+    adams: tuple[Optimizer, ...],
 ) -> tuple[Tensor, Tensor]:
     """One iteration: images and noise in, both kinds of centers out; ``adams`` move D, G, and both."""
     adam_d, adam_g, adam_both = adams
     fake = G(z)
     f, g = D(x), D(fake.detach())
-    real, generated = assign(f, c), assign(g, c)  # labels: the nearest real center
+    # labels: the nearest real center
+    real, generated = assign(f, c), assign(g, c)
 
-    descend(adam_d, discriminator_loss(f, g, c[real], c[generated]))  # Eq. (5)
-    descend(adam_g, generator_loss(D(fake), c[generated]))  # Eq. (6)
+    # Eqs. (5) and (6)
+    descend(adam_d, discriminator_loss(f, g, c[real], c[generated]))
+    descend(adam_g, generator_loss(D(fake), c[generated]))
 
+    # Eq. (4)
     f, g = D(x), D(G(z))
-    descend(adam_both, center_loss(f, g, real, generated, c, c_hat))  # Eq. (4)
+    loss = center_loss(f, g, real, generated, c, c_hat)
+    descend(adam_both, loss)
 
-    f, g = f.detach(), g.detach()
-    return updated_centers(c, f, real), updated_centers(c_hat, g, generated)  # Eq. (3)
+    # the centers move, Eq. (3)
+    c = updated_centers(c, f.detach(), real)
+    c_hat = updated_centers(c_hat, g.detach(), generated)
+    return c, c_hat
