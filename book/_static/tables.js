@@ -4,6 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const heads = [...table.querySelectorAll("thead tr:last-child > *")].map((head) => head.textContent.trim());
     if (heads.length < 3) continue;
     table.classList.add("labelled");
+    table.classList.toggle("wide", heads.length > 6);
     for (const row of table.tBodies[0]?.rows ?? []) {
       [...row.cells].forEach((cell, column) => { if (column && heads[column]) cell.dataset.label = heads[column]; });
     }

@@ -127,7 +127,9 @@ def _iterations(ax: Axes, title: str) -> None:
 
 
 def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, str], made_by: str) -> Figure:
-    """Curves of training, one panel a column of the history, one line a recorded run; failed runs are red and dashed.
+    """Curves of training, one panel a column of the history, one line a recorded run; failed runs are dashed.
+
+    They are red, too, unless several groups have some: then each keeps its color.
 
     Parameters
     ----------
@@ -141,11 +143,14 @@ def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, 
     if not any(groups.values()):
         return _nothing(made_by)
     figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.8)
+    several = sum(any(map(failed, group)) for group in groups.values()) > 1
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
         for (name, group), color in zip(groups.items(), colors(groups), strict=True):
             for record in group:
                 kept = [(row["iteration"], row[column]) for row in record.history if column in row]
-                style = {"color": FAILURE, "linestyle": "--"} if failed(record) else {"color": color}
+                style = {"color": color}
+                if failed(record):
+                    style = {"color": color if several else FAILURE, "linestyle": "--"}
                 if kept:
                     label = f"{name}, failed" if failed(record) else name
                     ax.plot(*zip(*kept, strict=True), label=label, linewidth=1.1, alpha=0.8, **style)
@@ -263,38 +268,9 @@ def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "
     """One horizontal bar a name, with its value written behind it."""
     figure, axes = _canvas(1, 1, 6.4, 0.42 * len(values) + 1.1)
     ax: Axes = axes[0, 0]
-    drawn = ax.barh(list(values), list(values.values()), height=0.6, color=colors(values))
+    drawn = ax.barh(list(values), list(values.values()), height=0.6, color="#5b7fa6")
     ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
     ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
     ax.invert_yaxis()
     sns.despine(figure)
-    return badge(figure, made_by)
-
-
-def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made_by: str) -> Figure:
-    """A line a name from its rank by one number to its rank by another; the highest is at the top on both sides.
-
-    Parameters
-    ----------
-    pairs : mapping
-        Name to its two numbers.
-    left, right : str
-        What the numbers are.
-    made_by : str
-        The badge.
-    """
-    if not pairs:
-        return _nothing(made_by)
-    figure, axes = _canvas(1, 1, 5.2, 0.34 * len(pairs) + 1.2)
-    ax: Axes = axes[0, 0]
-    order = [sorted(pairs, key=lambda name: -pairs[name][side]) for side in (0, 1)]
-    for name, color in zip(pairs, colors(pairs), strict=True):
-        start, end = (names.index(name) for names in order)
-        ax.plot([0, 1], [start, end], color=color, marker="o")
-        ax.text(-0.04, start, f"{name} {pairs[name][0]:.2f}", ha="right", va="center")
-        ax.text(1.04, end, f"{pairs[name][1]:.2f} {name}", ha="left", va="center")
-    ax.set(xlim=(-1.3, 2.3), ylim=(len(pairs) - 0.5, -1.2))
-    ax.text(0, -0.9, left, ha="right")
-    ax.text(1, -0.9, right, ha="left")
-    ax.set_axis_off()
     return badge(figure, made_by)

@@ -40,10 +40,12 @@ def every_seed(
 ) -> Html:
     """Samples of every recorded seed, a row of tiles a group; failed runs are framed and say so.
 
+    Groups of one run share a row, and those without any are named at the end.
+
     Parameters
     ----------
     groups : mapping
-        Title to records; a group without records says so.
+        Title to records.
     made_by : str
         The badge.
     caption : str
@@ -55,7 +57,16 @@ def every_seed(
     large : bool
         Whether two tiles fill a row of a page, for images that need it.
     """
-    rows = [_group(title, group, measure, side) for title, group in groups.items()]
+    rows, single = list[str](), list[str]()
+    for title, group in groups.items():
+        if len(group) > 1:
+            rows += [_tiles(single), _group(title, group, measure, side)]
+            single = []
+        single += [_tile(title, record, measure, side, named=True) for record in group if len(group) == 1]
+    rows.append(_tiles(single))
+    missing = [escape(title) for title, group in groups.items() if not group]
+    if missing:
+        rows.append(f'<p class="group">Not yet recorded: {"; ".join(missing)}.</p>')
     return Html(
         f'<figure class="kmgan-gallery{" large" if large else ""}">{"".join(rows)}'
         f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
@@ -63,12 +74,15 @@ def every_seed(
 
 
 def _group(title: str, group: Sequence[Record], measure: str, side: int) -> str:
-    said = count_failed(group) if group else "not yet recorded"
-    tiles = "".join(_tile(title, record, measure, side) for record in group)
-    return f'<p class="group"><strong>{escape(title)}</strong> {said}</p><div class="tiles">{tiles}</div>'
+    tiles = [_tile(title, record, measure, side) for record in group]
+    return f'<p class="group"><strong>{escape(title)}</strong> {count_failed(group)}</p>{_tiles(tiles)}'
 
 
-def _tile(title: str, record: Record, measure: str, side: int) -> str:
+def _tiles(tiles: Sequence[str]) -> str:
+    return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
+
+
+def _tile(title: str, record: Record, measure: str, side: int, *, named: bool = False) -> str:
     value = f" · {record.value(measure):.2f}" if record.has(measure) else ""
     wrong = failed(record)
     text = f"seed {record.seed}{value}" + (" · failed" if wrong else "")
@@ -77,7 +91,8 @@ def _tile(title: str, record: Record, measure: str, side: int) -> str:
         data = base64.b64encode(_part(record, side)).decode()
         alt = escape(f"{title}, {text}: {side * side} generated images")
         shown = f'<img class="pixels" src="data:image/webp;base64,{data}" alt="{alt}">'
-    return f'<div class="tile{" failed" if wrong else ""}">{shown}<span>{escape(text)}</span></div>'
+    said = f"<strong>{escape(title)}</strong><br>{text}" if named else text
+    return f'<div class="tile{" failed" if wrong else ""}">{shown}<span>{said}</span></div>'
 
 
 def _part(record: Record, side: int) -> bytes:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from kmgan_book import clouds, diagrams, figures, palette
+from kmgan_book import clouds, diagrams, figures, palette, ranks
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -90,3 +90,15 @@ def test_points_and_framework_draw() -> None:
     assert len(figure.axes[0].collections) == 2
     texts = " ".join(text.get_text() for text in diagrams.framework().axes[0].texts)
     assert "L_{center}" in texts
+
+
+def test_slopes_lead_from_one_rank_to_the_other() -> None:
+    figure = ranks.slopes({"a": (3.0, 1.0), "b": (2.0, 5.0), "c": (1.0, 3.0)}, "theirs", "ours", "recorded · long")
+    ends = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines]
+    assert ends == [[0, 2], [1, 0], [2, 1]]
+
+
+def test_shares_are_written_in_percent() -> None:
+    share = class_frequency(torch.tensor([0, 0, 0, 1]), 2)
+    figure = figures.shares({"a": share, "b": share}, ["x", "y"], "recorded · quick")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["75", "25", "75", "25"]

@@ -33,13 +33,13 @@ def test_failed_runs_are_framed_and_counted(tmp_path: Path) -> None:
     assert re.findall(r'<div class="(tile(?: failed)?)">', html) == ["tile", "tile failed", "tile"]
     assert "1 of 3 runs failed" in html
     assert "<span>seed 1 · 1.00 · failed</span>" in html
-    assert "<strong>theirs</strong> not yet recorded" in html
+    assert "Not yet recorded: theirs." in html
     assert len(re.findall(r'<img [^>]*alt="ours, seed \d[^"]*16 generated images"', html)) == 3
 
 
 def test_a_run_without_a_score_is_shown_and_cannot_fail(tmp_path: Path) -> None:
     html = gallery.every_seed({"faces": [record(tmp_path, 0, None)]}, "recorded", caption="Faces.").text
-    assert "<strong>faces</strong> 1 run<" in html
+    assert "<strong>faces</strong><br>seed 0<" in html
     assert "failed" not in html
 
 
@@ -49,7 +49,15 @@ def test_a_diverged_run_has_no_images_and_has_failed(tmp_path: Path) -> None:
     run.samples.unlink()
     html = gallery.every_seed({"a": [run]}, "recorded", caption="x").text
     assert "diverged" in html
-    assert "1 of 1 run failed" in html
+    assert "<strong>a</strong><br>seed 0 · failed" in html
+
+
+def test_groups_of_one_run_share_a_row(tmp_path: Path) -> None:
+    one, two, three = (
+        [record(tmp_path / name, seed, 8.0) for seed in range(n)] for name, n in zip("abc", (1, 1, 2), strict=True)
+    )
+    html = gallery.every_seed({"a": one, "b": two, "c": three, "d": one}, "recorded", caption="x").text
+    assert [row.count("<img") for row in html.split('<div class="tiles">')[1:]] == [2, 2, 1]
 
 
 def test_failed_runs_are_told_apart_from_the_first_row_on_that_stays_so(tmp_path: Path) -> None:
