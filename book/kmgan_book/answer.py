@@ -86,10 +86,10 @@ def numbers() -> list[tuple[str, str]]:
     ours, other, without = (_group(preset) for preset in (OURS, OTHER, WITHOUT))
     real = next((r.metric("classifier_score", "real_value") for r in ours if not r.diverged), None)
     return [
-        (f"{_middle(ours)} of 10", f"KM-GAN, which sees no labels ({_count(ours, False)} runs succeed)"),
+        (f"{_middle(ours)} of 10", f"score of KM-GAN, which sees no labels ({_count(ours, False)} runs succeed)"),
         (
             f"{_middle(other)} of 10",
-            f"DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}",
+            f"score of DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}",
         ),
         (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, with it {_count(ours, True)}"),
     ]
