@@ -160,7 +160,7 @@ def test_frames_play(frames: Any) -> None:
     frames.wait_for_function("document.querySelector('output').value === 'three'")
 
 
-WIDGET = """from kmgan_lib import explore
+WIDGET = """from kmgan_book import explore
 explore.explore_gate([{"iteration": i, "loss_center": i} for i in range(1, 10)], "live · smoke · points · seed 0")"""
 
 
