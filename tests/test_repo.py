@@ -31,7 +31,7 @@ FLOORS = [
     "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli_output", "cli_compare", "cli",
     "__main__",
 ]  # fmt: skip
-LINES = 10_050  # of the library at most; the number may only fall, and is to reach 6,000
+LINES = 10_000  # of the library at most; the number may only fall, and is to reach 6,000
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 
 
