@@ -40,6 +40,12 @@ def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
             shutil.copy2(source, target)
 
 
+def drop_source_maps(app: Sphinx, failure: Exception | None) -> None:
+    """Leave out the theme's source maps, 3.5 MB that only a debugger of the theme would load."""
+    for path in Path(app.outdir).glob("_static/**/*.map"):
+        path.unlink()
+
+
 def drop_thebe_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Take Thebe's scripts off a page."""
     scripts = context.get("script_files", [])
@@ -64,4 +70,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-resolved", drop_thebe_settings, priority=900)
     app.connect("html-page-context", drop_thebe_scripts, priority=900)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", drop_source_maps, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def replaced(tree: Any, path: Sequence[str | int], number: float) -> None:
     functools.reduce(lambda inner, key: inner[key], way, tree)[last] = number
 
 
-def by_python(verdict: Verdict, found: dict[str, list[Record]], knob: dict[str, Any], number: float) -> str:
+def by_python(verdict: Verdict, found: Mapping[str, Sequence[Record]], knob: dict[str, Any], number: float) -> str:
     """The verdict of the rule with another number, by the ledger's own code."""
     tree = {"parts": copy.deepcopy(dict(verdict.claim.parts)), "failed": conditions.FAILED, "level": conditions.LEVEL}
     for path in knob["paths"]:
