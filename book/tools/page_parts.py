@@ -25,8 +25,12 @@ LAUNCH = {
     "binderhub_url": "https://mybinder.org",
     "notebook_interface": "jupyterlab",
 }
-# A list of references has list items; a signature of several lines is no list of definitions.
-ROLES = ((' role="doc-biblioentry"', ' role="listitem"'), ("<dl>\n<dd><em", '<dl role="none">\n<dd role="none"><em'))
+# A list of references has list items; a signature of several lines is no list of definitions; an arrow has a name.
+ROLES = (
+    (' role="doc-biblioentry"', ' role="listitem"'),
+    ("<dl>\n<dd><em", '<dl role="none">\n<dd role="none"><em'),
+    ('<summary><span class="toctree-toggle"', '<summary aria-label="Pages below"><span class="toctree-toggle"'),
+)
 SIGNATURE = re.compile(r'<dl role="none">.*?</dl>', re.DOTALL)
 
 

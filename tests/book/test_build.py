@@ -62,7 +62,8 @@ def test_chapters_leave_no_folders_behind(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     root = make_book({"one": ["import tempfile\nprint(tempfile.mkdtemp())"], "two": ["1 / 0"]})
     build(root)
-    (output,) = nbformat.read(root / "build/book/smoke/executed/one.ipynb", as_version=4).cells[-1].outputs
+    cells = nbformat.read(root / "build/book/smoke/executed/one.ipynb", as_version=4).cells
+    (output,) = [cell for cell in cells if cell.cell_type == "code"][-1].outputs
     assert output.text.startswith(str(tmp_path / "temporary"))
     assert list((tmp_path / "temporary").iterdir()) == []
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import kmgan_lib
 from kmgan_lib import cache, files
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.metrics.classifier import judge
@@ -26,7 +27,7 @@ from kmgan_lib.training import loop, run
 from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
-LIBRARY = Path(run.__file__).parent
+LIBRARY = Path(kmgan_lib.__file__).parent
 
 
 # The commit
@@ -36,13 +37,13 @@ LIBRARY = Path(run.__file__).parent
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with something of the library in it, from which it seems to run."""
     root = tmp_path / "checkout"
-    (root / "kmgan_lib").mkdir(parents=True)
-    (root / "kmgan_lib" / "run.py").write_text("pass\n", encoding="utf8")
+    (root / "kmgan_lib" / "training").mkdir(parents=True)
+    (root / "kmgan_lib" / "training" / "run.py").write_text("pass\n", encoding="utf8")
     (root / "pyproject.toml").write_text('[project]\nname = "kmgan"\n', encoding="utf8")
     name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     for words in (["init", "--quiet"], ["add", "."], [*name, "commit", "--quiet", "-m", "one"]):
         subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
-    monkeypatch.setattr(run, "__file__", str(root / "kmgan_lib" / "run.py"))
+    monkeypatch.setattr(run, "__file__", str(root / "kmgan_lib" / "training" / "run.py"))
     return root
 
 
@@ -61,7 +62,7 @@ def test_the_commit_says_whether_the_library_is_that_of_the_commit(
     new.write_text("new = 1\n", encoding="utf8")
     assert run.commit() == f"{clean}+edited"
     new.unlink()
-    (checkout / "kmgan_lib" / "run.py").write_text("edited = 1\n", encoding="utf8")
+    (checkout / "kmgan_lib" / "training" / "run.py").write_text("edited = 1\n", encoding="utf8")
     assert run.commit() == f"{clean}+edited"
     (checkout / "pyproject.toml").write_text('[project]\nname = "theirs"\n', encoding="utf8")
     assert run.commit() == f"{clean}+edited+vendored"
