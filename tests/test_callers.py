@@ -138,6 +138,8 @@ def test_nobody_has_to_watch_standard_error(
         stream = io.StringIO()
         stream.close()
     monkeypatch.delenv("KMGAN_PROGRESS")
+    if stream is None:
+        monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())  # a notebook has a bar, where it has a place
     monkeypatch.setattr(sys, "stderr", stream)
     assert quick(tmp_path / "run", iterations=2).result["status"] == "completed"
 

@@ -41,7 +41,7 @@ GRID = 64
 def _show_progress() -> bool:
     if os.environ.get("KMGAN_PROGRESS") == "0":
         return False
-    return on_terminal() or "ipykernel" in sys.modules
+    return on_terminal() or (sys.stderr is not None and "ipykernel" in sys.modules)
 
 
 def _notes() -> dict[str, Any]:
