@@ -120,9 +120,7 @@ def first_screen(beside: Html) -> Html:
     given = [v for v in verdicts.values() if not v.missing]
     three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
     lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
-    wait = len(verdicts) - len(given)
-    more = f"{wait} more claims wait for runs. " if wait else ""
-    caveat = f'{more}{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
+    caveat = f'{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
     return Html(
         f'<div class="first-screen"><div class="brief">{summary().text}</div>'
         f'<div class="two"><div><div class="numbers">{three}</div><p><small>{caveat}</small></p></div>'

@@ -13,15 +13,13 @@ from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd, share
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, content_keys
 from kmgan_lib.distributed import all_gather, shard
-from kmgan_lib.errors import UsageError
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, frozen
 from kmgan_lib.methods.kmgan_options import KMGANOptions, variants
-from kmgan_lib.methods.parts import clamp, clipped, feature_dim
+from kmgan_lib.methods.parts import check_clusters, clamp, clipped, feature_dim
 from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import one_hot
 
-CLASSES = 10  # of the data sets with labels
 PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
 
 
@@ -68,11 +66,7 @@ class KMGAN(Method):
     def check_data(cls, preset: Preset, images: Images) -> None:
         """As many images as centers, and labels where they are to group."""
         super().check_data(preset, images)
-        there = min(len(images), preset.init_images)
-        if preset.k > there:
-            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-        if preset.grouping == "true" and (images.labels is None or preset.k < CLASSES):
-            raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
+        check_clusters(preset, images, preset.init_images)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)

@@ -18,15 +18,13 @@ from kmgan_lib.centers import assign, cluster_sums, fed, kmeans_plus_plus, lloyd
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import Images, content_keys
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
 from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, unnormalised
+from kmgan_lib.methods.parts import check_clusters, feature_dim, unnormalised
 from kmgan_lib.models import reestimate_batch_norm
 from kmgan_lib.models.layers import one_hot
 
-CLASSES = 10  # of the data sets with labels
 ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
 
 
@@ -108,11 +106,7 @@ class KMGANPlus(Method):
     def check_data(cls, preset: Preset, images: Images) -> None:
         """As many images as centers, and labels where they are to group."""
         super().check_data(preset, images)
-        there = min(len(images), preset.cluster_images)
-        if preset.k > there:
-            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-        if preset.grouping == "true" and (images.labels is None or preset.k < CLASSES):
-            raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
+        check_clusters(preset, images, preset.cluster_images)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)

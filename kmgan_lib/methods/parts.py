@@ -11,8 +11,21 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from kmgan_lib.config import Preset
+from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import shard, world_size
+from kmgan_lib.errors import UsageError
 from kmgan_lib.models import initialise
+
+CLASSES = 10  # of the data sets with labels
+
+
+def check_clusters(preset: Preset, images: Images, seen: int) -> None:
+    """A `UsageError` unless K-Means, which sees so many images, finds one for each center, and true labels suffice."""
+    there = min(len(images), seen)
+    if preset.k > there:
+        raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
+    if getattr(preset, "grouping", None) == "true" and (images.labels is None or preset.k < CLASSES):
+        raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
 
 
 def feature_dim(net: nn.Module) -> int:

@@ -13,10 +13,10 @@ from kmgan_lib.centers import CenterBank, assign, updated_centers
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
 from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.parts import check_clusters
 from kmgan_lib.models.layers import one_hot
 
 
@@ -74,9 +74,7 @@ class Reduced(Method):
     def check_data(cls, preset: Preset, images: Images) -> None:
         """As many images as centers."""
         super().check_data(preset, images)
-        there = min(len(images), preset.init_images)
-        if preset.k > there:
-            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
+        check_clusters(preset, images, preset.init_images)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
