@@ -17,9 +17,8 @@ from torch.nn import functional as F
 
 from kmgan_lib.models.layers import one_hot, require_labels
 
-WIDE = (
-    2**20
-)  # weights of a linear layer from which on oneDNN is quicker; on narrow ones its conversions cost 9 % of a run
+# Weights of a linear layer from which on oneDNN is quicker; on narrow ones its conversions cost 9% of a run.
+WIDE = 2**20
 FEW = 4  # picture channels: a convolution to or from so few leaves the processor's vector units idle
 
 
