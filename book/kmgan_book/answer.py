@@ -117,7 +117,7 @@ def _item(found: Verdict, text: str, name: str = "") -> str:
 def first_screen(beside: Html) -> Html:
     """The answer, three numbers with something beside them, and a line per verdict that is given."""
     verdicts = _verdicts()
-    given = [v for v in verdicts.values() if not v.missing]
+    given = [v for v in verdicts.values() if not v.waits]
     three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
     lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
     caveat = f'{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
@@ -147,8 +147,8 @@ def ledger() -> Html:
 def said(*names: str) -> Html:
     """A paragraph with the sentences of some claims, each with its mark; those that wait for runs at its end."""
     verdicts = _verdicts()
-    given = [verdicts[name] for name in names if not verdicts[name].missing]
-    wait = [name for name in names if verdicts[name].missing]
+    given = [verdicts[name] for name in names if not verdicts[name].waits]
+    wait = [name for name in names if verdicts[name].waits]
     texts = [f"{html.escape(v.sentence[:-1])} ({_link(v, v.claim.name)} {html.escape(v.word)})." for v in given]
     verb = "waits" if len(wait) == 1 else "wait"
     return Html(f"<p {_SAID}>{' '.join(texts + ([f'{words.listed(wait)} {verb} for runs.'] if wait else []))}</p>")

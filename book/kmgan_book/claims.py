@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmgan_book import conditions, records, words
+from kmgan_book import conditions, records, vocabulary, words
 from kmgan_book.conditions import Finding
 from kmgan_book.entries import LEDGER, PARTS, PROFILES, Claim, Needed, load
 from kmgan_book.records import Record
@@ -37,7 +37,8 @@ class Verdict:
     parts : mapping
         Each list of the rule, as in `PARTS`, to what was found of its conditions.
     missing : list of Needed
-        Runs without a record, or whose record lacks a measure.
+        Runs without a record, or whose record lacks a measure. A claim that cannot be tested whatever they show is
+        judged without them.
     found : mapping
         Preset, as the ledger names it, to the records that the verdict was computed from.
     """
@@ -48,6 +49,11 @@ class Verdict:
     parts: Mapping[str, Sequence[Finding]]
     missing: list[Needed]
     found: Mapping[str, Sequence[Record]]
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is no verdict before the missing runs are recorded."""
+        return self.word == NOT_RUN
 
     @property
     def records(self) -> list[Record]:
@@ -75,7 +81,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in English, with its numbers; of a claim that was not yet run, what it waits for."""
-        if self.missing:
+        if self.waits:
             called = {self.claim.preset(name, self.profile): self.claim.called(name) for name in self.claim.needs}
             counts: dict[str, int] = {}
             for needed in self.missing:
@@ -100,14 +106,16 @@ class Verdict:
     @property
     def strength(self) -> str:
         """How many runs a verdict rests on, and what would change it; of a claim that was not yet run, nothing."""
-        if self.missing:
+        if self.waits:
             return ""
         turns = self.claim.flips if self.word in (HOLDS, PARTLY, FAILS) else self.outlook
+        if self.missing:
+            turns = f"The other {len(self.missing)} that the rule asks for could not change it."
         return f"{len(self.records)} {self.profile} runs." + (f" {turns}" if turns else "")
 
     def _not_met(self, part: str) -> list[str]:
         """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
-        pairs = zip(self.claim.parts[part], self.parts[part], strict=True)
+        pairs = zip(self.claim.parts[part], self.parts.get(part, ()), strict=False)
         names = []
         for condition, _ in (pair for pair in pairs if not pair[1].true):
             for arguments in (a for a in condition.values() if isinstance(a, dict)):
@@ -140,30 +148,35 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
         found[name] = group
         there = {record.seed for record in group}
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
-    if missing:
-        return Verdict(claim, NOT_RUN, profile, {}, missing, found)
 
     def met(condition: Mapping[str, Any]) -> Finding:
         finding = conditions.find(condition, found)
         return Finding(finding.true, finding.text.replace("*/", f"{claim.groups.get(profile)}/"))
 
-    parts = {part: [met(condition) for condition in listed] for part, listed in claim.parts.items()}
-    return Verdict(claim, _word(parts), profile, parts, [], found)
+    lacks = {needed.preset for needed in missing}
+    parts = {
+        part: [met(condition) for condition in listed]
+        for part, listed in claim.parts.items()
+        if not lacks & {claim.preset(name, profile) for each in listed for name, _ in vocabulary.reads(each)}
+    }
+    if missing and _word(parts) != UNTESTABLE:
+        return Verdict(claim, NOT_RUN, profile, {}, missing, found)
+    return Verdict(claim, _word(parts), profile, parts, missing, found)
 
 
 def _word(parts: Mapping[str, Sequence[Finding]]) -> str:
     """The first word whose conditions are all met; without a system at its level there is nothing to compare."""
-    if not all(finding.true for finding in parts["gate"]):
+    if not all(finding.true for finding in parts.get("gate", ())):
         return UNTESTABLE
     words = {"untestable": UNTESTABLE, "holds": HOLDS, "partly": PARTLY, "fails": FAILS}
-    met = (word for part, word in words.items() if parts[part] and all(finding.true for finding in parts[part]))
+    met = (word for part, word in words.items() if parts.get(part) and all(finding.true for finding in parts[part]))
     return next(met, UNDECIDED)
 
 
 def verdict(claim: Claim, *, results: Path = records.RESULTS) -> Verdict:
     """The verdict at the largest profile whose records are complete; else what is missing at the smallest."""
     tried = [judge(claim, profile, results=results) for profile in claim.profiles]
-    return next((verdict for verdict in tried if not verdict.missing), tried[-1])
+    return next((verdict for verdict in tried if not verdict.waits), tried[-1])
 
 
 def verdicts(path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Verdict]:
@@ -180,9 +193,9 @@ def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULT
     for claim in load(path):
         if profile not in claim.profiles:
             continue
-        missing = judge(claim, profile, results=results).missing
-        for needed in missing:
-            waiting.setdefault(needed, []).append(len(missing))
+        found = judge(claim, profile, results=results)
+        for needed in found.missing if found.waits else ():
+            waiting.setdefault(needed, []).append(len(found.missing))
 
     def value(needed: Needed) -> tuple[int, int, int]:
         return -len(waiting[needed]), min(waiting[needed]), needed.seed

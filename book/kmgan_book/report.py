@@ -67,7 +67,7 @@ def _word(word: str) -> str:
 
 
 def _why(verdict: claims.Verdict) -> str:
-    if verdict.missing:
+    if verdict.waits:
         return "<p>The missing records are made by</p>" + _list(
             f"<code>{html.escape(c)}</code>" for c in verdict.commands
         )
@@ -88,7 +88,7 @@ def verdict_text(found: claims.Verdict) -> str:
     more = "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in beside if text)
     return (
         f'<p>{_word(found.word)} {html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
-        f'<details class="decided"><summary>How this {"will be" if found.missing else "was"} decided</summary>'
+        f'<details class="decided"><summary>How this {"will be" if found.waits else "was"} decided</summary>'
         f"<p><em>{html.escape(claim.rule)}</em></p>"
         f"{_why(found)}{more}<p>{badge_of(records.badge(found.records))}</p></details>"
     )

@@ -122,6 +122,6 @@ def ledger(verdicts: Sequence[Verdict]) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """The ledger as a list for the README: a line per verdict that is given, and one for all that wait for runs."""
-    lines = [f"- {MARKS[v.word]} **{v.claim.name} {v.word}.** {v.sentence}" for v in verdicts if not v.missing]
-    wait = [v.claim.name for v in verdicts if v.missing]
+    lines = [f"- {MARKS[v.word]} **{v.claim.name} {v.word}.** {v.sentence}" for v in verdicts if not v.waits]
+    wait = [v.claim.name for v in verdicts if v.waits]
     return "\n".join(lines + ([f"- {MARKS[NOT_RUN]} Waiting for runs: {', '.join(wait)}."] if wait else []))
