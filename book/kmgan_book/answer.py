@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kmgan_book import claims, records, report, words
+from kmgan_book import claims, dates, records, report, words
 from kmgan_book.claims import FAILS, HOLDS, MARKS, NOT_RUN, PARTLY, UNDECIDED, VERDICTS, Verdict
 from kmgan_book.conditions import SCORE, has_failed
 from kmgan_book.records import Record
@@ -140,7 +140,9 @@ def ledger() -> Html:
     for found in claims.verdicts():
         claim = found.claim
         title = f"<p>{claim.name} {_link(found, claim.title)} <small>({html.escape(claim.section)})</small></p>"
-        items.append(_item(found, title + report.verdict_text(found), f' id="verdict-{claim.name}"'))
+        items.append(
+            _item(found, title + report.verdict_text(found, dates.sentence(found)), f' id="verdict-{claim.name}"')
+        )
     return Html(f'<ul class="verdicts ledger">{"".join(items)}</ul>')
 
 

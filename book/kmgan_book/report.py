@@ -81,10 +81,10 @@ def _list(items: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
 
 
-def verdict_text(found: claims.Verdict) -> str:
-    """The verdict in a word and a sentence, what it rests on, and behind a closed heading how it was decided."""
+def verdict_text(found: claims.Verdict, when: str = "") -> str:
+    """The verdict in a word and a sentence, what it rests on, and closed how (and when) it was decided."""
     claim, strength = found.claim, html.escape(found.strength)
-    beside = (("By eye", claim.eye), ("Before", claim.before))
+    beside = (("By eye", claim.eye), ("Before", claim.before), ("When", when))
     more = "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in beside if text)
     return (
         f'<p>{_word(found.word)} {html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
