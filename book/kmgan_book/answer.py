@@ -21,6 +21,18 @@ _COMPARED = {
     FAILS: ", but less well than a DCGAN without labels",
     UNDECIDED: "; whether it does so as well as a DCGAN without labels is undecided",
 }
+# What the verdicts on P1 and P2 say of the repair; all other words: nothing, or nothing more.
+_REPAIRED = {
+    HOLDS: "draws better images than that DCGAN on both data sets",
+    PARTLY: "draws better images than that DCGAN on one data set of two",
+    FAILS: "is not clearly better than that DCGAN either",
+}
+_REASON = {
+    HOLDS: ", and does so because of its clusters",
+    PARTLY: "; its clusters are the reason on one data set of two",
+    FAILS: "; a random partition in the place of its clusters does as well",
+    UNDECIDED: "; whether its clusters are the reason is undecided",
+}
 _ADVICE = {
     HOLDS: "For images alone it is as good a choice as DCGAN without labels, at the price of a third update of the "
     "networks in each iteration.",
@@ -79,6 +91,13 @@ def counted(verdicts: Mapping[str, Verdict]) -> str:
             UNDECIDED: "are undecided"}  # fmt: skip
     texts = [f"{n} {(one if n == 1 else more).get(word, word)}" for word, n in many.items() if n]
     return f"Of {len(found)} claims of the paper, {words.listed(texts)}."
+
+
+def repaired(verdicts: Mapping[str, Verdict]) -> str:
+    """What became of the book's own repair, in one sentence; nothing before its claims are decided."""
+    better = _REPAIRED.get(verdicts["P1"].word)
+    why = _REASON.get(verdicts["P2"].word, "") if verdicts["P1"].word != FAILS else ""
+    return f"The repair of this book, KM-GAN+, {better}{why}." if better else ""
 
 
 def numbers() -> list[tuple[str, str]]:
@@ -157,9 +176,10 @@ def said(*names: str) -> Html:
 
 
 def summary() -> Html:
-    """The answer in one sentence, and how many claims have which verdict."""
+    """The answer in one sentence, how many claims have which verdict, and what became of the repair."""
     verdicts = _verdicts()
-    return Html(f"<p {_SAID}><strong>{html.escape(headline(verdicts))}</strong> {html.escape(counted(verdicts))}</p>")
+    more = " ".join(filter(None, (counted(verdicts), repaired(verdicts))))
+    return Html(f"<p {_SAID}><strong>{html.escape(headline(verdicts))}</strong> {html.escape(more)}</p>")
 
 
 def advice() -> Html:

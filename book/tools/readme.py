@@ -38,7 +38,8 @@ def between(text: str, name: str, new: str) -> str:
 def with_answer(text: str) -> str:
     """Return the text with the answer and the ledger of today's records between their marks."""
     verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
-    text = between(text, "answer", f"**{answer.headline(verdicts)}** {answer.counted(verdicts)}")
+    said = f"**{answer.headline(verdicts)}** {answer.counted(verdicts)} {answer.repaired(verdicts)}"
+    text = between(text, "answer", said.strip())
     return between(text, "ledger", tables.markdown(list(verdicts.values())))
 
 

@@ -21,7 +21,7 @@ def test_the_readme_gives_the_answer_of_the_records_first() -> None:
     verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
     assert first.startswith(f"**{answer.headline(verdicts)}**")
     for name, verdict in verdicts.items():
-        if not verdict.missing:
+        if not verdict.waits:
             assert f"**{name} {verdict.word}.** {verdict.sentence}\n" in TEXT
 
 

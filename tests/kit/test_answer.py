@@ -54,6 +54,15 @@ def test_claims_are_counted_by_verdict() -> None:
     assert "1 holds" in answer.counted({"C1": verdicts(HOLDS)["C1"], "P1": verdicts(HOLDS)["C2"]})
 
 
+def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
+    for better in VERDICTS:
+        for why in VERDICTS:
+            said = answer.repaired({"P1": SimpleNamespace(word=better), "P2": SimpleNamespace(word=why)})
+            assert bool(said) == (better in (HOLDS, PARTLY, FAILS))
+            assert said.count(".") == bool(said)
+            assert ("random partition" in said) == (better in (HOLDS, PARTLY) and why == FAILS)
+
+
 @pytest.mark.parametrize("word", VERDICTS)
 def test_the_screen_and_the_conclusion_fit_every_verdict(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.setattr(answer, "_verdicts", lambda: verdicts(word))
