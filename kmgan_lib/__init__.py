@@ -4,8 +4,6 @@
 are first used, so that importing the package costs nothing beyond importing torch.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

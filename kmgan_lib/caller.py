@@ -1,7 +1,5 @@
 """What a caller's process has set: put aside while the library computes, and found again afterwards."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib

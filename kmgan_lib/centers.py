@@ -3,8 +3,6 @@
 Other shapes and types than those stated, and no centers at all, are refused by a `ValueError`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -26,21 +24,12 @@ def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
     return torch.cdist(*checks.common(features, centers), compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
+@checks.tensors(features="float b d", centers="float k>0 d")
 def assign(features: Tensor, centers: Tensor) -> Tensor:
     r"""Nearest center of each feature, :math:`\ell_i = \arg\min_m \|f_i - c_m\|_2` (Section 2.3).
 
-    Parameters
-    ----------
-    features : Tensor, (b, d)
-    centers : Tensor, (k, d)
-
-    Returns
-    -------
-    Tensor, (b,) int64
-        Cluster labels in 0 ... k-1, the lowest index on a tie.
+    From features (b, d) and centers (k, d) labels (b,) int64 in 0 ... k-1, the lowest index on a tie.
     """
-    checks.matrices(features=features, centers=centers)
-    checks.at_least(1, k=len(centers))
     return _squared_distances(features, centers).argmin(1)
 
 
@@ -50,31 +39,21 @@ def cluster_sums(features: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tens
     return hot.T @ features, hot.sum(0).unsqueeze(1)
 
 
+@checks.tensors(centers="float k d", features="float b d", labels="int64 b")
 def updated_centers(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
     r"""The fraction of Eq. (4): each center averaged with the features of its cluster.
 
     .. math:: c_m \leftarrow \frac{c_m + \sum_{i: \ell_i = m} f_i}{1 + n_m}
 
-    It is the center update of Wen et al. (2016) with :math:`\alpha = 1`; a cluster without features keeps its center.
-
-    Parameters
-    ----------
-    centers : Tensor, (k, d)
-    features : Tensor, (b, d)
-    labels : Tensor, (b,) int64
-        Cluster of each feature, 0 ... k-1; a feature with another label is left out.
-
-    Returns
-    -------
-    Tensor, (k, d)
-        Differentiable in ``features`` and ``centers``.
+    It is the center update of Wen et al. (2016) with :math:`\alpha = 1`: from centers (k, d), features (b, d) and int64
+    labels (b,) in 0 ... k-1 to centers (k, d), differentiable in features and centers. A cluster without features keeps
+    its center; a feature with another label is left out.
     """
-    checks.matrices(centers=centers, features=features)
-    checks.labels(len(features), labels=labels)
     sums, counts = cluster_sums(features, labels, len(centers))
     return (centers + sums) / (1 + counts)
 
 
+@checks.tensors(features="float n d")
 def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Tensor:
     r"""Initial centers by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
@@ -82,26 +61,9 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     with probability proportional to the squared distance to the nearest center so far, and keeps the one that lowers
     the sum of these distances most (the greedy variant, scikit-learn's default).
 
-    A `UsageError` if there are fewer features than centers. A `ValueError` if the features are no matrix.
-
-    Parameters
-    ----------
-    features : Tensor, (n, d)
-    k : int
-        Number of centers, 1 ... n.
-    generator : torch.Generator
-        Source of randomness, on the device of ``features``.
-
-    Returns
-    -------
-    Tensor, (k, d)
-        Rows of ``features``.
-
-    Notes
-    -----
-    Where distances are not finite there is nothing to prefer: any feature will do.
+    From features (n, d) k of them, (k, d), by a random generator on their device. Where distances are not finite there
+    is nothing to prefer: any feature will do. A `UsageError` if there are fewer features than centers.
     """
-    checks.matrices(features=features)
     n, k = len(features), checks.whole("k", k)
     if not 1 <= k <= n:
         raise UsageError(f"k = {k} centers need at least {k} samples, and there are {n}: choose k between 1 and {n}")
@@ -137,23 +99,11 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
 
 
 def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iterations: int) -> Tensor:
-    """Centers of Lloyd's algorithm with those that hardly any feature is nearest to put elsewhere.
+    """Centers (k, d) of `lloyd` on features (n, d), those that hardly any feature is nearest to put elsewhere.
 
     A starved center, with less than a tenth of a fair share, moves to a feature drawn as k-means++ draws, by its
-    squared distance to the nearest center, and Lloyd's algorithm goes on; at most five times, since copies of a few
+    squared distance to the nearest center, and ``iterations`` rounds follow; at most five times, since copies of a few
     images cannot feed many centers.
-
-    Parameters
-    ----------
-    features : Tensor, (n, d)
-    centers : Tensor, (k, d)
-    generator : torch.Generator
-    iterations : int
-        Rounds of `lloyd` after each move.
-
-    Returns
-    -------
-    Tensor, (k, d)
     """
     for _ in range(RESEEDINGS):
         labels = assign(features, centers)
@@ -169,18 +119,12 @@ def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iteration
 
 @torch.no_grad()
 def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
-    r"""Share :math:`R^2` of the features' variance that lies between clusters, 0-dim, 0 ... 1.
+    r"""Share :math:`R^2` of the variance of features (b, d) with labels (b,) that lies between clusters, 0 ... 1.
 
     .. math:: R^2 = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
 
     with :math:`\mu_m` the mean of cluster m and :math:`\mu` that of all. Behind a batch normalisation, which fixes the
     denominator, it is all that the distances of Eqs. (5) and (6) can tell (apart from moved centers).
-
-    Parameters
-    ----------
-    features : Tensor, (b, d)
-    labels : Tensor, (b,) int64
-    k : int
     """
     sums, counts = cluster_sums(features, labels, k)
     within = (features - (sums / counts.clamp_min(1))[labels]).square().sum()
@@ -193,10 +137,8 @@ class CenterBank(nn.Module):
 
     Parameters
     ----------
-    k : int
-        Number of centers.
-    feature_dim : int
-        d.
+    k, feature_dim : int
+        Number of centers, and d.
     update : {"eq4", "counts", "counts100", "ema", "recluster"}
         How a batch moves the centers (readings, row 6).
 
@@ -232,17 +174,26 @@ class CenterBank(nn.Module):
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
-        checks.matrices(real=self.real, features=features)
+        self._fits(features)
         centers = kmeans_plus_plus(features, len(self.real), generator)
         self.real.copy_(lloyd(features, centers, lloyd_iterations))
         self.fake.copy_(self.real)
 
+    @checks.tensors(features="float n d")
+    def _fits(self, features: Tensor) -> None:
+        """A `ValueError` unless features are of the centers' length."""
+        if features.shape[1] != self.real.shape[1]:
+            raise ValueError(
+                f"features {tuple(features.shape)} must have {self.real.shape[1]} columns, as centers have"
+            )
+
     @torch.no_grad()
+    @checks.tensors(
+        real_features="float b d", fake_features="float c d", real_labels="int64 b", fake_labels="int64 c"
+    )  # fmt: skip
     def update(self, real_features: Tensor, fake_features: Tensor, real_labels: Tensor, fake_labels: Tensor) -> None:
-        """Move both banks by one batch, in place; a `ValueError` if a shape or type is wrong."""
-        checks.matrices(real=self.real, real_features=real_features, fake_features=fake_features)
-        checks.labels(len(real_features), real_labels=real_labels)
-        checks.labels(len(fake_features), fake_labels=fake_labels)
+        """Move both banks by one batch, in place."""
+        self._fits(real_features)
         self._move(self.real, self.real_counts, real_features, real_labels)
         self._move(self.fake, self.fake_counts, fake_features, fake_labels)
 
@@ -258,9 +209,10 @@ class CenterBank(nn.Module):
         counts.add_(batch)
 
     @torch.no_grad()
+    @checks.tensors(real_features="float n d", fake_features="float m d")
     def recluster(self, real_features: Tensor, fake_features: Tensor, *, iterations: int = 20) -> None:
         """Lloyd's algorithm on many real features (n, d), then one step of it that groups the generated ones."""
-        checks.matrices(real=self.real, real_features=real_features, fake_features=fake_features)
+        self._fits(real_features)
         self.real.copy_(lloyd(real_features, self.real, iterations))
         sums, counts = cluster_sums(fake_features, assign(fake_features, self.real), len(self.fake))
         self.fake.copy_(torch.where(counts > 0, sums / counts.clamp_min(1), self.fake))

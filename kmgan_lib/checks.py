@@ -1,14 +1,15 @@
-"""What public functions ask of tensors, said by the argument's name instead of by the operation that fails first.
+"""What public functions ask of their arguments, said by the argument's name instead of by the operation that fails.
 
 Of tensors only shapes and types are looked at, never values, so nothing waits for the device.
 """
 
-from __future__ import annotations
-
 import contextlib
+import functools
+import inspect
 import operator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,49 +17,63 @@ from torch import Tensor
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+KINDS = {
+    "float": (Tensor.is_floating_point, "floating-point numbers"),
+    "real": (lambda tensor: not tensor.is_complex(), "real numbers"),
+    "int64": (lambda tensor: tensor.dtype == torch.int64, "int64"),
+    "uint8": (lambda tensor: tensor.dtype == torch.uint8, "uint8"),
+}
 
-def _described(name: str, tensor: Tensor) -> str:
-    return f"{name} {tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
+
+def tensors(**specifications: str) -> Callable[[Function], Function]:
+    """Decorate a function: arguments must be tensors of these shapes and kinds, else it raises a `ValueError`.
+
+    Parameters
+    ----------
+    **specifications : str
+        For each argument a kind, one of `KINDS`, and its sizes, as in ``"float n d"``: equal letters are equal sizes in
+        all arguments, ``...`` stands for at least one further size, equal in all arguments, and ``n>1`` asks for more
+        than that.
+    """
+    wanted = {name: specification.split() for name, specification in specifications.items()}
+
+    def decorate(function: Function) -> Function:
+        names = list(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def checked(*arguments: Any, **named: Any) -> Any:
+            given = dict(zip(names, arguments, strict=False)) | named
+            sizes: dict[str, tuple[str, Any]] = {}
+            for name, (kind, *letters) in wanted.items():
+                if name in given:
+                    _check(name, given[name], kind, letters, sizes)
+            return function(*arguments, **named)
+
+        return checked  # pyright: ignore[reportReturnType]
+
+    return decorate
 
 
-def matrices(**named: Tensor) -> None:
-    """Refuse anything but matrices (n, d) of floating-point numbers with equally many columns, by a `ValueError`."""
-    for name, tensor in named.items():
-        if tensor.ndim != 2 or not tensor.is_floating_point():
-            raise ValueError(f"{_described(name, tensor)} must be a matrix of floating-point numbers")
-    if len({tensor.shape[1] for tensor in named.values()}) > 1:
-        raise ValueError(f"{' and '.join(_described(*pair) for pair in named.items())} must have equally many columns")
+def _check(name: str, tensor: Tensor, kind: str, letters: list[str], sizes: dict[str, tuple[str, Any]]) -> None:
+    is_kind, text = KINDS[kind]
+    described = f"{name} {tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
+    fits = tensor.ndim >= len(letters) if letters[-1] == "..." else tensor.ndim == len(letters)
+    if not fits or not is_kind(tensor):
+        raise ValueError(f"{described} must be ({', '.join(w.partition('>')[0] for w in letters)}) of {text}")
+    for i, word in enumerate(letters):
+        letter, _, least = word.partition(">")
+        size = tuple(tensor.shape[i:]) if word == "..." else tensor.shape[i]
+        if least and tensor.shape[i] <= int(least):
+            raise ValueError(f"{described} must have {letter} > {least}")
+        if sizes.setdefault(letter, (described, size))[1] != size:
+            raise ValueError(f"{sizes[letter][0]} and {described} must be equal in {letter}")
 
 
 def common(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both at one precision, at least single: distances are not there for less, and would lose too much."""
     kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     return a.to(kind), b.to(kind)
-
-
-def alike(**named: Tensor) -> None:
-    """Refuse matrices that differ in shape, by a `ValueError`."""
-    matrices(**named)
-    if len({tensor.shape for tensor in named.values()}) > 1:
-        raise ValueError(f"{' and '.join(_described(*pair) for pair in named.items())} must be of one shape")
-
-
-def rows(**named: Tensor) -> None:
-    """Refuse anything but rows (n, ...) of real numbers, such as pictures or features, of one shape each."""
-    for name, tensor in named.items():
-        if tensor.ndim < 2 or tensor.is_complex():
-            raise ValueError(f"{_described(name, tensor)} must be rows (n, ...) of real numbers")
-    if len({tensor.shape[1:] for tensor in named.values()}) > 1:
-        raise ValueError(f"{' and '.join(_described(*pair) for pair in named.items())} must have rows of one shape")
-
-
-def labels(count: int | None = None, **named: Tensor) -> None:
-    """Refuse anything but vectors (n,) of int64, and with a count any other length, by a `ValueError`."""
-    for name, tensor in named.items():
-        if tensor.ndim != 1 or tensor.dtype != torch.int64:
-            raise ValueError(f"{_described(name, tensor)} must be a vector of int64")
-        if count is not None and len(tensor) != count:
-            raise ValueError(f"{_described(name, tensor)} must have {count} entries")
 
 
 def whole(name: str, number: Any) -> int:
@@ -71,6 +86,27 @@ def whole(name: str, number: Any) -> int:
     raise UsageError(f"{name}={shown(said)} must be a whole number")
 
 
+def at_least(least: int, **named: int) -> None:
+    """Refuse numbers below the least, and what is no whole number, by a `ValueError`."""
+    for name, number in named.items():
+        if whole(name, number) < least:
+            raise ValueError(f"{name}={number} must be at least {least}")
+
+
+def classes(count: int, **named: Tensor) -> None:
+    """Refuse labels that are not in 0 ... count - 1, by a `ValueError`. Waits for the device."""
+    for name, labels in named.items():
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < count:
+            raise ValueError(f"{name} must lie between 0 and {count - 1}")
+
+
+def seed(number: int) -> int:
+    """The seed, if a generator can have it; else a `ValueError`."""
+    if not 0 <= whole("seed", number) < 2**63:
+        raise ValueError("a seed is a whole number from 0 to 2**63 - 1")
+    return whole("seed", number)
+
+
 def path(name: str, place: Any) -> Path:
     """A path from text or a path; anything else is a `UsageError` that names it."""
     try:
@@ -80,18 +116,3 @@ def path(name: str, place: Any) -> Path:
     if "\0" in str(found):  # no system has such a file
         raise UsageError(f"{name}={shown(repr(place))} must be a path")
     return found
-
-
-def at_least(least: int, **named: int) -> None:
-    """Refuse numbers below the least, and what is no whole number, by a `ValueError`."""
-    for name, number in named.items():
-        if whole(name, number) < least:
-            raise ValueError(f"{name}={number} must be at least {least}")
-
-
-def seed(number: int) -> int:
-    """The seed, if a generator can have it; else a `ValueError`."""
-    number = whole("seed", number)
-    if not 0 <= number < 2**63:
-        raise ValueError("a seed is a whole number from 0 to 2**63 - 1")
-    return number

@@ -1,7 +1,5 @@
 """The command ``kmgan``: it turns words into calls of the library, and errors into one line and an exit status."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
@@ -10,10 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from kmgan_lib import __version__
-from kmgan_lib.cli_compare import compare
 from kmgan_lib.cli_output import DataRoot, console, prepare, say, table
 from kmgan_lib.errors import RunFailed, UsageError, first_to_report
 
@@ -23,7 +19,9 @@ app = typer.Typer(
 )  # fmt: skip
 MOST = 10_000  # images in one picture
 RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
+Source = Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
+Weights = Annotated[Path | None, typer.Option(help="By default $KMGAN_INCEPTION, or what the data root has.")]
 
 
 def _version(wanted: bool) -> None:
@@ -58,6 +56,8 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     from kmgan_lib import presets
 
     if preset is None:
+        from kmgan_lib.metrics import METRICS
+
         rows = table("preset", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
             base = presets.PRESETS[f"{name.split('/')[0]}/kmgan"].as_dict() | {"name": name, "method": p.method}
@@ -65,7 +65,10 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
             rows.add_row(name, p.method, ", ".join(differs))
         rows.add_row("folder:PATH", "kmgan", "your images: channels=3, image_size=32; --set method=... for others")
         console.print(rows)
-        console.print(_measures())
+        rows = table("measure", "what it is", "when")
+        for name, measure in METRICS.items():
+            rows.add_row(name, measure.text, "after training" if measure.quick else "evaluate --only or --all")
+        console.print(rows)
         return
     rows = table("field", "value", "source", "meaning", title=preset)
     rows.columns[2].max_width = max(12, console.width - 68)  # else the meaning has no room for its longest names
@@ -76,20 +79,9 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     console.print(rows)
 
 
-def _measures() -> Table:
-    from kmgan_lib.metrics import METRICS
-
-    rows = table("measure", "what it is", "when")
-    for name, measure in METRICS.items():
-        rows.add_row(name, measure.text, "after training" if measure.quick else "evaluate --only or --all")
-    return rows
-
-
 @app.command()
 def data(
-    action: Annotated[
-        str, typer.Argument(help="show (what is found where), fetch (download), check (read all).")
-    ] = "show",
+    action: Annotated[str, typer.Argument(help="show (what is found where), fetch, or check (read all).")] = "show",
     name: Annotated[str | None, typer.Argument(help="A data set; for fetch also inception, the weights.")] = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -97,24 +89,20 @@ def data(
     from kmgan_lib import data as library
     from kmgan_lib.data.load import fetch
 
-    files = [n for n, d in library.DATASETS.items() if d.layouts]
     if action not in ("show", "fetch", "check"):
         raise UsageError(f"data {action}: choose show, fetch or check")
+    files = [n for n, d in library.DATASETS.items() if d.layouts]
     known = [*files, "inception"] if action == "fetch" else list(library.DATASETS)
-    if name is not None and name not in known:
-        raise UsageError(f"unknown data set {name} (one of {', '.join(known)})")
+    if name not in known and (name or action == "fetch"):
+        what = f"{name} is no data set" if name else f"data {action} needs a name"
+        raise UsageError(f"{what} (one of {', '.join(known)})")
     if action == "fetch":
-        if name is None:
-            raise UsageError(f"data fetch needs a name (one of {', '.join(known)})")
-        if name == "inception":
-            from kmgan_lib.metrics import inception
+        from kmgan_lib.metrics import inception
 
-            say(f"the Inception weights are {inception.fetch()}")
-            return
-        say(f"{name} is in {fetch(name)}")
+        say(f"{name} is in {inception.fetch() if name == 'inception' else fetch(str(name))}")
         return
     rows = table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
-    for dataset in [name] if name else list(library.DATASETS):
+    for dataset in [name] if name else known:
         place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
         row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
         if action == "check" and place:
@@ -135,9 +123,7 @@ def train(
     data_root: DataRoot = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/PRESET/PROFILE-seedK.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
-    allow_changed_data: Annotated[
-        bool, typer.Option("--allow-changed-data", help="Resume even if the data are not what they were.")
-    ] = False,
+    allow_changed_data: Annotated[bool, typer.Option("--allow-changed-data", help="Resume on other data.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
@@ -150,8 +136,8 @@ def train(
     )  # fmt: skip
     if distributed.rank() > 0:
         return  # of several processes one measures and reports
-    speed = run.result["images_per_second"]
-    say(f"{run.result['iterations']:,} iterations, {speed:,.0f} images/s: {run.directory}")
+    result = run.result
+    say(f"{result['iterations']:,} iterations, {result['images_per_second']:,.0f} images/s: {run.directory}")
     _evaluate(run, data_root)
 
 
@@ -160,9 +146,7 @@ def evaluate(
     run: RunPath,
     only: Annotated[list[str] | None, typer.Option(help="A measure that `kmgan list` names; may be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every measure that applies; some take minutes.")] = False,
-    inception_weights: Annotated[
-        Path | None, typer.Option(help="The 2015 weights; by default $KMGAN_INCEPTION, or what the data root has.")
-    ] = None,
+    inception_weights: Weights = None,
     data_root: DataRoot = None,
 ) -> None:
     """Measure a finished run; the results go into its result.json and metrics.jsonl.
@@ -197,7 +181,7 @@ def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
 
 @app.command()
 def sample(
-    run: Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")],
+    run: Source,
     n: Annotated[int, typer.Option("-n", help="Number of images.")] = 64,
     seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
     out: Out = Path("grid.png"),
@@ -210,12 +194,12 @@ def sample(
         return
     if n > MOST:
         raise UsageError(f"-n {n}: at most {MOST:,} images fit into one picture; --out FOLDER has more")
-    say(_save(_pictures(run).sample(n, seed=seed), out))
+    _save(_pictures(run).sample(n, seed=seed), out)
 
 
 @app.command()
 def interpolate(
-    run: Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")],
+    run: Source,
     seed_a: Annotated[int, typer.Option(help="Seed of the leftmost image.")] = 0,
     seed_b: Annotated[int, typer.Option(help="Seed of the rightmost image.")] = 1,
     steps: Annotated[int, typer.Option(help="Number of images.")] = 10,
@@ -224,20 +208,41 @@ def interpolate(
     """Draw the images between two noise vectors (Section 4.5)."""
     if steps > MOST:
         raise UsageError(f"--steps {steps}: at most {MOST:,} images fit into one picture")
-    strip = _pictures(run).interpolate(seed_a, seed_b, steps)
-    say(str(_save(strip, out, columns=steps)))
+    _save(_pictures(run).interpolate(seed_a, seed_b, steps), out, columns=steps)
 
 
-app.command()(compare)
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="FOLDER_A", help="A folder, zip archive or file of arrays.")],
+    b: Annotated[str, typer.Argument(metavar="FOLDER_B", help="Another one.")],
+    size: Annotated[int | None, typer.Option(help="Side; by default that of the smaller images, at most 299.")] = None,
+    layer: Annotated[str, typer.Option(help="2048 for FID and KID; 768 where the weights end there.")] = "2048",
+    inception_weights: Weights = None,
+    data_root: DataRoot = None,
+) -> None:
+    """FID and KID between two folders of images, by torch-fidelity."""
+    from kmgan_lib.metrics.compare import compare_folders
+
+    if layer not in ("2048", "768"):
+        raise UsageError(f"--layer {layer}: choose 2048 or 768")
+    found = compare_folders(
+        a, b, image_size=size, layer=layer, inception_weights=inception_weights, data_root=data_root
+    )
+    side, name = found["image_size"], "" if layer == "2048" else "768"
+    for path, count, resized in zip((a, b), found["images"], found["resized"], strict=True):
+        how = f"{resized:,} of them cut to the central square and resized to" if resized else "all of them"
+        typer.echo(f"{path}: {count:,} images, {how} {side}x{side}")
+    typer.echo(f"FID{name} {found['fid']:.3f}")
+    kid = f"{found['kid']:.5f} ± {found['kid_std']:.5f}"
+    typer.echo(f"KID{name} {kid} ({found['subsets']} subsets of {found['subset_size']:,})")
+    typer.echo(f"features: {found['extractor']['name']}, which resizes to 299x299")
 
 
 def _needs_checkout(name: str) -> Callable[[], None]:
     def missing() -> None:
         """Only in a checkout of the book."""
-        raise UsageError(
-            f"kmgan {name} needs a checkout, and this kmgan is installed without one: clone the repository and run "
-            "`make setup` there, or `pip install -e . -e ./book`"
-        )
+        way = "clone the repository and run `make setup` there, or `pip install -e . -e ./book`"
+        raise UsageError(f"kmgan {name} needs a checkout, and this kmgan is installed without one: {way}")
 
     return missing
 
@@ -258,14 +263,10 @@ def _pictures(run: Path) -> Any:
     return generator
 
 
-def _save(images: Any, out: Path, *, columns: int | None = None) -> Path:
-    from PIL import Image
-
+def _save(images: Any, out: Path, *, columns: int | None = None) -> None:
     from kmgan_lib.pictures import save_sheet
 
-    if out.suffix.lower() not in Image.registered_extensions():
-        raise UsageError(f"{out}: unknown picture format; use .png, .jpg or .webp")
-    return save_sheet(images, out, columns=columns, zoom=2)
+    say(save_sheet(images, out, columns=columns, zoom=2))
 
 
 def main(arguments: list[str] | None = None) -> None:

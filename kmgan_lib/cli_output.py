@@ -1,7 +1,5 @@
 """How the commands print: whole names, and whole lines where nobody watches."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

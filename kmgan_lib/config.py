@@ -4,8 +4,6 @@ A preset names the algorithm; a profile (``smoke``, ``quick``, ``long``, ``paper
 all methods share stands in `Preset`; what one method alone has stands in its own `Options`, in the method's file.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -107,7 +105,7 @@ class Preset:
         """All fields and options side by side, ready for JSON."""
         return {key: getattr(self, key) for key in self.fields()}
 
-    def replace(self, **changes: Any) -> Preset:
+    def replace(self, **changes: Any) -> "Preset":
         """A copy with single fields or options replaced."""
         mine = {k: v for k, v in changes.items() if k in FIELDS}
         options = {k: v for k, v in changes.items() if k not in FIELDS}

@@ -1,7 +1,5 @@
 """The ways in which a command ends badly; the command line turns them into one line and an exit status."""
 
-from __future__ import annotations
-
 import os
 from datetime import timedelta
 

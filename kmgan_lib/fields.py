@@ -1,7 +1,5 @@
 """Fields of frozen dataclasses that carry their source, their choices and their bounds, and how a value is read."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import os
@@ -26,18 +24,10 @@ def field(
 ) -> Any:  # fmt: skip
     """A dataclass field with its default and what readers and checks need to know of it.
 
-    Parameters
-    ----------
-    default : object
-        A number, bool, text or None; a field that may be None is annotated so.
-    source, text : str
-        Equation, table, section, row of the readings or other code ("ours" where nothing decides); and the meaning.
-    choices : tuple of str
-        All allowed words, if they are few.
-    above, least, below : float, optional
-        Bounds of a number: greater than, at least, less than; whole numbers are less than `MOST`.
-    later : bool
-        Whether records are older than the field: at its default it leaves a preset's hash alone, and files may lack it.
+    ``source`` is an equation, table, section, row of the readings or other code ("ours" where nothing decides),
+    ``text`` the meaning, ``choices`` all allowed words, if they are few. A number is greater than ``above``, at least
+    ``least`` and less than ``below``, a whole number also less than `MOST`. A field may be None if it is annotated so.
+    Records may be older than a ``later`` field: at its default it leaves a preset's hash alone, and files may lack it.
     """
     metadata = {
         "source": source, "text": text, "choices": choices, "above": above, "least": least, "below": below,

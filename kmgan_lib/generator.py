@@ -1,7 +1,5 @@
 """A trained generator that samples and interpolates without data set, optimiser or trainer."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -26,19 +24,9 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 class Generator:
-    """G with the noise distribution it was trained on.
+    """G as ``net``, in evaluation mode, with the ``preset`` that it comes from and so the noise that it was trained on.
 
-    Parameters
-    ----------
-    net : nn.Module
-        G in evaluation mode.
-    preset : Preset
-        The experiment that G comes from.
-
-    Attributes
-    ----------
-    classes : int
-        Number of classes of a conditional generator, else 0.
+    ``classes`` is the number of classes of a conditional generator, else 0.
     """
 
     def __init__(self, net: nn.Module, preset: Preset):
@@ -75,24 +63,10 @@ class Generator:
     @put_aside()
     @torch.no_grad()
     def images(self, noise: Tensor | ArrayLike, labels: Tensor | ArrayLike | None = None) -> Tensor:
-        """Images for given noise.
+        """Images (n, c, h, w) in [0, 1], without gradients, for given noise (n, z_dim) of any kind of real numbers.
 
-        Parameters
-        ----------
-        noise : Tensor or array, (n, z_dim)
-            Of any kind of real numbers.
-        labels : Tensor or array, (n,), optional
-            Classes for a conditional generator, 0 ... classes - 1; by default those of `Generator.labels`.
-
-        Returns
-        -------
-        Tensor, (n, c, h, w)
-            In [0, 1], without gradients. `Generator.net` is the module that has them.
-
-        Raises
-        ------
-        UsageError
-            If noise or labels are of another shape or kind.
+        Labels (n,) are classes for a conditional generator, 0 ... classes - 1, by default those of `Generator.labels`.
+        Other shapes and kinds are a `UsageError`. `Generator.net` is the module that has gradients.
         """
         z = _numbers("noise", noise).to(self.device, next(self.net.parameters()).dtype)
         if z.ndim != 2 or z.shape[1] != self.preset.z_dim:
@@ -108,41 +82,18 @@ class Generator:
         return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draw n images.
-
-        Parameters
-        ----------
-        n : int
-            Number of images, at least 1.
-        seed : int
-            Fixes the noise. The classes of a conditional generator are those of `Generator.labels`.
-
-        Returns
-        -------
-        Tensor, (n, c, h, w)
-            In [0, 1]; for the synthetic data points (n, 100).
-        """
+        """Draw n images (n, c, h, w) in [0, 1], or for the synthetic data points (n, 100); the seed fixes the noise."""
         if checks.whole("n", n) < 1:
             raise UsageError(f"n={shown(n)}: ask for at least 1 image")
         return self.images(self.noise(n, seed))
 
     @put_aside()
     def interpolate(self, seed_a: int, seed_b: int, steps: int) -> Tensor:
-        r"""Images along the straight line between the noise of two seeds (Section 4.5).
+        r"""Images (steps, c, h, w) in [0, 1] along the straight line between the noise of two seeds (Section 4.5).
 
         .. math:: z_\beta = \beta z_0 + (1 - \beta) z_1, \quad \beta \text{ from } 1 \text{ to } 0
 
-        Parameters
-        ----------
-        seed_a, seed_b : int
-            Seeds of :math:`z_0`, the leftmost image, and :math:`z_1`, the rightmost.
-        steps : int
-            Number of images, both ends included, at least 2.
-
-        Returns
-        -------
-        Tensor, (steps, c, h, w)
-            In [0, 1].
+        They begin with the image of ``seed_a`` and end with that of ``seed_b``: at least 2 steps.
         """
         steps, seed_a = checks.whole("steps", steps), checks.whole("seed_a", seed_a)
         if steps < 2:
@@ -189,23 +140,10 @@ def preset_of(fields: dict[str, Any], where: Path) -> Preset:
 
 @put_aside()
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
-    """Load a trained generator.
+    """Load a trained generator from a run directory or a ``generator.safetensors``.
 
-    Parameters
-    ----------
-    path_or_preset : str or Path
-        A run directory, a ``generator.safetensors``, or a preset's name: then the newest of its runs below ``runs/``
-        is taken.
-    device : torch.device or str
-
-    Returns
-    -------
-    Generator
-
-    Raises
-    ------
-    UsageError
-        If there is none, or the file is not a generator of this library.
+    Of a preset's name the newest run below ``runs/`` is taken. A `UsageError` if there is none, or the file is not a
+    generator of this library.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -1,11 +1,10 @@
-"""The paper's objectives, one equation, one function, literally as printed (Eqs. 4 to 7).
+r"""The paper's objectives, one equation, one function, literally as printed (Eqs. 4 to 7).
 
-Features are (b, d), labels (b,) int64, centers (k, d), targets (b, d): the center of each row. Centers and targets are
-constants (readings, rows 3 and 10): gradients flow through the features only. Other shapes, types and words are refused
+``real_features`` and ``fake_features`` (b, d) are :math:`D(x)` and :math:`D(G(z))`, labels (b,) int64 the cluster of
+each row, centers (k, d), and targets (b, d) the center of each row. Centers and targets are constants (readings, rows 3
+and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes, types and words are refused
 by a `ValueError`; NaN and infinity come out as they went in.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor
@@ -18,44 +17,26 @@ PAIR_REDUCTIONS = ("sum", "mean", "pairs")
 ROOT_EPS = 1e-12  # under a square root: its gradient at zero would be infinite
 
 
-def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
-
-
+@checks.tensors(real_centers="float k d", fake_centers="float k d")
 def center_loss(
-    real_features: Tensor,
-    fake_features: Tensor,
-    real_labels: Tensor,
-    fake_labels: Tensor,
-    real_centers: Tensor,
-    fake_centers: Tensor,
-    *,
-    per_cluster: bool = False,
-) -> Tensor:
-    r"""Center loss, Eq. (4), without its constraint (see `kmgan_lib.methods.kmgan`).
+    real_features: Tensor, fake_features: Tensor, real_labels: Tensor, fake_labels: Tensor, real_centers: Tensor,
+    fake_centers: Tensor, *, per_cluster: bool = False,
+) -> Tensor:  # fmt: skip
+    r"""Center loss, Eq. (4), without its constraint (see `kmgan_lib.methods.kmgan`), in the units of the features.
 
     .. math:: L_{center} = \Big\| \sum_{m=1}^k \frac{c_m + \sum_{i: \ell_i = m} D(x_i)}{1 + n_m}
               - \sum_{m=1}^k \frac{\hat c_m + \sum_{i: \hat\ell_i = m} D(G(z_i))}{1 + \hat n_m} \Big\|_1
 
     Parameters
     ----------
-    real_features, fake_features : Tensor, (b, d)
-        :math:`D(x)` and :math:`D(G(z))`.
-    real_labels, fake_labels : Tensor, (b,) int64
-        Cluster of each row, from the first forward pass.
+    real_features, fake_features, real_labels, fake_labels
+        Labels are those of the first forward pass.
     real_centers, fake_centers : Tensor, (k, d)
-        :math:`c` and :math:`\hat c` after the last iteration; constants.
+        :math:`c` and :math:`\hat c` after the last iteration.
     per_cluster : bool
         Sum the distances of corresponding centers, :math:`\sum_m \|A_m - B_m\|_1`, which the text describes, instead
         of the distance of the two sums, which the equation prints (readings, row 2).
-
-    Returns
-    -------
-    Tensor
-        A 0-dim tensor, in the units of the features.
     """
-    checks.alike(real_centers=real_centers, fake_centers=fake_centers)
     real = updated_centers(real_centers.detach(), real_features, real_labels)
     fake = updated_centers(fake_centers.detach(), fake_features, fake_labels)
     difference = real - fake
@@ -67,8 +48,14 @@ def block_norm(block: Tensor) -> Tensor:
     return (block.square().sum() + ROOT_EPS).sqrt()
 
 
+def _check(reduction: str, allowed: tuple[str, ...]) -> None:
+    if reduction not in allowed:
+        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(allowed)}")
+
+
+@checks.tensors(features="float b d", targets="float b d")
 def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    checks.alike(features=features, targets=targets)
+    _check(reduction, REDUCTIONS)
     difference = features - targets.detach()
     if reduction == "frobenius":
         return block_norm(difference)
@@ -76,62 +63,37 @@ def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
 
 
 def discriminator_loss(
-    real_features: Tensor,
-    fake_features: Tensor,
-    real_targets: Tensor,
-    fake_targets: Tensor,
-    *,
+    real_features: Tensor, fake_features: Tensor, real_targets: Tensor, fake_targets: Tensor, *,
     reduction: str = "frobenius",
-) -> Tensor:
-    r"""Discriminator's objective, Eq. (5).
+) -> Tensor:  # fmt: skip
+    r"""Discriminator's objective, Eq. (5). It has no lower bound where features have none (readings, row 11).
 
     .. math:: L_D = \|D(x) - C_{real}\|_2 - \|D(G(z)) - C_{gen}\|_2
 
     Parameters
     ----------
-    real_features, fake_features : Tensor, (b, d)
-        :math:`D(x)` and :math:`D(G(z))`.
-    real_targets, fake_targets : Tensor, (b, d)
-        The center of each row, :math:`C_{real}` and :math:`C_{gen}`; constants.
+    real_features, fake_features, real_targets, fake_targets
+        Targets are :math:`C_{real}` and :math:`C_{gen}`.
     reduction : {"frobenius", "mean"}
         The norm of the whole b x d block, which is what the symbols say and what TensorFlow's ``tf.norm`` computes, or
         the mean over the batch of each row's Euclidean norm (readings, row 9).
-
-    Returns
-    -------
-    Tensor
-        A 0-dim tensor. It has no lower bound where features have none (readings, row 11).
     """
-    _check("reduction", reduction, REDUCTIONS)
     return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
 
 
 def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: str = "frobenius") -> Tensor:
-    r"""Generator's objective, Eq. (6).
+    r"""Generator's objective, Eq. (6), at least 0; ``reduction`` as in `discriminator_loss`.
 
-    .. math:: L_G = \|D(G(z)) - C_{gen}\|_2
-
-    Parameters
-    ----------
-    fake_features, fake_targets : Tensor, (b, d)
-        :math:`D(G(z))` and the real center of each row, a constant.
-    reduction : {"frobenius", "mean"}
-        As in `discriminator_loss`.
-
-    Returns
-    -------
-    Tensor
-        A 0-dim tensor, at least 0.
+    .. math:: L_G = \|D(G(z)) - C_{gen}\|_2, \qquad C_{gen} \text{ the real center of each row}
     """
-    _check("reduction", reduction, REDUCTIONS)
     return _distance(fake_features, fake_targets, reduction)
 
 
-def _pairwise(a: Tensor, b: Tensor, reduction: str) -> Tensor:
-    _check("reduction", reduction, PAIR_REDUCTIONS)
-    checks.matrices(real_features=a, fake_features=b)
-    total = torch.cdist(*checks.common(a, b), p=1).sum()
-    return total if reduction == "sum" else total / (len(a) * len(b))
+@checks.tensors(real_features="float n d", fake_features="float m d")
+def _pairwise(real_features: Tensor, fake_features: Tensor, reduction: str) -> Tensor:
+    _check(reduction, PAIR_REDUCTIONS)
+    total = torch.cdist(*checks.common(real_features, fake_features), p=1).sum()
+    return total if reduction == "sum" else total / (len(real_features) * len(fake_features))
 
 
 def _within(features: Tensor, reduction: str) -> Tensor:
@@ -141,45 +103,28 @@ def _within(features: Tensor, reduction: str) -> Tensor:
 
 
 def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
-    r"""Distances within real and within generated samples, the :math:`L_{intra}` of Eq. (7).
+    r"""Distances within real and within generated samples, the :math:`L_{intra}` of Eq. (7), at least 0.
 
     .. math:: L_{intra} = \sum_{i,j} \|D(x_i) - D(x_j)\|_1 + \sum_{i,j} \|D(G(z_i)) - D(G(z_j))\|_1
 
     Parameters
     ----------
-    real_features, fake_features : Tensor, (b, d)
-        :math:`D(x)` and :math:`D(G(z))`.
+    real_features, fake_features
     reduction : {"sum", "mean", "pairs"}
         The sums over all :math:`b^2` ordered pairs, as printed; each sum divided by the number of its pairs; or, with
         :math:`i, j` read as unordered pairs of two samples, half the mean distance of two different real samples plus
         half that of two generated ones (readings, row 33). In the last :math:`L_{intra} - L_{inter}` is minus half the
         energy distance (Székely and Rizzo, 2013), which is 0 where the distributions are equal, so that nothing is
         gained by shrinking the features.
-
-    Returns
-    -------
-    Tensor
-        A 0-dim tensor, at least 0.
     """
     return _within(real_features, reduction) + _within(fake_features, reduction)
 
 
 def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
-    r"""Distances between real and generated samples, the :math:`L_{inter}` of Eq. (7).
+    r"""Distances between real and generated samples, the :math:`L_{inter}` of Eq. (7), at least 0.
 
     .. math:: L_{inter} = \sum_{i,j} \|D(x_i) - D(G(z_j))\|_1
 
-    Parameters
-    ----------
-    real_features, fake_features : Tensor, (b, d)
-        :math:`D(x)` and :math:`D(G(z))`.
-    reduction : {"sum", "mean", "pairs"}
-        As in `intra_distance`; between real and generated samples every pair is one of two, so that ``pairs`` is the
-        mean.
-
-    Returns
-    -------
-    Tensor
-        A 0-dim tensor, at least 0.
+    ``reduction`` as in `intra_distance`: here every pair is one of two samples, so that ``pairs`` is the mean.
     """
     return _pairwise(real_features, fake_features, reduction)

@@ -1,7 +1,5 @@
 """Image tensors as sheets of tiles and as files."""
 
-from __future__ import annotations
-
 import functools
 import math
 from pathlib import Path
@@ -41,27 +39,24 @@ def _pixels(images: Tensor) -> np.ndarray:
 
 
 def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, zoom: int = 1) -> Path:
-    """Write `sheet` as a picture file, atomically; the format follows the name.
-
-    Every pixel becomes a ``zoom`` x ``zoom`` square, for pictures too small to look at.
-    """
+    """Write `sheet` as an image file whose format follows the name, every pixel as ``zoom`` x ``zoom``; atomically."""
     from PIL import ExifTags, Image
 
     path = expanded(path)
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = SHEET
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{path}: unknown picture format; use .png, .jpg or .webp")
     picture = Image.fromarray(sheet(images, columns=columns).repeat(zoom, 0).repeat(zoom, 1))
-    kind = Image.registered_extensions().get(path.suffix.lower(), "PNG")
     write_atomically(path, lambda partial: picture.save(partial, format=kind, exif=exif))
     return path
 
 
-def save_each(generator: Generator, n: int, folder: str | Path, *, seed: int = 0) -> Path:
+def save_each(generator: "Generator", n: int, folder: str | Path, *, seed: int = 0) -> Path:
     """Write the images of ``generator.sample(n, seed)`` one by one, as ``000000.png`` and so on, into a new folder.
 
     They are drawn a few at a time, so that n may be larger than memory has room for.
-
-    A `UsageError` if there is something in the folder, or n makes no sense.
     """
     from PIL import Image
 

@@ -3,8 +3,6 @@
 Which presets a method offers stands in its file; this module asks every registered method.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -129,24 +127,10 @@ def check_key(key: str, preset: Preset) -> None:
 def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
-    Parameters
-    ----------
-    name : str or Path
-        ``dataset/method[-variant]``, or ``folder:PATH`` for your own pictures (32x32 RGB unless ``image_size`` and
-        ``channels`` say otherwise), trained by regular KM-GAN unless ``method`` names another.
-    profile : {"smoke", "quick", "long", "paper"}
-        Size and length.
-    **overrides
-        Fields of `Preset` and of the method's options, as Python values or as text.
-
-    Returns
-    -------
-    Preset
-
-    Raises
-    ------
-    UsageError
-        On an unknown name, profile or field, or a value that no run can have.
+    A name is ``dataset/method[-variant]``, or ``folder:PATH`` for your own images (32x32 RGB unless ``image_size`` and
+    ``channels`` say otherwise), trained by regular KM-GAN unless ``method`` names another. Overrides are fields of
+    `Preset` and of the method's options, as Python values or as text. A `UsageError` on an unknown name, profile or
+    field, or a value that no run can have.
     """
     if (name := word("preset", name)).startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
@@ -157,9 +141,8 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     else:
         raise UsageError(f"unknown preset {shown(name)}{meant(name, PRESETS)} (`kmgan list` shows all)")
     if profile not in PROFILES:
-        raise UsageError(
-            f"unknown profile {shown(profile)}{did_you_mean(profile, PROFILES)} (one of {', '.join(PROFILES)})"
-        )
+        near = did_you_mean(profile, PROFILES)
+        raise UsageError(f"unknown profile {shown(profile)}{near} (one of {', '.join(PROFILES)})")
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     fields["iterations"] = max(1, round(fields["iterations"] * share))
@@ -172,13 +155,7 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
 
 
 def from_dict(fields: Mapping[str, Any]) -> Preset:
-    """The preset that `Preset.as_dict` gave.
-
-    Raises
-    ------
-    UsageError
-        If fields or the method are unknown or missing (another version wrote them), or no run can have a value.
-    """
+    """The preset that `Preset.as_dict` gave; a `UsageError` if another version wrote it, or no run can have a value."""
     if not isinstance(fields, Mapping):
         raise UsageError("the preset is no dictionary")
     try:

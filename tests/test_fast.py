@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from benchmarks import plain_loop
 from kmgan_lib import methods, presets
-from kmgan_lib.models import fast
-from kmgan_lib.models.fast import Down, Linear, Up, sub_pixel_down, sub_pixel_up
+from kmgan_lib.models.layers import Down, Up, sub_pixel_down, sub_pixel_up
 
 
 def with_maps(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
@@ -61,32 +60,6 @@ def test_sub_pixel_forms_are_the_convolutions(bias: bool) -> None:
 def test_a_conditional_layer_needs_labels() -> None:
     with pytest.raises(ValueError, match="needs labels"):
         Down(1, 2, 10)(torch.rand(2, 1, 4, 4))
-
-
-@pytest.mark.parametrize("frozen", [False, True])
-def test_linear_is_pytorchs_on_amd_too(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: True)
-    narrow, few = Linear(7, 3), torch.randn(2, 7)
-    assert type(narrow(few).grad_fn) is type(F.linear(few, narrow.weight, narrow.bias).grad_fn)
-    monkeypatch.setattr(fast, "WIDE", 0)
-    torch.manual_seed(0)
-    layer = Linear(70, 33)
-    layer.weight.requires_grad_(not frozen)
-    x = torch.randn(9, 70).requires_grad_()
-    expected, y = F.linear(x, layer.weight, layer.bias), layer(x)
-    torch.testing.assert_close(y, expected)
-    assert type(y.grad_fn) is not type(expected.grad_fn)
-    of = (x, layer.bias) if frozen else (x, layer.weight, layer.bias)
-    for a, b in zip(gradients(y, *of), gradients(expected, *of), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(layer.double()(x.detach().double()), expected.double(), rtol=1e-5, atol=1e-5)
-
-
-def test_where_mkl_is_quicker_linear_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "_one_dnn_is_quicker", lambda: False)
-    monkeypatch.setattr(fast, "WIDE", 0)
-    layer, x = Linear(7, 3), torch.randn(2, 7)
-    assert type(layer(x).grad_fn) is type(F.linear(x, layer.weight, layer.bias).grad_fn)
 
 
 PAIRS = [

@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = profiles.chapters(ROOT)
 # Imports of the library go down this list only, from what comes later to what comes before.
 FLOORS = [
-    "errors", "fields", "checks", "config", "files", "caller", "cache", "distributed", "data", "models", "centers",
-    "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli_output", "cli_compare", "cli",
+    "errors", "fields", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
+    "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli_output", "cli",
     "__main__",
 ]  # fmt: skip
-LINES = 10_000  # of the library at most; the number may only fall, and is to reach 6,000
+LINES = 8_900  # of the library at most; the number may only fall, and is to reach 6,000
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 
 

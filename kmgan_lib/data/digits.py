@@ -1,7 +1,5 @@
 """scikit-learn's 1,797 real handwritten digits: small, and always at hand."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

@@ -1,7 +1,5 @@
 """Which files of a folder or of a zip archive are images, and which class folders they lie in."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
@@ -90,31 +88,27 @@ def _in_folder(root: Path, skipped: Counter[str]) -> Iterator[File]:
         log.warning("left out %s: %s", error.filename, first_line(error))
 
     seen: set[tuple[int, int]] = set()
-    tops = [root]
-    while tops:  # first what lies below the root, then what links lead to: so a path through no link wins
-        links: list[Path] = []
-        for place, folders, names in (walked for top in tops for walked in os.walk(top, onerror=unreadable)):
-            status, at = os.stat(place), Path(place)
-            identity = status.st_dev, status.st_ino
-            a_run = at != root and HISTORY in names and (CONFIG in names or RESULT in names)
-            if identity in seen or a_run:
-                skipped["runs of kmgan" if a_run else "links to folders that are read already"] += 1
-                folders.clear()
-                continue
-            seen.add(identity)
-            shown = [name for name in folders if not _hidden(name)]
-            skipped["hidden or system folders"] += len(folders) - len(shown)
-            links += [at / name for name in shown if (at / name).is_symlink()]
-            folders[:] = [name for name in shown if not (at / name).is_symlink()]
-            for name in names:
-                if _wanted([name], skipped):
-                    if (at / name).is_file():
-                        yield File(root, (at / name).relative_to(root))
-                    else:
-                        skipped["links to nothing"] += 1
+    for place, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        at, status = Path(place), os.stat(place)
+        identity = status.st_dev, status.st_ino
         # A link to a folder that the root lies in leads back here, by way of everything else.
-        tops = sorted(link for link in links if not root.resolve().is_relative_to(link.resolve()))
-        skipped["links to folders that are read already"] += len(links) - len(tops)
+        again = identity in seen or (at != root and root.resolve().is_relative_to(at.resolve()))
+        a_run = at != root and HISTORY in names and (CONFIG in names or RESULT in names)
+        seen.add(identity)
+        if again or a_run:
+            skipped["runs of kmgan" if a_run else "links to folders that are read already"] += 1
+            folders.clear()
+            continue
+        shown = [name for name in folders if not _hidden(name)]
+        skipped["hidden or system folders"] += len(folders) - len(shown)
+        # A folder wins over a link to it beside it.
+        folders[:] = sorted(shown, key=lambda name: (os.path.islink(at / name), name))
+        for name in names:
+            if _wanted([name], skipped):
+                if (at / name).is_file():
+                    yield File(root, (at / name).relative_to(root))
+                else:
+                    skipped["links to nothing"] += 1
 
 
 def told(skipped: Counter[str]) -> str:

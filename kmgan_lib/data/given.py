@@ -1,7 +1,5 @@
 """Images that are in memory already: a tensor, an array, or a data set of PyTorch's."""
 
-from __future__ import annotations
-
 from collections.abc import Sized
 from typing import Any
 
@@ -25,7 +23,7 @@ LOST = (
 
 
 def given(images: Given, labels: Any = None, *, image_size: int | None = None, channels: int | None = None) -> Images:
-    """Images of a caller, as the rest of the library has them.
+    """Images of a caller, as the rest of the library has them; a `UsageError` if shapes, types or values are others.
 
     Parameters
     ----------
@@ -41,8 +39,7 @@ def given(images: Given, labels: Any = None, *, image_size: int | None = None, c
     Returns
     -------
     Images
-        uint8, floats rounded. The name is ``images:`` and the beginning of the SHA-256 of the bytes before resizing. A
-        `UsageError` if shapes, types or values are others.
+        uint8, floats rounded. The name is ``images:`` and the beginning of the SHA-256 of the bytes before resizing.
     """
     if isinstance(images, Images) and "sha256" not in images.provenance:  # made by hand
         images, labels = images.tensor, images.labels if labels is None else labels
@@ -57,16 +54,13 @@ def given(images: Given, labels: Any = None, *, image_size: int | None = None, c
         raise UsageError(f"channels={channels}, and the images have {found.tensor.shape[1]}: convert them first")
     if image_size is None:
         return found
-    image_size = check_sides(image_size)
     height, width = found.tensor.shape[-2:]
-    side = min(height, width)
     if height != width:
-        kept = {k: v for k, v in found.provenance.items() if k not in ("count", "sha256")}
-        kept["source"] = f"{kept['source']}, cut to the central square"
+        side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         square = found.tensor[..., top : top + side, left : left + side].contiguous()
-        found = Images.create(square, found.labels, classes=found.classes, **kept)
-    return found.at(image_size)
+        found = found.changed(square, "cut to the central square")
+    return found.at(check_sides(image_size))
 
 
 def _collected(images: Tensor | np.ndarray | Dataset[Any], labels: Any) -> Images:
@@ -80,11 +74,7 @@ def _collected(images: Tensor | np.ndarray | Dataset[Any], labels: Any) -> Image
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"images are a {type(images).__name__} ({first_line(error)}): {SHAPE}") from None
     if tensor.ndim != 4 or tensor.shape[1] not in (1, 3) or 0 in tensor.shape:
-        hint = (
-            "; permute(0, 3, 1, 2) puts the channels first" if tensor.ndim == 4 and tensor.shape[-1] in (1, 3) else ""
-        )
-        hint = "; unsqueeze(1) adds the one channel of greys" if tensor.ndim == 3 else hint
-        raise UsageError(f"images are {tuple(tensor.shape)}: {SHAPE}{hint}")
+        raise UsageError(f"images are {tuple(tensor.shape)}: {SHAPE}")
     pixels = _bytes(tensor).contiguous()
     named = Images.create(pixels, None)
     return Images.create(
@@ -100,8 +90,7 @@ def _bytes(tensor: Tensor) -> Tensor:
         raise UsageError(f"images are {tensor.dtype}: {SHAPE}")
     low, high = float(tensor.min()), float(tensor.max())
     if not (low >= 0 and high <= 1):  # not a number is neither
-        hint = "; (images + 1) / 2 brings -1 to 1 there" if -1 <= low < 0 and high <= 1 else ""
-        raise UsageError(f"images have values from {low:g} to {high:g}: {SHAPE}{hint}")
+        raise UsageError(f"images have values from {low:g} to {high:g}: {SHAPE}")
     return (tensor.float() * 255).round().byte()
 
 

@@ -1,7 +1,5 @@
 """The one container of data: a tensor, labels if there are any, and where it all came from."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from dataclasses import dataclass, field
@@ -17,30 +15,22 @@ from kmgan_lib.fields import shown
 
 LARGEST = 1024  # pixels on a side; the largest network makes 64
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
-RESIZED_AT_ONCE = 1000  # pictures; as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
+RESIZED_AT_ONCE = 1000  # images; as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
 
 
 @dataclass(frozen=True)
 class Images:
     """A data set in memory.
 
-    Attributes
-    ----------
-    tensor : Tensor
-        Pictures (n, c, h, w) as uint8, or, for the synthetic data, points (n, 100) as float32.
-    labels : Tensor or None
-        Classes (n,) as int64, where they are known. No unconditional method ever sees them.
-    provenance : dict
-        ``name``, ``kind`` (``real``, ``stand-in``, ``synthetic`` or ``folder``), ``source``, ``split``, ``count`` and
-        ``sha256`` of the tensor's bytes.
-    classes : tuple of str
-        Names of the classes.
+    The tensor holds images (n, c, h, w) as uint8, or, for the synthetic data, points (n, 100) as float32; labels (n,)
+    are int64, where they are known. The provenance has ``name``, ``kind`` (``real``, ``stand-in``, ``synthetic``,
+    ``folder`` or ``images``), ``source``, ``split``, ``count`` and ``sha256`` of the tensor's bytes.
     """
 
     tensor: Tensor
     labels: Tensor | None
     provenance: dict[str, Any] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # their names
 
     def __len__(self) -> int:
         return len(self.tensor)
@@ -48,23 +38,28 @@ class Images:
     @classmethod
     def create(
         cls, tensor: Tensor, labels: Tensor | None, *, classes: tuple[str, ...] = (), **provenance: Any
-    ) -> Images:
+    ) -> "Images":
         """Build from a tensor, adding its count and checksum to the provenance."""
         digest = hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()  # without a copy of the bytes
         return cls(tensor, labels, {**provenance, "count": len(tensor), "sha256": digest}, classes)
 
-    def to(self, device: torch.device | str) -> Images:
+    def to(self, device: torch.device | str) -> "Images":
         """The same data on another device."""
         labels = None if self.labels is None else self.labels.to(device)
         return Images(self.tensor.to(device), labels, self.provenance, self.classes)
 
-    def at(self, size: int) -> Images:
-        """The same pictures at another side length (`resized`), which the source then says."""
+    def at(self, size: int) -> "Images":
+        """The same images at another side length (`resized`), which the source then says."""
         if self.tensor.shape[-2:] == (size, size):
             return self
+        how = f"resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
+        return self.changed(resized(self.tensor, size), how)
+
+    def changed(self, tensor: Tensor, how: str) -> "Images":
+        """The same data with another tensor, made of the first as the source then says."""
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
-        kept["source"] = f"{kept['source']}, resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
-        return Images.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
+        kept["source"] = f"{kept['source']}, {how}"
+        return Images.create(tensor, self.labels, classes=self.classes, **kept)
 
 
 def stands_in(provenance: dict[str, Any]) -> bool:
@@ -73,7 +68,7 @@ def stands_in(provenance: dict[str, Any]) -> bool:
 
 
 def check_sides(size: int) -> int:
-    """The side length as Python's int; a `UsageError` if no picture here has it."""
+    """The side length as Python's int; a `UsageError` if no image here has it."""
     size = checks.whole("image_size", size)
     if not 1 <= size <= LARGEST:
         raise UsageError(f"image_size={shown(size)} must be between 1 and {LARGEST} pixels")
@@ -81,7 +76,7 @@ def check_sides(size: int) -> int:
 
 
 def to_unit(tensor: Tensor) -> Tensor:
-    """Pictures as float32 in [0, 1]; points pass through unchanged."""
+    """Images as float32 in [0, 1]; points pass through unchanged."""
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
 
@@ -103,10 +98,10 @@ def content_keys(images: Tensor) -> Tensor:
 
 
 def resized(tensor: Tensor, size: int) -> Tensor:
-    """Pictures (n, c, h, w) of uint8 at another side length in pixels, by bilinear interpolation (readings, row 24).
+    """Images (n, c, h, w) of uint8 at another side length in pixels, by bilinear interpolation (readings, row 24).
 
-    Where pictures shrink, the filter widens with the factor (antialiasing); where they grow, that changes nothing.
-    Values are rounded. It is made in pieces, so that at any time only a few pictures are there as floats.
+    Where images shrink, the filter widens with the factor (antialiasing); where they grow, that changes nothing.
+    Values are rounded. It is made in pieces, so that at any time only a few images are there as floats.
     """
     if tensor.shape[-2:] == (size, size):
         return tensor

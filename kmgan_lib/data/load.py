@@ -1,7 +1,5 @@
 """Where data sets are found: a given root, the platform's package, a checksummed download, or a stand-in."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import os
@@ -14,7 +12,6 @@ from typing import Any
 from torch import Tensor
 
 from kmgan_lib import checks
-from kmgan_lib.cache import cache_root
 from kmgan_lib.caller import put_aside
 from kmgan_lib.data import readers, standins
 from kmgan_lib.data.digits import digits
@@ -24,7 +21,7 @@ from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.data.synthetic import synthetic
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import Name, word
-from kmgan_lib.files import expanded, first_line
+from kmgan_lib.files import cache_root, expanded, first_line
 
 log = logging.getLogger(__name__)
 STANDIN_MODES = ("auto", "always", "never")
@@ -39,7 +36,7 @@ class Layout:
     """One way in which the files of a data set lie below a data root."""
 
     folder: str  # below the root
-    complete: Callable[[Path], bool]  # whether a folder holds all the files
+    files: tuple[str, ...]  # patterns of what it holds
     # Folder and split to images, labels or None, and a remark for the provenance.
     read: Callable[[Path, str], tuple[Tensor, Tensor | None, str]]
 
@@ -63,27 +60,27 @@ DATASETS = {
         Dataset("synthetic", classes=("A", "B", "C", "D")),
         Dataset("digits", classes=DIGITS),
         Dataset(
-            "mnist", (Layout("MNIST/raw", readers.has_idx, readers.read_idx),), "", "MNIST", DIGITS,
+            "mnist", (Layout("MNIST/raw", readers.IDX_FILES, readers.read_idx),), "", "MNIST", DIGITS,
             functools.partial(standins.embedded, "mnist", DIGITS), TEST_IMAGES,
         ),
         Dataset(
-            "fashion", (Layout("FashionMNIST/raw", readers.has_idx, readers.read_idx),),
+            "fashion", (Layout("FashionMNIST/raw", readers.IDX_FILES, readers.read_idx),),
             "/usr/share/datasets/fashion-mnist", "FashionMNIST", GARMENTS,
             functools.partial(standins.embedded, "fashion", GARMENTS), TEST_IMAGES,
         ),
         Dataset(
             "cifar10",
             (
-                Layout("cifar-10-batches-py", readers.has_batches, readers.read_batches),
-                Layout("cifar10", readers.has_cifar_atlases, readers.read_cifar_atlases),
+                Layout("cifar-10-batches-py", readers.BATCHES, readers.read_batches),
+                Layout("cifar10", readers.CIFAR_FILES, readers.read_cifar_atlases),
             ),
             "", "CIFAR10", CIFAR10, standins.shapes, "drawn coloured shapes",
         ),
         Dataset(
             "celeba",
             (
-                Layout("celeba", readers.has_photographs, readers.read_photographs),
-                Layout("celeba64", readers.has_face_atlases, readers.read_face_atlases),
+                Layout("celeba", readers.PHOTOGRAPHS, readers.read_photographs),
+                Layout("celeba64", readers.FACE_ATLASES, readers.read_face_atlases),
             ),
             standin=standins.faces, standin_text="drawn faces",
         ),
@@ -98,14 +95,11 @@ def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layo
         places.append(("package", Path(dataset.package), dataset.layouts[0]))
     if dataset.torchvision:
         places.append(("download", cache_root() / "data" / dataset.layouts[0].folder, dataset.layouts[0]))
-    return next(((word, place, way) for word, place, way in places if way.complete(place)), None)
+    return next((found for found in places if all(any(found[1].glob(name)) for name in found[2].files)), None)
 
 
 def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | None:
-    """Where the files of ``mnist``, ``fashion``, ``cifar10`` or ``celeba`` are: a word for the place, and its folder.
-
-    None where they are not; a root, by default ``$KMGAN_DATA``, is looked at first. A `UsageError` for another name.
-    """
+    """Where the files of a data set are, as `load` looks for them: a word for the place, and its folder, or None."""
     located = _located(_known(name), root)
     return located and located[:2]
 
@@ -117,13 +111,7 @@ def _known(name: str) -> Dataset:
 
 
 def fetch(name: str) -> Path:
-    """Download a data set with torchvision, which checks its checksum, into the cache.
-
-    Raises
-    ------
-    UsageError
-        If there is no dependable download, or it fails; nothing half-written is kept.
-    """
+    """Download a data set with torchvision, which checks its checksum, into the cache; nothing half-written is kept."""
     import shutil
     import tempfile
 
@@ -132,8 +120,8 @@ def fetch(name: str) -> Path:
         raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
     from torchvision import datasets
 
-    target = cache_root() / "data" / dataset.layouts[0].folder
     store = cache_root() / "data"
+    target = store / dataset.layouts[0].folder
     try:
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -151,13 +139,11 @@ def fetch(name: str) -> Path:
 
 def _ways(dataset: Dataset) -> str:
     folders = " or ".join(way.folder for way in dataset.layouts)
-    if dataset.torchvision:
-        second = f"`kmgan data fetch {dataset.name}` downloads it"
-    else:
-        second = (
-            f"put the data set's own img_align_celeba/*.jpg and list_eval_partition.txt into a folder "
-            f"{dataset.layouts[0].folder} there, by hand, since its server often refuses downloads"
-        )
+    by_hand = (
+        f"put the data set's own {' and '.join(dataset.layouts[0].files)} into a folder {dataset.layouts[0].folder} "
+        "there, by hand, since its server often refuses downloads"
+    )
+    second = f"`kmgan data fetch {dataset.name}` downloads it" if dataset.torchvision else by_hand
     return (
         f"Three ways to get it: (1) --data-root or KMGAN_DATA names a folder that holds {folders}; "
         f"(2) {second}; (3) use --profile smoke, whose {dataset.standin_text} come with the library"
@@ -191,30 +177,19 @@ def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin
 
 @put_aside()
 def load(
-    name: Name | Given,
-    *,
-    labels: Any = None,
-    root: str | Path | None = None,
-    download: bool = True,
-    standin: str = "auto",
-    split: str = "train",
-    image_size: int | None = None,
-    channels: int | None = None,
-) -> Images:
+    name: Name | Given, *, labels: Any = None, root: str | Path | None = None, download: bool = True,
+    standin: str = "auto", split: str = "train", image_size: int | None = None, channels: int | None = None,
+) -> Images:  # fmt: skip
     """Load a data set by name, or take one that is in memory.
 
     Parameters
     ----------
     name : str, Path, Tensor, array, Dataset or Images
         ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``;
-        or images, which go through `kmgan_lib.data.given.given`.
-    labels : sequence of int, optional
-        Classes of images that are handed over.
+        or images, which go through `kmgan_lib.data.given.given` with their ``labels``, if there are any.
     root : path, optional
         Data root, searched first; by default ``$KMGAN_DATA``. Where a root is given and lacks the data, nothing is
-        downloaded: that would hide the mistake.
-    download : bool
-        Download what is found nowhere.
+        downloaded, whatever ``download`` says: that would hide the mistake.
     standin : {"auto", "always", "never"}
         Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
         For ``mnist`` and ``fashion`` it is their 10,000 test images, which come with the library, every fifth of them
@@ -222,15 +197,9 @@ def load(
     split : {"train", "test", "all"}
         ``all`` is both, train first; of ``celeba`` it has the valid partition too. ``synthetic`` and folders have no
         splits.
-    image_size : int, optional
-        Side of the pictures in pixels. By default they have their own, and those of a folder 32. Bilinear, as
-        `kmgan_lib.data.images.resized` does it.
-    channels : int, optional
-        1 for grey, 3 for RGB (the default); for ``folder:PATH`` only.
-
-    Returns
-    -------
-    Images
+    image_size, channels : int, optional
+        Side of the images in pixels, by default their own, and for those of a folder 32: bilinear, as
+        `kmgan_lib.data.images.resized` does it. Channels are 1 for grey, 3 for RGB (the default), of folders only.
 
     Raises
     ------

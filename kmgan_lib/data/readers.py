@@ -1,11 +1,9 @@
 """Files of data sets: MNIST's format, CIFAR-10's release, CelebA's photographs, and atlases of the last two.
 
-Each ``has_...(place)`` says whether a folder holds all the files, and ``read_...(place, split)`` gives images
-(n, c, h, w) as uint8, labels (n,) as int64 or None, and what the provenance must remark. Every reader raises a
-`UsageError` that names the file if one cannot be read or is not what it should be.
+``read_...(place, split)`` gives images (n, c, h, w) as uint8, labels (n,) as int64 or None, and a remark for the
+provenance, from a folder that holds the files of a list here. A `UsageError` names the file that cannot be read or is
+not what it should be.
 """
-
-from __future__ import annotations
 
 import csv
 import gzip
@@ -63,6 +61,7 @@ def _atlas(path: Path, out: np.ndarray, columns: int) -> None:
 
 IDX_LARGEST = 1 << 28  # bytes, five times MNIST: no more is unpacked, whatever a file holds
 IDX_PREFIX = {"train": "train", "test": "t10k"}
+IDX_FILES = tuple(f"{p}-{kind}-ubyte*" for p in IDX_PREFIX.values() for kind in ("images-idx3", "labels-idx1"))
 
 
 def _idx_path(place: Path, name: str) -> Path:
@@ -96,12 +95,6 @@ def read_idx_part(place: Path, split: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images[:, None].copy()), torch.from_numpy(labels)
 
 
-def has_idx(place: Path) -> bool:
-    """Whether a folder holds the four files of MNIST or Fashion-MNIST."""
-    names = [f"{prefix}-{kind}" for prefix in IDX_PREFIX.values() for kind in ("images-idx3", "labels-idx1")]
-    return all(_idx_path(place, name).is_file() for name in names)
-
-
 def read_idx(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
     """MNIST or Fashion-MNIST, 60,000 and 10,000 images."""
     images, labels = zip(*(read_idx_part(place, part) for part in _parts(split)), strict=True)
@@ -114,15 +107,11 @@ BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.met
 COLUMNS, PER_ATLAS, ATLASES = 40, 1000, 50
 EXACT = 1017  # test images that the atlases hold without loss
 EXACT_FILE = "exact-0000-1016.webp"
+CIFAR_FILES = ("labels_train.npy", "labels_test.npy", f"test/{EXACT_FILE}", "train/*.webp")
 ONLY_EXACT = "of the test set only the 1,017 images that are exact"
 # Of the images as rows of 3,072 bytes, channel by channel, which is how the release has them.
 TRAIN_SHA256 = "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"
 EXACT_SHA256 = "2c64b81a519186681be7080da632757a9e060e16b6a4bfe963ef342b6ba0f15c"
-
-
-def has_batches(place: Path) -> bool:
-    """Whether a folder holds the files of the Python release."""
-    return all((place / name).is_file() for name in BATCHES)
 
 
 def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
@@ -140,12 +129,6 @@ def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
     pixels = np.concatenate([part.data.transpose(0, 3, 1, 2) for part in parts])
     labels = [label for part in parts for label in part.targets]
     return torch.from_numpy(np.ascontiguousarray(pixels)), torch.tensor(labels), ""
-
-
-def has_cifar_atlases(place: Path) -> bool:
-    """Whether a folder holds the atlases and labels of the compact copy."""
-    atlases = [f"train/{i:02d}.webp" for i in range(ATLASES)]
-    return all((place / f).is_file() for f in ("labels_train.npy", "labels_test.npy", f"test/{EXACT_FILE}", *atlases))
 
 
 def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
@@ -184,6 +167,7 @@ def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
 # CelebA (Liu et al., 2015): attributes and identities, but no classes
 
 FACE, CROP, FACE_COLUMNS = 64, 108, 25
+PHOTOGRAPHS, FACE_ATLASES = ("list_eval_partition.txt", "img_align_celeba"), ("index.csv",)  # what is there
 PARTITIONS = {"train": ("train",), "test": ("test",), "all": ("train", "valid", "test")}
 CODES = {"0": "train", "1": "valid", "2": "test"}  # of list_eval_partition.txt
 
@@ -200,12 +184,10 @@ def _decoded(jobs: Iterable[tuple[Path, int]], read: Callable[[Path, np.ndarray]
         raise UsageError(f"{listed} names no images of this split: {AGAIN}")
     ends = np.cumsum([n for _, n in jobs])
     pixels = np.empty((ends[-1], 3, FACE, FACE), np.uint8)
+    todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
     with ThreadPoolExecutor() as pool:
-        todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
-        for _ in tqdm(
-            pool.map(lambda job: read(*job), todo), "reading faces", len(todo), delay=2, disable=not on_terminal()
-        ):
-            pass
+        done = pool.map(lambda job: read(*job), todo)
+        list(tqdm(done, "reading faces", len(todo), delay=2, disable=not on_terminal()))
     return torch.from_numpy(pixels)
 
 
@@ -217,11 +199,6 @@ def _photograph(path: Path, out: np.ndarray) -> None:
     except Exception as error:  # as above
         raise _refused(path, "cannot be read", error) from None
     out[:] = np.asarray(face.resize((FACE, FACE), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-
-
-def has_photographs(place: Path) -> bool:
-    """Whether a folder holds the aligned photographs and the list of their partitions."""
-    return (place / "list_eval_partition.txt").is_file() and (place / "img_align_celeba").is_dir()
 
 
 def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
@@ -259,13 +236,6 @@ def _shards(place: Path) -> dict[str, dict[str, int]]:
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UsageError(f"{place / 'index.csv'} is not the index of the atlases ({error!r}): {AGAIN}") from None
     return counts
-
-
-def has_face_atlases(place: Path) -> bool:
-    """Whether a folder holds the index of the atlases and every atlas that it names."""
-    if not (place / "index.csv").is_file():
-        return False
-    return all((place / shard).is_file() for atlases in _shards(place).values() for shard in atlases)
 
 
 def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:

@@ -3,8 +3,6 @@
 Pillow draws each image four times as large; shrinking it smooths the edges.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Sequence

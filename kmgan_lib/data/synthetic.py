@@ -1,7 +1,5 @@
 """The synthetic data of Section 4.1: four Gaussians in the plane, mapped into R^100 by a random network."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

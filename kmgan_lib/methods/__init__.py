@@ -3,8 +3,6 @@
 Every file of this folder is imported here and registers what it defines, so a new one needs no mention anywhere.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

@@ -1,7 +1,5 @@
 """Adversarially learned inference: an encoder beside G, and D sees image and code (Dumoulin et al., 2016)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +11,10 @@ from torch.nn import functional as F
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods import parts
+from kmgan_lib.methods.base import Method
 from kmgan_lib.methods.copies import FEATURE_BATCH
-from kmgan_lib.methods.parts import (
-    Dropout,
-    feature_dim,
-    initialise_by_data,
-    linear,
-    set_dropout_rng,
-    weight_normalised,
-)  # fmt: skip
+from kmgan_lib.methods.parts import Dropout, feature_dim, linear, logged
 from kmgan_lib.models import build_discriminator, scale_width
 
 
@@ -80,13 +72,10 @@ class ALI(Method):
     normalisation it was never fooled, and with small initial weights it saw codes only. Image networks are theirs
     otherwise, without the original's maxout units, and so are ``z_dim`` and ``batch`` (original: 64 and 100, for 6,475
     epochs). ``ali-nodropout`` has neither dropout nor gains, and the code's rate of 1e-4.
-
-    Attributes
-    ----------
-    encoder : Encoder
     """
 
     name = "ali"
+    drawing = ("generator", "encoder")
     Options = ALIOptions
     options: ALIOptions
 
@@ -101,16 +90,12 @@ class ALI(Method):
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
         """The preset's network with weights normalised instead of batches."""
-        return weight_normalised(super().make_discriminator(preset), preset.dropout)
+        return parts.weight_normalised(super().make_discriminator(preset), preset.dropout)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
         for net in (self.discriminator_net, self.joint):
-            set_dropout_rng(net, self.rng)
-
-    def _optimise(self) -> None:
-        self.discriminator_adam = self.adam([*self.discriminator_net.parameters(), *self.joint.parameters()])
-        self.generator_adam = self.adam([*self.generator_net.parameters(), *self.encoder.parameters()])
+            parts.set_dropout_rng(net, self.rng)
 
     def _build(self) -> None:
         self.encoder = Encoder(self.preset)
@@ -122,7 +107,7 @@ class ALI(Method):
     def setup(self, images: Tensor) -> None:
         """Set D's gains and biases by a first batch, if the preset asks for it."""
         if self.options.initialise_by_data:
-            initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
+            parts.initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
@@ -137,12 +122,8 @@ class ALI(Method):
         loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()
         self._update(self.discriminator_adam, loss_d)
 
-        with frozen(self.discriminator_net), frozen(self.joint):
-            loss_g = F.softplus(self.joint(self.D(images), codes)).mean()
-            loss_g = loss_g + F.softplus(-self.joint(self.D(fake), noise)).mean()
-            self._update(self.generator_adam, loss_g)
-        return {
-            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),
-            "real_probability": encoded.detach().sigmoid().mean(),
-            "fake_probability": generated.detach().sigmoid().mean(),
-        }  # fmt: skip
+        def fooled(fake: Tensor) -> Tensor:
+            loss = F.softplus(self.joint(self.D(images), codes)).mean()
+            return loss + F.softplus(-self.joint(self.D(fake), noise)).mean()
+
+        return logged(loss_d, self._update_generator(fooled, fake), encoded, generated)

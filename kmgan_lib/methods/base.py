@@ -1,7 +1,5 @@
 """What every method shares: registration, its two networks, precision, and how features and images come out."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dataclasses
@@ -13,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kmgan_lib import distributed, models
-from kmgan_lib.config import FIELDS, Options, Preset
+from kmgan_lib import config, distributed, models
+from kmgan_lib.config import FIELDS, Preset
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.copies import Copies
@@ -23,44 +21,32 @@ from kmgan_lib.models.layers import to_float32
 
 
 @contextlib.contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Within the block no gradient is computed for the module's parameters, only through them."""
-    for p in module.parameters():
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Within the block no gradient is computed for the modules' parameters, only through them."""
+    held = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for p in held:
         p.requires_grad_(False)
     try:
         yield
     finally:
-        for p in module.parameters():
+        for p in held:
             p.requires_grad_(True)
+
+
+def detached(**values: Tensor) -> dict[str, Tensor]:
+    """Numbers to be logged, without their gradients."""
+    return {name: value.detach() for name, value in values.items()}
 
 
 class Method(Copies, ABC):
     """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
 
     A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
-    `train` and `load_generator`. Nothing else needs to be changed (see the book's chapter on a new method).
-
-    Parameters
-    ----------
-    preset : Preset
-    device : torch.device
-    seed : int
-        Fixes the initial weights.
+    `train` and `load_generator`. Nothing else needs to be changed (see the book's chapter on a new method). The seed
+    fixes the initial weights.
 
     Attributes
     ----------
-    name : str
-        The method in ``dataset/method``.
-    Options : type
-        Frozen dataclass of what only this method has; ``--set`` reaches its fields.
-    bf16_as_good : tuple of str
-        Presets, by the name behind the slash, that ``precision=auto`` may run in bf16, having learned as well in it.
-    on_points : bool
-        Whether there are presets for the synthetic points too.
-    short : mapping
-        Profile to the share of its iterations, for methods whose iteration takes longer.
-    options : Options
-        The preset's.
     generator_net, discriminator_net : nn.Module
         G, and D as a feature extractor.
     average_net : nn.Module or None
@@ -73,11 +59,12 @@ class Method(Copies, ABC):
         Source of the randomness inside a step, on the device: labels, codes, dropout.
     """
 
-    name: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
-    short: ClassVar[Mapping[str, float]] = {}
-    bf16_as_good: ClassVar[tuple[str, ...]] = ()
-    on_points: ClassVar[bool] = False
+    name: ClassVar[str]  # the method in ``dataset/method``
+    Options: ClassVar[type[config.Options]] = config.Options  # what only this method has, a frozen dataclass
+    drawing: ClassVar[tuple[str, ...]] = ("generator",)  # networks that G's optimizer moves, by their names
+    short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
+    bf16_as_good: ClassVar[tuple[str, ...]] = ()  # presets that learned as well in bf16, by the name behind the slash
+    on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -88,10 +75,7 @@ class Method(Copies, ABC):
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """The presets of this method in a group: name behind the slash to what differs from ``base``.
 
-        Parameters
-        ----------
-        base : Preset
-            The group's data and networks with this method's defaults. By default every group has one preset.
+        ``base`` has the group's data and networks with this method's defaults. By default every group has one preset.
         """
         return {cls.name: {}}
 
@@ -106,9 +90,8 @@ class Method(Copies, ABC):
         """Raise a `UsageError` for data that this method cannot learn from."""
         if preset.conditional and images.labels is None:
             raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
-        if preset.conditional and images.labels is not None and int(images.labels.max()) >= 10:
-            count = int(images.labels.max()) + 1
-            raise UsageError(f"conditional=true knows 10 classes, and {preset.dataset} has {count}")
+        if preset.conditional and images.labels is not None and (most := int(images.labels.max())) >= 10:
+            raise UsageError(f"conditional=true knows 10 classes, and {preset.dataset} has {most + 1}")
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         self.preset, self.device, self.seed = preset, device, seed
@@ -163,9 +146,12 @@ class Method(Copies, ABC):
 
     def _optimise(self) -> None:
         """Make the optimizers, here an Adam for G and one for all other networks."""
-        others = [net for name, net in self.networks().items() if name != "generator"]
-        judging = [p for net in others for p in net.parameters() if p.requires_grad]
-        self.discriminator_adam, self.generator_adam = self.adam(judging), self.adam(self.generator_net.parameters())
+        drawing = [p for name in self.drawing for p in self.networks()[name].parameters()]
+        judging = [p for net in self._judging() for p in net.parameters() if p.requires_grad]
+        self.discriminator_adam, self.generator_adam = self.adam(judging), self.adam(drawing)
+
+    def _judging(self) -> list[nn.Module]:
+        return [net for name, net in self.networks().items() if name not in self.drawing]
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """All optimisers by name, as they stand in checkpoints: the attributes that are some."""
@@ -191,13 +177,8 @@ class Method(Copies, ABC):
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
 
-        Parameters
-        ----------
-        images : Tensor, (b, ...)
-            Float, in [0, 1]. Where `batches_per_step` is not 1, that many batches one after the other.
-        labels : Tensor or None, (b,)
-            Real classes; only conditional methods and the control with true labels may look at them.
-        noise : Tensor, (b, z_dim)
+        Images (b, ...) are float in [0, 1], noise is (b, z_dim); where `batches_per_step` is not 1, that many batches
+        one after the other. Labels (b,) are real classes, at which only conditional methods and controls may look.
         """
 
     @torch.no_grad()
@@ -218,6 +199,18 @@ class Method(Copies, ABC):
         return torch.optim.Adam(
             list(parameters), lr=p.learning_rate, betas=(p.beta1, p.beta2), fused=True, capturable=capturable
         )
+
+    def _update_generator(
+        self, loss: Callable[[Tensor], Tensor], fake: Tensor, *, updates: int = 1,
+        redraw: Callable[[], Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Update G on ``loss(images)``, the other networks held still; again on images that it draws anew."""
+        value = torch.zeros((), device=self.device)
+        for update in range(updates):
+            with frozen(*self._judging()):
+                value = loss(redraw() if update and redraw else fake)
+                self._update(self.generator_adam, value)
+        return value.detach()
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -240,7 +233,12 @@ class Method(Copies, ABC):
 
     def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (b, ...) in float32, in the network's present mode."""
-        return self.run_net(self.generator_net, noise, labels if self.classes else None)
+        return self.run_net(self.generator_net, noise, labels if self.generator_classes(self.preset) else None)
+
+    def _subset(self, images: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """At most so many of the images, in random order."""
+        chosen = torch.randperm(len(images), generator=generator, device=self.device)[:count]
+        return images[chosen.to(images.device)]
 
     def batches(self, images: Tensor, size: int | None = None) -> Iterator[Tensor]:
         """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""

@@ -1,7 +1,5 @@
 """Copies of a method's networks, with batch statistics re-estimated: what is measured and sampled from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -43,16 +41,9 @@ class Copies:
 
     @torch.no_grad()
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Features (n, d) of a data set by a copy of D with batch statistics re-estimated on it (row 22).
+        """Features (n, d) of images (n, ...) by a copy of D with batch statistics re-estimated on them (row 22).
 
-        They do not depend on the order of the rows.
-
-        Parameters
-        ----------
-        images : Tensor, (n, ...)
-            As in `Images.tensor`.
-        labels : Tensor or None, (n,)
-            Real classes, which a conditional D needs.
+        They do not depend on the order of the rows. A conditional D needs the real classes (n,) as labels.
         """
         net = self._copy(self.make_discriminator, self.discriminator_net)
         # Data sets may be sorted by class: a batch of one class lacks the variance between classes, and so would the
@@ -78,10 +69,7 @@ class Copies:
     def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
         """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
 
-        Parameters
-        ----------
-        averaged : bool
-            The average of G's weights, if the preset keeps one; else the last weights.
+        It has the average of G's weights, if the preset keeps one and ``averaged``; else the last weights.
         """
         weights = self.average_net if averaged and self.average_net else self.generator_net
         net = self._copy(self.make_generator, weights)

@@ -1,6 +1,4 @@
-"""DCGAN, the paper's baseline: with labels as in its code for MNIST, or without."""
-
-from __future__ import annotations
+"""DCGAN, the paper's baseline, with labels as in its code for MNIST or without; and SN-GAN, a yardstick of today."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, field
-from kmgan_lib.methods.base import Method, frozen
-from kmgan_lib.methods.parts import feature_dim, unnormalised
+from kmgan_lib.methods.base import Method
+from kmgan_lib.methods.parts import feature_dim, logged, unnormalised
 from kmgan_lib.models.layers import one_hot
 
 
@@ -97,14 +96,41 @@ class DCGAN(Method):
         loss_d = self._discriminator_loss(real_logits, fake_logits)
         self._update(self.discriminator_adam, loss_d)
 
-        loss_g = torch.zeros((), device=self.device)
-        for update in range(self.options.generator_updates):
-            with frozen(self.discriminator_net), frozen(self.logit):
-                again = fake if update == 0 else self.G(noise, labels)
-                loss_g = self._generator_loss(self._logits(again, labels))
-                self._update(self.generator_adam, loss_g)
-        return {
-            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),
-            "real_probability": real_logits.detach().sigmoid().mean(),
-            "fake_probability": fake_logits.detach().sigmoid().mean(),
-        }  # fmt: skip
+        loss_g = self._update_generator(
+            lambda fake: self._generator_loss(self._logits(fake, labels)), fake,
+            updates=self.options.generator_updates, redraw=lambda: self.G(noise, labels),
+        )  # fmt: skip
+        return logged(loss_d, loss_g, real_logits, fake_logits)
+
+
+class SNGAN(DCGAN):
+    r"""Spectrally normalised GAN with the hinge loss (Miyato et al., 2018), on the convolutions of the other methods.
+
+    .. math:: L_D = E [1 - D(x)]_+ + E [1 + D(G(z))]_+ , \qquad L_G = -E\, D(G(z))
+
+    Every layer of D, the logit too, is divided by its largest singular value, and no batch is normalised, so that D is
+    Lipschitz in the image. No row of Table 4: it tells what a GAN of these networks and this budget can do.
+    """
+
+    name = "sngan"
+    on_points = False
+
+    @classmethod
+    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+        """One preset, without labels."""
+        return {cls.name: {**unnormalised(base), "norm": "spectral", "generator_updates": 1}}
+
+    @classmethod
+    def check(cls, preset: Preset) -> None:
+        """No labels here."""
+        super(DCGAN, cls).check(preset)
+
+    def _build(self) -> None:
+        super()._build()
+        spectral_norm(self.logit)
+
+    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def _generator_loss(self, fake: Tensor) -> Tensor:
+        return -fake.mean()

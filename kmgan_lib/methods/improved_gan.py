@@ -1,7 +1,5 @@
 """Improved GAN without labels: feature matching and minibatch discrimination (Salimans et al., 2016)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +11,9 @@ from torch.nn import functional as F
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.base import Method
 from kmgan_lib.methods.copies import FEATURE_BATCH
-from kmgan_lib.methods.parts import feature_dim, initialise_by_data, set_dropout_rng, weight_normalised
+from kmgan_lib.methods.parts import feature_dim, initialise_by_data, logged, set_dropout_rng, weight_normalised
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,7 @@ class MinibatchDiscrimination(nn.Module):
 
     The mean stands for the original's sum (ours), so that closeness has the scale of features.
 
-    Parameters
-    ----------
-    features : int
-        d.
-    kernels, kernel_dim : int
-        Range of r, and length of each row :math:`M_{i,r}`.
+    ``features`` is d, ``kernels`` the range of r, and ``kernel_dim`` the length of each row :math:`M_{i,r}`.
     """
 
     def __init__(self, features: int, kernels: int, kernel_dim: int):
@@ -142,13 +135,8 @@ class ImprovedGAN(Method):
         loss_d = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
         self._update(self.discriminator_adam, loss_d)
 
-        loss_g = torch.zeros((), device=self.device)
-        for update in range(self.options.generator_updates):
-            with frozen(self.discriminator_net), frozen(self.minibatch), frozen(self.logit):
-                loss_g = self._generator_loss(images, fake if update == 0 else self.G(noise))
-                self._update(self.generator_adam, loss_g)
-        return {
-            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(),
-            "real_probability": real_logits.detach().sigmoid().mean(),
-            "fake_probability": fake_logits.detach().sigmoid().mean(),
-        }  # fmt: skip
+        loss_g = self._update_generator(
+            lambda fake: self._generator_loss(images, fake), fake, updates=self.options.generator_updates,
+            redraw=lambda: self.G(noise),
+        )  # fmt: skip
+        return logged(loss_d, loss_g, real_logits, fake_logits)

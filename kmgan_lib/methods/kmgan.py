@@ -1,7 +1,5 @@
 """KM-GAN, Algorithm 1: discriminator, generator and center step on one batch, then K-Means on the features."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +12,7 @@ from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, content_keys
 from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.base import Method, detached
 from kmgan_lib.methods.kmgan_options import KMGANOptions, variants
 from kmgan_lib.methods.parts import check_clusters, clamp, clipped, feature_dim
 from kmgan_lib.methods.randomness import draw_noise
@@ -35,15 +33,6 @@ class KMGAN(Method):
     5. The centers move by the features of the center step, or by fresh ones (row 7).
 
     D's parameters are clipped after every step that moves them (row 14).
-
-    Attributes
-    ----------
-    bank : CenterBank
-        Real and generated centers.
-    pixel_centers : Tensor or None, (k, pixels)
-        Centers of K-Means on pixels where they group; they stay as they are.
-    step_count : Tensor
-        Number of finished steps, 0-dim int64.
     """
 
     name = "kmgan"
@@ -77,6 +66,7 @@ class KMGAN(Method):
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         self.center_adam = self.adam({"both": [*d, *g], "discriminator": d, "generator": g}[o.center_moves])
         pixels = preset.channels * preset.image_size**2
+        # Centers of K-Means on pixels where they group; they stay as they are.
         self.pixel_centers = torch.zeros(o.k, pixels, device=device) if o.grouping == "pixels" else None
         self._clipped = clipped(self.discriminator_net, o.clip_scope)
 
@@ -94,23 +84,20 @@ class KMGAN(Method):
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        chosen = self._subset(images, generator)
+        chosen = self._subset(images, self.options.init_images, generator)
         features = torch.cat([self.run_net(self.discriminator_net, x) for x in self.batches(chosen)])
         self.bank.initialise(features, generator, lloyd_iterations=self.options.lloyd_iterations)
         if self.pixel_centers is not None:  # images do not move, and neither do their clusters
-            pixels = torch.cat([x.flatten(1) for x in self.batches(self._subset(images, generator))])
+            chosen = self._subset(images, self.options.init_images, generator)
+            pixels = torch.cat([x.flatten(1) for x in self.batches(chosen)])
             self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, self.options.k, generator), PIXEL_ROUNDS))
-
-    def _subset(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
-        return images[chosen.to(images.device)]
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration; see the class and `Method.step`."""
         p, D, bank = self.options, self.D, self.bank
-        told = (
-            shard(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device)) if p.told else None
-        )
+        told = None
+        if p.told:
+            told = shard(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device))
         fake = self.G(noise, told)
         f, g = D(images), D(fake.detach())
         batch = images, fake.detach(), labels, told
@@ -124,27 +111,23 @@ class KMGAN(Method):
         self._update(self.discriminator_adam, loss_d)
         self._clip()
 
-        loss_g = torch.zeros((), device=self.device)
-        for update in range(p.generator_updates):
-            with frozen(self.discriminator_net):
-                g = D(fake if update == 0 else self.G(noise, told))
-                loss_g = generator_loss(g, fake_targets, reduction=p.reduction)
-                if p.lambda_pair:
-                    with torch.no_grad():
-                        f = D(images)
-                    loss_g = loss_g + p.lambda_pair * inter_distance(f, g, reduction=p.pair_reduction)
-                self._update(self.generator_adam, loss_g)
+        def pulled(fake: Tensor) -> Tensor:
+            g = D(fake)
+            loss = generator_loss(g, fake_targets, reduction=p.reduction)
+            if p.lambda_pair:
+                with torch.no_grad():
+                    f = D(images)
+                loss = loss + p.lambda_pair * inter_distance(f, g, reduction=p.pair_reduction)
+            return loss
 
-        logged = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
+        loss_g = self._update_generator(pulled, fake, updates=p.generator_updates, redraw=lambda: self.G(noise, told))
+        logged = detached(loss_d=loss_d, loss_g=loss_g)
         logged |= self._center_step(noise, real_labels, fake_labels, *batch)
         self.step_count += 1
         if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
             self._recluster()
         logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
         return logged
-
-    def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.run_net(self.generator_net, noise, labels)
 
     def _group(
         self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
@@ -188,11 +171,10 @@ class KMGAN(Method):
                 f, g = self.D(images), self.D(fake)
                 real_labels, fake_labels = self._group(f, g, images, fake, labels, told)
             bank.update(f.detach(), g.detach(), real_labels, fake_labels)
-        between = {
-            "between_real": share_between(f.detach(), real_labels, p.k),
-            "between_fake": share_between(g.detach(), fake_labels, p.k),
-        }
-        return {"loss_center": loss.detach(), "center_step": 1 - closed.float(), **between}
+        return detached(
+            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, p.k),
+            between_fake=share_between(g.detach(), fake_labels, p.k),
+        )  # fmt: skip
 
     def _gate_closed(self, loss: Tensor) -> Tensor:
         """Whether the center step is skipped, as a 0-dim bool tensor: the readings of L_center >= d_round (row 1)."""
@@ -207,7 +189,8 @@ class KMGAN(Method):
     @torch.no_grad()
     def _recluster(self) -> None:
         assert self.training_set is not None
-        images = self._subset(self.training_set, torch.Generator(self.device).manual_seed(self.seed))
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        images = self._subset(self.training_set, self.options.init_images, generator)
         D = functools.partial(self.run_net, self.discriminator_net)  # every rank for itself
         real = torch.cat([D(x) for x in self.batches(images)])
         generator = torch.Generator(self.device).manual_seed(self.seed + self.iteration)

@@ -1,7 +1,5 @@
 """KM-GAN's own options, and its presets: the readings and ablations of the book."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """KM-GAN+: what repairs KM-GAN. Clusters of D's features as the classes that both networks are told."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ from kmgan_lib.data.images import Images, content_keys
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.base import Method, detached, frozen
 from kmgan_lib.methods.parts import check_clusters, feature_dim, unnormalised
 from kmgan_lib.models import reestimate_batch_norm
 from kmgan_lib.models.layers import one_hot
@@ -65,13 +63,7 @@ class KMGANPlus(Method):
     Every ``recluster_every`` iterations K-Means runs on the features of many training images, from the means of the
     clusters as they were; centers with hardly any image are put elsewhere; and each new cluster takes the number of the
     old one that it shares most images with (the Hungarian method), so that neither network has to learn it anew.
-
-    Attributes
-    ----------
-    anchor : nn.Module
-        :math:`\varphi`, a copy of D in evaluation mode.
-    centers : Tensor, (k, d)
-        Centers of K-Means on the features of `anchor`.
+    ``anchor`` is :math:`\varphi`, a copy of D in evaluation mode, and ``centers`` (k, d) are those of its features.
     """
 
     name = "kmgan_plus"
@@ -143,8 +135,7 @@ class KMGANPlus(Method):
         from scipy.optimize import linear_sum_assignment
 
         k, generator = self.options.k, torch.Generator(self.device).manual_seed(self.seed + iteration)
-        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.cluster_images]
-        images = images[chosen.to(images.device)]
+        images = self._subset(images, self.options.cluster_images, generator)
         before = assign(self._anchored(images), self.centers) if iteration else None
         self.anchor.load_state_dict(self.discriminator_net.state_dict())
         if self.preset.norm == "batch":
@@ -170,9 +161,6 @@ class KMGANPlus(Method):
 
     def _anchored(self, images: Tensor) -> Tensor:
         return torch.cat([self.run_net(self.anchor, x) for x in self.batches(images)])
-
-    def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.run_net(self.generator_net, noise, labels)
 
     @torch.no_grad()
     def clusters(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -206,18 +194,16 @@ class KMGANPlus(Method):
         loss_d, between = push(-real_value).mean() + push(fake_value).mean(), self._between(f, g, y)
         self._update(self.discriminator_adam, loss_d + o.center_loss * between if o.center_loss else loss_d)
 
-        with frozen(self.discriminator_net), frozen(self.logit), frozen(self.embedding):
+        with frozen(*self._judging()):
             g = self.D(fake)
             value = self._value(g, y)
             loss_g = F.softplus(-value).mean() if o.loss == "logistic" else -value.mean()
             pulled = o.center_loss * self._between(f.detach(), g, y) if o.center_loss else 0
             self._update(self.generator_adam, loss_g + pulled)
-        shares = one_hot(y, o.k).mean(0)
-        return {
-            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "loss_center": between.detach(),
-            "assignment_entropy": torch.special.entr(shares).sum(),
-            "real_value": real_value.detach().mean(), "fake_value": fake_value.detach().mean(),
-        }  # fmt: skip
+        return detached(
+            loss_d=loss_d, loss_g=loss_g, loss_center=between, real_value=real_value.mean(),
+            fake_value=fake_value.mean(), assignment_entropy=torch.special.entr(one_hot(y, o.k).mean(0)).sum(),
+        )  # fmt: skip
 
     def _between(self, f: Tensor, g: Tensor, y: Tensor) -> Tensor:
         """Eq. (4), cluster by cluster; the centers cancel, since real and generated images have the same clusters."""

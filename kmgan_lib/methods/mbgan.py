@@ -1,7 +1,5 @@
 """MBGAN, the metric-based GAN of Dai, Xie and Fang (2017): triplets with a data-dependent margin. A reconstruction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,7 @@ from torch.nn import functional as F
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.base import Method, detached
 from kmgan_lib.methods.parts import on_sphere
 
 
@@ -81,9 +79,7 @@ class MBGAN(Method):
         loss_d = (violation if self.options.embedding == "sphere" else real_distance + violation).mean()
         self._update(self.discriminator_adam, loss_d)
 
-        with frozen(self.discriminator_net):
-            with torch.no_grad():
-                f = self.D(images)
-            loss_g = self._distance(f, self.D(fake)).mean()
-            self._update(self.generator_adam, loss_g)
-        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "violation": violation.detach().mean()}
+        with torch.no_grad():
+            f = self.D(images)
+        loss_g = self._update_generator(lambda fake: self._distance(f, self.D(fake)).mean(), fake)
+        return detached(loss_d=loss_d, loss_g=loss_g, violation=violation.mean())

@@ -1,7 +1,5 @@
 """MIX+WGAN: mixtures of generators and of critics with learned weights (Arora et al., 2017)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -35,13 +33,6 @@ class MixtureGenerator(nn.Module):
     The first number of the noise picks the generator, the others are its noise: with :math:`u \in (0, 1)` the value of
     :math:`z_1` under its distribution function, the generator is the first i with
     :math:`u \le w_1 + \dots + w_i`. So a sample is a function of z alone, and z has the length of the other methods'.
-
-    Parameters
-    ----------
-    components : list of nn.Module
-        They take noise (b, z_dim - 1).
-    normal : bool
-        Noise is N(0, 1), else U(-1, 1).
     """
 
     def __init__(self, components: list[nn.Module], *, normal: bool):

@@ -1,7 +1,5 @@
 """MLGAN, the metric learning-based GAN of Dou (2017), as Eq. (7) without the center terms. A reconstruction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,7 @@ from kmgan_lib import losses
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.fields import field
 from kmgan_lib.losses import inter_distance, intra_distance
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.base import Method, detached
 from kmgan_lib.methods.parts import clamp, clipped, on_sphere
 
 
@@ -84,14 +82,13 @@ class MLGAN(Method):
         self._update(self.discriminator_adam, loss_d)
         clamp(self._clipped, self.options.clip)
 
-        with frozen(self.discriminator_net):
-            with torch.no_grad():
-                f = self._features(images)
+        with torch.no_grad():
+            f = self._features(images)
+
+        def generator_loss(fake: Tensor) -> Tensor:
             g = self._features(fake)
-            loss_g = inter_distance(f, g, reduction=reduction)
-            if self.options.spread:
-                loss_g = loss_g - intra_distance(f, g, reduction=reduction)
-            self._update(self.generator_adam, loss_g)
-        return {
-            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "intra": intra.detach(), "inter": inter.detach(),
-        }  # fmt: skip
+            loss = inter_distance(f, g, reduction=reduction)
+            return loss - intra_distance(f, g, reduction=reduction) if self.options.spread else loss
+
+        loss_g = self._update_generator(generator_loss, fake)
+        return detached(loss_d=loss_d, loss_g=loss_g, intra=intra, inter=inter)

@@ -1,7 +1,5 @@
 """Small pieces that several methods are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.errors import UsageError
+from kmgan_lib.methods.base import detached
 from kmgan_lib.models import initialise
 
 CLASSES = 10  # of the data sets with labels
@@ -52,6 +51,12 @@ def linear(inputs: int, outputs: int = 1) -> nn.Linear:
 def on_sphere(features: Tensor) -> Tensor:
     """Features (b, d) divided by their Euclidean norms, as embeddings are in metric learning (Schroff et al., 2015)."""
     return functional.normalize(features, dim=1)
+
+
+def logged(loss_d: Tensor, loss_g: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    """Losses, and the mean probabilities that D gives real and generated samples."""
+    real, fake = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()
+    return detached(loss_d=loss_d, loss_g=loss_g, real_probability=real, fake_probability=fake)
 
 
 class Dropout(nn.Module):

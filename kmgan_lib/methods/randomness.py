@@ -1,7 +1,5 @@
 """Noise, and the states of random generators."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 

@@ -1,7 +1,5 @@
 """Reduced KM-GAN, Algorithm 2: K-Means on the pixels instead of the features."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +13,7 @@ from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
-from kmgan_lib.methods.base import Method, frozen
+from kmgan_lib.methods.base import Method, detached
 from kmgan_lib.methods.parts import check_clusters
 from kmgan_lib.models.layers import one_hot
 
@@ -86,8 +84,8 @@ class Reduced(Method):
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on the pixels of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        chosen = torch.randperm(len(images), generator=generator, device=self.device)[: self.options.init_images]
-        pixels = torch.cat([x.flatten(1) for x in self.batches(images[chosen.to(images.device)])])
+        chosen = self._subset(images, self.options.init_images, generator)
+        pixels = torch.cat([x.flatten(1) for x in self.batches(chosen)])
         self.bank.initialise(pixels, generator)
 
     def _of_centers(self, centers: Tensor) -> Tensor:
@@ -113,17 +111,13 @@ class Reduced(Method):
             loss_d = loss_d - block_norm(self.D(fake.detach()) - self._of_centers(targets)[fake_labels])
         self._update(self.discriminator_adam, loss_d)
 
-        with frozen(self.discriminator_net):
-            with torch.no_grad():
-                wanted = self._of_centers(targets)[fake_labels]
-            loss_g = block_norm(self.D(self.G(noise)) - wanted)
-            self._update(self.generator_adam, loss_g)
+        with torch.no_grad():
+            wanted = self._of_centers(targets)[fake_labels]
+        loss_g = self._update_generator(lambda fake: block_norm(self.D(fake) - wanted), self.G(noise))
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)
-        return {
-            "loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "loss_center": loss_center.detach(),
-            "assignment_entropy": torch.special.entr(one_hot(real_labels, self.options.k).mean(0)).sum(),
-        }  # fmt: skip
+        entropy = torch.special.entr(one_hot(real_labels, self.options.k).mean(0)).sum()
+        return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return super().state_dict() | {"centers": self.bank.state_dict()}

@@ -1,7 +1,5 @@
 """The judge: a classifier of real images, trained once a data set and kept in the cache, or found pretrained."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import json
@@ -18,12 +16,11 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from kmgan_lib import data
-from kmgan_lib.cache import cache_root, keep
 from kmgan_lib.caller import on_terminal, put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import as_json, expanded, read_json
+from kmgan_lib.files import as_json, cache_root, expanded, keep, read_json
 from kmgan_lib.metrics import resnet
 
 log = logging.getLogger(__name__)
@@ -72,7 +69,7 @@ class Judge:
         """Where the network lies."""
         return next(self.net.parameters(), torch.empty(0)).device
 
-    def to(self, device: torch.device) -> Judge:
+    def to(self, device: torch.device) -> "Judge":
         """The same judge on a device; the one that is asked, which others may hold, stays where it is."""
         return self if device == self.device else replace(self, net=copy.deepcopy(self.net).to(device))
 
@@ -205,8 +202,7 @@ def judge(dataset: str, *, data_root: str | None = None, standin: str = "never")
     """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 
     Training takes 3 epochs, under a minute for MNIST on two cores; Fashion-MNIST takes 10. For CIFAR-10 the ResNet-56
-    below a data root is the judge, if it is there. ``data_root`` and ``standin`` are those of `kmgan_lib.data.load`. A
-    `UsageError` if the data set has no classes or cannot be found.
+    below a data root is the judge, if it is there. A `UsageError` if the data set has no classes or cannot be found.
     """
     if not judged(dataset):
         known = ", ".join(name for name in data.DATASETS if judged(name))

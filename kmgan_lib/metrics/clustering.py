@@ -1,37 +1,39 @@
-"""How well clusters agree with known classes. No method sees the classes; they only judge."""
+"""Clusters, centers and classes: do they agree, have they become one, does variety within them get lost.
 
-from __future__ import annotations
+Tensors of other shapes or types, and empty ones, are a `ValueError`. No method sees the classes; they only judge.
+"""
+
+import math
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse.csgraph import connected_components
 from sklearn import metrics as sk
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from kmgan_lib import checks
+from kmgan_lib.centers import assign
+from kmgan_lib.metrics.neighbours import flat
 
 SILHOUETTE_POINTS = 2_000
+TOLERANCE = 0.1
+RAREST_MODE = 0.01  # least share that makes a class a mode, and a center used
 
 
+@checks.tensors(true_labels="int64 n", cluster_labels="int64 m")
 def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, float]:
-    """Agreement of a clustering with the true classes.
-
-    A `ValueError` if the two differ in length, are empty, or are no vectors of int64.
-
-    Parameters
-    ----------
-    true_labels, cluster_labels : Tensor, (n,) int64
-        Classes and clusters, each counted from 0; their numbers need not correspond.
+    """Agreement of a clustering (n,) int64 with the true classes (n,) int64, whose numbers need not correspond.
 
     Returns
     -------
     dict
-        ``nmi``: normalised mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
+        ``nmi``: normalized mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
         points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points
         in the majority class of their cluster. All at most 1; a random clustering has ``nmi`` and ``ari`` near 0.
     """
-    checks.labels(true_labels=true_labels, cluster_labels=cluster_labels)
     if len(true_labels) != len(cluster_labels) or len(true_labels) == 0:
         raise ValueError(f"{len(true_labels)} classes and {len(cluster_labels)} clusters: need equally many, and some")
     truth, clusters = true_labels.cpu().numpy(), cluster_labels.cpu().numpy()
@@ -45,50 +47,120 @@ def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, 
     }
 
 
+def _points(features: Tensor) -> np.ndarray:
+    if not features.float().isfinite().all():
+        raise ValueError("features must be finite numbers of single precision")
+    return features.detach().cpu().double().numpy()
+
+
+@checks.tensors(features="float n>0 d>0")
 def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
     """Clusters (n,) of features (n, d) by scikit-learn's K-Means, the best of ten starts.
 
-    Fewer distinct features than k make as many clusters as there are distinct features. A `ValueError` if there are no
-    features, if they are no matrix, or not finite in single precision.
+    Fewer distinct features than k make as many clusters as there are distinct features; all must be finite.
     """
-    checks.matrices(features=features)
-    checks.at_least(1, features=len(features), columns=features.shape[1], k=k)
-    k, seed = checks.whole("k", k), checks.seed(seed)
-    if not features.float().isfinite().all():
-        raise ValueError("features must be finite numbers of single precision")
-    points = features.detach().cpu().double().numpy()
-    distinct = len(np.unique(points, axis=0))
-    fitted = KMeans(min(k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    checks.at_least(1, k=k)
+    points = _points(features)
+    clusters = min(checks.whole("k", k), len(np.unique(points, axis=0)))
+    fitted = KMeans(clusters, n_init=10, random_state=checks.seed(seed))  # pyright: ignore[reportArgumentType]
     return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
 
 
+@checks.tensors(features="float n d>0", cluster_labels="int64 n")
 def silhouette(features: Tensor, cluster_labels: Tensor, points: int = SILHOUETTE_POINTS) -> float | None:
-    r"""Mean silhouette :math:`(b - a) / \max(a, b)` of a fixed subsample (Rousseeuw, 1987).
+    r"""Mean silhouette :math:`(b - a) / \max(a, b)` of a fixed subsample (Rousseeuw, 1987), in [-1, 1].
 
     a is a point's mean distance to its own cluster, b to the nearest other one. It needs no classes: it says how well
-    clusters are separated, not whether they are the right ones.
+    clusters are separated, not whether they are the right ones. Of ``points`` of the features (n, d), which must be
+    finite, with clusters (n,) int64; None where all of these are in one cluster or each is alone.
+    """
+    checks.at_least(1, points=points)
+    chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:points]
+    values, labels = _points(features)[chosen.numpy()], cluster_labels.cpu()[chosen].numpy()
+    if not 2 <= len(np.unique(labels)) < len(labels):
+        return None
+    return float(sk.silhouette_score(values, labels))
 
-    A `ValueError` if shapes or types are others, or features are not finite in single precision.
+
+def distinct_points(points: Tensor, within: float) -> int:
+    """Number of groups of points (k, d), where points no farther apart than ``within`` are of one group."""
+    close = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") <= within
+    return int(connected_components(close.numpy(), directed=False, return_labels=False))
+
+
+@checks.tensors(centers="float k>0 d", features="float n>0 d")
+def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANCE) -> dict[str, float | int]:
+    r"""Whether K-Means has k clusters or one (Section 3.3): distances of centers, how many are distinct, and their use.
+
+    Lengths are measured by the spread of the features, :math:`s = \sqrt{E\|f - Ef\|^2}`: features that shrink take
+    their centers with them, which is no collapse of the clusters. Centers no farther apart than ``tolerance`` times s
+    count as one. To merge two clusters at a distance :math:`\delta s` raises the K-Means loss by at most
+    :math:`\delta^2/4` of the features' variance: by 0.25% at the tolerance of 0.1, so such clusters say nothing.
 
     Parameters
     ----------
+    centers : Tensor, (k, d)
     features : Tensor, (n, d)
-    cluster_labels : Tensor, (n,) int64
-    points : int
-        Size of the subsample; the distances take its square.
+        Of real images.
+    tolerance : float
 
     Returns
     -------
-    float or None
-        In [-1, 1]; None where all points of the subsample are in one cluster or each is alone.
+    dict
+        ``spread``: s. ``distance``, ``smallest_distance``: mean and minimum over pairs of centers, in units of s (0
+        for k = 1 or s = 0). ``distinct``: number of distinct centers, 1 ... k. ``used``: number of centers that are
+        nearest to at least a share ``least_share`` of the features: 1%, or half of an equal share where k is above 50.
+        A center that lost its features stays where it was and may be distinct for ever. ``entropy``:
+        :math:`-\sum_m p_m \ln p_m` of the shares of features assigned to each center, in nats; ``evenness``: the same
+        over :math:`\ln k`, 1 for equal shares (0 for k = 1).
     """
-    checks.matrices(features=features)
-    checks.labels(len(features), cluster_labels=cluster_labels)
-    checks.at_least(1, points=points, columns=features.shape[1])
-    if not features.float().isfinite().all():
-        raise ValueError("features must be finite numbers of single precision")
-    chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:points]
-    labels = cluster_labels.cpu()[chosen].numpy()
-    if not 2 <= len(np.unique(labels)) < len(labels):
-        return None
-    return float(sk.silhouette_score(features.detach().cpu()[chosen].double().numpy(), labels))
+    centers, features, k = centers.detach().cpu().double(), features.detach().cpu().double(), len(centers)
+    spread = (features - features.mean(0)).square().sum(1).mean().sqrt().item()
+    gaps = torch.pdist(centers)
+    shares = torch.bincount(assign(features, centers), minlength=k).double() / len(features)
+    entropy = torch.special.entr(shares).sum().item()
+    measured = len(gaps) > 0 and spread > 0
+    least = min(RAREST_MODE, 1 / (2 * k))
+    return {
+        "spread": spread,
+        "distance": gaps.mean().item() / spread if measured else 0.0,
+        "smallest_distance": gaps.min().item() / spread if measured else 0.0,
+        "distinct": distinct_points(centers, tolerance * spread),
+        "used": int((shares >= least).sum()),
+        "least_share": least,
+        "entropy": entropy,
+        "evenness": entropy / math.log(k) if k > 1 else 0.0,
+    }
+
+
+@checks.tensors(images="real n>0 ...", labels="int64 n", real="real m>0 ...", real_labels="int64 m")
+def within_class_scores(
+    images: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, rarest: float = RAREST_MODE
+) -> dict[str, Any]:
+    r"""Variety within classes: variance of generated images over that of real ones, class by class.
+
+    .. math:: \rho_c = \frac{V(\{g_i : \text{class } c\})}{V(\{x_j : \text{class } c\})}, \qquad
+              V(S) = \tfrac{1}{|S| - 1} \textstyle\sum_{s \in S} \|s - \bar s\|^2
+
+    A generator that draws one image a class has a perfect class score, and ratios near 0. From generated images
+    (n, ...) and real ones (m, ...), as uint8 or as float in [0, 1], with their classes by the same classifier.
+
+    Returns
+    -------
+    dict
+        ``within``: mean of the ratios over the classes present; ``smallest``: the smallest; ``present``: number of
+        these classes, which have a share of at least ``rarest`` and two images in both, and varying real ones;
+        ``ratios``: list over all classes, None for the others. ``within`` and ``smallest`` are 0 where no class is.
+    """
+    checks.at_least(0, label=int(labels.min()), real_label=int(real_labels.min()))
+    ratios: list[float | None] = []
+    for c in range(1 + int(max(labels.max(), real_labels.max()))):
+        groups = images[labels == c], real[real_labels == c]
+        few = any(len(g) < max(2, rarest * len(all_)) for g, all_ in zip(groups, (images, real), strict=True))
+        ours, theirs = (0.0, 0.0) if few else (flat(g).var(0).sum().item() for g in groups)
+        ratios.append(ours / theirs if theirs > 0 else None)
+    present = [ratio for ratio in ratios if ratio is not None]
+    return {
+        "within": sum(present) / len(present) if present else 0.0, "smallest": min(present, default=0.0),
+        "present": len(present), "ratios": ratios,
+    }  # fmt: skip

@@ -1,7 +1,5 @@
 """What the K-Means part of an iteration costs, on features or on pixels (Section 4.2.1)."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Sequence

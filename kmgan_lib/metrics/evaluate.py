@@ -1,7 +1,5 @@
 """Measures of a finished run: a registry, each result one JSON line with sample count, time and extractor."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence
@@ -45,56 +43,41 @@ def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]
 
 @put_aside()
 def evaluate(
-    run: Run,
-    *,
-    data_root: str | None = None,
-    only: Sequence[str] | None = None,
-    everything: bool = False,
+    run: Run, *, data_root: str | None = None, only: Sequence[str] | None = None, everything: bool = False,
     inception_weights: Path | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
 
     Parameters
     ----------
     run : Run
-    data_root : str, optional
-        As in `kmgan_lib.data.load`.
+    data_root, inception_weights : path, optional
+        As in `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`.
     only : sequence of str, optional
         Names of measures; by default the quick ones that apply.
     everything : bool
         All that apply; those whose weights or packages are not on this machine are left out with a warning.
-    inception_weights : Path, optional
-        As in `kmgan_lib.metrics.inception.find_weights`.
 
     Returns
     -------
     dict
-        By name: ``value``, ``samples``, ``seconds``, ``extractor`` and what else the measure reports.
-
-    Raises
-    ------
-    UsageError
-        If a name is unknown or makes no sense for this run, what a measure needs is not there, or another process
-        trains or measures this run.
+        By name: ``value``, ``samples``, ``seconds``, ``extractor`` and what else the measure reports. A `UsageError` if
+        a name is unknown or makes no sense for this run, or another process trains or measures it.
     """
+    subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     with lock.held(run.directory):
-        return _evaluated(run, Subject(run, data_root, inception_weights), _chosen(run, only, everything), everything)
-
-
-def _evaluated(run: Run, subject: Subject, names: Sequence[str], everything: bool) -> dict[str, dict[str, Any]]:
-    results: dict[str, dict[str, Any]] = {}
-    for name in names:
-        begun = time.perf_counter()
-        try:
-            with torch.random.fork_rng(devices=[]):
-                result = METRICS[name].compute(subject)
-        except Unavailable as error:
-            if not everything:
-                raise
-            log.warning("%s is left out: %s", name, error)
-            continue
-        results[name] = {**files.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
-        _keep(run, {name: results[name]})  # at once: a measure that fails later loses nothing
+        for name in _chosen(run, only, everything):
+            begun = time.perf_counter()
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    result = METRICS[name].compute(subject)
+            except Unavailable as error:
+                if not everything:
+                    raise
+                log.warning("%s is left out: %s", name, error)
+                continue
+            results[name] = {**files.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
+            _keep(run, {name: results[name]})  # at once: a measure that fails later loses nothing
     return results
 
 

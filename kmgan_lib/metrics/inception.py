@@ -3,8 +3,6 @@
 Nothing is downloaded unless asked for, and no other network ever takes Inception's place.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib
@@ -24,10 +22,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from kmgan_lib.cache import cache_root, writable
 from kmgan_lib.caller import on_terminal
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import expanded, first_line
+from kmgan_lib.files import cache_root, expanded, first_line, writable
 
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
@@ -64,24 +61,22 @@ class Weights:
 
 
 class _Bytes(Dataset[Tensor]):
-    """Pictures as torch-fidelity wants them: uint8, three channels, one at a time, with a bar that follows."""
+    """Images as torch-fidelity wants them: uint8, three channels, one at a time, with a bar that follows."""
 
-    def __init__(self, pictures: Tensor, what: str):
-        self.pictures = pictures
-        self.bar = tqdm(
-            total=len(pictures), desc=f"Inception features of {what} pictures", delay=2, disable=not on_terminal()
-        )
+    def __init__(self, images: Tensor, what: str):
+        self.images, description = images, f"Inception features of {what} images"
+        self.bar = tqdm(total=len(images), desc=description, delay=2, disable=not on_terminal())
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
         self.bar.update(index + 1 - self.bar.n)
-        return self.pictures[index].expand(3, -1, -1)
+        return self.images[index].expand(3, -1, -1)
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Pictures in [0, 1] as uint8, rounded; bytes stay as they are."""
+    """Images in [0, 1] as uint8, rounded; bytes stay as they are."""
     return images if images.dtype == torch.uint8 else (images.detach().cpu().clamp(0, 1) * 255).round().byte()
 
 
@@ -101,11 +96,10 @@ def _checked(path: Path) -> Weights:
 
 
 def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
-    """The weights of the Inception network, after a look at their SHA-256.
+    """The weights of the Inception network, after a look at their SHA-256; an `Unavailable` says how to get them.
 
     The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root, else the download.
-    ``full`` asks for more than the 768 features. A `UsageError` if there is no file, if it is another file, or if it
-    ends too early; the message says how to get it.
+    ``full`` asks for more than the 768 features.
     """
     given = path or os.environ.get("KMGAN_INCEPTION")
     root = data_root or os.environ.get("KMGAN_DATA")
@@ -124,10 +118,7 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
 
 
 def fetch() -> Path:
-    """Download the full weights from where torch-fidelity keeps them, check them, and put them into the cache.
-
-    A `UsageError` if the download fails or is not the file; nothing half-written is kept.
-    """
+    """Download the full weights from where torch-fidelity keeps them, check them, and put them into the cache."""
     url = _fidelity().feature_extractor_inceptionv3.URL_INCEPTION_V3
     target = cache_root() / "inception" / FULL_NAME
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -155,9 +146,9 @@ def _plain_data_only() -> Iterator[None]:
 
     The features that it keeps are arrays, so these are plain data, too.
     """
-    force, forbid = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before = {name: os.environ.pop(name, None) for name in (force, forbid)}
-    os.environ[force] = "1"
+    names = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ[names[0]] = "1"
     arrays = [np.empty(0).__reduce__()[0], np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8"))]
     try:
         with torch.serialization.safe_globals(arrays), warnings.catch_warnings():
@@ -171,38 +162,24 @@ def _plain_data_only() -> Iterator[None]:
 
 
 def inception_measures(
-    fake: Tensor,
-    real: Tensor,
-    *,
-    layer: str = "2048",
-    weights: Path | None = None,
-    extractor: str = EXTRACTOR,
-    real_name: str | None = None,
-    fake_name: str | None = None,
-    kid: bool = True,
-) -> dict[str, float | int]:
-    """Inception Score, FID and KID of generated against real pictures, by torch-fidelity.
+    fake: Tensor, real: Tensor, *, layer: str = "2048", weights: Path | None = None, extractor: str = EXTRACTOR,
+    real_name: str | None = None, fake_name: str | None = None, kid: bool = True,
+) -> dict[str, float | int]:  # fmt: skip
+    """Inception Score, FID and KID of generated (n, c, h, w) against real images (m, c, h, w), by torch-fidelity.
 
-    The protocol is that of the original code: pictures as uint8, resized bilinearly to 299x299 as TensorFlow 1 did,
-    grey ones with three equal channels; Inception Score of the softmax of the 1,008 outputs without their bias, on 10
-    consecutive splits; KID on 100 subsets of 1,000, or of half the pictures where there are fewer than 2,000. A
-    CPU core takes some 0.15 s a picture up to the 768 features.
-
-    A `UsageError` without torch-fidelity, with fewer pictures than splits, or where the weights give NaN, are none, or
-    carry code.
+    The protocol is that of the original code: images as uint8 (or as float in [0, 1], rounded), resized bilinearly to
+    299x299 as TensorFlow 1 did, grey ones with three equal channels; Inception Score of the softmax of the 1,008
+    outputs without their bias, on 10 consecutive splits; KID on 100 subsets of 1,000, or of half the images where there
+    are fewer than 2,000. A CPU core takes some 0.15 s an image up to the 768 features.
 
     Parameters
     ----------
-    fake, real : Tensor, (n, c, h, w) and (m, c, h, w)
-        Float in [0, 1] or uint8, with 1 or 3 channels.
     layer : str
         Features of FID and KID: ``2048``, the real one, or ``768``; then there is no Inception Score.
-    weights : Path, optional
-        From `find_weights`. An extractor other than Inception may need none.
-    extractor : str
-        A name in torch-fidelity's registry of feature extractors.
+    weights, extractor : Path and str
+        From `find_weights`, for `EXTRACTOR`; others of torch-fidelity's registry may need none.
     real_name, fake_name : str, optional
-        Names for the pictures, under which their features are kept in the cache.
+        Names for the images, under which their features are kept in the cache.
     kid : bool
         Whether to compute KID beside FID.
 
@@ -210,15 +187,16 @@ def inception_measures(
     -------
     dict
         ``fid``, with ``kid`` also ``kid`` and ``kid_std``, for layer 2048 also ``inception_score`` and
-        ``inception_score_std``; ``splits``, ``subsets``, ``subset_size``.
+        ``inception_score_std``; ``splits``, ``subsets``, ``subset_size``. A `UsageError` without torch-fidelity, with
+        fewer images than splits, or if the weights give NaN, or carry code.
     """
     fidelity = _fidelity()
     fewest = min(len(fake), len(real))
     if fewest < SPLITS:
-        raise UsageError(f"{fewest} pictures: Inception measures need at least {SPLITS}, one a split")
+        raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
-    size = min(SUBSET_SIZE, fewest // 2)  # subsets of all pictures would all be the same, and have no spread
+    size = min(SUBSET_SIZE, fewest // 2)  # subsets of all images would all be the same, and have no spread
     inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
     kept = cache_root() / "inception" / "features"
     try:
@@ -238,8 +216,8 @@ def inception_measures(
     except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
         found = {"frechet_inception_distance": math.nan}
     finally:
-        for pictures in inputs:
-            pictures.bar.close()
+        for images in inputs:
+            images.bar.close()
     if not all(math.isfinite(value) for value in found.values()):
         raise UsageError(
             f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768 and "

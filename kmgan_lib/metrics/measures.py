@@ -1,10 +1,6 @@
 """The measures of a run, one function each: what is compared with what, how many, and by which extractor."""
 
-from __future__ import annotations
-
-import copy
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -12,25 +8,16 @@ from torch import Tensor
 
 from kmgan_lib.data.images import resized, to_unit
 from kmgan_lib.fields import OWN
-from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
+from kmgan_lib.metrics import clustering, neighbours, scores
 from kmgan_lib.metrics.classifier import judged
-from kmgan_lib.metrics.clustering import clustering_scores, kmeans_labels, silhouette
-from kmgan_lib.metrics.collapse import center_scores, distinct_points, mode_scores, within_class_scores
-from kmgan_lib.metrics.coverage import coverage_scores
-from kmgan_lib.metrics.distances import frechet_distance
-from kmgan_lib.metrics.frequency import class_frequency, confusion_matrix, corrected_frequency
 from kmgan_lib.metrics.inception import to_bytes
-from kmgan_lib.metrics.neighbours import memorisation_scores
-from kmgan_lib.metrics.paths import EPSILON, line_scores, path_lengths, step_scores
-from kmgan_lib.metrics.registry import CENTERS, CLASSES, IMAGES, JUDGED, SYNTHETIC, measure
-from kmgan_lib.metrics.scores import inception_score
+from kmgan_lib.metrics.registry import CENTERS, CLASSES, IMAGES, JUDGED, measure
 from kmgan_lib.metrics.subject import REFERENCE, SAMPLE_SEED, Subject, chosen
 
 CLUSTERED = 10_000
 RAW_SIDE = 32  # K-Means on pixels sees larger pictures at this side
 COVERED = 5_000
-PATHS = 1_000
 LINES, STEPS = 256, 15  # Fig. 8 has ten pictures a line
 LOOKED_AT, HELD_OUT = 64, 1_000
 # Where the paper says on how many images it counted (Section 4.3).
@@ -59,10 +46,10 @@ def classifier_score(subject: Subject) -> dict[str, Any]:
     """Eq. (8) with the judge's probabilities."""
     probabilities = subject.fake_probabilities
     real = subject.judge.classify(subject.reference_features)
-    mean, std = inception_score(probabilities)
-    real_mean, real_std = inception_score(real)
+    mean, std = scores.inception_score(probabilities)
+    real_mean, real_std = scores.inception_score(real)
     last, untrained = subject.last_weights_features, subject.untrained_features
-    last_mean, untrained_mean = (inception_score(subject.judge.classify(rows))[0] for rows in (last, untrained))
+    last_mean, untrained_mean = (scores.inception_score(subject.judge.classify(rows))[0] for rows in (last, untrained))
     return {
         "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last_mean,
         "untrained_value": untrained_mean, "untrained_samples": len(untrained), "real_value": real_mean,
@@ -81,11 +68,11 @@ def classifier_frechet(subject: Subject) -> dict[str, Any]:
     fake, train, reference = subject.fake_features, subject.train_features, subject.reference_features
     untrained = subject.untrained_features
     return {
-        "value": frechet_distance(fake, reference), "samples": len(fake), "reference_samples": len(reference),
+        "value": scores.frechet_distance(fake, reference), "samples": len(fake), "reference_samples": len(reference),
         "reference": subject.reference,
-        "last_weights_value": frechet_distance(subject.last_weights_features, reference),
-        "untrained_value": frechet_distance(untrained, reference), "untrained_samples": len(untrained),
-        "real_value": frechet_distance(train, reference), "real_samples": len(train), "features": fake.shape[1],
+        "last_weights_value": scores.frechet_distance(subject.last_weights_features, reference),
+        "untrained_value": scores.frechet_distance(untrained, reference), "untrained_samples": len(untrained),
+        "real_value": scores.frechet_distance(train, reference), "real_samples": len(train), "features": fake.shape[1],
         "extractor": subject.judge.describe(),
     }  # fmt: skip
 
@@ -95,11 +82,11 @@ def frequency(subject: Subject) -> dict[str, Any]:
     """Share of each class by the judge's verdicts, and corrected for its confusions of real test images."""
     labels = subject.fake_probabilities.argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
     classes = len(subject.judge.classes)
-    result = class_frequency(labels, classes)
+    result = scores.class_frequency(labels, classes)
     truth = subject.images("test").labels
     assert truth is not None
-    confusion = confusion_matrix(truth, subject.judge.classify(subject.test_features).argmax(1), classes)
-    corrected = corrected_frequency(labels, confusion)
+    confusion = scores.confusion_matrix(truth, subject.judge.classify(subject.test_features).argmax(1), classes)
+    corrected = scores.corrected_frequency(labels, confusion)
     return {
         "value": min(result["frequency"]), **result, **corrected, "corrected_least": min(corrected["corrected"]),
         "corrected_most": max(corrected["corrected"]), "samples": len(labels), "extractor": subject.judge.describe(),
@@ -114,10 +101,10 @@ def within_class(subject: Subject) -> dict[str, Any]:
     """Variance of pixels within the classes that the judge sees, over that of real images."""
     real_labels = subject.judge.classify(subject.reference_features).argmax(1)
     labels, real = subject.fake_probabilities.argmax(1), subject.reference_images
-    scores = within_class_scores(subject.samples, labels, real, real_labels)
+    found = clustering.within_class_scores(subject.samples, labels, real, real_labels)
     extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
     return {
-        "value": scores["within"], **scores, "samples": len(labels), "reference_samples": len(real),
+        "value": found["within"], **found, "samples": len(labels), "reference_samples": len(real),
         "reference": subject.reference, "extractor": extractor,
     }  # fmt: skip
 
@@ -132,10 +119,10 @@ def coverage(subject: Subject) -> dict[str, Any]:
     fake, train, known = subject.fake_features, subject.train_features, subject.reference_features
     n = min(COVERED, len(fake), len(known), len(train))
     reference = chosen(known, n)
-    scores = coverage_scores(reference, fake[:n])
-    real = coverage_scores(reference, train[:n])
+    found = neighbours.coverage_scores(reference, fake[:n])
+    real = neighbours.coverage_scores(reference, train[:n])
     return {
-        "value": scores["coverage"], **scores, **{f"real_{name}": value for name, value in real.items()}, "k": 5,
+        "value": found["coverage"], **found, **{f"real_{name}": value for name, value in real.items()}, "k": 5,
         "samples": n, "reference_samples": n, "reference": subject.reference, "extractor": subject.judge.describe(),
     }  # fmt: skip
 
@@ -145,7 +132,7 @@ def coverage(subject: Subject) -> dict[str, Any]:
     lambda r: f"NMI {r['nmi']:.3f} (of pixels {r['raw_nmi']:.3f}), ARI {r['ari']:.3f}, "
     f"accuracy {r['accuracy']:.3f}, silhouette {r['silhouette']:.3f}", quick=True,
 )  # fmt: skip
-def clustering(subject: Subject) -> dict[str, Any]:
+def agreement(subject: Subject) -> dict[str, Any]:
     """K-Means on D's features of real images, against their classes; beside it K-Means on the data themselves."""
     images = subject.images("all")
     assert images.labels is not None
@@ -154,13 +141,13 @@ def clustering(subject: Subject) -> dict[str, Any]:
     tensor, labels = images.tensor[-most:], images.labels[-most:]
     classes = int(images.labels.max()) + 1
     features = subject.method.features(tensor)
-    clusters = kmeans_labels(features, classes, seed=0)
-    scores = clustering_scores(labels, clusters)
+    clusters = clustering.kmeans_labels(features, classes, seed=0)
+    found = clustering.clustering_scores(labels, clusters)
     pixels = resized(tensor, RAW_SIDE) if tensor.ndim == 4 and tensor.shape[-1] > RAW_SIDE else tensor
-    raw = clustering_scores(labels, kmeans_labels(to_unit(pixels).flatten(1), classes, seed=0))
+    raw = clustering.clustering_scores(labels, clustering.kmeans_labels(to_unit(pixels).flatten(1), classes, seed=0))
     return {
-        "value": scores["nmi"], **scores, **{f"raw_{name}": value for name, value in raw.items()},
-        "silhouette": silhouette(features, clusters), "k": classes,
+        "value": found["nmi"], **found, **{f"raw_{name}": value for name, value in raw.items()},
+        "silhouette": clustering.silhouette(features, clusters), "k": classes,
         "samples": len(labels), "extractor": OWN_FEATURES,
     }  # fmt: skip
 
@@ -174,26 +161,12 @@ def centers(subject: Subject) -> dict[str, Any]:
     """Whether the method's own centers have become one; the generated centers beside the real ones."""
     bank = cast(KMGAN, subject.method).bank
     tensor = chosen(subject.seen.tensor, CLUSTERED)
-    scores = center_scores(bank.real, subject.method.features(tensor))
-    generated = distinct_points(bank.fake.detach().cpu().double(), 0.1 * scores["spread"])
+    found = clustering.center_scores(bank.real, subject.method.features(tensor))
+    generated = clustering.distinct_points(bank.fake.detach().cpu().double(), 0.1 * found["spread"])
     return {
-        "value": scores["distinct"], **scores, "generated_distinct": generated, "k": len(bank.real),
+        "value": found["distinct"], **found, "generated_distinct": generated, "k": len(bank.real),
         "samples": len(tensor), "extractor": OWN_FEATURES,
     }  # fmt: skip
-
-
-@measure(
-    "modes", "hidden classes that generated points belong to", SYNTHETIC,
-    lambda r: f"{r['modes']} of {len(r['share'])} ({' '.join(f'{100 * s:.1f}' for s in r['share'])} %), "
-    f"{100 * r['near_data']:.1f} % near the data",
-)  # fmt: skip
-def modes(subject: Subject) -> dict[str, Any]:
-    """Hidden classes of the synthetic mixture that the generator reaches."""
-    real = subject.images("all")
-    assert real.labels is not None
-    scores = mode_scores(subject.samples, real.tensor, real.labels)
-    extractor = {"name": "nearest real point in R^100"}
-    return {"value": scores["modes"], **scores, "samples": len(subject.samples), "extractor": extractor}
 
 
 @measure(
@@ -206,11 +179,11 @@ def memorisation(subject: Subject) -> dict[str, Any]:
     dataset, seen = subject.run.preset.dataset, subject.seen.tensor
     samples = to_bytes(subject.generator.sample(LOOKED_AT, seed=0))
     known, unknown, unseen = _apart(subject, len(seen))
-    result: dict[str, Any] = memorisation_scores(samples, seen, unknown, known)
+    result: dict[str, Any] = neighbours.memorisation_scores(samples, seen, unknown, known)
     extractor = PIXELS
     if judged(dataset):
         features = [subject.judge.features(rows) for rows in (samples, seen, unknown, known)]
-        result["features"] = memorisation_scores(*features)
+        result["features"] = neighbours.memorisation_scores(*features)
         extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
     return {
         "value": result["ratio"], **result, "samples": len(samples), "training_samples": len(seen),
@@ -233,30 +206,6 @@ def _apart(subject: Subject, most: int) -> tuple[Tensor, Tensor, bool]:
 
 
 @measure(
-    "path_length", "perceptual path length in the classifier's features", JUDGED,
-    "{value:.4g} ± {standard_error:.2g}, {detour:.1f} times the straight line",
-)  # fmt: skip
-def path_length(subject: Subject) -> dict[str, Any]:
-    """Perceptual path length in the judge's features, on straight lines between noise vectors."""
-    # Steps of 1e-4 drown in the rounding of single precision.
-    generator = Generator(copy.deepcopy(subject.generator.net).double(), subject.run.preset)
-    judge = replace(subject.judge, net=copy.deepcopy(subject.judge.net).double())
-
-    def embed(noise: Tensor) -> Tensor:
-        return torch.cat([judge.features(generator.images(part)) for part in noise.split(250)])
-
-    start, end = generator.noise(2 * PATHS, SAMPLE_SEED).double().split(PATHS)
-    position = torch.rand(PATHS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    lengths = path_lengths(embed, start, end, position)
-    straight = (embed(end) - embed(start)).square().sum(1).mean()
-    return {
-        "value": lengths.mean().item(), "standard_error": (lengths.std() / PATHS**0.5).item(),
-        "detour": (lengths.mean() / straight).item(), "epsilon": EPSILON, "samples": PATHS,
-        "extractor": subject.judge.describe(),
-    }  # fmt: skip
-
-
-@measure(
     "interpolation", "steps, ends and middle of an interpolation (Section 4.5), in pixels", IMAGES,
     "largest step {largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line; "
     "ends {span:.2f} times as far apart as real images, middle {validity:.2f} times as far from them as others",
@@ -272,9 +221,10 @@ def interpolation(subject: Subject) -> dict[str, Any]:
     middle = generator.images((start + end) / 2, labels).cpu()
     real, others, unseen = _apart(subject, REFERENCE)
     held_out = others[:LINES]
-    scores = step_scores(frames.flatten(2).double()) | line_scores(frames[0], middle, frames[-1], real, held_out)
+    steps = neighbours.step_scores(frames.flatten(2).double())
+    found = steps | neighbours.line_scores(frames[0], middle, frames[-1], real, held_out)
     return {
-        "value": scores["largest_step"], **scores, "steps": STEPS, "steady_step": 1 / STEPS, "samples": LINES,
+        "value": found["largest_step"], **found, "steps": STEPS, "steady_step": 1 / STEPS, "samples": LINES,
         "real_samples": len(real), "held_out_samples": len(held_out), "unseen": unseen, "extractor": PIXELS,
     }  # fmt: skip
 

@@ -1,7 +1,5 @@
 """ResNet-56 for CIFAR-10 (He et al., 2016), as trained by Y. Idelbayev (akamaster/pytorch_resnet_cifar10, BSD)."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import OrderedDict
 from pathlib import Path

@@ -1,13 +1,18 @@
-"""Scores that need class probabilities only."""
+"""Scores of class probabilities, of classes, and of two sets of features. Other shapes and types are a `ValueError`."""
 
-from __future__ import annotations
+from typing import Any
 
+import numpy as np
 import torch
+from scipy import optimize, stats
 from torch import Tensor
 
 from kmgan_lib import checks
 
+RESAMPLES = 200
 
+
+@checks.tensors(probabilities="float n c>0")
 def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, float]:
     r"""Exponential of the mean divergence from the marginal, Eq. (8) (Salimans et al., 2016).
 
@@ -16,22 +21,18 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     The name Inception Score is right only for probabilities of the Inception network of 2015; for those of a
     classifier of ours it is called *classifier score*. It lies between 1 and the number of classes.
 
-    A `ValueError` if there are fewer rows than splits, or the probabilities are no matrix.
-
     Parameters
     ----------
     probabilities : Tensor, (n, c)
         Rows sum to 1.
     splits : int
-        Number of consecutive parts; each has its own marginal.
+        Number of consecutive parts, at most n; each has its own marginal.
 
     Returns
     -------
     mean, std : float
         Over the splits; the population standard deviation, as in the original code.
     """
-    checks.matrices(probabilities=probabilities)
-    checks.at_least(1, classes=probabilities.shape[1])
     splits = checks.whole("splits", splits)
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
@@ -41,5 +42,165 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
         # xlogy is 0 at probability 0, where the naive p log p would be NaN
         divergence = (torch.special.xlogy(part, part) - torch.special.xlogy(part, marginal)).sum(1)
         scores.append(divergence.mean().exp())
-    stacked = torch.stack(scores)
-    return stacked.mean().item(), stacked.std(correction=0).item()
+    return torch.stack(scores).mean().item(), torch.stack(scores).std(correction=0).item()
+
+
+def _root(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and a matrix R with R'R = covariance (unbiased, as NumPy's ``cov``)."""
+    mean = features.mean(0)
+    return mean, torch.linalg.qr((features - mean) / (len(features) - 1) ** 0.5, mode="r").R
+
+
+@checks.tensors(features_a="real n>1 d>0", features_b="real m>1 d")
+def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
+    r"""Squared Fréchet distance of the normal distributions fitted to two sets of features (Heusel et al., 2017).
+
+    .. math:: \|\mu_a - \mu_b\|^2 + \mathrm{tr}\big(\Sigma_a + \Sigma_b - 2(\Sigma_a\Sigma_b)^{1/2}\big)
+
+    With :math:`\Sigma_a = R_a^T R_a` the last trace is the sum of the singular values of :math:`R_a R_b^T`, which needs
+    no matrix square root and stays accurate for singular covariances. The name FID is right only for the 2,048
+    features of the Inception network of 2015. The estimate is biased upwards for small n: compare equal n only.
+
+    Features are (n, d) and (m, d), at least two of each. The result is at least 0 up to rounding, in squared units of
+    the features, computed in double precision; NaN for features that are not finite.
+    """
+    a, b = (features.detach().cpu().double() for features in (features_a, features_b))
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return float("nan")
+    (mean_a, root_a), (mean_b, root_b) = _root(a), _root(b)
+    if not (root_a.isfinite().all() and root_b.isfinite().all()):
+        return float("inf")  # finite features too far apart for double precision
+    cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
+    total = (mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * cross
+    return total.item()
+
+
+@checks.tensors(features_a="real n>1 d>0", features_b="real m>1 d")
+def kernel_distance(
+    features_a: Tensor, features_b: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    r"""Squared maximum mean discrepancy under a cubic kernel, unbiased (KID's formula; Binkowski et al., 2018).
+
+    .. math:: k(x, y) = (x^T y / d + 1)^3, \qquad
+       \frac{\sum_{i \ne j} k(a_i, a_j) + k(b_i, b_j)}{s(s - 1)} - \frac{2 \sum_{i, j} k(a_i, b_j)}{s^2}
+
+    Unlike the Fréchet distance it has no bias in n, so values of different n may be compared.
+
+    Parameters
+    ----------
+    features_a, features_b : Tensor, (n, d) and (m, d)
+    subsets, subset_size : int
+        Number of pairs of random subsets, and rows s of each, drawn without replacement; at most n and m.
+    seed : int
+        Fixes the subsets.
+
+    Returns
+    -------
+    mean, std : float
+        Over the subsets, the population standard deviation; computed in double precision. Around 0 for equal
+        distributions, and then also below it.
+    """
+    a, b = (features.detach().cpu().double() for features in (features_a, features_b))
+    subsets, size = checks.whole("subsets", subsets), checks.whole("subset_size", subset_size)
+    if subsets < 1 or not 2 <= size <= min(len(a), len(b)):
+        raise ValueError(f"{subsets} subsets of {size} rows: need at least 1 subset of 2 to {min(len(a), len(b))} rows")
+    generator = torch.Generator().manual_seed(checks.seed(seed))
+    values = []
+    for _ in range(subsets):
+        x, y = (f[torch.randperm(len(f), generator=generator)[:size]] for f in (a, b))
+        xx, yy, xy = ((u @ v.T / a.shape[1] + 1) ** 3 for u, v in ((x, x), (y, y), (x, y)))
+        within = xx.sum() - xx.diagonal().sum() + yy.sum() - yy.diagonal().sum()
+        values.append(within / (size * (size - 1)) - 2 * xy.mean())
+    return torch.stack(values).mean().item(), torch.stack(values).std(correction=0).item()
+
+
+@checks.tensors(predicted_labels="int64 n>0")
+def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
+    r"""Share of each class with its Wilson 95% interval, and a test against equal shares (Section 4.3, Fig. 5c).
+
+    Parameters
+    ----------
+    predicted_labels : Tensor, (n,) int64
+        Class of each generated image, 0 ... classes - 1, by a classifier.
+    classes : int
+
+    Returns
+    -------
+    dict
+        ``frequency``, ``low``, ``high``: lists of length ``classes``, shares in [0, 1]. ``chi2``, ``p``: Pearson's
+        statistic against equal shares with classes - 1 degrees of freedom, and its p-value.
+    """
+    checks.at_least(1, classes=classes)
+    checks.classes(classes, labels=predicted_labels)
+    counts = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy()
+    n, z = counts.sum(), stats.norm.ppf(0.975)
+    share = counts / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    chi2, p = stats.chisquare(counts)
+    low, high = (middle - half).clip(0), (middle + half).clip(max=1)
+    return {
+        "frequency": share.tolist(), "low": low.tolist(), "high": high.tolist(), "chi2": float(chi2), "p": float(p),
+    }  # fmt: skip
+
+
+@checks.tensors(true_labels="int64 n", predicted_labels="int64 n")
+def confusion_matrix(true_labels: Tensor, predicted_labels: Tensor, classes: int) -> Tensor:
+    """How many images of each true class (rows) get each predicted class (columns), (c, c) int64."""
+    checks.at_least(1, classes=classes)
+    checks.classes(classes, true_labels=true_labels, predicted_labels=predicted_labels)
+    pairs = true_labels.cpu() * classes + predicted_labels.cpu()
+    return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+
+
+@checks.tensors(predicted_labels="int64 n", confusion="real c>0 c")
+def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int = 0) -> dict[str, list[float]]:
+    r"""Share of each class, corrected for the classifier's confusions.
+
+    A classifier that takes a tenth of the shirts for T-shirts sees too few shirts. With
+    :math:`C_{ij} = P(\text{predicted } j \,|\, \text{true } i)`, estimated on real test images, the shares are
+
+    .. math:: \hat\pi = \arg\min_{\pi \ge 0,\; \sum_i \pi_i = 1} \|C^T \pi - p\|_2,
+
+    where p are the predicted shares. This takes generated images to be confused like real ones, which holds less the
+    worse they are. The intervals resample both the predictions and the rows of C (the 95% of a parametric bootstrap).
+
+    Parameters
+    ----------
+    predicted_labels : Tensor, (n,) int64
+        Class of each generated image by the classifier.
+    confusion : Tensor, (c, c)
+        Counts: true classes in rows, predicted ones in columns; no empty row.
+    seed : int
+        Fixes the resampling.
+
+    Returns
+    -------
+    dict
+        ``corrected``, ``corrected_low``, ``corrected_high``: lists of length c, shares in [0, 1].
+    """
+    if not (confusion.isfinite() & (confusion >= 0) & (confusion < 2**31)).all():
+        raise ValueError("confusion must hold counts, which are finite, not negative and below 2**31")
+    counts = confusion.double().numpy()
+    classes, n = len(counts), len(predicted_labels)
+    checks.classes(classes, labels=predicted_labels)
+    if n == 0 or (counts.sum(1) == 0).any():
+        raise ValueError(f"{n} labels and {int((counts.sum(1) == 0).sum())} classes without real images: need some")
+    rows = counts / counts.sum(1, keepdims=True)
+    shares = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy() / n
+    random, totals = np.random.default_rng(checks.seed(seed)), counts.sum(1).astype(int)
+    resampled = []
+    for p in random.multinomial(n, shares, RESAMPLES) / n:
+        drawn = [random.multinomial(total, row) / total for total, row in zip(totals, rows, strict=True)]
+        resampled.append(_unmixed(np.stack(drawn), p))
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    corrected = _unmixed(rows, shares)
+    return {"corrected": corrected.tolist(), "corrected_low": low.tolist(), "corrected_high": high.tolist()}
+
+
+def _unmixed(rows: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The point of the simplex whose mixture of rows (c, c) is nearest to the shares (c,)."""
+    # Least squares with non-negative weights; a heavy extra equation holds their sum at 1.
+    heavy = 1e4
+    weights = optimize.nnls(np.vstack([rows.T, np.full(len(rows), heavy)]), np.append(shares, heavy))[0]
+    return weights / weights.sum()

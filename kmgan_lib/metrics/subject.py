@@ -1,7 +1,5 @@
 """What the measures look at: a run, its data, its judge, and what they make of each other, each made once."""
 
-from __future__ import annotations
-
 import functools
 import logging
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import Method
-from kmgan_lib.metrics import inception
+from kmgan_lib.metrics import inception as inception_
 from kmgan_lib.metrics.classifier import Judge, judge
 from kmgan_lib.metrics.degraded import blurred, noisy
 from kmgan_lib.training.run import Run, pick_device, restore
@@ -90,10 +88,7 @@ class Subject:
     @functools.cached_property
     def samples(self) -> Tensor:
         """``eval_samples`` generated images (n, c, h, w) in [0, 1]."""
-        return self._sample(self.generator)
-
-    def _sample(self, generator: Generator) -> Tensor:
-        return generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu()
+        return self.generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu()
 
     @functools.cached_property
     def fake_features(self) -> Tensor:
@@ -137,7 +132,7 @@ class Subject:
     def last_weights_features(self) -> Tensor:
         """The judge's features of samples of the last weights of G instead of their average."""
         last = Generator(self.method.frozen_generator(averaged=False), self.run.preset)
-        return self.judge.features(self._sample(last))
+        return self.judge.features(last.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED))
 
     @functools.cached_property
     def untrained_features(self) -> Tensor:
@@ -150,12 +145,10 @@ class Subject:
     def inception(self, layer: str) -> dict[str, Any]:
         """All Inception measures at a layer of features against as many images that the run was trained on."""
         if layer not in self._inception:
-            weights = self._weights(layer)
             real = chosen(self.seen.tensor, len(self.samples))
-            measured = self._compared(self.samples, real, layer)
             self._inception[layer] = {
-                **measured, "layer": layer, "samples": len(self.samples), "reference_samples": len(real),
-                "reference": self.run.preset.split, "extractor": weights.describe(),
+                **self._compared(self.samples, real, layer), "layer": layer, "samples": len(self.samples),
+                "reference_samples": len(real), "reference": self.run.preset.split,
             }  # fmt: skip
         return self._inception[layer]
 
@@ -167,22 +160,20 @@ class Subject:
         """
         n = len(self.samples)
         real, others = chosen(self.seen.tensor, n), chosen(self.seen.tensor, 2 * n)[n:]
-        if len(others) < inception.SPLITS:
+        if len(others) < inception_.SPLITS:
             return {}
         levels = {"real_value": others, "blurred": blurred(others), "noisy": noisy(others)}
         found = {name: self._compared(images, real, layer, name)["fid"] for name, images in levels.items()}
         return {**found, "real_samples": len(others)}
 
-    def _weights(self, layer: str) -> inception.Weights:
-        return inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
-
     def _compared(self, images: Tensor, real: Tensor, layer: str, level: str | None = None) -> dict[str, Any]:
-        weights = self._weights(layer)
+        weights = inception_.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
         name = f"{self.seen.provenance['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
-        return inception.inception_measures(
-            images, real, layer=layer, weights=weights.path, extractor=inception.EXTRACTOR, real_name=name,
+        measured = inception_.inception_measures(
+            images, real, layer=layer, weights=weights.path, extractor=inception_.EXTRACTOR, real_name=name,
             fake_name=level and f"{name}-{level}", kid=level is None,
         )  # fmt: skip
+        return {**measured, "extractor": weights.describe()}
 
 
 def chosen(rows: Tensor, count: int) -> Tensor:

@@ -6,7 +6,11 @@ padding. TensorFlow pads (1, 2) for stride 2 on even sizes where PyTorch pads (2
 row: a known, small difference from the code that the paper builds on (readings, row 46).
 """
 
-from kmgan_lib.models.build import build_discriminator, build_generator
+from typing import Any
+
+from torch import nn
+
+from kmgan_lib.config import Preset
 from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
 from kmgan_lib.models.layers import (
     HEADS,
@@ -29,3 +33,29 @@ __all__ = [
     "normalised", "parameter_count", "reestimate_batch_norm", "scale_width", "sync_batch_norm",
     "widen_weights",
 ]  # fmt: skip
+
+
+def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
+    """The preset's generator network, weights drawn from PyTorch's default random generator."""
+    if preset.network == "synthetic":
+        return SyntheticGenerator(z_dim=preset.z_dim, width=preset.width)
+    size: dict[str, Any] = {
+        "z_dim": preset.z_dim, "channels": preset.channels, "image_size": preset.image_size, "width": preset.width,
+        "classes": classes,
+    }  # fmt: skip
+    return MnistGenerator(**size) if preset.network == "mnist" else ConvGenerator(preset.network, **size)
+
+
+def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
+    """The preset's discriminator network, which ends in features."""
+    if preset.network == "synthetic":
+        return SyntheticDiscriminator(width=preset.width)
+    size: dict[str, Any] = {
+        "head": preset.head, "feature_dim": preset.feature_dim, "channels": preset.channels,
+        "image_size": preset.image_size, "width": preset.width, "classes": classes, "tail": preset.tail,
+    }  # fmt: skip
+    if preset.network == "mnist":
+        net: nn.Module = MnistDiscriminator(conv_channels=(preset.conv_first, preset.conv_second), **size)
+    else:
+        net = ConvDiscriminator(preset.network, **size)
+    return normalised(net, preset.norm)

@@ -1,15 +1,12 @@
 """The networks of Table 3 (CIFAR-10) and Table 5 (CelebA), at 64x64 as printed or at 32x32 with one stage fewer."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.models.fast import Down, Linear, Up
-from kmgan_lib.models.layers import concat_labels, feature_head, initialise, scale_width, to_float32
+from kmgan_lib.models.layers import Down, Up, concat_labels, feature_head, initialise, scale_width, to_float32
 
 # Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
 GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
@@ -34,17 +31,8 @@ class ConvGenerator(nn.Module):
     :math:`\tanh`, that is in pictures between -1 and 1; everywhere else in this library pictures lie in [0, 1], so the
     forward pass returns :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with :math:`2x - 1`. No other place
     knows of the second range. 5,135,363 parameters for Table 3 and 5,345,155 for Table 5; batch normalisation after FC
-    4x4x512 is over 512 maps.
-
-    Parameters
-    ----------
-    table : {"cifar10", "celeba"}
-        Table 3 or Table 5.
-    image_size : {64, 32}
-        Side length in pixels. At 32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings,
-        row 24).
-    z_dim, channels, width, classes
-        As in `kmgan_lib.models.mnist.MnistGenerator`.
+    4x4x512 is over 512 maps. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row
+    24). ``width`` and ``classes`` as in `kmgan_lib.models.mnist.MnistGenerator`.
     """
 
     def __init__(
@@ -55,7 +43,7 @@ class ConvGenerator(nn.Module):
         stages = _stages(table, image_size)
         maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
         self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
-        self.fc = Linear(z_dim + classes, 16 * maps[0])
+        self.fc = nn.Linear(z_dim + classes, 16 * maps[0])
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
         self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, channels]))
         initialise(self)
@@ -74,12 +62,11 @@ class ConvDiscriminator(nn.Module):
 
     Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
     normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). 38,284,972
-    parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5.
+    parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5. At 32x32 the 512-channel
+    convolution is left out.
 
     Parameters
     ----------
-    table, channels, image_size, width, classes
-        As in `ConvGenerator`; at 32x32 the 512-channel convolution is left out.
     head, feature_dim
         See `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d = 100.
     tail : {"table", "plain", "linear"}
@@ -102,7 +89,7 @@ class ConvDiscriminator(nn.Module):
         if table == "cifar10" and tail != "linear":
             units = scale_width(HIDDEN, width)
             norm = nn.BatchNorm1d(units) if tail == "table" else nn.Identity()
-            self.hidden, hidden = nn.Sequential(Linear(hidden, units), norm, nn.ReLU()), units
+            self.hidden, hidden = nn.Sequential(nn.Linear(hidden, units), norm, nn.ReLU()), units
         self.head = feature_head(hidden, head, feature_dim)
         self.feature_dim = hidden if head == "penultimate" else feature_dim
         initialise(self)

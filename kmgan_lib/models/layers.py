@@ -1,17 +1,21 @@
-"""What all networks share: the width factor, labels as inputs, initial weights, feature heads, batch statistics."""
+"""What all networks share: width, labels as inputs, 5x5 convolutions, initial weights, heads, batch statistics.
 
-from __future__ import annotations
+A convolution is PyTorch's own layer that knows two things more: how it takes labels without the constant maps that a
+join would make, and its quicker form on a CPU for the few channels of an image.
+"""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.distributed import all_gather, shard
 
 HEADS = ("penultimate", "bn-relu", "sigmoid")
+FEW = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
 
 
 def scale_width(channels: int, width: float) -> int:
@@ -37,6 +41,91 @@ def require_labels(labels: Tensor | None) -> Tensor:
     if labels is None:
         raise ValueError("a conditional network needs labels")
     return labels
+
+
+def _phases(weight: Tensor) -> Tensor:
+    """5x5 kernels (a, b, 5, 5) as the four 3x3 kernels (a, b, 3, 2, 3, 2) that meet even and odd rows and columns."""
+    return F.pad(weight, (0, 1, 0, 1)).unflatten(3, (3, 2)).unflatten(2, (3, 2))
+
+
+def sub_pixel_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.conv_transpose2d` with 5x5 kernels and stride 2, as a 3x3 convolution to four times the channels.
+
+    Every output pixel sees at most 3x3 input pixels; which taps of the 5x5 kernel they meet depends on whether its row
+    and column are even or odd, so there are four kernels, whose outputs are shuffled into one image. x (b, c, h, w),
+    weights (c, m, 5, 5) and biases (m,) to (b, m, 2 h, 2 w).
+    """
+    kernels = _phases(weight).flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
+    return F.pixel_shuffle(F.conv2d(x, kernels, None if bias is None else bias.repeat_interleave(4), padding=1), 2)
+
+
+def sub_pixel_down(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.conv2d` with 5x5 kernels and stride 2, as a 3x3 convolution from four times the channels.
+
+    x (b, c, h, w) with h and w even, weights (m, c, 5, 5) and biases (m,) to (b, m, h / 2, w / 2).
+    """
+    kernels = _phases(weight).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    return F.conv2d(F.pixel_unshuffle(x, 2), kernels, bias, padding=1)
+
+
+def _plus_labels(x: Tensor, table: Tensor, labels: Tensor) -> Tensor:
+    """Add to each sample of x (b, m, h, w) its label's row of the table (classes, m, h, w)."""
+    hot = one_hot(labels, len(table), table.dtype)
+    rows = table.permute(0, 2, 3, 1)
+    return x + (hot @ rows.flatten(1)).unflatten(1, rows.shape[1:]).permute(0, 3, 1, 2)
+
+
+class Up(nn.ConvTranspose2d):
+    """Transposed 5x5 convolution that doubles the side length, from ``before`` to ``after`` channels.
+
+    With classes their one-hot label joins the input as constant maps. A constant map adds the same to every sample of a
+    class, so the maps are convolved once for each class instead of once a sample.
+    """
+
+    def __init__(self, before: int, after: int, classes: int = 0):
+        super().__init__(before + classes, after, 5, stride=2, padding=2, output_padding=1)
+        self.classes = classes
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Maps (b, c, h, w) and, if conditional, labels (b,) to maps (b, m, 2 h, 2 w)."""
+        mine, theirs = self.weight.tensor_split([x.shape[1]])
+        y = self._one(x, mine, self.bias)
+        if not self.classes:
+            return y
+        return _plus_labels(y, self._one(label_maps(self.classes, x), theirs, None), require_labels(labels))
+
+    def _one(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if x.device.type == "cpu" and self.out_channels <= FEW:
+            return sub_pixel_up(x, weight, bias)
+        return F.conv_transpose2d(x, weight, bias, stride=2, padding=2, output_padding=1)
+
+
+class Down(nn.Conv2d):
+    """5x5 convolution that halves the side length; parameters as in `Up`."""
+
+    def __init__(self, before: int, after: int, classes: int = 0):
+        super().__init__(before + classes, after, 5, stride=2, padding=2)
+        self.classes = classes
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Maps (b, c, h, w) and, if conditional, labels (b,) to maps (b, m, h / 2, w / 2)."""
+        mine, theirs = self.weight.tensor_split([x.shape[1]], 1)
+        # The gradient of an image is what PyTorch's form computes slowly; where none is asked for, it is the faster.
+        quick = x.device.type == "cpu" and x.shape[1] <= FEW and x.requires_grad
+        one = sub_pixel_down if quick else self._one
+        if not self.classes:
+            return one(x, mine, self.bias)
+        table = self._one(label_maps(self.classes, x), theirs, None)
+        return _plus_labels(one(x, mine, self.bias), table, require_labels(labels))
+
+    def _one(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(x, weight, bias, stride=2, padding=2)
+
+
+def label_maps(classes: int, like: Tensor) -> Tensor:
+    """The constant maps (classes, classes, h, w) of every class once, in the form of x (b, c, h, w)."""
+    eye = torch.eye(classes, dtype=like.dtype, device=like.device)
+    return eye[:, :, None, None].expand(-1, -1, *like.shape[2:]).contiguous(memory_format=torch.channels_last)
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,32 +1,17 @@
 """The networks of the MNIST DCGAN, which KM-GAN shares on MNIST and Fashion-10 (Section 4.2)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.models.fast import Down, Linear, Up
-from kmgan_lib.models.layers import concat_labels, feature_head, initialise, scale_width, to_float32
+from kmgan_lib.models.layers import Down, Up, concat_labels, feature_head, initialise, scale_width, to_float32
 
 
 class MnistGenerator(nn.Module):
     """The generator of the MNIST DCGAN: z -> FC 1024 -> FC 7x7x128 -> deconv 128 -> deconv c, sigmoid.
 
-    Parameters
-    ----------
-    z_dim : int
-        Length of the noise vector.
-    channels, image_size : int
-        Colour channels and side length of the pictures in pixels; the side is a multiple of 4.
-    width : float
-        Factor on every hidden width; 1 is the original.
-    classes : int
-        Number of classes whose one-hot label joins every layer's input (conditional DCGAN); 0 for none.
-
-    Notes
-    -----
-    Source: carpedm20/DCGAN-tensorflow, ``model.py``. Output in [0, 1].
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``. The side length ``image_size`` in pixels is a multiple of 4; 1 is
+    the original ``width``; the one-hot label of so many ``classes`` joins every layer's input (conditional DCGAN).
     """
 
     def __init__(
@@ -35,9 +20,9 @@ class MnistGenerator(nn.Module):
         super().__init__()
         hidden, maps = scale_width(1024, width), scale_width(128, width)
         self.classes, self.maps, self.side = classes, maps, image_size // 4
-        self.fc1 = Linear(z_dim + classes, hidden)
+        self.fc1 = nn.Linear(z_dim + classes, hidden)
         self.bn1 = nn.BatchNorm1d(hidden)
-        self.fc2 = Linear(hidden + classes, maps * self.side**2)
+        self.fc2 = nn.Linear(hidden + classes, maps * self.side**2)
         self.bn2 = nn.BatchNorm1d(maps * self.side**2)
         self.up1 = Up(maps, maps, classes)
         self.bn3 = nn.BatchNorm2d(maps)
@@ -61,29 +46,19 @@ class MnistDiscriminator(nn.Module):
     Parameters
     ----------
     head, feature_dim
-        See `kmgan_lib.models.layers.feature_head`.
+        See `kmgan_lib.models.layers.feature_head`; the others as in `MnistGenerator`.
     conv_channels : tuple of int
         Channels of the two convolutions. carpedm20 has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only
         make sense with ten labels at hand.
     tail : {"table", "plain", "linear"}
         What follows the convolutions: FC 1024 with batch normalisation, FC 1024 without it, or nothing, so that the
         flattened maps are the units that the head gets.
-    channels, image_size, width, classes
-        As in `MnistGenerator`.
     """
 
     def __init__(
-        self,
-        *,
-        head: str = "bn-relu",
-        feature_dim: int = 100,
-        conv_channels: tuple[int, int] = (11, 74),
-        tail: str = "table",
-        channels: int = 1,
-        image_size: int = 28,
-        width: float = 1.0,
-        classes: int = 0,
-    ):
+        self, *, head: str = "bn-relu", feature_dim: int = 100, conv_channels: tuple[int, int] = (11, 74),
+        tail: str = "table", channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0,
+    ):  # fmt: skip
         super().__init__()
         first, second, hidden = (scale_width(n, width) for n in (*conv_channels, 1024))
         self.classes = classes
@@ -95,7 +70,7 @@ class MnistDiscriminator(nn.Module):
         if tail == "linear":
             hidden = units
         else:
-            self.fc, self.act = Linear(units, hidden), nn.LeakyReLU(0.2)
+            self.fc, self.act = nn.Linear(units, hidden), nn.LeakyReLU(0.2)
         if tail == "table":
             self.bn3 = nn.BatchNorm1d(hidden)
         self.head = feature_head(hidden, head, feature_dim)

@@ -1,7 +1,5 @@
 """The networks of Table 2, for the synthetic points."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -18,15 +16,7 @@ def _dense(sizes: list[int]) -> list[nn.Module]:
 
 
 class SyntheticGenerator(nn.Module):
-    """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too.
-
-    Parameters
-    ----------
-    z_dim : int
-        Length of the noise vector (100 in Table 2).
-    width : float
-        Factor on the two hidden widths; 1 is Table 2.
-    """
+    """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too."""
 
     def __init__(self, *, z_dim: int = 100, width: float = 1.0):
         super().__init__()
@@ -39,13 +29,7 @@ class SyntheticGenerator(nn.Module):
 
 
 class SyntheticDiscriminator(nn.Module):
-    """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid.
-
-    Parameters
-    ----------
-    width : float
-        Factor on the three hidden widths; 1 is Table 2. The two features stay two.
-    """
+    """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid, at any width."""
 
     def __init__(self, *, width: float = 1.0):
         super().__init__()

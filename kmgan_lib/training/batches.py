@@ -1,7 +1,5 @@
 """Batches of a data set that lies on the device: shuffled each epoch, with noise, from one random generator."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Checkpoints: written atomically, read without running code, and the one before kept."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex

@@ -4,8 +4,6 @@ Batches and noise are drawn outside and copied into tensors that stay where they
 is captured with its generator. Where a step cannot be captured it runs as it is, and the log says why.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The history of a run: window means of its losses, kept on the device until a row is written."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Any

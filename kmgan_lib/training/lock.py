@@ -1,7 +1,5 @@
 """One process at a time in a run directory, by a lock that the system frees however its process ends."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 from collections.abc import Iterator

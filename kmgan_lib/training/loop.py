@@ -1,7 +1,5 @@
 """The training loop. It knows no method: it draws batches and noise, keeps history, checkpoints and the result."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -11,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,10 +43,7 @@ def _show_progress() -> bool:
 
 
 def _notes() -> dict[str, Any]:
-    vision = None
-    with contextlib.suppress(PackageNotFoundError):
-        vision = version("torchvision")
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": vision}
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
     return {"commit": commit(), "versions": versions}
 
 
@@ -176,15 +171,14 @@ class Training:
 
     def _check_finite(self) -> None:
         bad = self.history.bad_iteration()
-        if bad is None:
-            return
-        self._diverged(bad)
+        if bad is not None:
+            self._diverged(bad)
 
     def _diverged(self, bad: int) -> NoReturn:
         self._finish("diverged", bad)
-        kept = self.directory / checkpoint.CHECKPOINT
-        kept_text = f"the last good checkpoint is {kept}" if kept.exists() else "there was no checkpoint yet"
-        raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept_text}")
+        path = self.directory / checkpoint.CHECKPOINT
+        kept = f"the last good checkpoint is {path}" if path.exists() else "there was no checkpoint yet"
+        raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept}")
 
     def _checkpoint(self) -> None:
         # The losses of an iteration know nothing of its last update.
@@ -201,18 +195,13 @@ class Training:
         Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
         checkpoint.save_checkpoint(self.directory, state)
 
-    def _device_name(self) -> str:
-        name, count = device_name(self.batches.generator.device), distributed.world_size()
-        return name if count == 1 else f"{count} x {name}"
-
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
-        done = self.iteration
+        done, ranks = self.iteration, distributed.world_size()
         images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
         result = {
             **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
-            "wall_seconds": round(self.seconds, 2),
-            "images_per_second": round(images / max(self.seconds, 1e-9), 1),
-            "device": self._device_name(), **self.notes,
+            "wall_seconds": round(self.seconds, 2), "images_per_second": round(images / max(self.seconds, 1e-9), 1),
+            "device": f"{ranks} x " * (ranks > 1) + device_name(self.batches.generator.device), **self.notes,
             "checkpoint_rule": "final iteration", "metrics": {},
         }  # fmt: skip
         if self.writes:

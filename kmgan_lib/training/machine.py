@@ -1,7 +1,5 @@
 """The precision that a device trains in."""
 
-from __future__ import annotations
-
 import torch
 
 from kmgan_lib import methods

@@ -1,7 +1,5 @@
 """A run directory: what is in it, where it goes, and what may continue it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform
@@ -30,35 +28,19 @@ FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
 
 @dataclass
 class Run:
-    """A run directory and what is in it.
-
-    Attributes
-    ----------
-    directory : Path
-    preset : Preset
-    profile : str
-    seed : int
-    result : dict
-        Content of ``result.json``.
-    history : list of dict
-        Rows of ``history.csv``: means of the losses over the iterations since the row before.
-    method : Method or None
-        The trained method, if this process trained it.
-    images : Images or None
-        What it was trained on, if that was handed over in Python.
-    """
+    """A run directory and what is in it."""
 
     directory: Path
     preset: Preset
     profile: str
     seed: int
-    result: dict[str, Any]
-    history: list[dict[str, float]]
-    method: Method | None = None
-    images: Images | None = None
+    result: dict[str, Any]  # content of ``result.json``
+    history: list[dict[str, float]]  # rows of ``history.csv``: means of the losses since the row before
+    method: Method | None = None  # the trained method, if this process trained it
+    images: Images | None = None  # what it was trained on, if that was handed over in Python
 
     @classmethod
-    def open(cls, directory: str | Path) -> Run:
+    def open(cls, directory: str | Path) -> "Run":
         """Read a run directory; a `UsageError` says what is missing."""
         directory = files.expanded(checks.path("directory", directory))
         config = files.read_json(directory / files.CONFIG)

@@ -1,7 +1,5 @@
 """The beginning of a training: everything is checked before anything is written, then the loop runs."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import shlex
@@ -87,31 +85,20 @@ def _check_images(preset: Preset, images: Images) -> None:
 
 @put_aside()
 def train(
-    preset: Name | None = None,
-    *,
-    images: Given | None = None,
-    labels: Any = None,
-    profile: str = "quick",
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    data_root: str | Path | None = None,
-    out: str | Path | None = None,
-    resume: bool = False,
-    allow_changed_data: bool = False,
-    callback: Callback | None = None,
-    **overrides: Any,
-) -> Run:
+    preset: Name | None = None, *, images: Given | None = None, labels: Any = None, profile: str = "quick",
+    seed: int = 0, device: str | torch.device = "auto", data_root: str | Path | None = None,
+    out: str | Path | None = None, resume: bool = False, allow_changed_data: bool = False,
+    callback: Callback | None = None, **overrides: Any,
+) -> Run:  # fmt: skip
     """Train a preset and keep everything in a run directory.
 
     Parameters
     ----------
     preset : str or Path, optional
         ``dataset/method[-variant]``, as `kmgan list` shows them, or ``folder:PATH``.
-    images : Tensor, array, Dataset or Images, optional
-        Instead of a preset, images of your own: (n, c, h, w) with 1 or 3 channels, uint8 or float in [0, 1], or a data
-        set of PyTorch's; see `kmgan_lib.data.given.given`. ``method`` is ``kmgan`` unless you name another.
-    labels : sequence of int, optional
-        Their classes, for methods that use some.
+    images, labels : optional
+        Instead of a preset, images of your own and their classes; see `kmgan_lib.data.given.given`. ``method`` is
+        ``kmgan`` unless you name another.
     profile : {"smoke", "quick", "long", "paper"}
         Size and length. ``smoke`` trains on a stand-in where the data set has one.
     seed : int
@@ -130,10 +117,6 @@ def train(
         Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
     **overrides
         Fields of `kmgan_lib.config.Preset` and of the method's options.
-
-    Returns
-    -------
-    Run
 
     Raises
     ------

@@ -98,10 +98,11 @@ def test_shards_are_read_in_order_without_labels(shards: Path, split: str, value
     assert f"{len(values)} images" in source
 
 
-def test_shards_without_an_atlas_are_not_the_data_set(shards: Path) -> None:
+def test_an_atlas_that_is_not_there_is_named(shards: Path) -> None:
     assert data.find("celeba", root=shards.parent) == ("data root", shards)
     (shards / "valid-00.jpg").unlink()
-    assert data.find("celeba", root=shards.parent) is None
+    with pytest.raises(UsageError, match=r"valid-00\.jpg is not an atlas"):
+        data.load("celeba", root=shards.parent, split="all")
 
 
 def test_photographs_are_preferred_to_shards(photographs: Path, shards: Path) -> None:

@@ -145,10 +145,12 @@ def test_labels_that_are_too_few_are_refused(shards: Path) -> None:
         data.load("cifar10", root=shards.parent)
 
 
-@pytest.mark.parametrize("missing", ["labels_test.npy", "train/02.webp", "test/exact-0000-1016.webp"])
-def test_incomplete_shards_are_not_the_data_set(shards: Path, missing: str) -> None:
+def test_shards_without_labels_are_not_the_data_set_and_an_atlas_that_is_not_there_is_named(shards: Path) -> None:
     assert data.find("cifar10", root=shards.parent) == ("data root", shards)
-    (shards / missing).unlink()
+    (shards / "train" / "02.webp").unlink()
+    with pytest.raises(UsageError, match=r"02\.webp is not an atlas"):
+        data.load("cifar10", root=shards.parent)
+    (shards / "labels_test.npy").unlink()
     assert data.find("cifar10", root=shards.parent) is None
 
 

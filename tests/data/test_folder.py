@@ -267,14 +267,8 @@ def deep(path: Path, low: float, high: float, kind: type = np.uint16) -> None:
         (np.uint16, 4095, 4095, True),
         (np.uint16, 260, 4095, True),
         (np.uint16, 250, 255, True),
-        (np.float32, 1, 1, False),
-        (np.float32, 1.05, 1, False),  # resampling overshoots
-        (np.float32, 0.2, 1, False),
-        (np.float32, 255, 255, False),
-        (np.float32, 65535, 65535, False),
         (np.int32, 255, 255, True),
-        (np.int32, 65535, 65535, True),
-        (np.int32, 2**31 - 1, 2**31 - 1, False),
+        (np.int32, 65535, 65535, False),
     ],
 )
 def test_one_scale_holds_for_all_files_of_a_folder(
@@ -294,7 +288,7 @@ def test_one_scale_holds_for_all_files_of_a_folder(
     assert f"greys is {white}" in images.provenance["source"]
 
 
-def test_every_mode_has_its_own_scale(tmp_path: Path) -> None:
+def test_floats_go_from_0_to_1(tmp_path: Path) -> None:
     deep(tmp_path / "a.tif", 1, 1, np.float32)
     deep(tmp_path / "b.png", 65535, 65535)
     flat(tmp_path / "c.png", 200)
@@ -306,6 +300,7 @@ def test_every_mode_has_its_own_scale(tmp_path: Path) -> None:
     [
         (np.float32, -1, 1),
         (np.float32, 0, 4),
+        (np.float32, 0, np.nan),
         (np.float32, 0, 1e9),
         (np.float32, 0, np.inf),
         (np.int32, -500, 300),
@@ -327,10 +322,9 @@ def test_what_has_no_sensible_range_is_left_out_by_name(
 
 
 def test_a_refused_file_has_no_say_in_the_scale(tmp_path: Path) -> None:
-    deep(tmp_path / "a.tif", 0, 1, np.float32)
-    deep(tmp_path / "b.tif", -1, 255, np.float32)
-    deep(tmp_path / "c.tif", -1e6, 1, np.float32)
-    assert load(tmp_path).tensor.amax((1, 2, 3)).tolist()[1] == 255
+    deep(tmp_path / "a.tif", 0, 255)
+    deep(tmp_path / "b.tif", -1, 4095, np.int32)
+    assert load(tmp_path).tensor.amax((1, 2, 3)).tolist() == [255]
 
 
 # What is not the user's

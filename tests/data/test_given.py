@@ -96,12 +96,12 @@ class Endless(IterableDataset[Tensor]):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (BYTES[0], r"images are \(3, 8, 8\).*unsqueeze\(1\)"),
-        (BYTES.permute(0, 2, 3, 1), r"images are \(6, 8, 8, 3\).*permute\(0, 3, 1, 2\)"),
+        (BYTES[0], r"images are \(3, 8, 8\)"),
+        (BYTES.permute(0, 2, 3, 1), r"images are \(6, 8, 8, 3\)"),
         (BYTES[:, :2], r"images are \(6, 2, 8, 8\)"),
         (BYTES[:0], r"images are \(0, 3, 8, 8\)"),
         (BYTES.int(), "images are torch.int32"),
-        (BYTES / 255 * 2 - 1, r"values from -1 to 1: .*\(images \+ 1\) / 2"),
+        (BYTES / 255 * 2 - 1, "values from -1 to 1: "),
         (BYTES.float(), "values from 0 to 255"),
         (torch.full((1, 1, 8, 8), torch.nan), "values from nan to nan"),
         ([[1, 2], [3]], "images are a list"),

@@ -13,8 +13,8 @@ import torch_fidelity.feature_extractor_inceptionv3  # noqa: F401 - its address 
 from torchvision import datasets
 
 from kmgan_lib import data
-from kmgan_lib.cache import cache_root
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import cache_root
 from kmgan_lib.metrics import inception
 
 Command = Any

@@ -18,10 +18,9 @@ from kmgan_lib.data import Images, load
 from kmgan_lib.data.images import resized, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
-from kmgan_lib.metrics.collapse import distinct_points
-from kmgan_lib.metrics.frequency import confusion_matrix
-from kmgan_lib.metrics.neighbours import kth_distances
-from kmgan_lib.metrics.paths import step_scores
+from kmgan_lib.metrics.clustering import distinct_points
+from kmgan_lib.metrics.neighbours import kth_distances, step_scores
+from kmgan_lib.metrics.scores import confusion_matrix
 from kmgan_lib.training.run import Run
 
 from .conftest import WORDS, cases, refused
@@ -90,15 +89,12 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "corrected_frequency": (metrics.corrected_frequency, (L, T | tensors(st.just((3, 3)), st.just(torch.int64)), SEED)),
     "confusion_matrix": (confusion_matrix, (L, L, st.integers(-2, 8))),
     "center_scores": (metrics.center_scores, (T, T)),
-    "mode_scores": (metrics.mode_scores, (T, T, L)),
     "within_class_scores": (metrics.within_class_scores, (T, L, T, L)),
     "line_scores": (metrics.line_scores, (T, T, T, T, T)),
     "memorisation_scores": (metrics.memorisation_scores, (T, T, T, T)),
     "nearest_neighbours": (metrics.nearest_neighbours, (T, T, N)),
     "kth_distances": (kth_distances, (T, N, N)),
     "step_scores": (step_scores, (T,)),
-    "path_lengths": (lambda *a: metrics.path_lengths(lambda z: z * 2, *a), (T, T, T | tensors(st.sampled_from([(),
-    (4,)])))),
     "resized": (lambda t, s: resized(t, s), (tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)),
     st.integers(1, 9))),
     "to_unit": (to_unit, (T,)),

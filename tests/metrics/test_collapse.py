@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kmgan_lib.data.synthetic import synthetic
-from kmgan_lib.metrics import center_scores, mode_scores, within_class_scores
+from kmgan_lib.metrics import center_scores, within_class_scores
 
 
 def blobs(centers: Tensor, each: int = 50, noise: float = 0.1) -> Tensor:
@@ -62,26 +61,6 @@ def test_a_center_that_lost_its_features_is_distinct_but_not_used() -> None:
     assert center_scores(centers, torch.cat([features, torch.full((5, 1), 50.0)]))["used"] == 3
     many = torch.arange(200.0).unsqueeze(1)  # 0.5 % each is an equal share of two hundred
     assert center_scores(many, many)["used"] == 200
-
-
-def test_modes_of_the_synthetic_mixture() -> None:
-    data = synthetic(points_per_class=300)
-    assert data.labels is not None
-    again = synthetic(points_per_class=300).tensor[::2]
-    whole = mode_scores(again, data.tensor, data.labels)
-    assert (whole["modes"], whole["near_data"]) == (4, 1)
-    assert whole["share"] == pytest.approx([0.25] * 4)
-    half = mode_scores(data.tensor[:600] + 1e-4, data.tensor, data.labels)
-    assert half["modes"] == 2
-    assert half["share"] == pytest.approx([0.5, 0.5, 0, 0], abs=0.01)
-    far = mode_scores(data.tensor[:10] + 5, data.tensor, data.labels)
-    assert far["near_data"] == 0
-
-
-def test_a_class_needs_one_percent() -> None:
-    real, labels = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
-    assert mode_scores(torch.tensor([[0.0]] * 99 + [[1.0]]), real, labels)["modes"] == 2
-    assert mode_scores(torch.tensor([[0.0]] * 100 + [[1.0]]), real, labels)["modes"] == 1
 
 
 def naive_within(images: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> list[float]:

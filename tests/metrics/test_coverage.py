@@ -63,7 +63,7 @@ def test_the_same_picture_again_and_again() -> None:
 
 
 def test_features_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(ValueError, match="equally many columns"):
+    with pytest.raises(ValueError, match="must be equal in d"):
         coverage_scores(torch.zeros(9, 3), torch.zeros(9, 4))
     with pytest.raises(ValueError, match="k=5 neighbours"):
         coverage_scores(torch.zeros(9, 3), torch.zeros(5, 3))

@@ -11,7 +11,7 @@ from scipy import optimize
 from sklearn import metrics as sk
 
 from kmgan_lib.metrics import class_frequency, corrected_frequency
-from kmgan_lib.metrics.frequency import confusion_matrix
+from kmgan_lib.metrics.scores import confusion_matrix
 
 Z = 1.959963984540054
 

@@ -137,7 +137,7 @@ def test_nan_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_too_few_pictures_are_refused() -> None:
-    with pytest.raises(UsageError, match="9 pictures"):
+    with pytest.raises(UsageError, match="9 images"):
         inception_measures(noise(9, 3, 0), noise(20, 3, 1), extractor=TINY)
 
 

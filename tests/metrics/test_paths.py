@@ -6,36 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kmgan_lib.metrics import line_scores, path_lengths
-from kmgan_lib.metrics.paths import step_scores
-
-
-def noise(seed: int) -> Tensor:
-    return torch.randn(40, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-@pytest.mark.parametrize("position", [0.0, 0.3, 1.0])
-def test_a_linear_generator_moves_straight(position: float) -> None:
-    weights = torch.randn(6, 9, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    lengths = path_lengths(lambda z: z @ weights, noise(0), noise(1), torch.tensor(position))
-    torch.testing.assert_close(lengths, ((noise(1) - noise(0)) @ weights).square().sum(1))
-
-
-def test_a_curved_path_has_its_own_speed_at_each_place() -> None:
-    # On the unit circle by the angle: speed = difference of the angles, wherever t is.
-    def circle(z: Tensor) -> Tensor:
-        return torch.stack([z[:, 0].cos(), z[:, 0].sin()], 1)
-
-    position = torch.linspace(0, 1, 40, dtype=torch.float64)
-    lengths = path_lengths(circle, noise(0), noise(1), position)
-    torch.testing.assert_close(lengths, (noise(1) - noise(0))[:, 0].square(), rtol=1e-5, atol=1e-8)
-    straight = (circle(noise(1)) - circle(noise(0))).square().sum(1)
-    assert (lengths >= straight - 1e-6).all()
-
-
-def test_a_generator_that_never_varies_has_length_zero() -> None:
-    assert path_lengths(torch.zeros_like, noise(0), noise(1), torch.rand(40)).tolist() == [0] * 40
-
+from kmgan_lib.metrics import line_scores, step_scores
 
 # Steps of an interpolation
 
@@ -81,7 +52,7 @@ def test_a_largest_step_is_between_even_and_all_and_no_way_is_shorter_than_strai
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_step_needs_two_pictures(n: int) -> None:
-    with pytest.raises(ValueError, match="a step needs two"):
+    with pytest.raises(ValueError, match=r"must have t > 1"):
         step_scores(torch.zeros(n, 2, 3))
 
 
@@ -117,7 +88,7 @@ def test_bytes_and_numbers_are_of_one_scale_and_copies_are_at_no_distance() -> N
 
 def test_lines_need_a_start_a_middle_and_an_end() -> None:
     one, two = images(1, 0), images(2, 0)
-    with pytest.raises(ValueError, match="2 starts, 2 middles and 1 ends"):
+    with pytest.raises(ValueError, match="must be equal in n"):
         line_scores(two, two, one, two, two)
-    with pytest.raises(ValueError, match="held_out=0"):
+    with pytest.raises(ValueError, match="must have h > 0"):
         line_scores(two, two, two, two, two[:0])
