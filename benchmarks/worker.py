@@ -23,21 +23,6 @@ from kmgan_lib.training.machine import resolve_precision
 PICTURES = 4_096
 
 
-def _linear_flops(inputs: list[int], weight: list[int], *_: Any, **__: Any) -> int:
-    return 2 * inputs[0] * weight[0] * weight[1]
-
-
-def _linear_backward_flops(_: Any, gradient: list[int], weight: list[int], **__: Any) -> int:
-    return 2 * gradient[0] * weight[0] * weight[1]
-
-
-# What PyTorch's own counter does not know.
-FLOPS = {
-    torch.ops.aten.mkldnn_linear: _linear_flops,
-    torch.ops.aten.mkldnn_linear_backward_input: _linear_backward_flops,
-}
-
-
 def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
     """What to call for one iteration, and ``images`` an iteration, ``precision`` and counted ``flops``."""
     device = torch.device(spec["device"])
@@ -69,7 +54,7 @@ def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any
 
 
 def _count(iterate: Callable[[], object]) -> int:
-    counter = FlopCounterMode(display=False, custom_mapping=FLOPS)
+    counter = FlopCounterMode(display=False)
     with counter:
         iterate()
     return counter.get_total_flops()
