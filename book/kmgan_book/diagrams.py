@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -14,52 +14,53 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from kmgan_book.figures import badge
 from kmgan_book.palette import PALETTE, RC, SPARE, colors
+from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
 from kmgan_lib import losses
+
+# Each box: text and color; then, for pages and for phones, left edge, row and width.
+_TEXTS = {
+    "x": ("real batch\n$x$", 0), "z": ("noise\n$z$", 1), "G": ("generator\n$G$", 1), "D": ("discriminator\n$D$", 2),
+    "f": ("$f = D(x)$", 0), "c": ("K-Means:\n$c$, $\\hat c$", 3), "g": ("$g = D(G(z))$", 1),
+    "LD": ("$L_D$ (5)\nmoves $D$", 2), "LC": ("$L_{center}$ (4)\nmoves $D$, $G$", 3), "LG": ("$L_G$ (6)\nmoves $G$", 1),
+}  # fmt: skip
+_ARROWS = ("x>D", "z>G", "G>D", "D>f", "D>g", "f>c", "g>c", "f>LD", "c>LC", "g>LG")
+_WIDE = {
+    "x": (0, 2, 1.2), "z": (0, 0, 1.2), "G": (1.8, 0, 1.2), "D": (3.5, 1, 1.5), "f": (5.6, 2, 1.6), "c": (5.6, 1, 1.6),
+    "g": (5.6, 0, 1.6), "LD": (7.9, 2, 1.6), "LC": (7.9, 1, 1.6), "LG": (7.9, 0, 1.6),
+}  # fmt: skip
+_TALL = {
+    "x": (0, 4, 1.3), "z": (1.7, 4, 0.8), "G": (2.9, 4, 1.2), "D": (1.2, 3, 1.7), "f": (0, 2, 1.4), "g": (2.5, 2, 1.6),
+    "c": (1.3, 1, 1.5), "LD": (0, 0, 1.25), "LC": (1.4, 0, 1.3), "LG": (2.85, 0, 1.25),
+}  # fmt: skip
 
 
 def framework() -> Figure:
     """The framework of KM-GAN, after Fig. 1: one batch, four steps."""
-    sns.set_theme(style="white", rc=RC)
-    figure, ax = plt.subplots(figsize=(8.2, 3.5))
-    ax.set(xlim=(0, 10), ylim=(0, 4.4))
-    ax.set_axis_off()
-    colours = sns.color_palette(PALETTE)
-
-    def box(x: float, y: float, width: float, text: str, colour: Any) -> None:
-        patch = FancyBboxPatch(
-            (x, y), width, 0.8, boxstyle="round,pad=0.06", facecolor=to_rgba(colour, 0.18), edgecolor=colour
-        )
-        ax.add_patch(patch)
-        ax.text(x + width / 2, y + 0.4, text, ha="center", va="center", fontsize=9.5)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", **style: Any) -> None:
-        ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, color="0.3", **style))
-        if text:
-            ax.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.16, text, ha="center", fontsize=8.5)
-
-    box(0.1, 3.0, 1.3, "real batch\n$x$", colours[0])
-    box(0.1, 0.8, 0.9, "noise\n$z$", colours[1])
-    box(1.6, 0.8, 1.0, "generator\n$G$", colours[1])
-    box(3.4, 1.9, 1.4, "discriminator\n$D$ (features)", colours[2])
-    box(5.7, 3.0, 1.5, "$f = D(x)$", colours[0])
-    box(5.7, 0.8, 1.5, "$g = D(G(z))$", colours[1])
-    box(5.7, 1.9, 1.5, "centers $c$, $\\hat c$", colours[3])
-    box(7.8, 3.25, 2.1, "$L_D$  (5)  moves $D$", colours[2])
-    box(7.8, 1.9, 2.1, "$L_{center}$  (4)\nmoves $D$ and $G$", colours[3])
-    box(7.8, 0.55, 2.1, "$L_G$  (6)  moves $G$", colours[1])
-    arrow((1.5, 3.4), (3.5, 2.8))
-    arrow((1.08, 1.2), (1.52, 1.2))
-    arrow((2.68, 1.2), (3.5, 1.85))
-    arrow((4.88, 2.5), (5.62, 3.3))
-    arrow((4.88, 2.1), (5.62, 1.3))
-    arrow((6.2, 2.94), (6.2, 2.78))
-    arrow((6.2, 1.66), (6.2, 1.82))
-    ax.text(6.95, 2.82, "K-Means", fontsize=8, color="0.3", va="center")
-    arrow((7.28, 3.45), (7.72, 3.6))
-    arrow((7.28, 2.3), (7.72, 2.3))
-    arrow((7.28, 1.1), (7.72, 0.95))
+    figure = _framework(_WIDE, 7.0, 3.0)
+    figure.phone = _framework(_TALL, 3.6, 4.6)
+    plt.close(figure.phone)
     return figure
+
+
+def _framework(boxes: Mapping[str, tuple[float, float, float]], width: float, height: float) -> PageFigure:
+    """Boxes in rows 1.35 apart, with arrows between those edges that face each other."""
+    sns.set_theme(style="white", rc=RC)
+    figure, ax = plt.subplots(figsize=(width, height), FigureClass=PageFigure)
+    ax.set_axis_off()
+    palette = sns.color_palette(PALETTE)
+    patches = {}
+    for name, (left, row, wide) in boxes.items():
+        text, color = _TEXTS[name][0], palette[_TEXTS[name][1]]
+        style = {"boxstyle": "round,pad=0.05", "facecolor": to_rgba(color, 0.18), "edgecolor": color}
+        patches[name] = ax.add_patch(FancyBboxPatch((left, 1.35 * row), wide, 0.8, **style))
+        ax.text(left + wide / 2, 1.35 * row + 0.4, text, ha="center", va="center", fontsize=9)
+    for start, end in (arrow.split(">") for arrow in _ARROWS):
+        middles = [(boxes[name][0] + boxes[name][2] / 2, 1.35 * boxes[name][1] + 0.4) for name in (start, end)]
+        ends = {"patchA": patches[start], "patchB": patches[end], "shrinkA": 2, "shrinkB": 2}
+        ax.add_patch(FancyArrowPatch(*middles, arrowstyle="-|>", mutation_scale=10, color="0.35", **ends))
+    ax.autoscale_view()
+    return cast("PageFigure", figure)
 
 
 def equal_center_loss() -> Figure:
@@ -71,7 +72,7 @@ def equal_center_loss() -> Figure:
     shift = torch.tensor([0.3, 0.1])
     real = corners[labels] + noise
     sns.set_theme(style="ticks", rc=RC)
-    figure, axes = plt.subplots(1, 2, figsize=(6.6, 3.5), sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(6.6, 3.5), sharex=True, sharey=True, FigureClass=PageFigure)
     paint_real, paint_fake = colors(["K-Means", "DCGAN"])
     for ax, spread, name in zip(axes, (1.0, 0.0), ("matched", "collapsed"), strict=True):
         fake_centers = spread * corners + shift
@@ -101,7 +102,7 @@ def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
         Their badge.
     """
     sns.set_theme(style="ticks", rc=RC)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.8), FigureClass=PageFigure)
     for (name, push), color in zip({"with the push of Eq. (5)": 1.0, "without it": 0.0}.items(), SPARE, strict=False):
         left.plot(_spread(push), label=name, color=color)
     left.set(title="spread of the features", xlabel="step", yscale="log")
@@ -138,7 +139,7 @@ def pair_terms() -> Figure:
     real, fake = torch.randn(2, 256, 100, generator=torch.Generator().manual_seed(0)).relu()
     factors = torch.linspace(0, 1.5, 16)
     sns.set_theme(style="ticks", rc=RC)
-    figure, ax = plt.subplots(figsize=(5.2, 2.8))
+    figure, ax = plt.subplots(FigureClass=PageFigure, figsize=(5.2, 2.8))
     readings = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
     for (name, reduction), color in zip(readings.items(), SPARE, strict=False):
         values = [

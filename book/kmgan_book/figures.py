@@ -22,13 +22,16 @@ from torch import Tensor
 from kmgan_book.conditions import FAILED
 from kmgan_book.gallery import failed
 from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors
+from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
 
 
 def _canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
     sns.set_theme(style="ticks", palette=PALETTE, rc=RC)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, FigureClass=PageFigure, **options
+    )
     return figure, axes
 
 
@@ -41,10 +44,10 @@ def badge(figure: Figure, text: str) -> Figure:
 
 
 def _nothing(made_by: str) -> Figure:
-    """What stands where no run is recorded yet."""
-    figure, axes = _canvas(1, 1, 6.0, 1.2)
-    axes[0, 0].text(0.5, 0.5, "not yet recorded", ha="center", va="center", fontsize=12, color="0.3")
-    axes[0, 0].set_axis_off()
+    """A figure that no page shows, where no run is recorded yet; a line says so."""
+    figure, _ = _canvas(1, 1, 1.0, 1.0)
+    plt.close(figure)
+    print("This figure waits for runs that are not yet recorded.")
     return badge(figure, made_by)
 
 
@@ -122,8 +125,12 @@ def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mappin
 
 def _iterations(ax: Axes, title: str) -> None:
     ax.set(title=title, xlabel="iteration")
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+    ax.xaxis.set_major_formatter(_thousands)
     ax.locator_params(axis="x", nbins=5)
+
+
+def _thousands(value: float, _: object) -> str:
+    return f"{value / 1000:g}k" if value else "0"
 
 
 def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, str], made_by: str) -> Figure:

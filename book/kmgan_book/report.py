@@ -14,15 +14,15 @@ from kmgan_book.plan import TABLE_4
 from kmgan_book.records import Record
 from kmgan_lib.training.run import Run
 
-# A column of a table: measure and key in result.json, and how many decimals to print.
-Column = tuple[str, str, int]
+# A column of a table: measure and key in result.json, and how many decimals to print, or the form of a number.
+Column = tuple[str, str, int | str]
 SCORE: Column = ("classifier_score", "value", 2)
 LAST_WEIGHTS: Column = ("classifier_score", "last_weights_value", 2)
 FRECHET: Column = ("classifier_frechet", "value", 1)
 LAST_FRECHET: Column = ("classifier_frechet", "last_weights_value", 1)
 WITHIN: Column = ("within_class", "value", 2)
 COVERAGE: Column = ("coverage", "coverage", 2)
-RAREST: Column = ("class_frequency", "value", 3)
+RAREST: Column = ("class_frequency", "value", ".1%")
 NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
 
@@ -108,24 +108,36 @@ def verdict(name: str) -> Html:
 def table_4(profile: str = "long") -> Html:
     """The paper's Table 4 with our scores beside its Inception Scores; the extractors differ, and the table says so."""
     group = "cifar10" if profile == "paper" else "cifar10-32"
-    rows, everything = [], []
+    rows, everything, others = [], [], (FRECHET, COVERAGE)
     for row, name, paper, spread in TABLE_4:
         found = records.load(f"{group}/{name}", profile)
         everything += found
         scores = values(found, SCORE)
         printed = f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else "")
         failed = f", {sum(score < FAILED for score in scores)} failed" if scores else ""
-        cells = [html.escape(row), printed, span(scores), f"{len(found)}{failed}" if found else "not yet recorded"]
-        cells += [span(values(found, column), column[2]) for column in (FRECHET, COVERAGE)]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        count = f"{len(found)}{failed}" if found else "not yet recorded"
+        rows.append([html.escape(row), printed, _cell(found, SCORE), count, *(_cell(found, c) for c in others)])
     if everything:
-        cells = ["untrained", "–", span(values(everything, untrained(SCORE))), ""]
-        cells += [span(values(everything, untrained(FRECHET)), 1), "–"]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        begun = [_cell(everything, untrained(column)) for column in (SCORE, FRECHET)]
+        rows.append(["untrained", "–", begun[0], "", begun[1], "–"])
     heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: Fréchet distance", "coverage"]
-    head = "".join(f"<th>{text}</th>" for text in heads)
-    body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return Html(f"{body}<p>{badge_of(records.badge(everything))}</p>")
+    return Html(f"{_html_table(heads, rows)}<p>{badge_of(records.badge(everything))}</p>")
+
+
+def _html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML; a column in which no row has a value is left out."""
+    kept = [i for i in range(len(heads)) if i == 0 or any(row[i] not in ("–", "") for row in rows)] if rows else []
+    head = "".join(f"<th>{heads[i]}</th>" if heads[i] else "<td></td>" for i in kept)
+    body = "".join("<tr>" + "".join(f"<td>{row[i]}</td>" for i in kept) + "</tr>" for row in rows)
+    return f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>' if rows else ""
+
+
+def _cell(group: Sequence[Record | Run], column: Column) -> str:
+    """A mean with its range below it, as HTML."""
+    mean, _, rest = span(values(group, column), column[2]).partition(" (")
+    low, _, high = rest.removesuffix(")").partition(" to ")
+    mean, low, high = map(html.escape, (mean, low, high))
+    return mean if low == high else f'{mean}<br><span class="range">{low} to {high}</span>'
 
 
 def untrained(column: Column) -> Column:
@@ -140,13 +152,25 @@ def values(group: Sequence[Record | Run], column: Column) -> list[float]:
     return [float(value) for value in found if value is not None]
 
 
-def span(numbers: Sequence[float], digits: int = 2) -> str:
-    """Mean and range, ``8.21 (8.05 to 8.40)``; one number alone as it is; a dash for none."""
+def _number(value: float, form: int | str) -> str:
+    if form == "p":
+        return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return format(value, form if isinstance(form, str) else f".{form}f")
+
+
+def span(numbers: Sequence[float], form: int | str = 2) -> str:
+    """Mean and range, ``8.21 (8.05 to 8.40)``; one number alone as it is; a dash for none.
+
+    Parameters
+    ----------
+    numbers : sequence of float
+    form : int or str
+        Decimals, a format such as ``.1%``, or ``p`` for p-values.
+    """
     if len(numbers) == 0:
         return "–"
-    if len(numbers) == 1:
-        return f"{numbers[0]:.{digits}f}"
-    return f"{np.mean(numbers):.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
+    mean, low, high = (_number(value, form) for value in (float(np.mean(numbers)), min(numbers), max(numbers)))
+    return mean if len(numbers) == 1 else f"{mean} ({low} to {high})"
 
 
 def failures(scores: Sequence[float]) -> str:
@@ -162,25 +186,26 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
     Parameters
     ----------
     groups : mapping
-        Name to runs or records; an empty group says that it is not yet recorded.
+        Name to runs or records; empty groups are named below the table as not yet recorded.
     columns : mapping
-        Heading to what stands below it.
+        Heading to what stands below it; a column in which nobody has a value is left out.
     made_by : str
         The badge.
     """
-    heads = "<td></td>" + "".join(f"<th>{html.escape(text)}</th>" for text in ["seeds", *columns])
-    lines = []
+    rows = []
     for name, group in groups.items():
-        diverged = sum(run.result["status"] == "diverged" for run in group)
-        count = f"{len(group)}" + (f", {diverged} diverged" if diverged else "") if group else "not yet recorded"
-        cells = [html.escape(name), count, *(span(values(group, c), c[2]) for c in columns.values())]
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        if group:
+            diverged = sum(run.result["status"] == "diverged" for run in group)
+            count = f"{len(group)}" + (f", {diverged} diverged" if diverged else "")
+            rows.append([html.escape(name), count, *(_cell(group, column) for column in columns.values())])
     members = [run for group in groups.values() for run in group]
-    begun = [span(values(members, untrained(c)), c[2]) if c[1] == "value" else "–" for c in columns.values()]
-    if set(begun) != {"–"}:
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in ("untrained", "", *begun)) + "</tr>")
-    body = f'<table class="dataframe"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-    return Html(f"{body}<p>{badge_of(made_by)}</p>")
+    begun = [_cell(members, untrained(column)) if column[1] == "value" else "–" for column in columns.values()]
+    if set(begun) - {"–"}:
+        rows.append(["untrained", "", *begun])
+    missing = "; ".join(html.escape(name) for name, group in groups.items() if not group)
+    waits = f"<p>Not yet recorded: {missing}.</p>" if missing else ""
+    body = _html_table(["", *map(html.escape, ["seeds", *columns])], rows)
+    return Html(f"{body}{waits}<p>{badge_of(made_by)}</p>")
 
 
 def recorded(presets: Mapping[str, str], profile: str = "quick") -> dict[str, list[Record]]:

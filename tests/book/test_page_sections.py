@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +12,9 @@ from typing import Any
 import pytest
 from docutils import nodes
 
-from book.tools import page_sections
+from book.tools import page_sections, phone_images
 from book.tools.execute import PROJECT
+from kmgan_book import phone
 
 MODULE = '''
 class A:
@@ -57,3 +60,22 @@ def test_the_section_to_be_run_is_folded_under_smoke(tmp_path: Path, profile: st
     assert [type(child) for child in run] == [nodes.title, nodes.raw, nodes.paragraph, nodes.raw]
     assert ("<details" in run[1].astext(), " open>" in run[1].astext()) == (True, opened)
     assert run[-1].astext() == "</details>"
+
+
+def test_a_page_shows_a_phone_the_second_image_of_a_figure(tmp_path: Path) -> None:
+    first, second = b"first", b"second"
+    name = hashlib.sha256(first).hexdigest()
+    data = {kind: base64.b64encode(each).decode() for kind, each in (("image/png", first), (phone.PHONE, second))}
+    (tmp_path / "book").mkdir()
+    cells = [{"cell_type": "markdown"}, {"outputs": [{"data": data}, {"name": "stdout"}]}]
+    (tmp_path / "book" / "a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf8")
+    (tmp_path / "_images").mkdir()
+    page, other = tmp_path / "a.html", f'<img src="_images/{"0" * 64}.png">'
+    page.write_text(f'<img alt="x" src="_images/{name}.png" class="y">{other}', encoding="utf8")
+    app: Any = SimpleNamespace(srcdir=tmp_path, outdir=tmp_path, builder=SimpleNamespace(name="html"))
+    phone_images.offer(app, None)
+    assert page.read_text(encoding="utf8") == (
+        f'<picture><source media="(max-width: 40rem)" srcset="_images/{name}.webp">'
+        f'<img alt="x" src="_images/{name}.png" class="y"></picture>{other}'
+    )
+    assert (tmp_path / "_images" / f"{name}.webp").read_bytes() == second

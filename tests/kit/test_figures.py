@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from kmgan_book import clouds, diagrams, figures, palette, ranks
+from kmgan_book import clouds, diagrams, figures, palette, phone, ranks
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -102,3 +104,22 @@ def test_shares_are_written_in_percent() -> None:
     share = class_frequency(torch.tensor([0, 0, 0, 1]), 2)
     figure = figures.shares({"a": share, "b": share}, ["x", "y"], "recorded · quick")
     assert [text.get_text() for text in figure.axes[0].texts] == ["75", "25", "75", "25"]
+
+
+def test_a_phone_gets_the_panels_below_each_other_and_the_figure_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {"KM-GAN": [{"iteration": float(i), "x": i, "y": -i} for i in range(3)]}
+    figure = figures.histories(runs, {"x": "X", "y": "Y"}, "recorded · " + " · ".join(["commit abcdefg"] * 6))
+    before = [ax.get_position().bounds for ax in figure.axes], tuple(figure.get_size_inches())
+    small = phone.narrow(figure)
+    small.draw_without_rendering()
+    first, second = (ax.get_position() for ax in small.axes)
+    assert first.y0 > second.y1
+    assert first.x0 < second.x1
+    assert small.get_size_inches()[0] == phone.WIDTH
+    assert "\n" in small.get_supxlabel()
+    assert ([ax.get_position().bounds for ax in figure.axes], tuple(figure.get_size_inches())) == before
+    assert plt.get_fignums() == [figure.number]  # pyright: ignore[reportAttributeAccessIssue]
+    data = figure._repr_mimebundle_()[phone.PHONE]  # pyright: ignore[reportAttributeAccessIssue]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert image.height > image.width
+    assert not capsys.readouterr().err

@@ -30,15 +30,27 @@ def test_span_prints_mean_and_range(numbers: list[float], text: str) -> None:
     assert report.span(numbers) == text
 
 
+def test_numbers_have_decimals_a_format_or_are_p_values() -> None:
+    assert report.span([0.1234], ".1%") == "12.3%"
+    assert [report.span([p], "p") for p in (0.0004, 0.25)] == ["< 0.001", "0.250"]
+
+
 def test_failures_count_the_seeds_below_the_bound() -> None:
     assert report.failures([1.0, report.FAILED, 8.0]) == "1 of 3 seeds"
 
 
 def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None:
-    groups = {"one": [record(0, 0.5), record(1, None, "diverged")], "two": []}
-    text = report.table(groups, {"NMI": report.NMI}, "recorded · quick")._repr_html_()
-    assert "<td>2, 1 diverged</td><td>0.50</td>" in text
-    assert "not yet recorded" in text
+    groups = {
+        "one": [record(0, 0.5), record(1, None, "diverged")],
+        "two": [],
+        "three": [record(0, 0.2), record(1, 0.4)],
+    }
+    columns = {"NMI": report.NMI, "score": report.SCORE, "share": ("clustering", "nmi", ".0%")}
+    text = report.table(groups, columns, "recorded · quick")._repr_html_()
+    assert "<td>2, 1 diverged</td><td>0.50</td><td>50%</td>" in text
+    assert '<td>0.30<br><span class="range">0.20 to 0.40</span></td>' in text
+    assert "score" not in text  # nobody has one
+    assert "<p>Not yet recorded: two.</p>" in text
     assert 'class="badge-recorded"' in text
 
 

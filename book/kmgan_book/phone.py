@@ -1,0 +1,89 @@
+"""Figures that carry themselves twice: as drawn, and once more for a phone, narrow and with panels below each other."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import textwrap
+import warnings
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+
+PHONE = "application/vnd.kmgan.phone+webp"  # what the book's pages show to phones; everything else ignores it
+WIDTH, LABEL, BADGE = 3.6, 20, 54  # inches, and characters of a line
+
+
+class PageFigure(Figure):
+    """A figure whose output in a notebook has a second image, for narrow pages.
+
+    Attributes
+    ----------
+    phone : Figure or None
+        Drawn by its author for a phone; without one the figure is laid out anew.
+    """
+
+    phone: Figure | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_restore_to_pylab", None)  # a copy is nobody's current figure
+        return state
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # too little room for a label is seen on the page, not read in its output
+            (self.phone or narrow(self)).savefig(buffer, format="webp", dpi=150, pil_kwargs={"quality": 75})
+        return {PHONE: base64.b64encode(buffer.getvalue()).decode()}
+
+
+def narrow(figure: Figure) -> Figure:
+    """A copy of a figure, as wide as a phone: a row of panels becomes a column, long labels and badges get lines.
+
+    Parameters
+    ----------
+    figure : Figure
+        Left as it is.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = copy.deepcopy(figure)
+    width, height = figure.get_size_inches()
+    panels = [(ax, spec) for ax in figure.axes if (spec := ax.get_subplotspec()) is not None]
+    rows, columns = panels[0][1].get_gridspec().get_geometry() if panels else (1, 1)
+    heights = [_height(ax, width / columns, height / rows, columns) for ax, _ in panels]
+    if rows == 1:
+        grid = GridSpec(max(1, len(panels)), 1, figure=figure, height_ratios=heights or None)
+        for index, (ax, _) in enumerate(panels):
+            ax.set_subplotspec(grid[index])
+    height = sum(heights) if rows == 1 else height * WIDTH / width
+    for ax in figure.axes:
+        names = [label.get_text() for label in ax.get_yticklabels()]
+        if any(len(name) > LABEL for name in names):
+            ax.set_yticks(ax.get_yticks(), [textwrap.fill(name, LABEL) for name in names])
+    for legend in list(figure.legends):
+        texts = [text.get_text() for text in legend.get_texts()]
+        handles = legend.legend_handles
+        figure.legends.remove(legend)
+        figure.legend(handles, texts, frameon=False, loc="outside upper left", fontsize=9)
+        height += 0.18 * len(texts)
+    made_by = figure.get_supxlabel()
+    if made_by:
+        lines = textwrap.wrap(made_by, BADGE)
+        figure.supxlabel("\n".join(lines), fontsize=8)
+        height += 0.15 * len(lines)
+    figure.set_size_inches(WIDTH, height)
+    return figure
+
+
+def _height(ax: Axes, width: float, height: float, columns: int) -> float:
+    """How high a panel of this size becomes: images and planes keep their shape, one of several curves gets lower."""
+    if ax.get_aspect() != "auto":
+        return height * WIDTH / width
+    return height if columns == 1 else min(height, 2.2)
