@@ -72,25 +72,25 @@ def _seeds(text: str | None) -> list[int] | None:
 
 
 def records_(
-    action: Annotated[str, typer.Argument(help="ledger, table, check or add.")] = "ledger",
+    action: Annotated[str, typer.Argument(help="ledger, table, check, add or replay.")] = "ledger",
     target: Annotated[
-        str | None, typer.Argument(help="table: presets such as 'mnist/*'; add: a run directory.")
+        str | None, typer.Argument(help="table: presets such as 'mnist/*'; add and replay: a run directory.")
     ] = None,
     profile: Annotated[str, typer.Option(help="Profile of the table.")] = "quick",
     results: Results = None,
 ) -> None:
-    """Show the verdicts on the paper's claims, or list, check or add the records behind them."""
-    from kmgan_book import claims, records, tables
+    """Show the verdicts on the paper's claims; list, check or add the records behind them; keep a run's replay."""
+    from kmgan_book import claims, records, replay, tables
     from kmgan_lib.training.run import Run
 
     place = results or records.RESULTS
-    if action not in ("ledger", "table", "check", "add"):
-        raise UsageError(f"records {action}: choose ledger, table, check or add")
-    if action == "add" and target is None:
-        raise UsageError("records add needs a run directory")
+    if action not in ("ledger", "table", "check", "add", "replay"):
+        raise UsageError(f"records {action}: choose ledger, table, check, add or replay")
+    if action in ("add", "replay") and target is None:
+        raise UsageError(f"records {action} needs a run directory")
     if action in ("ledger", "check") and target is not None:
         raise UsageError(f"records {action} takes all records: leave out {target}")
-    if results is not None and action != "add" and not place.is_dir():
+    if results is not None and action not in ("add", "replay") and not place.is_dir():
         raise UsageError(f"{place} is no folder of records")
     if action == "ledger":
         print(tables.ledger(claims.verdicts(results=place)))
@@ -101,6 +101,8 @@ def records_(
         if wrong:
             raise RunFailed("; ".join(wrong))
         say(f"{len(records.everything(results=place))} records in {place} are sound")
+    elif action == "replay":
+        say(f"{replay.record(Run.open(Path(str(target))), replays=results or replay.REPLAYS)}")
     else:
         say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
 

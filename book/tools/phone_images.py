@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,32 +17,33 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PHONE = "application/vnd.kmgan.phone+webp"
+FOLDER = "phone"  # of the staged book
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?P<folder>[^"]*_images/)(?P<name>[0-9a-f]{64})\.png"[^>]*>')
 
 
-def carried(chapters: Path) -> dict[str, bytes]:
-    """Return the second images of executed chapters, by the name that MyST-NB gives to the first."""
-    found = {}
-    for path in chapters.glob("*.ipynb"):
-        for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
-            for data in (output.get("data", {}) for output in cell.get("outputs", [])):
-                if PHONE in data and "image/png" in data:
-                    first = base64.b64decode("".join(data["image/png"]))
-                    found[hashlib.sha256(first).hexdigest()] = base64.b64decode("".join(data[PHONE]))
-    return found
+def take(chapter: Path, folder: Path) -> None:
+    """Move a staged chapter's second images into a folder, by the name that MyST-NB gives to the first."""
+    notebook = json.loads(chapter.read_text(encoding="utf8"))
+    for data in (output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])):
+        second = data.pop(PHONE, None)
+        if second and "image/png" in data:
+            name = hashlib.sha256(base64.b64decode("".join(data["image/png"]))).hexdigest()
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}.webp").write_bytes(base64.b64decode("".join(second)))
+    chapter.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
 
 def offer(app: Sphinx, failure: Exception | None) -> None:
-    """Write the second images and name them on the pages."""
+    """Copy the second images to the pages and name them there."""
     if failure or app.builder.name != "html":
         return
-    images = carried(Path(app.srcdir) / "book")
+    images = {path.stem: path for path in (Path(app.srcdir) / FOLDER).glob("*.webp")}
 
     def both(match: re.Match[str]) -> str:
         name = match["name"]
         if name not in images:
             return match[0]
-        (Path(app.outdir) / "_images" / f"{name}.webp").write_bytes(images[name])
+        shutil.copy2(images[name], Path(app.outdir) / "_images")
         source = f'<source media="(max-width: 40rem)" srcset="{match["folder"]}{name}.webp">'
         return f"<picture>{source}{match[0]}</picture>"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from book.tools import phone_images
 from book.tools.page_parts import SOURCES
 
 PAGES = Path("_build") / "html"
@@ -41,6 +42,7 @@ def stage(root: Path, folder: Path, status: str) -> Path:
             (staged / SOURCES / "book").mkdir(parents=True, exist_ok=True)
             shutil.move(source, staged / SOURCES / "book")
             shutil.copy2(executed, staged / "book")
+            phone_images.take(staged / "book" / executed.name, staged / phone_images.FOLDER)
     (staged / "book" / "status.md").write_text(status, encoding="utf8")
     return staged
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kmgan_book import claims, live, losslab, records, report, thresholds, wall
+from kmgan_book import claims, live, losslab, records, replay, report, thresholds, wall
 from kmgan_lib.generator import load_generator
 
 from .conftest import Open
@@ -34,8 +34,14 @@ def evidence() -> report.Html:
     return wall.wall(records.everything())
 
 
+def replays() -> report.Html:
+    """One recorded training."""
+    return replay.replay({"KM-GAN": "mnist-kmgan-seed0"}, caption="")
+
+
 FIGURES: dict[str, Figure] = {
     "generators": generators, "lab": losslab.loss_lab, "thresholds": thresholds_of_all, "wall": evidence,
+    "replay": replays,
 }  # fmt: skip
 
 
@@ -141,6 +147,44 @@ def test_stills_without_javascript(chromium: Any, shown: Callable[..., Any]) -> 
         assert page.locator("img").first.is_visible()
         assert not page.locator("button").first.is_visible()
         page.close()
+
+
+PLACE = "getComputedStyle(document.querySelector('.replay-frame')).backgroundPosition"
+
+
+def test_a_replay_plays_once_and_follows_keys_and_mouse(shown: Callable[..., Any]) -> None:
+    page = shown("replay")
+    slider, output = page.locator("input"), page.locator("output")
+    page.wait_for_function("document.querySelector('input').value === '29'")
+    page.wait_for_function("document.querySelector('button').textContent === 'Play'")
+    assert output.inner_text() == "iteration 10,000"
+    end, cursor = page.evaluate(PLACE), page.locator(".replay-cursor").get_attribute("x1")
+    page.focus("input")
+    page.keyboard.press("Home")
+    assert output.inner_text() == "iteration 333"
+    assert page.evaluate(PLACE) != end
+    assert float(page.locator(".replay-cursor").get_attribute("x1")) < float(cursor) / 20
+    drag(page, page.locator(".replay-frame").bounding_box(), 0.5)
+    assert 12 <= int(slider.input_value()) <= 17
+    page.click("text=Play")
+    page.wait_for_function("document.querySelector('input').value === '29'")
+
+
+def test_a_replay_rests_at_its_end_without_motion_or_javascript(chromium: Any, shown: Callable[..., Any]) -> None:
+    page = shown("replay")
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    page.wait_for_timeout(500)
+    assert page.locator("input").input_value() == "29"
+    end = page.evaluate(PLACE)
+    still = chromium.new_page(java_script_enabled=False)
+    still.goto(page.url)
+    frame = still.locator(".replay-frame")
+    assert frame.is_visible()
+    assert [float(x.rstrip("%")) for x in end.split()] == pytest.approx([100, 100])
+    assert "background-position:100% 100%" in frame.get_attribute("style")
+    assert not still.locator("button").first.is_visible()
+    still.close()
 
 
 def value(page: Any, name: str) -> float:

@@ -68,7 +68,10 @@ def test_a_page_shows_a_phone_the_second_image_of_a_figure(tmp_path: Path) -> No
     data = {kind: base64.b64encode(each).decode() for kind, each in (("image/png", first), (phone.PHONE, second))}
     (tmp_path / "book").mkdir()
     cells = [{"cell_type": "markdown"}, {"outputs": [{"data": data}, {"name": "stdout"}]}]
-    (tmp_path / "book" / "a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf8")
+    chapter = tmp_path / "book" / "a.ipynb"
+    chapter.write_text(json.dumps({"cells": cells}), encoding="utf8")
+    phone_images.take(chapter, tmp_path / phone_images.FOLDER)
+    assert phone.PHONE not in chapter.read_text(encoding="utf8")
     (tmp_path / "_images").mkdir()
     page, other = tmp_path / "a.html", f'<img src="_images/{"0" * 64}.png">'
     page.write_text(f'<img alt="x" src="_images/{name}.png" class="y">{other}', encoding="utf8")

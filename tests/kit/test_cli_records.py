@@ -193,7 +193,7 @@ def test_an_interrupted_command_has_status_130(kmgan: Command, monkeypatch: pyte
 
 
 BAD = {
-    "unknown action": (["records", "eat"], "choose ledger, table, check or add"),
+    "unknown action": (["records", "eat"], "choose ledger, table, check, add or replay"),
     "add nothing": (["records", "add"], "needs a run directory"),
     "check one": (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
     "add what is no run": (["records", "add", "nowhere"], "nowhere is not a run"),
