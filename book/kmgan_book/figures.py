@@ -262,7 +262,7 @@ def seeds(
         ax.text(value, -0.72, f"{name} ", color="0.3", va="center", ha="right")
     if scores:
         ax.axvline(FAILED, color=FAILURE, linestyle=":", linewidth=1)
-        ax.text(FAILED, -0.72, " below: failed", color=FAILURE, va="center", ha="left")
+        ax.text(FAILED, -0.72, "failed ", color=FAILURE, va="center", ha="right")
     ax.set_yticks(range(len(values)), list(values))
     ax.set_ylim(len(values) - 0.4, -0.95)
     ax.set_xlabel(label)

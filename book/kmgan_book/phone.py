@@ -7,7 +7,7 @@ import copy
 import io
 import textwrap
 import warnings
-from typing import Any
+from typing import Any, cast
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ class PageFigure(Figure):
     phone: Figure | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
+        state = cast("dict[str, Any]", super().__getstate__())
         state.pop("_restore_to_pylab", None)  # a copy is nobody's current figure
         return state
 
@@ -57,19 +57,22 @@ def narrow(figure: Figure) -> Figure:
     width, height = figure.get_size_inches()
     panels = [(ax, spec) for ax in figure.axes if (spec := ax.get_subplotspec()) is not None]
     rows, columns = panels[0][1].get_gridspec().get_geometry() if panels else (1, 1)
-    heights = [_height(ax, width / columns, height / rows, columns) for ax, _ in panels]
-    if rows == 1:
-        grid = GridSpec(max(1, len(panels)), 1, figure=figure, height_ratios=heights or None)
+    across = 2 if columns > 3 and all(ax.get_aspect() != "auto" for ax, _ in panels) else 1
+    if rows == 1 and panels:
+        heights = [_height(ax, height, WIDTH / across, columns) for ax, _ in panels[::across]]
+        grid = GridSpec(len(heights), across, figure=figure, height_ratios=heights)
         for index, (ax, _) in enumerate(panels):
-            ax.set_subplotspec(grid[index])
-    height = sum(heights) if rows == 1 else height * WIDTH / width
+            ax.set_subplotspec(grid[index // across, index % across])
+        height = sum(heights)
+    else:
+        height *= WIDTH / width
     for ax in figure.axes:
         names = [label.get_text() for label in ax.get_yticklabels()]
         if any(len(name) > LABEL for name in names):
             ax.set_yticks(ax.get_yticks(), [textwrap.fill(name, LABEL) for name in names])
     for legend in list(figure.legends):
         texts = [text.get_text() for text in legend.get_texts()]
-        handles = legend.legend_handles
+        handles = [handle for handle in legend.legend_handles if handle is not None]
         figure.legends.remove(legend)
         figure.legend(handles, texts, frameon=False, loc="outside upper left", fontsize=9)
         height += 0.18 * len(texts)
@@ -82,8 +85,9 @@ def narrow(figure: Figure) -> Figure:
     return figure
 
 
-def _height(ax: Axes, width: float, height: float, columns: int) -> float:
-    """How high a panel of this size becomes: images and planes keep their shape, one of several curves gets lower."""
+def _height(ax: Axes, height: float, width: float, columns: int) -> float:
+    """How high a panel becomes: images and planes keep their shape, one of several curves gets lower."""
     if ax.get_aspect() != "auto":
-        return height * WIDTH / width
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        return width * abs(top - bottom) / abs(right - left) + 0.4  # for the title
     return height if columns == 1 else min(height, 2.2)

@@ -12,6 +12,7 @@ import pytest
 BOOK = Path(__file__).resolve().parents[2] / "book"
 CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("intro", {"dataset": "fashion", "iterations": 30, "seed": 1}),
+    ("primer", {"seed": 1}),
     ("method", {"seed": 5, "k": 7, "d": 2, "b": 12}),
     ("synthetic", {"seed": 3}),
     ("pixels", {"dataset": "fashion", "k": 5, "seed": 1}),

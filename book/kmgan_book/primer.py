@@ -1,0 +1,223 @@
+"""Five figures for readers who know neither GANs nor K-Means: small computations on points and on digits."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import seaborn as sns
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from kmgan_book.explore.drawing import Projection
+from kmgan_book.figures import _canvas, badge
+from kmgan_book.palette import PALETTE
+from kmgan_lib import data, methods, presets
+from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
+from kmgan_lib.losses import center_loss, generator_loss
+
+REAL, FAKE = "#0173b2", "#d55e00"
+CORNERS = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+ANSWER = LinearSegmentedColormap.from_list("answer", [FAKE, "white", REAL])
+DRAWN = "computed when this page was built"
+
+
+def _points(places: Tensor, seed: int, spread: float = 0.25) -> Tensor:
+    return places + spread * torch.randn(places.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _planes(count: int, limit: float = 1.9) -> tuple[Figure, np.ndarray]:
+    figure, axes = _canvas(1, count, 7.0, 7.0 / count + 0.65)
+    for ax in axes[0]:
+        ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
+    return figure, axes[0]
+
+
+def _dots(ax: Axes, points: Tensor, color: str, name: str = "", marker: str = "o") -> None:
+    ax.scatter(*points.T, s=14, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
+
+
+def _network(outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, outputs))
+
+
+def two_networks(seed: int, *, alone: int = 60, together: int = 400) -> Figure:
+    """A generator and a discriminator on points of a plane: at the start, with D trained alone, and with both.
+
+    Parameters
+    ----------
+    seed : int
+        Of weights, points and noise.
+    alone, together : int
+        Steps of D alone, then of both.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator, discriminator = _network(2), _network(1)
+        real = torch.stack([torch.linspace(-1.3, 1.3, 128), torch.linspace(-1.3, 1.3, 128).square() - 0.7], 1)
+        real += 0.08 * torch.randn(128, 2)
+        adams = [torch.optim.Adam(net.parameters(), 0.005, betas=(0.5, 0.9)) for net in (discriminator, generator)]
+        figure, axes = _planes(3)
+        titles = (f"D alone, {alone} steps", f"both, {together} steps")
+        _judged(axes[0], discriminator, real, generator(torch.randn(128, 2)), "at the start")
+        for ax, steps, title in zip(axes[1:], (alone, together), titles, strict=True):
+            for _ in range(steps):
+                fake = generator(torch.randn(128, 2))
+                loss = softplus(-discriminator(real)).mean() + softplus(discriminator(fake.detach())).mean()
+                _descend(adams[0], loss)
+                if steps == together:
+                    _descend(adams[1], softplus(-discriminator(fake)).mean())
+            _judged(ax, discriminator, real, generator(torch.randn(128, 2)), title)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, ncols=2, loc="outside upper left", markerscale=2)
+    return badge(figure, DRAWN)
+
+
+def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+
+@torch.no_grad()
+def _judged(ax: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, title: str) -> None:
+    """Points of both kinds on D's answer: the bluer, the more D takes a place for real."""
+    line = torch.linspace(-1.9, 1.9, 60)
+    places = torch.cartesian_prod(line, line)
+    answer = np.asarray(discriminator(places).sigmoid().view(60, 60).T)
+    ax.imshow(answer, extent=(-1.9, 1.9, -1.9, 1.9), origin="lower", cmap=ANSWER, vmin=0, vmax=1, alpha=0.5)
+    _dots(ax, real, REAL, "real points")
+    _dots(ax, fake.detach(), FAKE, "generated points", "D")
+    ax.set_title(title)
+
+
+def k_means(seed: int, k: int = 3, rounds: int = 10) -> Figure:
+    """K-Means on points of a plane: centers anywhere, points assigned, centers moved, and the end.
+
+    Parameters
+    ----------
+    seed : int
+        Of the points and of the first centers.
+    k : int
+        Number of centers.
+    rounds : int
+        Rounds until the last panel.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    angles = 2 * torch.pi * torch.arange(k) / k + 0.4
+    places = 1.1 * torch.stack([angles.cos(), angles.sin()], 1)
+    points = _points(places.repeat(40, 1), seed, 0.3)
+    first = 0.5 * torch.randn(k, 2, generator=generator)
+    moved, last = (lloyd(points, first, count) for count in (1, rounds))
+    colors = sns.color_palette(PALETTE, k)
+    figure, axes = _planes(4, 1.75)
+    shown = (
+        ("start", None, first), ("assign", assign(points, first), first),
+        ("move", assign(points, first), moved), (f"after {rounds} rounds", assign(points, last), last),
+    )  # fmt: skip
+    for ax, (title, labels, centers) in zip(axes, shown, strict=True):
+        paint = ["0.6"] * len(points) if labels is None else [colors[label] for label in labels.tolist()]
+        ax.scatter(*points.T, s=9, c=paint, alpha=0.8, linewidths=0)
+        ax.scatter(*centers.T, s=80, c=colors, marker="X", edgecolors="black", zorder=3)
+        ax.set_title(title)
+    for start, end in zip(first.tolist(), moved.tolist(), strict=True):
+        axes[2].annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "black"})
+    return badge(figure, DRAWN)
+
+
+def features(seed: int, *, steps: int = 40, count: int = 90) -> Figure:
+    """Where a discriminator puts digits: small images at the place of their features, and of their pixels.
+
+    Parameters
+    ----------
+    seed : int
+        Of the networks and the batches.
+    steps : int
+        Iterations of KM-GAN on scikit-learn's digits.
+    count : int
+        Images shown.
+    """
+    digits = data.load("digits")
+    preset = presets.resolve("digits/kmgan", "smoke")
+    method = methods.create(preset, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    method.setup(digits.tensor)
+    for _ in range(steps):
+        chosen = torch.randint(len(digits.tensor), (preset.batch,), generator=generator)
+        noise = 2 * torch.rand(preset.batch, preset.z_dim, generator=generator) - 1
+        method.step(digits.tensor[chosen].float() / 255, None, noise)
+    shown = digits.tensor[torch.randperm(len(digits.tensor), generator=generator)[:count]]
+    figure, axes = _canvas(1, 2, 7.0, 3.9)
+    parts = {
+        "by pixels": shown.flatten(1).float(),
+        f"by D's features, {steps} iterations": method.features(shown, None).detach(),
+    }
+    for ax, (title, points) in zip(axes[0], parts.items(), strict=True):
+        places = Projection(points)(points)
+        places = (places - places.mean(0)) / places.std(0)
+        for (x, y), image in zip(places.tolist(), shown[:, 0].numpy(), strict=True):
+            ink = np.stack([np.zeros_like(image)] * 3 + [image], 2)  # white becomes clear
+            ax.add_artist(AnnotationBbox(OffsetImage(ink, zoom=0.55), (x, y), frameon=False))
+        ax.set(xlim=(-2.9, 2.9), ylim=(-2.9, 2.9), xticks=[], yticks=[], title=title, aspect="equal")
+    return badge(figure, DRAWN)
+
+
+def _clusters(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Real features around four centers, the centers that K-Means finds, and generated features in the middle."""
+    real = _points(CORNERS.repeat(12, 1), seed)
+    centers = lloyd(real, kmeans_plus_plus(real, 4, torch.Generator().manual_seed(seed)), 20)
+    return real, centers, _points(torch.tensor([[0.5, 0.2]]).repeat(24, 1), seed + 1, 0.45)
+
+
+def pulls(seed: int) -> Figure:
+    """The pull of Eq. (6) on each generated feature, and that of the center loss, Eq. (4), on all: exact gradients."""
+    real, centers, fake = _clusters(seed)
+    figure, axes = _planes(2)
+    titles = (
+        "G's loss, Eq. (6): each to its\nnearest real center",
+        "center loss, Eq. (4): all together,\nuntil the sums agree",
+    )
+    for ax, title in zip(axes, titles, strict=True):
+        moved = fake.clone().requires_grad_()
+        labels = assign(moved.detach(), centers)
+        if ax is axes[0]:
+            loss = generator_loss(moved, centers[labels])
+        else:
+            loss = center_loss(real, moved, assign(real, centers), labels, centers, centers.clone())
+        loss.backward()
+        pull = -cast("Tensor", moved.grad)
+        pull = 0.45 * pull / pull.norm(dim=1).max()
+        _dots(ax, real, REAL, "real features")
+        _dots(ax, fake, FAKE, "generated features", "D")
+        ax.quiver(*fake.T, *pull.T, color=FAKE, angles="xy", scale_units="xy", scale=1, width=0.006)
+        ax.scatter(*centers.T, s=90, color=REAL, marker="X", edgecolors="black", zorder=3, label="real centers")
+        ax.set_title(title)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, ncols=3, loc="outside upper left")
+    return badge(figure, DRAWN)
+
+
+def collapse(seed: int) -> Figure:
+    """A generator that reaches every center and one that reaches a single one, with the same loss of G."""
+    real, centers, _ = _clusters(seed)
+    offsets = _points(torch.zeros(24, 2), seed + 2, 0.22)
+    groups = {"all centers": torch.arange(24) % 4, "one center": torch.zeros(24, dtype=torch.long)}
+    figure, axes = _planes(2)
+    for ax, (title, labels) in zip(axes, groups.items(), strict=True):
+        fake = centers[labels] + offsets
+        found = assign(fake, centers)
+        shares = torch.bincount(found, minlength=4) / len(found)
+        entropy = -torch.special.xlogy(shares, shares).sum()
+        loss = generator_loss(fake, centers[found])
+        _dots(ax, real, REAL, "real features")
+        _dots(ax, fake, FAKE, "generated features", "D")
+        ax.scatter(*centers.T, s=90, color=REAL, marker="X", edgecolors="black", zorder=3, label="real centers")
+        ax.set_title(f"{title}: loss of G {loss:.2f},\nentropy of assignment {abs(entropy):.2f}")
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, ncols=3, loc="outside upper left")
+    return badge(figure, DRAWN)
