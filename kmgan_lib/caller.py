@@ -6,9 +6,11 @@ import importlib
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
+from tqdm import tqdm
 
 
 @contextlib.contextmanager
@@ -43,6 +45,11 @@ def import_untraced() -> None:
     random.setstate(state)
     if before is None:
         os.environ.pop(name, None)
+
+
+def progress(items: Iterable[Any] | None, text: str, total: int | None = None) -> Any:
+    """A bar on standard error for what takes over two seconds, where somebody watches."""
+    return tqdm(items, text, total, delay=2, disable=not on_terminal())
 
 
 def on_terminal() -> bool:

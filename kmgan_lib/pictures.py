@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from kmgan_lib.caller import on_terminal
+from kmgan_lib.caller import progress
+from kmgan_lib.data.images import to_bytes
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import SHEET, expanded, write_atomically
 
@@ -34,7 +34,7 @@ def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.nda
 
 def _pixels(images: Tensor) -> np.ndarray:
     """Images (n, c, h, w) in [0, 1] as uint8 (n, h, w, 3)."""
-    pixels = (images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    pixels = to_bytes(images).permute(0, 2, 3, 1).numpy()
     return pixels.repeat(3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
@@ -67,7 +67,7 @@ def save_each(generator: "Generator", n: int, folder: str | Path, *, seed: int =
         raise UsageError(f"n={n}: ask for 1 to {MOST:,} images")
     noise = generator.noise(n, seed)
     labels = generator.labels(n)
-    with tqdm(total=n, desc="drawing images", delay=2, disable=not on_terminal()) as bar:
+    with progress(None, "drawing images", n) as bar:
         for rows in torch.arange(n).split(AT_ONCE):
             images = generator.images(noise[rows], labels[rows] if generator.classes else None)
             for i, pixels in zip(rows.tolist(), _pixels(images), strict=True):

@@ -11,9 +11,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
-from kmgan_lib.caller import on_terminal
+from kmgan_lib.caller import progress
 from kmgan_lib.data.files import ARRAYS, SUFFIXES, File, classes_of, found, told
 from kmgan_lib.data.images import Images, check_sides
 from kmgan_lib.errors import UsageError
@@ -174,7 +173,7 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3, root: str | Pa
     mode = "L" if channels == 1 else "RGB"
     with found(place) as (files, skipped), ThreadPoolExecutor() as pool:
         results = pool.map(lambda file: _read(file, image_size, mode), files)
-        bar = tqdm(results, "reading images", len(files), delay=2, disable=not on_terminal())
+        bar = progress(results, "reading images", len(files))
         read = [pair for pair in zip(files, bar, strict=True) if pair[1] is not None]
     skipped["sheets of samples by kmgan"] += len(files) - len(read)
     highest = max((image.high for _, image in read if isinstance(image, _Deep)), default=0)

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from kmgan_lib.caller import on_terminal
-from kmgan_lib.data.images import Images, check_sides
+from kmgan_lib.caller import progress
+from kmgan_lib.data.images import Images, check_sides, to_bytes
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import first_line
 
@@ -91,7 +90,7 @@ def _bytes(tensor: Tensor) -> Tensor:
     low, high = float(tensor.min()), float(tensor.max())
     if not (low >= 0 and high <= 1):  # not a number is neither
         raise UsageError(f"images have values from {low:g} to {high:g}: {SHAPE}")
-    return (tensor.float() * 255).round().byte()
+    return to_bytes(tensor.float())
 
 
 def _labels(labels: Any, count: int) -> Tensor:
@@ -116,7 +115,7 @@ def _items(dataset: Dataset[Any]) -> tuple[Tensor, list[int] | None]:
         raise UsageError(f"{type(dataset).__name__} has no images, or no len() that says how many: {SHAPE}")
     images: list[Tensor] = []
     labels: list[Any] = []
-    for i in tqdm(range(len(dataset)), "reading images", delay=2, disable=not on_terminal()):
+    for i in progress(range(len(dataset)), "reading images"):
         item = dataset[i]
         image, *rest = item if isinstance(item, (tuple, list)) else (item,)
         if hasattr(image, "getbands"):  # Pillow's

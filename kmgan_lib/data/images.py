@@ -75,6 +75,11 @@ def check_sides(size: int) -> int:
     return size
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8, rounded; bytes stay as they are."""
+    return images if images.dtype == torch.uint8 else (images.detach().cpu().clamp(0, 1) * 255).round().byte()
+
+
 def to_unit(tensor: Tensor) -> Tensor:
     """Images as float32 in [0, 1]; points pass through unchanged."""
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor

@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from kmgan_lib.caller import on_terminal
+from kmgan_lib.caller import progress
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import first_line
 
@@ -186,8 +185,7 @@ def _decoded(jobs: Iterable[tuple[Path, int]], read: Callable[[Path, np.ndarray]
     pixels = np.empty((ends[-1], 3, FACE, FACE), np.uint8)
     todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
     with ThreadPoolExecutor() as pool:
-        done = pool.map(lambda job: read(*job), todo)
-        list(tqdm(done, "reading faces", len(todo), delay=2, disable=not on_terminal()))
+        list(progress(pool.map(lambda job: read(*job), todo), "reading faces", len(todo)))
     return torch.from_numpy(pixels)
 
 

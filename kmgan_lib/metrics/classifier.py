@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from kmgan_lib import data
-from kmgan_lib.caller import on_terminal, put_aside
+from kmgan_lib.caller import progress, put_aside
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
@@ -116,7 +115,7 @@ def _fit(train: Images, recipe: Recipe) -> nn.Sequential:
         net = _network(train.tensor.shape[1], train.tensor.shape[2], classes)
         optimiser = torch.optim.AdamW(net.parameters(), PEAK_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
-        bar = tqdm(total=steps, desc="training the classifier", delay=2, disable=not on_terminal())
+        bar = progress(None, "training the classifier", steps)
         for _ in range(epochs):
             for chosen in torch.randperm(n)[: n // BATCH * BATCH].split(BATCH):
                 optimiser.zero_grad()

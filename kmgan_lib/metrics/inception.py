@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
+from torchvision.transforms import functional
 
-from kmgan_lib.caller import on_terminal
+from kmgan_lib import checks
+from kmgan_lib.caller import progress
+from kmgan_lib.data.images import to_bytes, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import cache_root, expanded, first_line, writable
 
@@ -30,6 +32,10 @@ EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
 FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the beginnings
 SPLITS, SUBSETS, SUBSET_SIZE = 10, 100, 1000
+# Of real images made worse, levels that say what a distance is worth: standard deviations of the blur, in sides of the
+# image (1.5 pixels of 64), and of the noise, in units of the range from black to white.
+BLUR, NOISE = 1.5 / 64, 0.1
+CHUNK = 1000
 # torch-fidelity's names and ours
 NAMES = {
     "inception_score_mean": "inception_score", "inception_score_std": "inception_score_std",
@@ -64,8 +70,7 @@ class _Bytes(Dataset[Tensor]):
     """Images as torch-fidelity wants them: uint8, three channels, one at a time, with a bar that follows."""
 
     def __init__(self, images: Tensor, what: str):
-        self.images, description = images, f"Inception features of {what} images"
-        self.bar = tqdm(total=len(images), desc=description, delay=2, disable=not on_terminal())
+        self.images, self.bar = images, progress(None, f"Inception features of {what} images", len(images))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -73,11 +78,6 @@ class _Bytes(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         self.bar.update(index + 1 - self.bar.n)
         return self.images[index].expand(3, -1, -1)
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [0, 1] as uint8, rounded; bytes stay as they are."""
-    return images if images.dtype == torch.uint8 else (images.detach().cpu().clamp(0, 1) * 255).round().byte()
 
 
 @functools.cache
@@ -225,3 +225,31 @@ def inception_measures(
         )
     measured = {NAMES[name]: float(value) for name, value in found.items()}
     return {**measured, "splits": SPLITS, "subsets": SUBSETS, "subset_size": size}
+
+
+@checks.tensors(images="uint8 n>0 c h w")
+def blurred(images: Tensor) -> Tensor:
+    """Images (n, c, h, w) of uint8, each convolved with a normal density of standard deviation `BLUR` times its side.
+
+    The kernel reaches to three standard deviations, images are continued by reflection, and values are rounded.
+    """
+    deviation = BLUR * images.shape[-1]
+    reach = math.ceil(3 * deviation)
+    checks.at_least(reach + 1, height=images.shape[-2], width=images.shape[-1])
+    size = [2 * reach + 1] * 2
+    return torch.cat([functional.gaussian_blur(part, size, [deviation] * 2) for part in images.split(CHUNK)])
+
+
+@checks.tensors(images="uint8 n>0 c h w")
+def noisy(images: Tensor) -> Tensor:
+    """Images (n, c, h, w) of uint8 with independent normal noise of standard deviation `NOISE`, cut to the range.
+
+    The noise is the same every time.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def part(some: Tensor) -> Tensor:
+        noise = torch.randn(some.shape, generator=generator).to(some.device)
+        return (255 * (to_unit(some) + NOISE * noise).clamp(0, 1)).round().byte()
+
+    return torch.cat([part(some) for some in images.split(CHUNK)])

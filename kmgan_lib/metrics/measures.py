@@ -6,12 +6,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from kmgan_lib.data.images import resized, to_unit
+from kmgan_lib.data.images import resized, to_bytes, to_unit
 from kmgan_lib.fields import OWN
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics import clustering, neighbours, scores
 from kmgan_lib.metrics.classifier import judged
-from kmgan_lib.metrics.inception import to_bytes
 from kmgan_lib.metrics.registry import CENTERS, CLASSES, IMAGES, JUDGED, measure
 from kmgan_lib.metrics.subject import REFERENCE, SAMPLE_SEED, Subject, chosen
 

@@ -114,7 +114,7 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
     From features f (n, d) of real and g (m, d) of generated images to a dictionary of these four, in [0, 1] but for the
     density, which is around 1 for equal distributions. 10,000 by 10,000 features take about 100 MB.
     """
-    real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
+    k, real, fake = checks.whole("k", k), flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
     real_radii, fake_radii = (kth_distances(f, k).square() for f in (real, fake))
     origin = real.mean(0)

@@ -16,7 +16,6 @@ from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import Method
 from kmgan_lib.metrics import inception as inception_
 from kmgan_lib.metrics.classifier import Judge, judge
-from kmgan_lib.metrics.degraded import blurred, noisy
 from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
@@ -162,7 +161,7 @@ class Subject:
         real, others = chosen(self.seen.tensor, n), chosen(self.seen.tensor, 2 * n)[n:]
         if len(others) < inception_.SPLITS:
             return {}
-        levels = {"real_value": others, "blurred": blurred(others), "noisy": noisy(others)}
+        levels = {"real_value": others, "blurred": inception_.blurred(others), "noisy": inception_.noisy(others)}
         found = {name: self._compared(images, real, layer, name)["fid"] for name, images in levels.items()}
         return {**found, "real_samples": len(others)}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kmgan_lib.metrics.degraded import blurred, noisy
+from kmgan_lib.metrics.inception import blurred, noisy
 
 
 def random_images(n: int, channels: int, size: int) -> Tensor:

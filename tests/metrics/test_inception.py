@@ -17,8 +17,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from kmgan_lib import data
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import METRICS, evaluate, frechet_distance, inception, inception_measures, inception_score
-from kmgan_lib.metrics.degraded import blurred, noisy
-from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, fetch, find_weights
+from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, blurred, fetch, find_weights, noisy
 from kmgan_lib.metrics.subject import Subject, chosen
 from kmgan_lib.training.run import Run
 
