@@ -65,18 +65,21 @@ lint: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/nbstripout --verify --keep-id book/*.ipynb
 
-# The tests run even where lint fails, so that a matter of style hides no broken test. Two workers with one thread
-# each: torch's own threads would fight over the same cores.
+# Two workers with one thread each: torch's own threads would fight over the same cores. A file stays on one worker,
+# so that what its tests share is made once.
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The tests run even where lint fails, so that a matter of style hides no broken test.
 test: setup
 	@lint=0; $(MAKE) --no-print-directory lint || lint=$$?; \
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 && exit $$lint
+	$(PYTEST) && exit $$lint
 
 test-long: setup
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+	$(PYTEST) -m long
 
 # KMGAN_FUZZ is the number of made-up cases that it takes at the least.
 fuzz: setup
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m fuzz
+	$(PYTEST) -m fuzz
 	KMGAN_FUZZ=10000 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --hypothesis-seed=$(call quoted,$(SEED))
 
 serve: setup

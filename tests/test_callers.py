@@ -37,78 +37,55 @@ def reference(quick: Quick, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return quick(tmp_path_factory.mktemp("reference") / "run", "digits/kmgan", iterations=3)
 
 
+@pytest.fixture(scope="module")
+def generator(reference: Run) -> Generator:
+    return reference.generator
+
+
 def weights(run: Run) -> list[torch.Tensor]:
     assert run.method is not None
     return [p.detach() for net in run.method.networks().values() for p in net.parameters()]
 
 
 @contextlib.contextmanager
-def default_dtype(kind: torch.dtype) -> Iterator[None]:
-    torch.set_default_dtype(kind)
+def setting(change: Callable[[Any], object], value: Any, before: Any) -> Iterator[None]:
+    change(value)
     try:
         yield
     finally:
-        torch.set_default_dtype(torch.float32)
-
-
-@contextlib.contextmanager
-def default_device(name: str) -> Iterator[None]:
-    torch.set_default_device(name)
-    try:
-        yield
-    finally:
-        torch.set_default_device(None)
-
-
-@contextlib.contextmanager
-def gradients_off() -> Iterator[None]:
-    torch.set_grad_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(True)
+        change(before)
 
 
 SETTINGS: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
-    "float64": lambda: default_dtype(torch.float64),
-    "bfloat16": lambda: default_dtype(torch.bfloat16),
-    "no_grad": torch.no_grad,
-    "gradients off": gradients_off,
+    "float64": lambda: setting(torch.set_default_dtype, torch.float64, torch.float32),
+    "gradients off": lambda: setting(torch.set_grad_enabled, False, True),
     "inference mode": torch.inference_mode,
-    "meta": lambda: torch.device("meta"),
-    "meta by default": lambda: default_device("meta"),
+    "meta": lambda: setting(torch.set_default_device, "meta", None),
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_training_is_the_same_whatever_the_caller_has_set(
-    quick: Quick, reference: Run, tmp_path: Path, setting: str
+    quick: Quick, reference: Run, tmp_path: Path, name: str
 ) -> None:
     def state() -> tuple[Any, ...]:
-        return (
-            torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
-            torch.get_default_device(),
-        )  # fmt: skip
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        return torch.get_default_dtype(), torch.get_default_device(), *modes
 
     before = state()
-    with SETTINGS[setting]():
+    with SETTINGS[name]():
         inside = state()
         run = quick(tmp_path / "run", "digits/kmgan", iterations=3)
         loaded = kmgan_lib.load_generator(run.directory)
         drawn, line = loaded.sample(2), loaded.interpolate(0, 1, 3)
+        with pytest.raises(UsageError, match="unknown preset"):
+            kmgan_lib.train("nothing", out=tmp_path / "other")
         assert state() == inside
     assert state() == before
     assert all(torch.equal(a, b) for a, b in zip(weights(run), weights(reference), strict=True))
     expected = kmgan_lib.load_generator(reference.directory)
     assert torch.equal(drawn, expected.sample(2))
     assert torch.equal(line, expected.interpolate(0, 1, 3))
-
-
-def test_what_a_caller_has_set_is_there_again_after_an_error(tmp_path: Path) -> None:
-    with default_dtype(torch.float64), pytest.raises(UsageError, match="unknown preset"):
-        kmgan_lib.train("nothing", out=tmp_path / "run")
-    with default_dtype(torch.float64):
-        assert torch.get_default_dtype() == torch.float64
 
 
 def test_random_and_environment_are_left_as_they_were(tmp_path: Path) -> None:
@@ -130,12 +107,12 @@ assert dict(os.environ) == before[1], set(os.environ.items()) ^ set(before[1].it
     assert answer.returncode == 0, answer.stderr
 
 
-@pytest.mark.parametrize("stream", [None, SimpleNamespace(write=lambda _: None, flush=lambda: None), "closed"])
+@pytest.mark.parametrize("there", [False, True], ids=["none", "closed"])
 def test_nobody_has_to_watch_standard_error(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Any
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    if stream == "closed":
-        stream = io.StringIO()
+    stream = io.StringIO() if there else None
+    if stream:
         stream.close()
     monkeypatch.delenv("KMGAN_PROGRESS")
     if stream is None:
@@ -147,22 +124,15 @@ def test_nobody_has_to_watch_standard_error(
 # Numbers, names and paths
 
 
-@pytest.mark.parametrize("three", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
-def test_whole_numbers_of_every_library_are_numbers(quick: Quick, reference: Run, tmp_path: Path, three: Any) -> None:
-    run = quick(tmp_path / "run", seed=three, iterations=three)
-    assert json.loads((run.directory / "config.json").read_text())["seed"] == 3
-    assert run.result["iterations"] == 3
-    generator = reference.generator
-    assert torch.equal(generator.sample(three, seed=three), generator.sample(3, seed=3))
-    assert torch.equal(generator.interpolate(three, 1, three), generator.interpolate(3, 1, 3))
-    assert data.load("digits", image_size=three).tensor.shape[-1] == 3
-    features = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
-    assert metrics.kernel_distance(features, features[:9], three, three, three) == metrics.kernel_distance(
-        features, features[:9], 3, 3, 3
-    )
-    assert type(metrics.coverage_scores(features, features, three)["density"]) is float
-    metrics.inception_score(features.softmax(1), three)
-    assert len(centers.kmeans_plus_plus(features, three, torch.Generator().manual_seed(0))) == 3
+def test_whole_numbers_of_every_library_are_numbers(quick: Quick, generator: Generator, tmp_path: Path) -> None:
+    three: Any
+    for place, three in enumerate((np.int64(3), np.array(3), torch.tensor(3))):
+        run = quick(tmp_path / str(place), seed=three, iterations=three)
+        assert json.loads((run.directory / "config.json").read_text())["seed"] == run.result["iterations"] == 3
+        assert torch.equal(generator.sample(three, seed=three), generator.sample(3, seed=3))
+        assert data.load("digits", image_size=three).tensor.shape[-1] == 3
+        features = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+        assert isinstance(metrics.coverage_scores(features, features, three)["density"], float)
 
 
 CALLS: dict[str, Callable[[Generator, Any], object]] = {
@@ -183,28 +153,17 @@ CALLS: dict[str, Callable[[Generator, Any], object]] = {
 }
 
 
-WRONG: list[Any] = ["3", 3.0, np.float64(3), True, np.bool_(True), torch.tensor(True), [3], None]
-
-
-# None is right in one place: it stands for the images' own size.
-@pytest.mark.parametrize(
-    ("call", "wrong"), [(call, w) for call in CALLS for w in WRONG if not (call == "image_size" and w is None)]
-)
+@pytest.mark.parametrize("call", CALLS)
 def test_everything_else_is_one_line_that_names_the_argument(
-    reference: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, wrong: Any
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=rf"^{call.split()[0]}=.* must be a whole number$"):
-        CALLS[call](reference.generator, wrong)
+    for wrong in ("3", 3.0, np.float64(3), True, np.bool_(True), torch.tensor(True), [3], None):
+        if wrong is None and call == "image_size":  # the images' own size
+            continue
+        with pytest.raises(UsageError, match=rf"^{call.split()[0]}=.* must be a whole number$"):
+            CALLS[call](generator, wrong)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_preset_may_be_a_path(quick: Quick, tmp_path: Path) -> None:
-    sizes: dict[str, Any] = {"batch": 16, "iterations": 1, "init_images": 50}
-    run = kmgan_lib.train(Path("synthetic/kmgan"), profile="smoke", device="cpu", out=tmp_path / "run", **sizes)  # type: ignore[arg-type]
-    assert run.preset.name == "synthetic/kmgan"
-    assert run.result["command"].startswith("kmgan train synthetic/kmgan ")
-    assert data.load(Path("digits")).provenance["name"] == "digits"
 
 
 WRONG_NAMES: dict[str, Callable[[], object]] = {
@@ -219,25 +178,19 @@ WRONG_NAMES: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.parametrize("said", WRONG_NAMES)
-def test_wrong_names_and_paths_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+def test_wrong_names_and_paths_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
-        WRONG_NAMES[said]()
+    for said, call in WRONG_NAMES.items():
+        with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+            call()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_public_names_are_listed() -> None:
-    assert {"train", "load_generator", "Run", "Generator", "data", "metrics", "losses", "centers"} <= set(
-        dir(kmgan_lib)
-    )
 
 
 # Samples and own noise
 
 
-def test_samples_are_ordinary_tensors(reference: Run) -> None:
-    for images in (reference.generator.sample(2), reference.generator.interpolate(0, 1, 2)):
+def test_samples_are_ordinary_tensors(generator: Generator) -> None:
+    for images in (generator.sample(2), generator.interpolate(0, 1, 2)):
         assert not images.is_inference()
         assert not images.requires_grad
         images.mul_(0.5)  # in place
@@ -246,8 +199,7 @@ def test_samples_are_ordinary_tensors(reference: Run) -> None:
         assert layer.weight.grad is not None
 
 
-def test_noise_may_be_of_any_kind_of_numbers(reference: Run) -> None:
-    generator = reference.generator
+def test_noise_may_be_of_any_kind_of_numbers(generator: Generator) -> None:
     noise = generator.noise(3)
     expected = generator.images(noise)
     for same in (noise.numpy(), noise.double(), noise.double().numpy(), noise.tolist(), noise.numpy()[::-1][::-1]):
@@ -256,25 +208,19 @@ def test_noise_may_be_of_any_kind_of_numbers(reference: Run) -> None:
     assert generator.images(noise[:0]).shape == (0, 1, 28, 28)
 
 
-@pytest.mark.parametrize(
-    "noise",
-    [
-        torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100), np.zeros((3, 101)), "noise", [[1], [1, 2]], None,
-        torch.zeros(3, 100, dtype=torch.complex64),
-    ],
-)  # fmt: skip
-def test_noise_of_another_shape_or_kind_is_one_line(reference: Run, noise: Any) -> None:
-    with pytest.raises(UsageError, match=r"^noise "):
-        reference.generator.images(noise)
-
-
-@pytest.mark.parametrize("labels", [[0, 1], [0, 1, 10], [0, 1, -1], [0.0, 1.0, 2.0], [[0], [1], [2]], "012"])
-def test_labels_of_another_shape_or_kind_are_one_line(labels: Any) -> None:
+def test_noise_and_labels_of_another_shape_or_kind_are_one_line() -> None:
     preset = presets.resolve("digits/dcgan", "smoke", width=0.125)
     generator = Generator(methods.create(preset).frozen_generator(), preset)
+    for noise in (
+        torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100), np.zeros((3, 101)), "noise", [[1], [1, 2]], None,
+        torch.zeros(3, 100, dtype=torch.complex64),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=r"^noise "):
+            generator.images(noise)  # pyright: ignore[reportArgumentType]
     assert torch.equal(generator.images(generator.noise(3), np.arange(3)), generator.sample(3))
-    with pytest.raises(UsageError, match=r"^labels "):
-        generator.images(generator.noise(3), labels)
+    for labels in ([0, 1], [0, 1, 10], [0, 1, -1], [0.0, 1.0, 2.0], [[0], [1], [2]], "012"):
+        with pytest.raises(UsageError, match=r"^labels "):
+            generator.images(generator.noise(3), labels)  # pyright: ignore[reportArgumentType]
 
 
 # Apple's GPUs have no float64
@@ -335,7 +281,7 @@ def test_a_closed_gate_is_closed_on_apples_gpus_too(
 # Advice and what a failed call leaves behind
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2])
 def test_the_advice_for_few_images_works(tmp_path: Path, count: int) -> None:
     for i in range(count):
         (tmp_path / "album").mkdir(exist_ok=True)
@@ -365,9 +311,9 @@ def test_a_call_that_failed_at_its_start_leaves_room_for_the_next(quick: Quick, 
         quick(tmp_path / "run", iterations=2)
 
 
-@pytest.mark.parametrize("content", ["{}", "mine", '{"preset": 1}'])
-def test_a_file_of_another_program_is_not_overwritten(quick: Quick, tmp_path: Path, content: str) -> None:
-    (tmp_path / "config.json").write_text(content, encoding="utf8")
-    with pytest.raises(UsageError, match="is not empty"):
-        quick(tmp_path, iterations=2)
-    assert (tmp_path / "config.json").read_text(encoding="utf8") == content
+def test_a_file_of_another_program_is_not_overwritten(quick: Quick, tmp_path: Path) -> None:
+    for content in ("{}", "mine", '{"preset": 1}'):
+        (tmp_path / "config.json").write_text(content, encoding="utf8")
+        with pytest.raises(UsageError, match="is not empty"):
+            quick(tmp_path, iterations=2)
+        assert (tmp_path / "config.json").read_text(encoding="utf8") == content

@@ -64,20 +64,13 @@ def test_one_center_far_away_does_not_blur_the_others(far: float) -> None:
     assert assign(features, centers).tolist() == naive_assign(features, centers)
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, 10, 20, 33])
-@pytest.mark.parametrize("d", [1, 2, 100])
-def test_assign_takes_the_lowest_index_on_a_tie(k: int, d: int) -> None:
-    same = normal(1, d).expand(k, d)
-    assert assign(normal(17, d, seed=1), same).tolist() == [0] * 17
-    doubled = torch.cat([normal(k, d, seed=2)] * 2)
-    assert assign(doubled, doubled).max() < k
-
-
-def test_assign_gives_int64_labels_without_gradient() -> None:
-    labels = assign(normal(4, 2).requires_grad_(), normal(3, 2, seed=1))
-    assert labels.dtype == torch.int64
-    assert labels.shape == (4,)
-    assert not labels.requires_grad
+def test_assign_takes_the_lowest_index_on_a_tie() -> None:
+    for k in (1, 2, 5, 10, 33):
+        for d in (1, 100):
+            same = normal(1, d).expand(k, d)
+            assert assign(normal(17, d, seed=1), same).tolist() == [0] * 17
+            doubled = torch.cat([normal(k, d, seed=2)] * 2)
+            assert assign(doubled, doubled).max() < k
 
 
 points = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=12)
@@ -104,12 +97,6 @@ def test_updated_centers_are_the_fraction_of_equation_4(b: int, k: int, d: int) 
     )
 
 
-def test_updated_centers_pass_the_numerical_gradient_check() -> None:
-    labels = torch.tensor([0, 2, 2, 0])
-    arguments = (normal(3, 2).double().requires_grad_(), normal(4, 2, seed=1).double().requires_grad_())
-    assert torch.autograd.gradcheck(lambda c, f: updated_centers(c, f, labels), arguments)
-
-
 # k-means++
 
 
@@ -129,15 +116,10 @@ def test_kmeans_plus_plus_takes_rows_and_distinct_ones_while_there_are_any(
     assert len(set(chosen)) == min(k, len(set(rows)))
 
 
-def test_kmeans_plus_plus_on_equal_rows_repeats_the_row() -> None:
-    features = torch.full((6, 3), 0.1)
-    assert torch.equal(kmeans_plus_plus(features, 4, rng()), features[:4])
-
-
-@pytest.mark.parametrize("k", [0, -1, 4])
-def test_kmeans_plus_plus_refuses_a_k_that_the_data_cannot_have(k: int) -> None:
-    with pytest.raises(UsageError, match="choose k between 1 and 3"):
-        kmeans_plus_plus(normal(3, 2), k, rng())
+def test_kmeans_plus_plus_refuses_a_k_that_the_data_cannot_have() -> None:
+    for k in (0, -1, 4):
+        with pytest.raises(UsageError, match="choose k between 1 and 3"):
+            kmeans_plus_plus(normal(3, 2), k, rng())
 
 
 def test_kmeans_plus_plus_is_reproduced_by_its_generator_and_only_by_it() -> None:
@@ -149,7 +131,7 @@ def test_kmeans_plus_plus_is_reproduced_by_its_generator_and_only_by_it() -> Non
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_kmeans_plus_plus_gives_every_far_cluster_a_center(seed: int) -> None:
     # 500 points in one heap, 5 in each of four others: drawing uniformly would miss them.
     corners = torch.tensor([[100.0, 0.0], [0.0, 100.0], [-100.0, 0.0], [0.0, -100.0]])
@@ -170,7 +152,7 @@ def test_kmeans_plus_plus_draws_by_the_squared_distance() -> None:
 # Lloyd's algorithm
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_every_round_of_lloyd_lowers_the_inertia(seed: int) -> None:
     features = normal(300, 2, seed=seed)
     centers = kmeans_plus_plus(features, 6, rng(seed))
@@ -208,19 +190,13 @@ def bank_and_batches(update: str, batches: int = 4) -> tuple[CenterBank, list[tu
     return bank, [(features[2 * i], features[2 * i + 1], labels[2 * i], labels[2 * i + 1]) for i in range(batches)]
 
 
-def test_generated_centers_begin_as_a_copy_of_the_real_ones() -> None:
-    bank = CenterBank(4, 3)
-    features = normal(50, 3)
+def test_centers_begin_at_kmeans_plus_plus_and_lloyd_and_generated_ones_as_a_copy() -> None:
+    bank, features = CenterBank(4, 3), normal(50, 3)
     bank.initialise(features, rng())
-    assert torch.equal(bank.real, bank.fake)
     assert torch.equal(bank.real, kmeans_plus_plus(features, 4, rng()))
+    assert torch.equal(bank.real, bank.fake)
     bank.real.add_(1)
     assert not torch.equal(bank.real, bank.fake)
-
-
-def test_initialise_may_run_lloyd_after_kmeans_plus_plus() -> None:
-    bank = CenterBank(4, 3)
-    features = normal(50, 3)
     bank.initialise(features, rng(), lloyd_iterations=5)
     torch.testing.assert_close(bank.real, lloyd(features, kmeans_plus_plus(features, 4, rng()), 5))
 
@@ -229,30 +205,22 @@ def test_update_eq4_is_the_fraction_of_equation_4() -> None:
     bank, batches = bank_and_batches("eq4")
     real, fake = bank.real.clone(), bank.fake.clone()
     for f, g, lf, lg in batches:
-        bank.update(f, g, lf, lg)
-        real, fake = naive_means(real, [1] * 4, f, lf), naive_means(fake, [1] * 4, g, lg)
+        bank.update(f.requires_grad_(), g.requires_grad_(), lf, lg)
+        real, fake = naive_means(real, [1] * 4, f, lf).detach(), naive_means(fake, [1] * 4, g, lg).detach()
+        assert not bank.real.requires_grad
     torch.testing.assert_close(bank.real, real)
     torch.testing.assert_close(bank.fake, fake)
 
 
-def test_update_counts_is_the_mean_of_all_features_so_far() -> None:
-    bank, batches = bank_and_batches("counts")
+@pytest.mark.parametrize(("update", "weight"), [("counts", 0), ("counts100", 100)])
+def test_update_counts_is_the_mean_of_all_features_so_far(update: str, weight: int) -> None:
+    bank, batches = bank_and_batches(update)
     start = bank.real.clone()
     for batch in batches:
         bank.update(*batch)
-    f, g = torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches])
-    lf, lg = torch.cat([b[2] for b in batches]), torch.cat([b[3] for b in batches])
-    torch.testing.assert_close(bank.real, naive_means(start, [0] * 4, f, lf))
-    torch.testing.assert_close(bank.fake, naive_means(start, [0] * 4, g, lg))
-
-
-def test_update_counts100_counts_the_first_center_a_hundred_times() -> None:
-    bank, batches = bank_and_batches("counts100")
-    start = bank.real.clone()
-    for batch in batches:
-        bank.update(*batch)
-    f, lf = torch.cat([b[0] for b in batches]), torch.cat([b[2] for b in batches])
-    torch.testing.assert_close(bank.real, naive_means(start, [100] * 4, f, lf))
+    f, g, lf, lg = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    torch.testing.assert_close(bank.real, naive_means(start, [weight] * 4, f, lf))
+    torch.testing.assert_close(bank.fake, naive_means(start, [weight] * 4, g, lg))
 
 
 def test_update_ema_moves_a_tenth_of_the_way_to_the_mean() -> None:
@@ -302,13 +270,6 @@ def test_state_dict_restores_a_bank_that_goes_on_alike(update: str) -> None:
         each.update(*batches[1])
     for name, tensor in bank.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
-
-
-def test_update_takes_features_with_gradients_and_keeps_none() -> None:
-    bank, ((f, g, lf, lg), *_) = bank_and_batches("eq4")
-    bank.update(f.requires_grad_(), g.requires_grad_(), lf, lg)
-    assert not bank.real.requires_grad
-    assert not bank.fake.requires_grad
 
 
 def test_an_unknown_update_rule_is_refused_by_name() -> None:

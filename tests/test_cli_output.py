@@ -11,18 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import kmgan_lib
 from kmgan_lib import cli, cli_output, presets
 from kmgan_lib.training.run import Run
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.mark.parametrize("words", [["--version"], ["-h"], ["list", "-h"], ["records", "-h"]])
-def test_version_and_help(kmgan: Command, words: list[str]) -> None:
-    status, out, err = kmgan(*words)
-    assert (status, err) == (0, "")
-    assert (out == f"kmgan {kmgan_lib.__version__}\n") if words == ["--version"] else ("Usage" in out)
 
 
 def test_a_pipe_gets_a_line_for_each_preset(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,22 +46,10 @@ def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPa
     }
 
 
-def shell(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    program = f"{sys.executable} -W error -m kmgan_lib"
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command.replace("kmgan", program)], capture_output=True, text=True,
-        check=False, env={**os.environ, **variables},
-    )  # fmt: skip
-
-
-def test_an_output_without_utf_8_takes_everything() -> None:
-    answer = shell("kmgan list", PYTHONIOENCODING="ascii")
-    assert (answer.returncode, answer.stderr) == (0, "")
-    assert r"Fr\xe9chet" in answer.stdout
-
-
-@pytest.mark.parametrize("command", ["list", "records"])
-def test_a_reader_who_has_enough_is_no_error(command: str) -> None:
-    answer = shell(f"kmgan {command} | head -n 1")
+def test_an_output_without_utf_8_takes_everything_and_a_reader_who_has_enough_is_no_error() -> None:
+    command = f"{sys.executable} -W error -m kmgan_lib list | grep -m 1 chet"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
     assert answer.stderr == ""
     assert answer.stdout.count("\n") == 1
+    assert r"Fr\xe9chet" in answer.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -27,12 +28,17 @@ def gradients(y: Tensor, *of: Any) -> list[Tensor]:
     return list(torch.autograd.grad((y * weights).sum(), of))
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("classes", [0, 3])
-@pytest.mark.parametrize(("before", "after"), [(6, 1), (6, 3), (2, 9)])
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
 @pytest.mark.parametrize("kind", [Up, Down])
-def test_convolutions_are_pytorchs(kind: type, before: int, after: int, classes: int, layout: Any) -> None:
+def test_convolutions_are_pytorchs(kind: type) -> None:
     torch.manual_seed(0)
+    for (before, after), classes, layout in itertools.product(((6, 1), (6, 3), (2, 9)), (0, 3), LAYOUTS):
+        assert_pytorchs(kind, before, after, classes, layout)
+
+
+def assert_pytorchs(kind: type, before: int, after: int, classes: int, layout: Any) -> None:
     before, after = (before, after) if kind is Up else (after, before)
     layer = kind(before, after, classes).double().to(memory_format=layout)
     x = torch.randn(5, before, 6, 8, dtype=torch.float64).to(memory_format=layout).requires_grad_()
@@ -109,10 +115,10 @@ class Together:
 
 
 @pytest.mark.parametrize(("name", "changes", "settings"), PAIRS, ids=["mnist", "cifar10-32"])
-def test_fifty_iterations_are_the_plain_loops(
+def test_twenty_iterations_are_the_plain_loops(
     name: str, changes: dict[str, Any], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In double precision, since float32 rounding alone, in any other order of sums, grows to 1e-3 within fifty."""
+    """In double precision, since float32 rounding alone, in any other order of sums, grows fast."""
     before = torch.get_default_dtype()
     together = Together(name, changes, settings, torch.float64)
     kind = type(together.method)
@@ -120,13 +126,13 @@ def test_fifty_iterations_are_the_plain_loops(
     monkeypatch.setattr(kind, "G", lambda self, z, y=None: self.generator_net(z, y if self.classes else None))
     torch.set_default_dtype(torch.float64)
     try:
-        assert max(error for seed in range(50) for error in together.errors(seed)) < 1e-8
+        assert max(error for seed in range(20) for error in together.errors(seed)) < 1e-8
     finally:
         torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize(("name", "changes", "settings"), PAIRS, ids=["mnist", "cifar10-32"])
-def test_each_of_fifty_iterations_is_the_plain_loops_in_float32(
+def test_each_of_twenty_iterations_is_the_plain_loops_in_float32(
     name: str, changes: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     """From the same weights on, so that rounding has no time to grow.
@@ -134,7 +140,7 @@ def test_each_of_fifty_iterations_is_the_plain_loops_in_float32(
     G's loss comes after an update of D, in which Adam makes whole steps of the rounding of vanishing gradients.
     """
     together = Together(name, changes, settings, torch.float32)
-    for seed in range(50):
+    for seed in range(20):
         error_d, error_g = together.errors(seed)
         assert error_d < 1e-5
         assert error_g < 5e-4  # 1.3e-4 was seen with MKL on an Intel processor

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -40,13 +39,9 @@ def test_a_sample_is_fixed_by_its_seed_alone(plain: Generator) -> None:
     torch.manual_seed(1)
     first = plain.sample(4, seed=7)
     torch.manual_seed(2)
+    before = torch.get_rng_state()
     assert torch.equal(first, plain.sample(4, seed=7))
     assert not torch.equal(first, plain.sample(4, seed=8))
-
-
-def test_sampling_leaves_the_global_randomness_alone(plain: Generator) -> None:
-    before = torch.get_rng_state()
-    plain.sample(3)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -58,22 +53,11 @@ def test_many_samples_are_drawn_in_chunks_that_change_nothing(
     torch.testing.assert_close(plain.sample(7), whole, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("distribution", "bound"), [("uniform", 1.0), ("normal", 6.0)])
-def test_noise_has_the_distribution_of_the_preset(distribution: str, bound: float) -> None:
-    noise = make("synthetic/kmgan", z_distribution=distribution).noise(2000)
-    assert noise.abs().max() <= bound
-    assert noise.mean().item() == pytest.approx(0, abs=0.02)
-    assert noise.std().item() == pytest.approx(1 if distribution == "normal" else 3**-0.5, abs=0.02)
-
-
-def test_an_interpolation_ends_at_the_samples_of_its_seeds(plain: Generator) -> None:
+def test_an_interpolation_is_a_straight_line_between_the_samples_of_its_seeds(plain: Generator) -> None:
     strip = plain.interpolate(3, 9, 5)
     assert strip.shape == (5, 1, 28, 28)
     torch.testing.assert_close(strip[:1], plain.sample(1, seed=3), atol=1e-5, rtol=0)
     torch.testing.assert_close(strip[-1:], plain.sample(1, seed=9), atol=1e-5, rtol=0)
-
-
-def test_an_interpolation_is_a_straight_line_in_the_noise(plain: Generator) -> None:
     middle = (plain.noise(1, 3) + plain.noise(1, 9)) / 2
     torch.testing.assert_close(plain.interpolate(3, 9, 3)[1:2], plain.images(middle), atol=1e-5, rtol=0)
 
@@ -107,13 +91,6 @@ def test_a_saved_generator_comes_back_in_half_precision(
     assert not any(p.requires_grad for p in loaded.net.parameters())
 
 
-def test_a_generator_loaded_and_saved_again_is_the_same(plain: Generator, tmp_path: Path) -> None:
-    plain.save(tmp_path / "one.safetensors")
-    load_generator(tmp_path / "one.safetensors").save(tmp_path / "two.safetensors")
-    one, two = (load_generator(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
-    assert torch.equal(one.sample(3), two.sample(3))
-
-
 def test_a_preset_name_means_its_newest_run(plain: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="`kmgan train digits/kmgan` makes one"):
@@ -125,16 +102,13 @@ def test_a_preset_name_means_its_newest_run(plain: Generator, tmp_path: Path, mo
     assert load_generator("digits/kmgan").preset.z_dim == plain.preset.z_dim
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_no_images_are_too_few(plain: Generator, n: int) -> None:
-    with pytest.raises(UsageError, match="at least 1"):
-        plain.sample(n)
-
-
-@pytest.mark.parametrize("steps", [1, 0])
-def test_a_line_needs_two_images(plain: Generator, steps: int) -> None:
-    with pytest.raises(UsageError, match="at least 2"):
-        plain.interpolate(0, 1, steps)
+def test_no_images_are_too_few_and_a_line_needs_two(plain: Generator) -> None:
+    for n in (0, -1):
+        with pytest.raises(UsageError, match="at least 1"):
+            plain.sample(n)
+    for steps in (1, 0):
+        with pytest.raises(UsageError, match="at least 2"):
+            plain.interpolate(0, 1, steps)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
@@ -143,40 +117,15 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
             load_generator(path)
 
 
-class Bomb:
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self):
-        return Path.touch, (self.target,)
-
-
-def test_a_pickle_in_place_of_safetensors_is_refused_and_not_run(tmp_path: Path) -> None:
-    path = tmp_path / "generator.safetensors"
-    path.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
-    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-        load_generator(path)
-    torch.save({"fc1.weight": torch.ones(2), "x": Bomb(tmp_path / "ran")}, path)
-    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-        load_generator(path)
-    assert not (tmp_path / "ran").exists()
-
-
 def test_foreign_and_damaged_safetensors_are_refused(plain: Generator, tmp_path: Path) -> None:
     path = tmp_path / "generator.safetensors"
-    save_file({"weight": torch.ones(2)}, path)
-    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-        load_generator(path)
-    save_file({"weight": torch.ones(2)}, path, {"preset": "no json"})
-    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-        load_generator(path)
-    save_file({"weight": torch.ones(2)}, path, {"preset": '{"k": 3}'})
-    with pytest.raises(UsageError, match="another version of kmgan"):
-        load_generator(path)
-    plain.save(path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-        load_generator(path)
+    for about, message in (
+        (None, "is not a generator written by kmgan"), ({"preset": "no json"}, "is not a generator written by kmgan"),
+        ({"preset": '{"k": 3}'}, "another version of kmgan"),
+    ):  # fmt: skip
+        save_file({"weight": torch.ones(2)}, path, about)
+        with pytest.raises(UsageError, match=message):
+            load_generator(path)
 
 
 def test_weights_that_do_not_fit_their_preset_are_refused(plain: Generator, tmp_path: Path) -> None:

@@ -94,29 +94,18 @@ def test_images_are_resized_and_labels_reach_the_method(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_a_default_directory_is_named_after_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = train(images=own(), **SMALL)
-    assert str(run.directory) == f"runs/images/{run.result['data']['sha256'][:12]}/smoke-seed0"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "give a preset, or images"),
-        ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
+def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({}, "give a preset, or images"), ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
         ({"preset": "digits/kmgan", "labels": [1]}, "give a preset, or images"),
         ({"images": own()[..., :12]}, "images are 16 by 12 pixels: image_size=32"),
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "channels=1, and the images have 3"),
-        ({"images": own(2)}, "batch=4 is larger than the data"),
-        ({"images": "digits"}, "images are a str"),
-    ],
-    ids=range(8),
-)
-def test_wrong_use_writes_nothing(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        train(**arguments, out=tmp_path / "run", **SMALL)
+        ({"images": own(2)}, "batch=4 is larger than the data"), ({"images": "digits"}, "images are a str"),
+    ]  # fmt: skip
+    for arguments, message in wrong:
+        with pytest.raises(UsageError, match=message):
+            train(**arguments, out=tmp_path / "run", **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,35 +116,37 @@ def changed(place: Path, how: str) -> None:
     files = sorted(place.iterdir())
     if how == "other content":
         Image.new("RGB", (16, 16), "red").save(files[3])
-    elif how == "half deleted":
-        for file in files[:6]:
-            file.unlink()
-    elif how == "nearly all deleted":
-        for file in files[:10]:
+    elif how.endswith("deleted"):
+        for file in files[: 6 if how == "half deleted" else 10]:
             file.unlink()
     else:
         Image.new("RGB", (16, 16), "red").save(place / "new.png")
 
 
-@pytest.mark.parametrize("how", ["other content", "half deleted", "nearly all deleted", "one more"])
+@pytest.mark.parametrize("how", ["other content", "nearly all deleted"])
 def test_images_that_changed_are_refused_on_resume(tmp_path: Path, how: str) -> None:
     place = album(tmp_path / "album")
     run = on_folder(place, out=tmp_path / "run")
     before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
     changed(place, how)
-    with pytest.raises(
-        UsageError, match=r"trained on other data .*12 images, SHA-256 .*--allow-changed-data"
-    ) as caught:
+    said = r"trained on other data .*12 images, SHA-256 .*--allow-changed-data"
+    with pytest.raises(UsageError, match=said) as caught:
         on_folder(place, out=tmp_path / "run", resume=True, iterations=8)
     assert run.result["data"]["sha256"][:12] in str(caught.value)
     assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("how", ["other content", "half deleted", "one more"])
-def test_allowed_changes_are_recorded(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("how", ["half deleted", "one more"])
+def test_allowed_changes_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
     place = album(tmp_path / "album")
-    old = on_folder(place, out=tmp_path / "run").result["data"]
+    first = on_folder(place, out=tmp_path / "run")
+    evaluate(first, only=["memorisation"])
+    assert not caplog.records
+    old = first.result["data"]
     changed(place, how)
+    evaluate(Run.open(tmp_path / "run"), only=["memorisation"])
+    (record,) = caplog.records
+    assert "12 images" in record.getMessage()
     run = on_folder(place, out=tmp_path / "run", resume=True, allow_changed_data=True, iterations=8)
     assert run.result["iterations"] == 8
     assert run.result["data"]["count"] == len(list(place.iterdir()))
@@ -172,18 +163,6 @@ def test_any_data_set_that_changed_is_refused(tmp_path: Path, quick: Callable[..
     with pytest.raises(UsageError, match=r"other data .an older drawing, 10000 images, SHA-256 000000000000. than"):
         quick(run.directory, iterations=4, resume=True)
     assert quick(run.directory, iterations=4, resume=True, allow_changed_data=True).result["iterations"] == 4
-
-
-def test_measures_warn_of_images_that_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    place = album(tmp_path / "album")
-    run = on_folder(place, out=tmp_path / "run")
-    evaluate(run, only=["memorisation"])
-    assert not caplog.records
-    changed(place, "half deleted")
-    evaluate(run, only=["memorisation"])
-    (record,) = caplog.records
-    assert "12 images" in record.getMessage()
-    assert "6 images" in record.getMessage()
 
 
 # Places
@@ -214,7 +193,7 @@ def test_a_folder_that_has_moved_is_found_in_the_data_root(tmp_path: Path) -> No
     assert moved.result["folder"] == str(tmp_path / "elsewhere" / "album")
 
 
-@pytest.mark.parametrize("name", [".", "~", "~/", "../album"])
+@pytest.mark.parametrize("name", [".", "~"])
 def test_a_default_directory_is_named_after_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -242,10 +221,10 @@ def test_a_tilde_makes_no_folder_of_that_name(
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mnist", "folder:pics"])
-def test_a_home_of_nobody_is_one_line(name: str) -> None:
-    with pytest.raises(UsageError, match=r"no mnist under ~nobody-of-this-name|no such folder"):
-        data.load(name, root="~nobody-of-this-name", standin="never")
+def test_a_home_of_nobody_is_one_line() -> None:
+    for name in ("mnist", "folder:pics"):
+        with pytest.raises(UsageError, match=r"no mnist under ~nobody-of-this-name|no such folder"):
+            data.load(name, root="~nobody-of-this-name", standin="never")
 
 
 # Runs that move
@@ -276,25 +255,22 @@ def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Callable
     assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda c: c["preset"].pop("k"), "another version of kmgan, without k"),
-        (lambda c: c.pop("profile"), "profile None, not smoke"),
-        (lambda c: c.update(preset=None), "no sensible preset"),
-        (lambda c: c.update(data="points"), "no sensible preset or data"),
-    ],
-    ids=range(4),
-)
-def test_the_config_of_another_version_is_one_line(
-    quick: Callable[..., Run], tmp_path: Path, change: Callable[[Any], None], message: str
-) -> None:
+def test_the_config_of_another_version_is_one_line(quick: Callable[..., Run], tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=4)
-    config = json.loads((run.directory / "config.json").read_text())
-    change(config)
-    (run.directory / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UsageError, match=message):
-        quick(run.directory, iterations=8, resume=True)
+    path = run.directory / "config.json"
+    whole = path.read_text()
+    changes: dict[str, Callable[[Any], Any]] = {
+        "another version of kmgan, without k": lambda c: c["preset"].pop("k"),
+        "profile None, not smoke": lambda c: c.pop("profile"),
+        "no sensible preset": lambda c: c.update(preset=None),
+        "no sensible preset or data": lambda c: c.update(data="points"),
+    }
+    for message, change in changes.items():
+        config = json.loads(whole)
+        change(config)
+        path.write_text(json.dumps(config))
+        with pytest.raises(UsageError, match=message):
+            quick(run.directory, iterations=8, resume=True)
 
 
 # The command line
@@ -313,14 +289,13 @@ def test_a_path_that_is_no_preset_is_said_to_be_a_folder(kmgan: Command, tmp_pat
 
 def test_changed_data_are_allowed_on_the_command_line(kmgan: Command, tmp_path: Path) -> None:
     place = album(tmp_path / "pics")
-    settings = [f"{key}={value}" for key, value in SMALL.items() if key not in ("profile", "device")]
-    words = ["train", f"folder:{place}", "--profile", "smoke", "--device", "cpu", "--out", "run"]
-    words += [word for setting in [*settings, "image_size=16"] for word in ("--set", setting)]
-    assert kmgan(*words)[0] == 0
+    on_folder(place, out="run")
     changed(place, "half deleted")
-    words = [word.replace("iterations=4", "iterations=8") for word in words]
-    assert "--allow-changed-data" in kmgan(*words, "--resume")[2]
-    assert kmgan(*words, "--resume", "--allow-changed-data")[0] == 0
+    settings = {**SMALL, "image_size": 16, "iterations": 8}
+    sizes = [f"--set={key}={value}" for key, value in settings.items() if key not in ("profile", "device")]
+    words = ["train", f"folder:{place}", "--profile", "smoke", "--device", "cpu", "--out", "run", "--resume", *sizes]
+    assert "--allow-changed-data" in kmgan(*words)[2]
+    assert kmgan(*words, "--allow-changed-data")[0] == 0
 
 
 def test_samples_one_by_one_are_those_of_the_sheet(kmgan: Command, pictures: Run) -> None:
@@ -333,15 +308,10 @@ def test_samples_one_by_one_are_those_of_the_sheet(kmgan: Command, pictures: Run
     assert data.load("folder:out/each", image_size=28, channels=1).tensor.equal(expected)  # they are images, no sheets
     assert np.asarray(Image.open(files[0])).shape == (28, 28, 3)
     assert "not empty" in kmgan("sample", str(pictures.directory), "-n", "5", "-o", "out/each")[2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kmgan_lib.pictures.AT_ONCE", 2)
+        assert kmgan("sample", str(pictures.directory), "-n", "5", "--seed", "3", "-o", "few")[0] == 0
+    found = data.load("folder:few", image_size=28, channels=1).tensor.int()
+    assert (found - expected.int()).abs().max() <= 1
     assert kmgan("sample", str(pictures.directory), "-n", "0", "-o", "out/none")[0] == 2
     assert not Path("out/none").exists()
-
-
-def test_more_samples_than_are_drawn_at_once(
-    tmp_path: Path, pictures: Run, monkeypatch: pytest.MonkeyPatch, kmgan: Command
-) -> None:
-    monkeypatch.setattr("kmgan_lib.pictures.AT_ONCE", 2)
-    assert kmgan("sample", str(pictures.directory), "-n", "5", "-o", "each")[0] == 0
-    expected = (load_generator(pictures.directory).sample(5) * 255).round().byte().int()
-    found = data.load("folder:each", image_size=28, channels=1).tensor.int()
-    assert (found - expected).abs().max() <= 1

@@ -57,7 +57,8 @@ def test_claims_are_counted_by_verdict() -> None:
 def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
     for better in VERDICTS:
         for why in VERDICTS:
-            said = answer.repaired({"P1": SimpleNamespace(word=better), "P2": SimpleNamespace(word=why)})
+            both: dict[str, Any] = {"P1": SimpleNamespace(word=better), "P2": SimpleNamespace(word=why)}
+            said = answer.repaired(both)
             assert bool(said) == (better in (HOLDS, PARTLY, FAILS))
             assert said.count(".") == bool(said)
             assert ("random partition" in said) == (better in (HOLDS, PARTLY) and why == FAILS)

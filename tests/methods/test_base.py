@@ -9,30 +9,27 @@ from kmgan_lib import methods, presets
 from kmgan_lib.methods.base import frozen
 from kmgan_lib.methods.randomness import draw_noise, set_rng
 
-NAMES = ["synthetic/kmgan", "synthetic/dcgan", "digits/kmgan", "digits/dcgan"]
-
 
 def make(name: str, seed: int = 0, **changes: Any) -> methods.Method:
     return methods.create(presets.resolve(name, "smoke", width=0.125, batch=8, **changes), seed=seed)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_seed_alone_fixes_the_initial_weights(name: str) -> None:
+@pytest.mark.parametrize("name", ["synthetic/kmgan", "digits/dcgan"])
+def test_the_seed_alone_fixes_the_initial_weights_and_randomness_outside_is_left_alone(name: str) -> None:
     torch.manual_seed(1)
     one = make(name, 3)
     torch.manual_seed(2)
-    two, other = make(name, 3), make(name, 4)
-    for key, net in one.networks().items():
-        first = [p.flatten() for p in net.parameters()]
-        assert torch.equal(torch.cat(first), torch.cat([p.flatten() for p in two.networks()[key].parameters()]))
-        assert not torch.equal(torch.cat(first), torch.cat([p.flatten() for p in other.networks()[key].parameters()]))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_creating_a_method_leaves_the_global_randomness_alone(name: str) -> None:
     before = torch.get_rng_state()
-    make(name)
-    assert torch.equal(before, torch.get_rng_state())
+    two, other = make(name, 3), make(name, 4)
+    two.frozen_generator()
+    shape = (20, 100) if name.startswith("synthetic") else (20, 1, 28, 28)
+    images = torch.rand(shape, generator=torch.Generator())
+    two.features(images, torch.zeros(20, dtype=torch.int64) if two.classes else None)
+    assert torch.equal(torch.get_rng_state(), before)
+    for key, net in one.networks().items():
+        first = torch.cat([p.flatten() for p in net.parameters()])
+        assert torch.equal(first, torch.cat([p.flatten() for p in two.networks()[key].parameters()]))
+        assert not torch.equal(first, torch.cat([p.flatten() for p in other.networks()[key].parameters()]))
 
 
 @pytest.mark.parametrize("count", [8, 9, 16, 17, 5])
@@ -57,7 +54,7 @@ def test_features_are_one_row_an_image_and_change_nothing(name: str) -> None:
     torch.testing.assert_close(features, method.features(images, labels))
 
 
-@pytest.mark.parametrize("name", [f"digits/{name}" for name in sorted(presets.METHODS)] + ["synthetic/kmgan"])
+@pytest.mark.parametrize("name", ["digits/kmgan", "digits/dcgan", "digits/reduced", "synthetic/kmgan"])
 def test_features_do_not_depend_on_the_order_of_the_rows(name: str) -> None:
     """Data sets are sorted by class, and batch statistics of one class alone lack the variance between classes."""
     method = make(name, **({"k": 3} if "kmgan" in name or "reduced" in name else {}))
@@ -85,20 +82,13 @@ def test_a_random_state_of_another_kind_of_device_seeds_and_says_so(caplog: pyte
     assert torch.equal(torch.rand(3, generator=one), torch.rand(3, generator=two))
 
 
-@pytest.mark.parametrize("name", [f"digits/{name}" for name in sorted(presets.METHODS)])
+@pytest.mark.parametrize("name", ["digits/kmgan", "digits/wgan_gp", "digits/mix_wgan"])
 def test_a_checkpoint_of_a_gpu_is_taken_over(name: str) -> None:
     method, other = make(name), make(name, seed=1)
     state = method.state_dict() | {"rng": torch.arange(16, dtype=torch.uint8)}
     other.load_state_dict(state)
     for a, b in zip(method.generator_net.parameters(), other.generator_net.parameters(), strict=True):
         assert torch.equal(a, b)
-
-
-def test_copies_leave_the_random_state_of_the_process_alone() -> None:
-    method, before = make("digits/kmgan"), torch.get_rng_state()
-    method.frozen_generator()
-    method.features((torch.rand(20, 1, 28, 28, generator=torch.Generator()) * 255).byte())
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_frozen_generator_is_a_copy_that_is_the_same_every_time() -> None:
@@ -157,6 +147,8 @@ def test_noise_is_fixed_by_its_generator(distribution: str) -> None:
     assert torch.equal(one, two)
     assert one.min() < 0 < one.max()
     assert (one.abs().max() <= 1) == (distribution == "uniform")
+    many = draw_noise(preset, 4000, torch.Generator().manual_seed(3))
+    assert many.std().item() == pytest.approx(1 if distribution == "normal" else 3**-0.5, abs=0.02)
 
 
 def test_frozen_lets_gradients_through_and_not_in_and_always_thaws() -> None:

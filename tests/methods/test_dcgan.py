@@ -60,20 +60,9 @@ def test_losses_are_binary_cross_entropies(conditional: bool) -> None:
     torch.testing.assert_close(losses["fake_probability"], fake_logits.sigmoid().mean())
 
 
-@pytest.mark.parametrize("updates", [1, 2, 3])
-def test_g_is_updated_as_often_as_the_preset_says_and_d_once(updates: int) -> None:
-    method = make(generator_updates=updates)
-    for seed in range(2):
-        method.step(*batch(seed))
-    steps = {
-        name: {int(state["step"]) for state in optimiser.state.values()}
-        for name, optimiser in method.optimisers().items()
-    }
-    assert steps == {"discriminator": {2}, "generator": {2 * updates}}
-
-
-def test_step_is_dcgan_by_hand() -> None:
-    method = make("synthetic/dcgan", generator_updates=2)
+@pytest.mark.parametrize("updates", [1, 2])
+def test_step_is_dcgan_by_hand(updates: int) -> None:
+    method = make("synthetic/dcgan", generator_updates=updates)
     net = copy.deepcopy(method)
     d = [*net.discriminator_net.parameters(), *net.logit.parameters()]
     g = list(net.generator_net.parameters())
@@ -87,7 +76,7 @@ def test_step_is_dcgan_by_hand() -> None:
             p.grad = gradient
         adam_d.step()
         loss_g = torch.zeros(())
-        for _ in range(2):
+        for _ in range(updates):
             loss_g = -F.logsigmoid(logits(net, net.generator_net(noise), labels)).mean()
             for p, gradient in zip(g, torch.autograd.grad(loss_g, g), strict=True):
                 p.grad = gradient
@@ -110,29 +99,3 @@ def test_conditional_learns_from_labels_and_unconditional_never_looks_at_them() 
     other = (batch()[1] + 1) % 10
     assert not torch.equal(after_one_step(None, True), after_one_step(other, True))
     assert torch.equal(after_one_step(None, False), after_one_step(torch.full((8,), -(10**9)), False))
-
-
-def test_the_generator_step_leaves_d_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = make()
-    monkeypatch.setattr(method.discriminator_adam, "step", lambda: None)
-    before = [p.clone() for net in (method.discriminator_net, method.logit) for p in net.parameters()]
-    g_before = [p.clone() for p in method.generator_net.parameters()]
-    method.step(*batch())
-    after = [p for net in (method.discriminator_net, method.logit) for p in net.parameters()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert any(not torch.equal(a, b) for a, b in zip(g_before, method.generator_net.parameters(), strict=True))
-    assert all(p.requires_grad for p in after)
-
-
-def test_a_step_returns_numbers_that_nobody_waited_for() -> None:
-    for value in make().step(*batch()).values():
-        assert value.shape == ()
-        assert not value.requires_grad
-
-
-def test_state_dict_covers_the_logit_and_restores_a_method_that_goes_on_alike() -> None:
-    method, other = make(), make()
-    method.step(*batch(0))
-    assert "logit" in method.state_dict()["networks"]
-    other.load_state_dict(copy.deepcopy(method.state_dict()))
-    assert method.step(*batch(1)) == other.step(*batch(1))

@@ -167,7 +167,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def assert_five_steps_by_hand(method: KMGAN, tolerance: float, *, all_weights: bool = True) -> None:
+def assert_five_steps_by_hand(method: KMGAN, tolerance: float) -> None:
     by_hand = ByHand(method)
     near = {"atol": tolerance, "rtol": 0}
     dtype = method.bank.real.dtype
@@ -177,10 +177,8 @@ def assert_five_steps_by_hand(method: KMGAN, tolerance: float, *, all_weights: b
         assert {name: losses[name].item() for name in expected} == pytest.approx(expected, abs=tolerance)
         torch.testing.assert_close(method.bank.real, by_hand.c, **near)
         torch.testing.assert_close(method.bank.fake, by_hand.e, **near)
-    if all_weights:
-        ours, theirs = weights(*method.networks().values()), weights(by_hand.G, by_hand.D)
-        for a, b in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(a, b, **near)
+    for a, b in zip(weights(*method.networks().values()), weights(by_hand.G, by_hand.D), strict=True):
+        torch.testing.assert_close(a, b, **near)
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
@@ -191,10 +189,6 @@ def test_five_steps_are_algorithm_1_by_hand(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["default", "generalized", "fresh", "clipped", "weights clipped", "own labels"])
 def test_five_steps_are_algorithm_1_by_hand_on_pictures(name: str) -> None:
     assert_five_steps_by_hand(in_float64(make("digits/kmgan", **VARIANTS[name])), 1e-6)
-
-
-def test_five_steps_in_float32_are_algorithm_1_by_hand() -> None:
-    assert_five_steps_by_hand(make(), 1e-4, all_weights=False)
 
 
 def test_setup_takes_kmeans_plus_plus_centers_of_features_in_training_mode() -> None:
@@ -236,121 +230,11 @@ def test_a_gate_that_closed_in_between_has_not_advanced_adam() -> None:
         assert steps == {min(i + 1, 2)}
 
 
-@pytest.mark.parametrize(
-    ("gate", "expected"),
-    [
-        ({"center_gate": "start_step", "d_round": 3}, [0, 0, 0, 1, 1]),
-        ({"center_gate": "stop_step", "d_round": 3}, [1, 1, 1, 0, 0]),
-        ({"center_gate": "start_step", "d_round": 0}, [1, 1, 1, 1, 1]),
-        ({"center_gate": "floor", "d_round": 0}, [1, 1, 1, 1, 1]),
-        ({"center_gate": "floor", "d_round": 10_000}, [0, 0, 0, 0, 0]),
-    ],
-    ids=str,
-)
-def test_the_gate_opens_as_its_reading_says(gate: dict[str, Any], expected: list[int]) -> None:
-    method = make(**gate)
-    assert [int(method.step(x, None, z)["center_step"]) for x, z in batches(method)] == expected
-
-
 @pytest.mark.parametrize(("share", "opened"), [(0.99, 1), (1.0, 0), (1.01, 0)])
 def test_the_floor_compares_the_loss_with_d_round(share: float, opened: int) -> None:
     ((x, z),) = batches(make(), 1)
     loss = make().step(x, None, z)["loss_center"].item()
     assert make(d_round=share * loss).step(x, None, z)["center_step"].item() == opened
-
-
-@pytest.mark.parametrize("name", ["synthetic/kmgan", "digits/kmgan"])
-def test_clipping_all_bounds_every_parameter_of_d_after_every_step(name: str) -> None:
-    method = make(name, clip=0.01, learning_rate=0.1)
-    for x, z in batches(method):
-        method.step(x, None, z)
-        assert all(p.abs().max() <= 0.01 for p in method.discriminator_net.parameters())
-    assert any(p.abs().max() > 0.01 for p in method.generator_net.parameters())
-
-
-@pytest.mark.parametrize("name", ["synthetic/kmgan", "digits/kmgan"])
-def test_clipping_weights_leaves_biases_and_batch_normalisation_alone(name: str) -> None:
-    method = make(name, clip=0.01, clip_scope="weights", learning_rate=0.1)
-    for x, z in batches(method):
-        method.step(x, None, z)
-    for layer in method.discriminator_net.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            assert layer.weight.abs().max() <= 0.01
-        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            assert layer.weight.max() > 0.5
-    assert any(p.abs().max() > 0.01 for n, p in method.discriminator_net.named_parameters() if n.endswith("bias"))
-
-
-def test_no_clipping_means_no_bound() -> None:
-    method = make(clip=None)
-    for x, z in batches(method):
-        method.step(x, None, z)
-    assert any(p.abs().max() > 0.5 for p in method.discriminator_net.parameters())
-
-
-def test_the_generator_step_moves_g_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = make("digits/kmgan", center_loss=False)
-    seen: list[tuple[bool, bool]] = []
-    update = method._update
-
-    def watched(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        before = weights(method.discriminator_net), weights(method.generator_net)
-        update(optimiser, loss)
-        after = weights(method.discriminator_net), weights(method.generator_net)
-        moved = [
-            any(not torch.equal(a, b) for a, b in zip(x, y, strict=True)) for x, y in zip(before, after, strict=True)
-        ]
-        seen.append((moved[0], moved[1]))
-
-    monkeypatch.setattr(method, "_update", watched)
-    ((x, z),) = batches(method, 1)
-    method.step(x, None, z)
-    assert seen == [(True, False), (False, True)]
-    assert all(p.requires_grad for p in method.discriminator_net.parameters())
-
-
-def test_the_generator_step_leaves_no_gradient_in_d() -> None:
-    method = make(center_loss=False)
-    ((x, z),) = batches(method, 1)
-    method.discriminator_adam.step = lambda *_: None  # type: ignore[method-assign]
-    method.step(x, None, z)
-    of_the_first_step = [p.grad.clone() for p in method.discriminator_net.parameters() if p.grad is not None]
-    again = make(center_loss=False)
-    f, g = again.D(x), again.D(again.G(z).detach())
-    by_hand = ByHand(again)
-    c = again.bank.real
-    loss = (f - c[by_hand.nearest(f, c)]).norm() - (g - c[by_hand.nearest(g, c)]).norm()
-    wanted = torch.autograd.grad(loss, list(again.discriminator_net.parameters()))
-    for ours, right in zip(of_the_first_step, wanted, strict=True):
-        torch.testing.assert_close(ours, right, atol=1e-6, rtol=1e-4)
-
-
-@pytest.mark.parametrize("changes", [{}, {"lambda_pair": 1.0}, {"center_loss": False}], ids=str)
-def test_real_labels_are_never_looked_at(changes: dict[str, Any]) -> None:
-    one, two = make(**changes), make(**changes)
-    for x, z in batches(one, 3):
-        one.step(x, None, z)
-        two.step(x, torch.full((len(x),), -(10**9)), z)
-    for a, b in zip(weights(*one.networks().values()), weights(*two.networks().values()), strict=True):
-        assert torch.equal(a, b)
-
-
-def test_a_step_returns_numbers_that_nobody_waited_for() -> None:
-    method = make()
-    ((x, z),) = batches(method, 1)
-    losses = method.step(x, None, z)
-    assert {"loss_d", "loss_g", "loss_center", "center_step"} <= set(losses)
-    for value in losses.values():
-        assert isinstance(value, Tensor)
-        assert value.shape == ()
-        assert not value.requires_grad
-
-
-@pytest.mark.parametrize(("k", "expected"), [(1, 0.0)])
-def test_one_center_has_no_assignment_entropy(k: int, expected: float) -> None:
-    method = make(k=k)
-    ((x, z),) = batches(method, 1)
-    assert method.step(x, None, z)["assignment_entropy"].item() == expected
 
 
 def test_the_bank_follows_the_rule_of_the_preset() -> None:
@@ -373,23 +257,6 @@ def test_reclustering_waits_for_its_turn() -> None:
         method.step(x, None, z)
         moved.append(not torch.equal(before, method.bank.real))
     assert moved == [False, False, True, False]
-
-
-@pytest.mark.parametrize(
-    "changes", [{}, {"center_update": "counts"}, {"center_gate": "stop_step", "d_round": 3}], ids=str
-)
-def test_state_dict_restores_a_method_that_goes_on_alike(changes: dict[str, Any]) -> None:
-    method = make(**changes)
-    drawn = batches(method)
-    for x, z in drawn[:2]:
-        method.step(x, None, z)
-    other = methods.create(method.preset, seed=99)
-    other.load_state_dict(copy.deepcopy(method.state_dict()))
-    for x, z in drawn[2:]:
-        one, two = method.step(x, None, z), other.step(x, None, z)
-        assert one == two
-    for a, b in zip(weights(*method.networks().values()), weights(*other.networks().values()), strict=True):
-        assert torch.equal(a, b)
 
 
 def test_bf16_keeps_features_centers_and_losses_in_float32() -> None:

@@ -310,32 +310,13 @@ def test_initial_weights_keep_the_spread_of_full_width(name: str) -> None:
     assert spread(0.125, initial_scale="printed") < full / 3
 
 
-LIVING = ("dcgan", "dcgan-unconditional", "wgan", "wgan_gp", "sngan", "mlgan", "mbgan")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [n for n in presets.PRESETS if n.split("/")[0] in ("digits", "cifar10-32", "celeba") and n.split("/")[1] in LIVING],
-)
-def test_no_batch_is_normalised_in_a_fully_connected_layer_of_a_d_that_tells_real_from_generated(name: str) -> None:
-    method: Any = methods.create(presets.resolve(name, "smoke", batch=8), seed=1)
-    assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in method.discriminator_net.modules())
-
-
-def test_a_d_behind_dense_batch_normalisation_sees_no_collapse_and_its_own_does() -> None:
-    """Sixty-four copies of one image with hardly any noise spread as real images do behind the former only."""
-    random = torch.Generator().manual_seed(0)
-    varied = torch.rand(64, 1, 28, 28, generator=random)
-    copies = varied[:1] + 3e-3 * torch.randn(64, 1, 28, 28, generator=random)
-
-    def ratio(name: str) -> float:
-        method = make(name, batch=64)
-        with torch.no_grad():
-            spreads = [(f - f.mean(0)).square().sum().sqrt() for f in (method.D(copies), method.D(varied))]
-        return float(spreads[0] / spreads[1])
-
-    assert ratio("kmgan") > 0.8
-    assert ratio("wgan") < 0.05
+def test_no_batch_is_normalised_in_a_fully_connected_layer_of_a_d_that_tells_real_from_generated() -> None:
+    for group in ("digits", "cifar10-32", "celeba"):
+        for name in ("dcgan", "dcgan-unconditional", "wgan", "wgan_gp", "sngan", "mlgan", "mbgan"):
+            if f"{group}/{name}" in presets.PRESETS:
+                preset = presets.resolve(f"{group}/{name}", "smoke", batch=8, width=0.125)
+                layers = methods.create(preset).discriminator_net.modules()
+                assert not any(isinstance(layer, torch.nn.BatchNorm1d) for layer in layers), preset.name
 
 
 # MIX+WGAN
@@ -447,16 +428,6 @@ def test_reduced_step_is_algorithm_2_by_hand(repulsion: bool, targets: str) -> N
     torch.testing.assert_close(method.bank.fake, fake_centers.flatten(1))
 
 
-def test_the_center_step_of_algorithm_2_reaches_g() -> None:
-    method = make("reduced", k=3)
-    method.setup(torch.randint(256, (30, 1, 28, 28)).byte())
-    method.discriminator_adam.step = method.generator_adam.step = lambda: None
-    before = [p.clone() for p in method.generator_net.parameters()]
-    images, noise = batch(method)
-    method.step(images, None, noise)
-    assert any(not torch.equal(a, b) for a, b in zip(before, method.generator_net.parameters(), strict=True))
-
-
 def test_each_grouping_labels_by_what_it_says() -> None:
     labels = torch.tensor([3, 3, 1, 0, 9, 1])
     banks, made = {}, {}
@@ -494,9 +465,11 @@ def test_a_fixed_partition_does_not_depend_on_the_batch_and_is_even() -> None:
     assert counts.max() < 370
 
 
-@pytest.mark.parametrize("moved", ["both", "discriminator", "generator"])
-def test_the_center_step_moves_the_networks_that_it_says(moved: str) -> None:
-    method = make("kmgan", center_moves=moved, k=3)
+@pytest.mark.parametrize(
+    ("name", "moved"), [("reduced", "both"), *(("kmgan", moved) for moved in ("both", "discriminator", "generator"))]
+)
+def test_the_center_step_moves_the_networks_that_it_says(name: str, moved: str) -> None:
+    method = make(name, k=3, **({"center_moves": moved} if name == "kmgan" else {}))
     method.setup(torch.randint(256, (30, 1, 28, 28)).byte())
     method.discriminator_adam.step = method.generator_adam.step = lambda: None
     before = {name: [p.clone() for p in net.parameters()] for name, net in method.networks().items()}

@@ -30,10 +30,6 @@ def test_rows_are_means_over_the_iterations_since_the_row_before(history: Histor
     ]
 
 
-def test_a_folder_without_history_has_no_rows(tmp_path: Path) -> None:
-    assert read_history(tmp_path) == []
-
-
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_the_first_iteration_that_is_not_finite_is_remembered(history: History, bad: float) -> None:
     add(history, 1, 2)
@@ -53,9 +49,9 @@ def test_truncate_drops_what_will_be_done_again(history: History, tmp_path: Path
     assert read_history(tmp_path) == rows[:3]
 
 
-def test_truncate_without_a_file_makes_none(history: History, tmp_path: Path) -> None:
+def test_without_a_file_there_are_no_rows_and_truncate_makes_none(history: History, tmp_path: Path) -> None:
     history.truncate(3)
-    assert list(tmp_path.iterdir()) == []
+    assert read_history(tmp_path) == list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("torn", ["1", "12,0.", "2,0.2"])

@@ -53,43 +53,23 @@ def test_a_checkpoint_of_another_kind_of_device_is_restored_and_measured(picture
     assert evaluate(run, only=["centers"])["centers"] | {"seconds": 0} == before | {"seconds": 0}
 
 
-def test_a_method_is_restored_to_the_best_device_that_there_is(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("kmgan_lib.training.run.pick_device", lambda name: asked.append(name) or torch.device("cpu"))
-    restore(Run.open(pictures.directory))
-    assert asked == ["auto"]
-
-
-def test_the_label_names_profile_data_and_seed(quick: Quick, pictures: Run, tmp_path: Path) -> None:
-    assert pictures.label == "live · smoke · digits · seed 0"
-    assert quick(tmp_path / "x", iterations=1).label == "live · smoke · synthetic · seed 0"
-
-
-@pytest.mark.parametrize("name", ["", "config.json"])
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
-    if name:
-        (tmp_path / name).write_text("{}")
-    with pytest.raises(UsageError, match=str(tmp_path)):
-        Run.open(tmp_path)
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    for name in ("", "config.json"):
+        if name:
+            (tmp_path / name).write_text("{}")
+        with pytest.raises(UsageError, match=str(tmp_path)):
+            Run.open(tmp_path)
 
 
 def test_a_default_directory_gets_a_number_when_it_is_taken(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = [str(quick(None, iterations=1, seed=5).directory) for _ in range(3)]
     first = "runs/synthetic/kmgan/smoke-seed5"
-    assert found == [first, f"{first}-2", f"{first}-3"]
-
-
-def test_resume_without_out_goes_on_in_the_default_directory(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    quick(None, iterations=2)
-    run = quick(None, iterations=4, resume=True)
-    assert str(run.directory) == "runs/synthetic/kmgan/smoke-seed0"
-    assert run.result["iterations"] == 4
+    found = [str(quick(None, iterations=1, seed=5).directory) for _ in range(2)]
+    assert found == [first, f"{first}-2"]
+    resumed = quick(None, iterations=4, seed=5, resume=True)
+    assert (str(resumed.directory), resumed.result["iterations"]) == (first, 4)
 
 
 def test_an_out_that_is_not_empty_is_refused_and_untouched(quick: Quick, tmp_path: Path) -> None:
@@ -99,56 +79,41 @@ def test_an_out_that_is_not_empty_is_refused_and_untouched(quick: Quick, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
 
 
-def test_an_out_that_is_empty_is_taken(quick: Quick, tmp_path: Path) -> None:
-    assert quick(tmp_path, iterations=1).directory == tmp_path
-
-
-@pytest.mark.parametrize("inside", ["", "run", "deeper/run"])
-def test_an_out_where_a_file_is_in_the_way_is_refused(quick: Quick, tmp_path: Path, inside: str) -> None:
+def test_an_out_that_is_empty_is_taken_and_one_where_a_file_is_in_the_way_is_refused(
+    quick: Quick, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert quick(tmp_path / "empty", iterations=1).directory == tmp_path / "empty"
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match="file"):
-        quick(tmp_path / "file" / inside, iterations=1)
+    for inside in ("", "run", "deeper/run"):
+        with pytest.raises(UsageError, match="file"):
+            quick(tmp_path / "file" / inside, iterations=1)
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seed": 1}, "trained with seed 0, not 1"),
-        ({"k": 5}, "trained with k=4, not 5"),
-        ({"batch": 8}, "trained with batch=16, not 8"),
-        ({"learning_rate": 1.0}, "learning_rate="),
-        ({"preset": "synthetic/kmgan-nocenter"}, "synthetic/kmgan"),
-        ({"profile": "quick"}, "profile smoke, not quick"),
-    ],
-    ids=str,
-)
-def test_a_run_is_not_resumed_as_another(quick: Quick, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_run_is_not_resumed_as_another(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=8, k=4)
     before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
-    arguments = {
-        "preset": "synthetic/kmgan",
-        "profile": "smoke",
-        "k": 4,
-        "batch": 16,
-        "width": 1.0,
-        "init_images": 300,
-        **changes,
-    }
-    with pytest.raises(UsageError, match=message):
-        train(**arguments, iterations=8, device="cpu", out=run.directory, resume=True)
+    known: dict[str, Any] = {
+        "preset": "synthetic/kmgan", "profile": "smoke", "k": 4, "batch": 16, "width": 1.0, "init_images": 300,
+    }  # fmt: skip
+    wrong: dict[str, dict[str, Any]] = {
+        "trained with seed 0, not 1": {"seed": 1}, "trained with k=4, not 5": {"k": 5},
+        "trained with batch=16, not 8": {"batch": 8}, "learning_rate=": {"learning_rate": 1.0},
+        "synthetic/kmgan": {"preset": "synthetic/kmgan-nocenter"}, "profile smoke, not quick": {"profile": "quick"},
+    }  # fmt: skip
+    for message, changes in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            train(**{**known, **changes}, iterations=8, device="cpu", out=run.directory, resume=True)
     assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
 
 
-def test_auto_is_a_device_that_is_there() -> None:
+def test_a_device_is_there_or_named_with_those_that_are() -> None:
     assert torch.ones(1, device=pick_device("auto")).item() == 1
     assert pick_device("cpu") == torch.device("cpu")
-
-
-@pytest.mark.parametrize("name", ["cuda:99", "abacus", "meta", ""])
-def test_a_device_that_is_not_there_is_named_with_those_that_are(name: str) -> None:
-    with pytest.raises(UsageError, match=rf"device {name} is not there \(this machine has auto, cpu"):
-        pick_device(name)
+    for name in ("cuda:99", "abacus", "meta", ""):
+        with pytest.raises(UsageError, match=rf"device {name} is not there \(this machine has auto, cpu"):
+            pick_device(name)
 
 
 def test_records_name_processor_and_commit() -> None:
