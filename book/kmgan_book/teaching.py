@@ -1,16 +1,55 @@
-"""Algorithm 1 in as few lines as it takes, for reading; a test holds it equal to `kmgan_lib.methods.KMGAN`."""
+"""Eqs. (3) to (7) and Algorithm 1 in as few lines as they take, for reading; a test holds them equal to the library's.
+
+``f`` are D(x), ``g`` are D(G(z)), both (b, d); ``c`` and ``c_hat`` are real and generated centers, (k, d).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, cdist
+from torch.nn.functional import one_hot
 from torch.optim import Optimizer
 
-from kmgan_lib.centers import assign, updated_centers
-from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss
-
 Network = Callable[[Tensor], Tensor]
+
+
+def assign(f: Tensor, c: Tensor) -> Tensor:
+    """Label each feature with its nearest center."""
+    return (f[:, None] - c).square().sum(2).argmin(1)
+
+
+def moved(c: Tensor, f: Tensor, labels: Tensor) -> Tensor:
+    """Average each center with the features of its cluster."""
+    member = one_hot(labels, len(c)).to(f.dtype)  # (b, k)
+    return (c + member.T @ f) / (1 + member.sum(0)[:, None])
+
+
+def center_loss(f: Tensor, g: Tensor, real: Tensor, generated: Tensor, c: Tensor, c_hat: Tensor) -> Tensor:
+    """Eq. (4), with the norm outside both sums."""
+    A = moved(c, f, real).sum(0)
+    B = moved(c_hat, g, generated).sum(0)
+    return (A - B).abs().sum()
+
+
+def discriminator_loss(f: Tensor, g: Tensor, C_real: Tensor, C_gen: Tensor) -> Tensor:
+    """Eq. (5)."""
+    return (f - C_real).norm() - (g - C_gen).norm()
+
+
+def generator_loss(g: Tensor, C_gen: Tensor) -> Tensor:
+    """Eq. (6)."""
+    return (g - C_gen).norm()
+
+
+def intra(f: Tensor, g: Tensor) -> Tensor:
+    """Within both batches, over ordered pairs."""
+    return cdist(f, f, p=1).sum() + cdist(g, g, p=1).sum()
+
+
+def inter(f: Tensor, g: Tensor) -> Tensor:
+    """Between the batches."""
+    return cdist(f, g, p=1).sum()
 
 
 def descend(adam: Optimizer, loss: Tensor) -> None:
@@ -21,13 +60,7 @@ def descend(adam: Optimizer, loss: Tensor) -> None:
 
 
 def step(
-    x: Tensor,
-    z: Tensor,
-    G: Network,
-    D: Network,
-    c: Tensor,
-    c_hat: Tensor,
-    adams: tuple[Optimizer, ...],
+    x: Tensor, z: Tensor, G: Network, D: Network, c: Tensor, c_hat: Tensor, adams: tuple[Optimizer, ...]
 ) -> tuple[Tensor, Tensor]:
     """One iteration: images and noise in, both kinds of centers out; ``adams`` move D, G, and both."""
     adam_d, adam_g, adam_both = adams
@@ -46,6 +79,4 @@ def step(
     descend(adam_both, loss)
 
     # the centers move, Eq. (3)
-    c = updated_centers(c, f.detach(), real)
-    c_hat = updated_centers(c_hat, g.detach(), generated)
-    return c, c_hat
+    return moved(c, f.detach(), real), moved(c_hat, g.detach(), generated)

@@ -1,7 +1,7 @@
 """Sphinx extension: what a chapter's pages show differently from its source.
 
 Sections titled "Run it yourself" are folded where the chapter was executed as a test only (profile smoke), and
-``bare-code`` prints a function of the library without its docstring.
+``bare-code`` prints a function without its docstring and types.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RUN = "Run it yourself"
 SMOKE = "Live runs: here only a smoke test of this build, too short to mean anything"
 LIVE = "Live runs of this page"
+SIGNATURE = 56  # characters of a line
 
 
 def profile(path: Path) -> str:
@@ -49,17 +50,21 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def bare(source: str, name: str) -> str:
-    """Return a function or a method (``Class.method``) of a module's source without decorators and docstring."""
+    """Return a function or a method (``Class.method``) of a module's source as its bare lines.
+
+    Without decorators, docstring and types; long signatures are wrapped.
+    """
     node: Any = ast.parse(source)
     for part in name.split("."):
         node = next(child for child in node.body if getattr(child, "name", None) == part)
-    lines, first, last = source.splitlines(), node.lineno - 1, node.end_lineno
-    begun = node.body[0]
-    if ast.get_docstring(node) is not None:
-        kept = lines[first : begun.lineno - 1] + lines[begun.end_lineno : last]
-    else:
-        kept = lines[first:last]
-    return textwrap.dedent("\n".join(kept)).strip("\n")
+    first = node.body[0]
+    begin = first.lineno - 1 if ast.get_docstring(node) is None else first.end_lineno
+    code = textwrap.dedent("\n".join(source.splitlines()[begin : node.end_lineno])).strip("\n")
+    for argument in ast.walk(node.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    head = textwrap.wrap(f"def {node.name}({ast.unparse(node.args)}):", SIGNATURE, subsequent_indent=" " * 8)
+    return "\n".join([*head, textwrap.indent(code, " " * 4)])
 
 
 class BareCode(SphinxDirective):
