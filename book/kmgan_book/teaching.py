@@ -16,13 +16,15 @@ Network = Callable[[Tensor], Tensor]
 
 def assign(f: Tensor, c: Tensor) -> Tensor:
     """Label each feature with its nearest center."""
-    return (f[:, None] - c).square().sum(2).argmin(1)
+    distances = (f[:, None] - c).square().sum(2)
+    return distances.argmin(1)
 
 
 def moved(c: Tensor, f: Tensor, labels: Tensor) -> Tensor:
     """Average each center with the features of its cluster."""
-    member = one_hot(labels, len(c)).to(f.dtype)  # (b, k)
-    return (c + member.T @ f) / (1 + member.sum(0)[:, None])
+    member = one_hot(labels, len(c)).to(f.dtype)
+    count = member.sum(0)[:, None]
+    return (c + member.T @ f) / (1 + count)
 
 
 def center_loss(f: Tensor, g: Tensor, real: Tensor, generated: Tensor, c: Tensor, c_hat: Tensor) -> Tensor:
@@ -44,7 +46,8 @@ def generator_loss(g: Tensor, C_gen: Tensor) -> Tensor:
 
 def intra(f: Tensor, g: Tensor) -> Tensor:
     """Within both batches, over ordered pairs."""
-    return cdist(f, f, p=1).sum() + cdist(g, g, p=1).sum()
+    real, generated = cdist(f, f, p=1), cdist(g, g, p=1)
+    return real.sum() + generated.sum()
 
 
 def inter(f: Tensor, g: Tensor) -> Tensor:

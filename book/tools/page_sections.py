@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RUN = "Run it yourself"
 SMOKE = "Live runs: here only a smoke test of this build, too short to mean anything"
 LIVE = "Live runs of this page"
-SIGNATURE = 56  # characters of a line
+SIGNATURE = 50  # characters of a line
 
 
 def profile(path: Path) -> str:
