@@ -1,15 +1,13 @@
 """Which files of a folder or of a zip archive are images, and which class folders they lie in."""
 
 import contextlib
-import io
 import logging
 import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import BinaryIO
+from typing import NamedTuple
 
 from kmgan_lib.files import CONFIG, HISTORY, RESULT, first_line
 
@@ -24,27 +22,16 @@ SYSTEM = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file below a folder or in an archive; ``name`` is its path in there."""
 
-    root: Path
     name: PurePath
-    archive: zipfile.ZipFile | None = None
-
-    def __str__(self) -> str:
-        return str(self.root / self.name)
+    place: Path | zipfile.Path
 
     @property
     def suffix(self) -> str:
         """Ending of the name, lower case, with its dot."""
         return self.name.suffix.lower()
-
-    def open(self) -> BinaryIO:
-        """The content, as a binary file."""
-        if self.archive is None:
-            return (self.root / self.name).open("rb")
-        return io.BytesIO(self.archive.read(str(self.name)))
 
 
 @contextlib.contextmanager
@@ -56,14 +43,14 @@ def found(root: Path) -> Iterator[tuple[list[File], Counter[str]]]:
     """
     skipped: Counter[str] = Counter()
     if root.is_dir():
-        yield sorted(_in_folder(root, skipped), key=lambda file: file.name), skipped
+        yield sorted(_in_folder(root, skipped)), skipped
         return
     if root.suffix.lower() in ARRAYS:
-        yield [File(root.parent, PurePath(root.name))], skipped
+        yield [File(PurePath(root.name), root)], skipped
         return
     with zipfile.ZipFile(root) as archive:
         names = [PurePosixPath(entry.filename) for entry in archive.infolist() if not entry.is_dir()]
-        files = [File(root, name, archive) for name in names if _wanted(name.parts, skipped)]
+        files = [File(name, zipfile.Path(archive, str(name))) for name in names if _wanted(name.parts, skipped)]
         yield sorted(files, key=lambda file: file.name), skipped
 
 
@@ -106,7 +93,7 @@ def _in_folder(root: Path, skipped: Counter[str]) -> Iterator[File]:
         for name in names:
             if _wanted([name], skipped):
                 if (at / name).is_file():
-                    yield File(root, (at / name).relative_to(root))
+                    yield File((at / name).relative_to(root), at / name)
                 else:
                     skipped["links to nothing"] += 1
 

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class _Deep(NamedTuple):
     high: float
 
 
-def _opened(stream: BinaryIO, suffix: str) -> Image.Image | None:
+def _opened(stream: IO[bytes], suffix: str) -> Image.Image | None:
     """The image in a file, not yet read; None for a sheet of samples of this library."""
     # TGA cannot be told by its first bytes: of other files it would make noise.
     image = Image.open(stream, formats=(*FORMATS, "TGA") if suffix == ".tga" else FORMATS)
@@ -76,7 +76,7 @@ def _deep(image: Image.Image, size: int) -> _Deep:
 
 def _arrays(file: File) -> Iterator[np.ndarray]:
     """The images (h, w[, c]) in a file of NumPy's."""
-    with file.open() as stream:
+    with file.place.open("rb") as stream:
         content = np.load(stream, allow_pickle=False)
         several = isinstance(content, np.lib.npyio.NpzFile)
         arrays = [content[name] for name in content.files] if several else [content]
@@ -95,7 +95,7 @@ def _read(file: File, size: int, mode: str) -> list[np.ndarray] | _Deep | str | 
     try:
         if file.suffix in ARRAYS:
             return [_cut(_flattened(Image.fromarray(array), mode), size) for array in _arrays(file)]
-        with file.open() as stream:
+        with file.place.open("rb") as stream:
             image = _opened(stream, file.suffix)
             if image is None:
                 return None
@@ -111,7 +111,7 @@ def _shapes(file: File) -> list[tuple[int, int]]:
     try:
         if file.suffix in ARRAYS:
             return [(array.shape[0], array.shape[1]) for array in _arrays(file)]
-        with file.open() as stream:
+        with file.place.open("rb") as stream:
             image = _opened(stream, file.suffix)
             return [] if image is None else [(image.height, image.width)]
     except Exception:  # `folder` says which files cannot be read, and why
@@ -181,7 +181,7 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3, root: str | Pa
     arrays, names, left_out = [], [], []
     for file, image in read:
         if isinstance(image, str):
-            left_out.append(f"{file}: {image}")
+            left_out.append(f"{file.place}: {image}")
         else:
             pixels = [_scaled(image.values, white, channels)] if isinstance(image, _Deep) else image or []
             arrays += pixels

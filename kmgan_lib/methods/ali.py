@@ -11,10 +11,7 @@ from torch.nn import functional as F
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
-from kmgan_lib.methods import parts
-from kmgan_lib.methods.base import Method
-from kmgan_lib.methods.copies import FEATURE_BATCH
-from kmgan_lib.methods.parts import Dropout, feature_dim, linear, logged
+from kmgan_lib.methods.parts import Dropout, WeightNormalised, feature_dim, linear, logged
 from kmgan_lib.models import build_discriminator, scale_width
 
 
@@ -59,7 +56,7 @@ class JointHead(nn.Module):
         return self.logit(F.leaky_relu(self.drop(self.joint(x)), 0.2)).squeeze(1)
 
 
-class ALI(Method):
+class ALI(WeightNormalised):
     r"""Adversarially learned inference: D tells pairs :math:`(x, \hat z)` from pairs :math:`(G(z), z)`.
 
     .. math:: \hat z = \mu(x) + \sigma(x)\,\epsilon, \quad \epsilon \sim N(0, 1), \qquad
@@ -87,27 +84,11 @@ class ALI(Method):
         repaired = {"tail": "plain", "head": "penultimate", "dropout": 0.2, "initialise_by_data": True}
         return {"ali": prior | repaired, "ali-nodropout": {**prior, "learning_rate": 1e-4, **head}}
 
-    @classmethod
-    def make_discriminator(cls, preset: Preset) -> nn.Module:
-        """The preset's network with weights normalised instead of batches."""
-        return parts.weight_normalised(super().make_discriminator(preset), preset.dropout)
-
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        for net in (self.discriminator_net, self.joint):
-            parts.set_dropout_rng(net, self.rng)
-
     def _build(self) -> None:
         self.encoder = Encoder(self.preset)
         o, p = self.options, self.preset
         features = feature_dim(self.discriminator_net)
         self.joint = JointHead(features, p.z_dim, p.width, dropout=o.dropout, he=o.initialise_by_data)
-
-    @torch.no_grad()
-    def setup(self, images: Tensor) -> None:
-        """Set D's gains and biases by a first batch, if the preset asks for it."""
-        if self.options.initialise_by_data:
-            parts.initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""

@@ -19,6 +19,8 @@ from kmgan_lib.methods.copies import Copies
 from kmgan_lib.methods.randomness import set_rng
 from kmgan_lib.models.layers import to_float32
 
+CLASSES = 10  # of the data sets with labels
+
 
 @contextlib.contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
@@ -62,6 +64,7 @@ class Method(Copies, ABC):
     name: ClassVar[str]  # the method in ``dataset/method``
     Options: ClassVar[type[config.Options]] = config.Options  # what only this method has, a frozen dataclass
     drawing: ClassVar[tuple[str, ...]] = ("generator",)  # networks that G's optimizer moves, by their names
+    clustered: ClassVar[str] = ""  # the option that says how many images K-Means sees, where it begins on some
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
     bf16_as_good: ClassVar[tuple[str, ...]] = ()  # presets that learned as well in bf16, by the name behind the slash
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
@@ -90,14 +93,19 @@ class Method(Copies, ABC):
         """Raise a `UsageError` for data that this method cannot learn from."""
         if preset.conditional and images.labels is None:
             raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
-        if preset.conditional and images.labels is not None and (most := int(images.labels.max())) >= 10:
-            raise UsageError(f"conditional=true knows 10 classes, and {preset.dataset} has {most + 1}")
+        if preset.conditional and images.labels is not None and (most := int(images.labels.max())) >= CLASSES:
+            raise UsageError(f"conditional=true knows {CLASSES} classes, and {preset.dataset} has {most + 1}")
+        there = min(len(images), int(getattr(preset, cls.clustered)) if cls.clustered else 0)
+        if cls.clustered and preset.k > there:
+            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
+        if getattr(preset.options, "grouping", None) == "true" and (images.labels is None or preset.k < CLASSES):
+            raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
         self.options: Any = preset.options
-        self.classes = 10 if preset.conditional else 0
+        self.classes = CLASSES if preset.conditional else 0
         self.rng = torch.Generator(device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -249,9 +257,14 @@ class Method(Copies, ABC):
         for start, end in zip(edges, [*edges[1:], len(images)], strict=True):
             yield to_unit(images[start:end].to(self.device))
 
+    def kept(self) -> dict[str, nn.Module | Tensor | None]:
+        """What checkpoints hold beside networks, optimizers and random numbers, such as centers, by name."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
+            **{name: part.state_dict() if isinstance(part, nn.Module) else part for name, part in self.kept().items()},
             "networks": {name: net.state_dict() for name, net in self.networks().items()},
             "average": None if self.average_net is None else self.average_net.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()},
@@ -266,6 +279,11 @@ class Method(Copies, ABC):
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
+        for name, part in self.kept().items():
+            if isinstance(part, nn.Module):
+                part.load_state_dict(state[name])
+            elif part is not None:
+                part.copy_(torch.as_tensor(state[name]))
         if "rng" in state:
             set_rng(self.rng, state["rng"])
 

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method
-from kmgan_lib.methods.copies import FEATURE_BATCH
-from kmgan_lib.methods.parts import feature_dim, initialise_by_data, logged, set_dropout_rng, weight_normalised
+from kmgan_lib.methods.parts import WeightNormalised, feature_dim, logged
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, closeness], 1)
 
 
-class ImprovedGAN(Method):
+class ImprovedGAN(WeightNormalised):
     r"""Improved GAN, unlabelled: D with minibatch discrimination, and G with the non-saturating objective.
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
@@ -91,25 +89,10 @@ class ImprovedGAN(Method):
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         return {"improved_gan": program, "improved_gan-matching": {"learning_rate": 3e-4, **head}}
 
-    @classmethod
-    def make_discriminator(cls, preset: Preset) -> nn.Module:
-        """The preset's network with weights normalised instead of batches."""
-        return weight_normalised(super().make_discriminator(preset), preset.dropout)
-
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        set_dropout_rng(self.discriminator_net, self.rng)
-
     def _build(self) -> None:
         o, d = self.options, feature_dim(self.discriminator_net)
         self.minibatch = MinibatchDiscrimination(d, o.kernels, o.kernel_dim)
         self.logit = self.linear(d + o.kernels)
-
-    @torch.no_grad()
-    def setup(self, images: Tensor) -> None:
-        """Set D's gains and biases by a first batch, if the preset asks for it."""
-        if self.options.initialise_by_data:
-            initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
 
     def _seen(self, images: Tensor) -> Tensor:
         """Images as D sees them, with noise."""

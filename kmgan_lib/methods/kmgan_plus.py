@@ -14,12 +14,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 from kmgan_lib import distributed
 from kmgan_lib.centers import assign, cluster_sums, fed, kmeans_plus_plus, lloyd
 from kmgan_lib.config import Options, Preset
-from kmgan_lib.data.images import Images, content_keys
+from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
 from kmgan_lib.methods.base import Method, detached, frozen
-from kmgan_lib.methods.parts import check_clusters, feature_dim, unnormalised
+from kmgan_lib.methods.parts import feature_dim, unnormalised
 from kmgan_lib.models import reestimate_batch_norm
 from kmgan_lib.models.layers import one_hot
 
@@ -67,6 +67,7 @@ class KMGANPlus(Method):
     """
 
     name = "kmgan_plus"
+    clustered = "cluster_images"
     Options = KMGANPlusOptions
     options: KMGANPlusOptions
 
@@ -93,12 +94,6 @@ class KMGANPlus(Method):
         if k := cls.generator_classes(preset):
             net.register_buffer("shares", torch.full((k,), 1 / k))
         return net
-
-    @classmethod
-    def check_data(cls, preset: Preset, images: Images) -> None:
-        """As many images as centers, and labels where they are to group."""
-        super().check_data(preset, images)
-        check_clusters(preset, images, preset.cluster_images)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
@@ -209,10 +204,6 @@ class KMGANPlus(Method):
         """Eq. (4), cluster by cluster; the centers cancel, since real and generated images have the same clusters."""
         return center_loss(f, g, y, y, self.centers, self.centers, per_cluster=True)
 
-    def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        return super().state_dict() | {"centers": self.centers, "directions": self.directions}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
-        super().load_state_dict(state)
-        self.centers.copy_(state["centers"])
-        self.directions.copy_(state["directions"])
+    def kept(self) -> dict[str, nn.Module | Tensor | None]:
+        """The centers, and what stands for them in the projection."""
+        return {"centers": self.centers, "directions": self.directions}

@@ -9,22 +9,11 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from kmgan_lib.config import Preset
-from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import shard, world_size
-from kmgan_lib.errors import UsageError
-from kmgan_lib.methods.base import detached
+from kmgan_lib.methods.base import Method, detached
+from kmgan_lib.methods.copies import FEATURE_BATCH
 from kmgan_lib.models import initialise
-
-CLASSES = 10  # of the data sets with labels
-
-
-def check_clusters(preset: Preset, images: Images, seen: int) -> None:
-    """A `UsageError` unless K-Means, which sees so many images, finds one for each center, and true labels suffice."""
-    there = min(len(images), seen)
-    if preset.k > there:
-        raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-    if getattr(preset, "grouping", None) == "true" and (images.labels is None or preset.k < CLASSES):
-        raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
+from kmgan_lib.models.layers import without_batch_norm
 
 
 def feature_dim(net: nn.Module) -> int:
@@ -81,24 +70,6 @@ class Dropout(nn.Module):
         return input * kept / (1 - self.p)
 
 
-def weight_normalised(net: nn.Module, dropout: float = 0.0) -> nn.Module:
-    """The network with the weights of its layers normalised and, in the place of batch normalisation, dropout."""
-    for module in list(net.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                setattr(module, name, Dropout(dropout))
-            elif isinstance(child, (nn.Conv2d, nn.Linear)):
-                weight_norm(child)
-    return net
-
-
-def set_dropout_rng(net: nn.Module, rng: torch.Generator) -> None:
-    """Let the masks of all `Dropout` of a network come from one generator."""
-    for module in net.modules():
-        if isinstance(module, Dropout):
-            module.rng = rng
-
-
 @torch.no_grad()
 def initialise_by_data(net: nn.Module, images: Tensor) -> None:
     """Set gain and bias of each weight-normalised layer so that its outputs have mean 0 and variance 1, in place.
@@ -124,6 +95,28 @@ def initialise_by_data(net: nn.Module, images: Tensor) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class WeightNormalised(Method):
+    """A method whose D normalises weights instead of batches, with options ``dropout`` and ``initialise_by_data``."""
+
+    @classmethod
+    def make_discriminator(cls, preset: Preset) -> nn.Module:
+        """The preset's network with weights normalised instead of batches."""
+        net = super().make_discriminator(preset)
+        return without_batch_norm(net, lambda: Dropout(preset.dropout), weight_norm)
+
+    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        super().__init__(preset, device=device, seed=seed)
+        for module in (module for net in self._judging() for module in net.modules()):
+            if isinstance(module, Dropout):
+                module.rng = self.rng
+
+    @torch.no_grad()
+    def setup(self, images: Tensor) -> None:
+        """Set D's gains and biases by a first batch, if the preset asks for it."""
+        if self.options.initialise_by_data:
+            initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
 
 
 def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kmgan_lib.centers import CenterBank, assign, updated_centers
 from kmgan_lib.config import Options, Preset
-from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
 from kmgan_lib.methods.base import Method, detached
-from kmgan_lib.methods.parts import check_clusters
 from kmgan_lib.models.layers import one_hot
 
 
@@ -57,6 +55,7 @@ class Reduced(Method):
     """
 
     name = "reduced"
+    clustered = "init_images"
     Options = ReducedOptions
     options: ReducedOptions
 
@@ -67,12 +66,6 @@ class Reduced(Method):
         return {
             "reduced": {}, "reduced-repulsion": repulsion, "reduced-fair": repulsion | {"fake_targets": "real"},
         }  # fmt: skip
-
-    @classmethod
-    def check_data(cls, preset: Preset, images: Images) -> None:
-        """As many images as centers."""
-        super().check_data(preset, images)
-        check_clusters(preset, images, preset.init_images)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
@@ -119,9 +112,6 @@ class Reduced(Method):
         entropy = torch.special.entr(one_hot(real_labels, self.options.k).mean(0)).sum()
         return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)
 
-    def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        return super().state_dict() | {"centers": self.bank.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
-        super().load_state_dict(state)
-        self.bank.load_state_dict(state["centers"])
+    def kept(self) -> dict[str, nn.Module | Tensor | None]:
+        """The centers."""
+        return {"centers": self.bank}

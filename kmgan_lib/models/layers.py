@@ -5,6 +5,7 @@ join would make, and its quicker form on a CPU for the few channels of an image.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -168,6 +169,19 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     return Float32Sequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
 
 
+def without_batch_norm(
+    net: nn.Module, instead: Callable[[], nn.Module], weights: Callable[[Any], object] | None = None
+) -> nn.Module:
+    """The network with something else in the place of batch normalisation, and a normalisation of weights, in place."""
+    for module in list(net.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, instead())
+            elif weights and isinstance(child, (nn.Conv2d, nn.Linear)):
+                weights(child)
+    return net
+
+
 def normalised(net: nn.Module, norm: str) -> nn.Module:
     """The network with another normalisation than that of batches, in place.
 
@@ -175,15 +189,9 @@ def normalised(net: nn.Module, norm: str) -> nn.Module:
     linear layers divided by their largest singular value (Miyato et al., 2018), which one step of the power method a
     pass follows.
     """
-    if norm == "batch":
-        return net
-    for module in list(net.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, _BatchNorm):
-                setattr(module, name, nn.Identity())
-            elif norm == "spectral" and isinstance(child, (nn.Conv2d, nn.Linear)):
-                spectral_norm(child)
-    return net
+    return (
+        net if norm == "batch" else without_batch_norm(net, nn.Identity, spectral_norm if norm == "spectral" else None)
+    )
 
 
 @torch.no_grad()
