@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sphinx.config import Config
 
 DESCRIPTION = "An executable book that rebuilds KM-GAN from its paper and judges each claim by a written rule"
-PREVIEW = "_static/abstract.svg"
+PREVIEW = "_static/abstract.png"
 SOURCES = "sources"  # a folder of the staged book
 LAUNCH = {
     "colab_url": "https://colab.research.google.com",
@@ -79,6 +79,7 @@ def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any]
         "description": DESCRIPTION, "image": f"{base}/{PREVIEW}" if base else context["pathto"](PREVIEW, 1),
     }  # fmt: skip
     tags = "".join(f'<meta property="og:{name}" content="{escape(text)}">\n' for name, text in texts.items())
+    tags += '<meta name="twitter:card" content="summary_large_image">\n'
     tags += f'<meta name="description" content="{DESCRIPTION}">\n'
     context["metatags"] = context.get("metatags", "") + tags
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import re
+import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
+from PIL import Image, PngImagePlugin
+
+from book.tools import browser
 from book.tools.execute import PROJECT
 from kmgan_book import answer, claims, report, tables
 from kmgan_lib.errors import UsageError
 from kmgan_lib.training.checkpoint import write_atomically
 
-ABSTRACT = "book/_static/abstract.svg"
+ABSTRACT, PREVIEW = "book/_static/abstract.svg", "book/_static/abstract.png"
+SIZE = 1120, 500
 BEGIN, END = "<!-- {}: written by `make readme` -->", "<!-- end of the {} -->"
 STYLE = """
   svg { --ink: #1f2530; --soft: #5a6472; --paper: #fff; --line: #d5dae1;
@@ -60,7 +67,7 @@ def abstract() -> str:
         x = 40 + 205 * place
         parts.append(f'<path d="M{x} 190h185" style="stroke: var(--line); stroke-width: 3"/>')
         write(number, x, 226, 26, style="font-weight: 700")
-        write(what, x, 250, 14, 27, "fill: var(--soft)")
+        write(what, x, 250, 14, 24, "fill: var(--soft)")
     for place, (name, verdict) in enumerate(verdicts.items()):
         x, y = 40 + 78 * (place % 8), 368 + 40 * (place // 8)
         color = f"fill: var(--{report.anchor(verdict.word)}); font-weight: 700"
@@ -75,11 +82,38 @@ def abstract() -> str:
     )
 
 
+def preview(drawn: str, target: Path) -> None:
+    """Write the image once more as pixels, for previews of links, which show no SVG."""
+    chromium = browser.chromium()
+    if chromium is None:
+        raise UsageError("the preview of links is drawn by Chromium, which is not here: apt-get install chromium")
+    with tempfile.TemporaryDirectory(prefix="kmgan-") as folder:
+        source, shot = Path(folder) / "abstract.svg", Path(folder) / "abstract.png"
+        source.write_text(drawn, encoding="utf8")
+        size = f"--window-size={SIZE[0]},{SIZE[1]}"
+        command = [
+            chromium,
+            "--headless",
+            *browser.FLAGS,
+            "--hide-scrollbars",
+            size,
+            f"--screenshot={shot}",
+            str(source),
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        made_from = PngImagePlugin.PngInfo()
+        made_from.add_text("made from", hashlib.sha256(drawn.encode()).hexdigest())
+        with Image.open(shot) as image:
+            small = image.convert("RGB").quantize(192)
+            write_atomically(target, lambda partial: small.save(partial, "PNG", optimize=True, pnginfo=made_from))
+
+
 def main(root: Path = PROJECT) -> int:
     """Run the command line."""
     files = {"README.md": with_answer((root / "README.md").read_text(encoding="utf8")), ABSTRACT: abstract()}
     for name, text in files.items():
         write_atomically(root / name, lambda partial, text=text: partial.write_text(text, encoding="utf8"))
+    preview(files[ABSTRACT], root / PREVIEW)
     return 0
 
 

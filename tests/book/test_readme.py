@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from PIL import Image
 
-from book.tools import readme
+from book.tools import page_parts, readme
 from book.tools.execute import PROJECT
 from kmgan_book import answer, claims
 from kmgan_lib.errors import UsageError
@@ -33,6 +37,20 @@ def test_the_image_of_the_answer_is_that_of_the_records() -> None:
         assert f"{claims.MARKS[verdict.word]} {verdict.claim.name}" in texts
     assert all(number in texts for number, _ in answer.numbers())
     assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_preview_of_links_is_made_from_the_image() -> None:
+    path = PROJECT / readme.PREVIEW
+    assert path.stat().st_size < 150_000
+    with Image.open(path) as image:
+        assert image.size == readme.SIZE
+        made_from = hashlib.sha256((PROJECT / readme.ABSTRACT).read_bytes()).hexdigest()
+        assert image.info["made from"] == made_from, "`make readme` draws it anew"
+    context: dict[str, Any] = {"title": "<b>T</b>", "pathto": lambda name, _: name}
+    app: Any = SimpleNamespace(config=SimpleNamespace(html_baseurl="https://x.org/"))
+    page_parts.offer_preview(app, "a", "", context, None)
+    assert '<meta property="og:image" content="https://x.org/_static/abstract.png">' in context["metatags"]
+    assert (PROJECT / "book" / page_parts.PREVIEW).samefile(path)
 
 
 def test_the_readme_is_short_whatever_is_decided() -> None:
