@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import kmgan_lib
-from kmgan_lib import cache, files
+from kmgan_lib import files
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.metrics.classifier import judge
 from kmgan_lib.metrics.neighbours import memorisation_scores
@@ -186,9 +186,9 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         else:
             monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert cache.cache_root() == tmp_path / ".cache" / "kmgan"
+        assert files.cache_root() == tmp_path / ".cache" / "kmgan"
     monkeypatch.setenv("KMGAN_CACHE", "~/mine")
-    assert cache.cache_root() == tmp_path / "mine"
+    assert files.cache_root() == tmp_path / "mine"
 
 
 def test_a_user_without_a_home_has_a_cache_for_the_process(
@@ -201,9 +201,9 @@ def test_a_user_without_a_home_has_a_cache_for_the_process(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "expanduser", nowhere)
     with caplog.at_level(logging.WARNING):
-        place = cache.cache_root()
+        place = files.cache_root()
     assert place.is_dir()
-    assert cache.cache_root() == place
+    assert files.cache_root() == place
     assert [record.getMessage() for record in caplog.records if "no home" in record.getMessage()] != []
 
 
