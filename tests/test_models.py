@@ -16,9 +16,8 @@ from kmgan_lib.models import (
     SyntheticDiscriminator,
     SyntheticGenerator,
     parameter_count,
-    reestimate_batch_norm,
-    scale_width,
 )
+from kmgan_lib.models.layers import reestimate_batch_norm, scale_width
 
 
 def linear(inputs: int, outputs: int) -> int:

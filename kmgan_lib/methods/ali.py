@@ -12,7 +12,8 @@ from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.methods.parts import Dropout, WeightNormalised, feature_dim, linear, logged
-from kmgan_lib.models import build_discriminator, scale_width
+from kmgan_lib.models import build_discriminator
+from kmgan_lib.models.layers import scale_width
 
 
 @dataclass(frozen=True)

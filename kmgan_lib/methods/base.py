@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kmgan_lib import config, distributed, models
+from kmgan_lib import config, distributed
 from kmgan_lib.config import FIELDS, Preset
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.copies import Copies
 from kmgan_lib.methods.randomness import set_rng
-from kmgan_lib.models.layers import to_float32
+from kmgan_lib.models import layers
 
 CLASSES = 10  # of the data sets with labels
 
@@ -122,7 +122,7 @@ class Method(Copies, ABC):
             if preset.network != "synthetic":
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             if distributed.world_size() > 1:
-                models.sync_batch_norm(net)
+                layers.sync_batch_norm(net)
         self._optimise()
 
     def _widen_weights(self) -> None:
@@ -131,13 +131,13 @@ class Method(Copies, ABC):
             full = self.make_generator(wide), self.make_discriminator(wide)
         for net, other in zip((self.generator_net, self.discriminator_net), full, strict=True):
             if self.preset.norm != "spectral" or net is self.generator_net:
-                models.widen_weights(net, other)
+                layers.widen_weights(net, other)
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
         """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""
         layer = nn.Linear(inputs, outputs)
         if self.preset.network != "synthetic":
-            models.initialise(layer)
+            layers.initialise(layer)
         if self.preset.initial_scale == "fan-in" and self.preset.head == "penultimate":
             with torch.no_grad():
                 layer.weight.mul_(self.preset.width**-0.5)
@@ -233,7 +233,7 @@ class Method(Copies, ABC):
     def run_net(self, net: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         """Output in float32 of a network."""
         with self.autocast():
-            return to_float32(net(*inputs))
+            return layers.to_float32(net(*inputs))
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Features in float32 of the whole batch (b, d), of which this rank has the images."""

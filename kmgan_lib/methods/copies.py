@@ -9,6 +9,7 @@ from kmgan_lib import models
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import content_keys, to_unit
 from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.models.layers import reestimate_batch_norm
 
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
@@ -56,7 +57,7 @@ class Copies:
             known = None if labels is None else labels[chosen.to(labels.device)].to(self.device)
             return net(to_unit(images[chosen.to(images.device)].to(self.device)), known)
 
-        models.reestimate_batch_norm(net, lambda i: run(mixed[i]), min(NORM_BATCHES, len(mixed)))
+        reestimate_batch_norm(net, lambda i: run(mixed[i]), min(NORM_BATCHES, len(mixed)))
         return torch.cat([run(chosen) for chosen in rows])
 
     def _copy(self, make: Callable[[Preset], nn.Module], net: nn.Module) -> nn.Module:
@@ -85,5 +86,5 @@ class Copies:
                 labels = torch.randint(classes, (len(noise),), generator=generator, device=self.device)
             net(noise, labels)
 
-        models.reestimate_batch_norm(net, batch, NORM_BATCHES)
+        reestimate_batch_norm(net, batch, NORM_BATCHES)
         return net

@@ -20,8 +20,7 @@ from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
 from kmgan_lib.methods.base import Method, detached, frozen
 from kmgan_lib.methods.parts import feature_dim, unnormalised
-from kmgan_lib.models import reestimate_batch_norm
-from kmgan_lib.models.layers import one_hot
+from kmgan_lib.models.layers import one_hot, reestimate_batch_norm
 
 ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -105,7 +104,6 @@ class MixWGAN(WGAN):
 
     name = "mix_wgan"
     Options = MixWGANOptions
-    short = MappingProxyType({"smoke": 0.02})
     unclipped: ClassVar[tuple[str, ...]] = ("logits",)
     options: MixWGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]

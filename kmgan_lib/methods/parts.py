@@ -12,8 +12,7 @@ from kmgan_lib.config import Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.methods.base import Method, detached
 from kmgan_lib.methods.copies import FEATURE_BATCH
-from kmgan_lib.models import initialise
-from kmgan_lib.models.layers import without_batch_norm
+from kmgan_lib.models.layers import initialise, without_batch_norm
 
 
 def feature_dim(net: nn.Module) -> int:

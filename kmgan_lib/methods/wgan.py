@@ -83,7 +83,10 @@ class WGAN(Method):
     def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
             fake = self.G(noise)
-        return self.critic(self.D(fake)).mean() - self.critic(self.D(images)).mean()
+        return self.critic(self.D(fake)).mean() - self.critic(self.D(images)).mean() + self._penalty(images, fake)
+
+    def _penalty(self, images: Tensor, fake: Tensor) -> Tensor | float:
+        return 0.0
 
     def _generator_loss(self, noise: Tensor) -> Tensor:
         return -self.critic(self.D(self.G(noise))).mean()
@@ -125,7 +128,6 @@ class WGANGP(WGAN):
 
     name = "wgan_gp"
     Options = WGANGPOptions
-    short = MappingProxyType({"smoke": 0.02})
     options: WGANGPOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
@@ -137,18 +139,12 @@ class WGANGP(WGAN):
         """Adam with the preset's settings."""
         return self.adam(parameters)
 
-    def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
-        with torch.no_grad():
-            fake = self.G(noise)
-        loss = self.critic(self.D(fake)).mean() - self.critic(self.D(images)).mean()
-        return loss + self.options.penalty * self._penalty(images, fake)
-
     def _penalty(self, images: Tensor, fake: Tensor) -> Tensor:
         u = shard(torch.rand(len(images) * world_size(), 1, 1, 1, generator=self.rng, device=self.device))
         between = torch.lerp(fake, images, u).requires_grad_()
         values = self.critic(self.run_net(self.discriminator_net, between))
         (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
-        return all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
+        return self.options.penalty * all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
 
     def _constrain(self) -> None:
         return

@@ -12,26 +12,13 @@ from torch import nn
 
 from kmgan_lib.config import Preset
 from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
-from kmgan_lib.models.layers import (
-    HEADS,
-    initialise,
-    normalised,
-    parameter_count,
-    reestimate_batch_norm,
-    scale_width,
-    sync_batch_norm,
-    widen_weights,
-)  # fmt: skip
+from kmgan_lib.models.layers import normalised, parameter_count
 from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
 from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
 
-NETWORKS = ("synthetic", "mnist", "cifar10", "celeba")
-
 __all__ = [
-    "HEADS", "NETWORKS", "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator",
-    "SyntheticDiscriminator", "SyntheticGenerator", "build_discriminator", "build_generator", "initialise",
-    "normalised", "parameter_count", "reestimate_batch_norm", "scale_width", "sync_batch_norm",
-    "widen_weights",
+    "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator", "SyntheticDiscriminator",
+    "SyntheticGenerator", "build_discriminator", "build_generator", "parameter_count",
 ]  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.distributed import all_gather, shard
 
-HEADS = ("penultimate", "bn-relu", "sigmoid")
 FEW = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
 
 
