@@ -1,4 +1,4 @@
-"""Interaction: figures that follow sliders in a kernel, and pictures with a slider, in plain HTML, where there is none.
+"""Interaction: figures that follow sliders in a kernel, and images with a slider, in plain HTML, where there is none.
 
 ipywidgets is imported only when a widget is made, so that the library does without it.
 """

@@ -19,11 +19,11 @@ from kmgan_book.palette import PALETTE
 from kmgan_lib.pictures import sheet
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
-MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colours cannot all be told apart
+MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
 
 
 def encoded(figure: Figure) -> bytes:
-    """The figure as a small WebP picture; it is closed, so that a notebook does not show it once more."""
+    """The figure as a small WebP image; it is closed, so that a notebook does not show it once more."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", pil_kwargs={"quality": 80, "method": 4})
     plt.close(figure)
@@ -50,14 +50,14 @@ class Projection:
 
 
 def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
-    """Points (n, 2), a colour and a shape a label, and centers (k, 2) as black crosses."""
+    """Points (n, 2), a color and a shape per label, and centers (k, 2) as black crosses."""
     x, y = points.numpy().T
     groups = np.zeros(len(x), int) if labels is None else labels.numpy()
-    colours = sns.color_palette(PALETTE)
+    colors = sns.color_palette(PALETTE)
     for group in np.unique(groups):
         mine = groups == group
-        mark = MARKS[group // len(colours) % len(MARKS)]
-        ax.scatter(x[mine], y[mine], s=8, color=colours[group % len(colours)], marker=mark, alpha=0.6, linewidths=0)
+        mark = MARKS[group // len(colors) % len(MARKS)]
+        ax.scatter(x[mine], y[mine], s=8, color=colors[group % len(colors)], marker=mark, alpha=0.6, linewidths=0)
     if centers is not None:
         ax.scatter(*centers.numpy().T, s=60, color="black", marker="X", edgecolors="white", linewidths=0.8)
     ax.tick_params(labelsize=7)
@@ -65,7 +65,7 @@ def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | Non
 
 
 def clusters(points: Tensor, labels: Tensor, centers: Tensor, made_by: str, *, title: str, axis: str) -> Figure:
-    """Points (n, 2) coloured by cluster, with the centers (k, 2)."""
+    """Points (n, 2) colored by cluster, with the centers (k, 2)."""
     figure, axes = _canvas(1, 1, 5.4, 4.4)
     cloud(axes[0, 0], points, labels, centers)
     axes[0, 0].set(title=title, xlabel=axis)
@@ -78,11 +78,11 @@ def gate(history: Sequence[Mapping[str, float]], d_round: float, made_by: str, *
     steps, losses = (np.asarray([row[key] for row in history]) for key in ("iteration", "loss_center"))
     figure, axes = _canvas(1, 1, 6.4, 3.4)
     ax: Axes = axes[0, 0]
-    colours = sns.color_palette(PALETTE)
+    colors = sns.color_palette(PALETTE)
     ax.plot(steps, losses, color="0.6", linewidth=0.8)
     taken = losses > d_round
-    ax.scatter(steps[taken], losses[taken], s=10, color=colours[0], label="step taken", zorder=3)
-    ax.scatter(steps[~taken], losses[~taken], s=12, color=colours[1], marker="x", label="step skipped", zorder=3)
+    ax.scatter(steps[taken], losses[taken], s=10, color=colors[0], label="step taken", zorder=3)
+    ax.scatter(steps[~taken], losses[~taken], s=12, color=colors[1], marker="x", label="step skipped", zorder=3)
     ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
     ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
     ax.set(title=title, xlabel="iteration", ylabel=LOSSES["loss_center"])
@@ -99,8 +99,12 @@ def moment(
     picture: np.ndarray | None = None,
     points: tuple[Tensor, Tensor | None, Tensor | None] | None = None,
     axis: str = "",
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
 ) -> Figure:
-    """One moment of a training: samples, features with centers, and the losses so far, each where there is one."""
+    """One moment of a training: samples, features with centers, and the losses so far, each where there is one.
+
+    ``limits`` of both axes of the features let one see how they move.
+    """
     if picture is None or points is None:
         figure, axes = _canvas(1, 2, 6.4, 3.3)
         line = list(axes[0])
@@ -119,6 +123,8 @@ def moment(
         cloud(ax, *points)
         ax.set_title("$D$'s features of real data", fontsize=10)
         ax.set_xlabel(axis, fontsize=8)
+        if limits:
+            ax.set(xlim=limits[0], ylim=limits[1])
     ax = line.pop(0)
     for index, (column, name) in enumerate(LOSSES.items()):
         rows = [(row["iteration"], row[column]) for row in history if column in row]

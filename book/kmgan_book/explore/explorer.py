@@ -1,4 +1,4 @@
-"""A figure that follows sliders where there is a kernel, and a row of pictures with one slider where there is none."""
+"""A figure that follows sliders where there is a kernel, and a row of images with one slider where there is none."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Explorer:
     """A function that draws a figure, and sliders for its arguments.
 
     In Jupyter it shows as an ipywidget. Everywhere else (a page, an executed notebook, nbviewer, papermill, or where
-    ipywidgets is not installed) it shows as pictures drawn beforehand, with a slider in plain HTML.
+    ipywidgets is not installed) it shows as images drawn beforehand, with a slider in plain HTML.
 
     Parameters
     ----------
     draw : callable
-        Takes one keyword argument a control and returns a figure, in well under a second.
+        Takes one keyword argument per control and returns a figure, in well under a second.
     controls : sequence of Control
     frames : mapping
         What shows without a kernel: label to arguments of ``draw``, in an order that a slider can have. The one with
@@ -60,7 +60,7 @@ class Explorer:
 
     @functools.cached_property
     def widget(self) -> VBox:
-        """The ipywidget: its children are one slider a control, and the picture."""
+        """The ipywidget: its children are one slider per control, and the image."""
         import ipywidgets
 
         sliders = {
@@ -88,11 +88,11 @@ class Explorer:
 
     @functools.cached_property
     def html(self) -> str:
-        """The pictures that show without a kernel."""
-        pictures = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
+        """The images that show without a kernel."""
+        drawn = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
         start = {control.name: control.start for control in self.controls}
         poster = list(self.frames.values()).index(start)
-        return frames_html(pictures, list(self.frames), self.alt, "image/webp", poster=poster)
+        return frames_html(drawn, list(self.frames), self.alt, "image/webp", poster=poster)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": self.alt, "text/html": self.html}

@@ -37,15 +37,15 @@ for (const figure of document.querySelectorAll("figure.kmgan-frames:not([data-st
   };
   const stop = () => { clearInterval(timer); timer = 0; button.textContent = "Play"; };
   slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
-  button.addEventListener("click", () => {
-    if (timer) { stop(); return; }
+  const play = () => {
     if (Number(slider.value) === frames.length - 1) show(0);
     button.textContent = "Pause";
     timer = setInterval(() => {
       if (Number(slider.value) + 1 >= frames.length || !figure.isConnected) stop();
       else show(Number(slider.value) + 1);
     }, 600);
-  });
+  };
+  button.addEventListener("click", () => (timer ? stop() : play()));
   let start = null;
   for (const frame of frames) {
     frame.draggable = false;
@@ -62,6 +62,10 @@ for (const figure of document.querySelectorAll("figure.kmgan-frames:not([data-st
   }
   slider.hidden = button.hidden = frames.length < 2;
   show(Number(slider.value));
+  if (!("autoplay" in figure.dataset) || matchMedia("(prefers-reduced-motion: reduce)").matches) continue;
+  const look = ([entry]) => { if (entry.isIntersecting) { seen.disconnect(); if (!timer) play(); } };
+  const seen = new IntersectionObserver(look, { threshold: 0.5 });
+  seen.observe(figure);
 }
 """
 
@@ -69,38 +73,39 @@ for (const figure of document.querySelectorAll("figure.kmgan-frames:not([data-st
 def frames_html(
     images: list[bytes], labels: list[str], alt: str, mime: str = "image/png", *, poster: int | None = None
 ) -> str:
-    """Return a figure that shows one of several encoded pictures, chosen by a slider.
+    """Return a figure that shows one of several encoded images, chosen by a slider.
 
-    Readers move through the frames with the slider, its arrow keys, by dragging across the picture, or with a button
+    Readers move through the frames with the slider, its arrow keys, by dragging across the image, or with a button
     that plays them (hidden from readers who ask for less motion). Without JavaScript, and in print before anything was
     moved, the poster shows.
 
     Parameters
     ----------
     images : list of bytes
-        The encoded pictures, in order, all of one size; about 20 KB each keeps a page light.
+        The encoded images, in order, all of one size; about 20 KB each keeps a page light.
     labels : list of str
         What each frame is, such as ``"iteration 500"``; shown beside the slider and read to screen readers.
     alt : str
-        What the pictures show, for readers who do not see them; each frame's label is added.
+        What the images show, for readers who do not see them; each frame's label is added.
     mime : str
-        Media type of the pictures, ``image/png`` or ``image/webp``.
+        Media type of the images, ``image/png`` or ``image/webp``.
     poster : int, optional
-        Index of the picture that shows first; by default the last one.
+        Index of the image that shows first. Without one the last does, and the frames play once when they are seen,
+        unless the reader asks for less motion.
 
     Returns
     -------
     str
-        HTML for `IPython.display.HTML`: ``<figure class="kmgan-frames">`` with one ``<img>`` a frame and its own style
-        and script.
+        HTML for `IPython.display.HTML`: ``<figure class="kmgan-frames">`` with one ``<img>`` per frame, its own
+        style and script.
 
     Raises
     ------
     ValueError
-        If there are no pictures, or not as many labels as pictures.
+        If there are no images, or not as many labels as images.
     """
     if not images or len(images) != len(labels):
-        raise ValueError(f"frames_html needs one label for each picture; got {len(images)} and {len(labels)}")
+        raise ValueError(f"frames_html needs one label for each image; got {len(images)} and {len(labels)}")
     last = len(images) - 1
     first = last if poster is None else poster
     frames = "\n".join(
@@ -108,8 +113,9 @@ def frames_html(
         f' data-label="{escape(label)}"{"" if index == first else " hidden"}>'
         for index, (image, label) in enumerate(zip(images, labels, strict=True))
     )
+    autoplay = " data-autoplay" if poster is None else ""
     return (
-        f'<style>{_STYLE}</style>\n<figure class="kmgan-frames">\n{frames}\n<figcaption>'
+        f'<style>{_STYLE}</style>\n<figure class="kmgan-frames"{autoplay}>\n{frames}\n<figcaption>'
         f'<button type="button" hidden>Play</button>'
         f'<input type="range" min="0" max="{last}" value="{first}" aria-label="{escape(alt)}" hidden>'
         f"<output>{escape(labels[first])}</output></figcaption>\n</figure>\n<script>{{{_SCRIPT}}}</script>"

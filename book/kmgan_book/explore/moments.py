@@ -27,7 +27,7 @@ class Moments:
     Attributes
     ----------
     images : Images
-        The data; their labels, where there are any, only colour the points.
+        The data; their labels, where there are any, only color the points.
     most : int
         Number of images whose features are kept, a fixed random choice.
     features : dict
@@ -60,7 +60,14 @@ def _moments(run: Run, kept: Moments | None) -> Iterator[tuple[int, bytes]]:
     if not available:
         raise UsageError(f"{run.directory} has no samples to move through: train with snapshots, or keep Moments")
     iterations = sorted(set.intersection(*available))
-    project = drawing.Projection(kept.features[iterations[-1]]) if kept else None
+    project, limits = None, None
+    if kept:
+        project = drawing.Projection(kept.features[iterations[-1]])
+        places = torch.cat([project(kept.features[iteration]) for iteration in iterations])
+        low, high = (torch.quantile(places, share, dim=0) for share in (0.005, 0.995))
+        margin = 0.1 * (high - low)
+        ends = torch.stack([low - margin, high + margin], 1).tolist()
+        limits = tuple(ends[0]), tuple(ends[1])
     for iteration in iterations:
         picture, points, axis = None, None, ""
         if sheets:
@@ -70,7 +77,9 @@ def _moments(run: Run, kept: Moments | None) -> Iterator[tuple[int, bytes]]:
             centers = kept.centers.get(iteration)
             points = (project(kept.features[iteration]), kept.labels, None if centers is None else project(centers))
             axis = project.label
-        figure = drawing.moment(iteration, run.history, run.label, picture=picture, points=points, axis=axis)
+        figure = drawing.moment(
+            iteration, run.history, run.label, picture=picture, points=points, axis=axis, limits=limits
+        )
         yield iteration, drawing.encoded(figure)
 
 
@@ -82,7 +91,7 @@ def training_frames(run: Run, kept: Moments | None = None) -> Html:
     Parameters
     ----------
     run : Run
-        With its sample sheets, unless ``kept`` has features; ``snapshots`` says how many there are.
+        With its sample grids, unless ``kept`` has features; ``snapshots`` says how many there are.
     kept : Moments, optional
         The callback that the run was trained with. Without it, features are not shown.
 
@@ -110,20 +119,20 @@ def interpolation_frames(
     Parameters
     ----------
     generator : Generator
-        Of pictures.
+        Of images.
     made_by : str
         The badge.
     seed_a, seed_b : int
         The ends, :math:`\beta = 1` and :math:`\beta = 0`.
     steps : int
-        Number of pictures, at least 2.
+        Number of images, at least 2.
 
     Returns
     -------
     Html
     """
     images = generator.interpolate(seed_a, seed_b, steps).cpu()
-    pictures = [drawing.encoded(drawing.along(images, index, made_by)) for index in range(steps)]
+    drawn = [drawing.encoded(drawing.along(images, index, made_by)) for index in range(steps)]
     labels = [f"β = {1 - index / (steps - 1):.2f}" for index in range(steps)]
-    alt = f"A picture on the way from noise {seed_a} to noise {seed_b}"
-    return Html(frames_html(pictures, labels, alt, "image/webp"))
+    alt = f"An image on the way from noise {seed_a} to noise {seed_b}"
+    return Html(frames_html(drawn, labels, alt, "image/webp"))

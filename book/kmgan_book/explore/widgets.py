@@ -18,7 +18,7 @@ from kmgan_lib.metrics import class_frequency, clustering_scores
 from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
 from kmgan_lib.training.run import Run
 
-ROUNDS = 30  # of Lloyd's algorithm, enough on features of some thousand pictures
+ROUNDS = 30  # of Lloyd's algorithm, enough on features of some thousand images
 PRINTED = 10_000.0  # d_round of the experiments on MNIST, Section 4.2
 
 
@@ -30,7 +30,7 @@ def explore_clusters(run: Run, *, most: int = 1_500, data_root: str | None = Non
     run : Run
         Trained in this process, or with its checkpoint.
     most : int
-        Number of real pictures whose features are clustered.
+        Number of real images whose features are clustered.
     data_root : str, optional
         As in `kmgan_lib.data.load`.
 
@@ -65,7 +65,7 @@ def explore_interpolation(generator: Generator, made_by: str, *, seeds: int = 50
     Parameters
     ----------
     generator : Generator
-        Of pictures.
+        Of images.
     made_by : str
         The badge.
     seeds : int
@@ -84,20 +84,20 @@ def explore_interpolation(generator: Generator, made_by: str, *, seeds: int = 50
 
     controls = [Control("first", "first seed", range(seeds), 0), Control("last", "last seed", range(seeds), 1)]
     frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}
-    return Explorer(draw, controls, frames, "A strip of pictures along the line between two noise vectors")
+    return Explorer(draw, controls, frames, "A strip of images along the line between two noise vectors")
 
 
 def explore_classes(
     run: Run, *, counts: Sequence[int] = (20, 50, 100, 200, 500, 1_000, 2_000), data_root: str | None = None
 ) -> Explorer:
-    """Shares of the classes among generated pictures: choose how many, see the 95 % intervals shrink.
+    """Shares of the classes among generated images: choose how many, see the 95% intervals shrink.
 
     Parameters
     ----------
     run : Run
         On a data set with classes.
     counts : sequence of int
-        Numbers of pictures to choose from, ascending.
+        Numbers of images to choose from, ascending.
     data_root : str, optional
         As in `kmgan_lib.data.load`.
 
@@ -115,10 +115,10 @@ def explore_classes(
 
     def draw(n: int) -> Figure:
         shares = class_frequency(found[:n], len(judge.classes))
-        return figures.class_shares({f"{n:,} pictures": shares}, judge.classes, run.label)
+        return figures.class_shares({f"{n:,} images": shares}, judge.classes, run.label)
 
-    frames = {f"{n:,} pictures": {"n": n} for n in counts}
-    return Explorer(draw, [Control("n", "pictures", counts, counts[-1])], frames, "Share of each class by a classifier")
+    frames = {f"{n:,} images": {"n": n} for n in counts}
+    return Explorer(draw, [Control("n", "images", counts, counts[-1])], frames, "Share of each class by a classifier")
 
 
 def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explorer:
@@ -151,7 +151,7 @@ def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explor
 
     def draw(d_round: float) -> Figure:
         taken = 100 * float((losses > d_round).mean())
-        title = f"d_round = {d_round:,.4g}: {taken:.0f} % of the center steps are taken"
+        title = f"d_round = {d_round:,.4g}: {taken:.0f}% of the center steps are taken"
         return drawing.gate(history, d_round, made_by, title=title)
 
     start = values[len(values) // 2]

@@ -54,7 +54,7 @@ def test_the_gate_counts_the_steps() -> None:
     history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
     explorer = explore.explore_gate(history, "live · smoke · digits · seed 0")
     (axes,) = explorer.draw(d_round=7.0).axes
-    assert axes.get_title().endswith("30 % of the center steps are taken")
+    assert axes.get_title().endswith("30% of the center steps are taken")
     with pytest.raises(UsageError, match="no center loss"):
         explore.explore_gate([{"iteration": 1.0, "loss_d": 1.0}], "live")
 
