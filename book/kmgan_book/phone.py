@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
 PHONE = "application/vnd.kmgan.phone+webp"  # what the book's pages show to phones; everything else ignores it
-WIDTH, LABEL, BADGE = 3.6, 20, 54  # inches, and characters of a line
+WIDTH, LABEL, AXIS, BADGE = 3.6, 20, 26, 54  # inches, and characters of a line
 
 
 class PageFigure(Figure):
@@ -68,8 +68,9 @@ def narrow(figure: Figure) -> Figure:
         height *= WIDTH / width
     for ax in figure.axes:
         names = [label.get_text() for label in ax.get_yticklabels()]
-        if any(len(name) > LABEL for name in names):
+        if any(len(name) > LABEL and "$" not in name for name in names):
             ax.set_yticks(ax.get_yticks(), [textwrap.fill(name, LABEL) for name in names])
+        ax.set_xlabel(textwrap.fill(ax.get_xlabel(), AXIS))
     for legend in list(figure.legends):
         texts = [text.get_text() for text in legend.get_texts()]
         handles = [handle for handle in legend.legend_handles if handle is not None]

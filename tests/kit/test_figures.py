@@ -123,3 +123,7 @@ def test_a_phone_gets_the_panels_below_each_other_and_the_figure_stays(capsys: p
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         assert image.height > image.width
     assert not capsys.readouterr().err
+    logarithmic = diagrams.constant_discriminator([], LIVE)
+    labels = [label.get_text() for label in phone.narrow(logarithmic).axes[0].get_yticklabels()]
+    assert any("$" in label for label in labels)
+    assert not any("\n" in label for label in labels)
