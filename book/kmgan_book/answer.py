@@ -21,18 +21,12 @@ _COMPARED = {
     FAILS: ", but less well than a DCGAN without labels",
     UNDECIDED: "; whether it does so as well as a DCGAN without labels is undecided",
 }
-# What the verdicts on P1 and P2 say of the repair; all other words: nothing, or nothing more.
-_REPAIRED = {
-    HOLDS: "draws better images than that DCGAN on both data sets",
-    PARTLY: "draws better images than that DCGAN on one data set of two",
-    FAILS: "is not clearly better than that DCGAN either",
-}
+# What the verdict on P2 adds to that on P1 about the repair; all other words: nothing.
 _REASON = {
-    HOLDS: ", and does so because of its clusters",
-    PARTLY: "; its clusters are the reason on one data set of two",
     FAILS: "; a random partition in the place of its clusters does as well",
     UNDECIDED: "; whether its clusters are the reason is undecided",
 }
+_DRAWN = {"mnist": "digits", "fashion": "garments"}
 _ADVICE = {
     HOLDS: "For images alone it is as good a choice as DCGAN without labels, at the price of a third update of the "
     "networks in each iteration.",
@@ -93,11 +87,30 @@ def counted(verdicts: Mapping[str, Verdict]) -> str:
     return f"Of {len(found)} claims of the paper, {words.listed(texts)}."
 
 
+def _won(verdict: Verdict) -> list[str]:
+    """What a method draws better: the data sets on which all conditions for *holds* are met."""
+    met = dict.fromkeys(_DRAWN, True)
+    for condition, finding in zip(verdict.claim.parts["holds"], verdict.parts["holds"], strict=True):
+        met[condition["paired"]["of"].partition("/")[0]] &= finding.true
+    return [_DRAWN[group] for group, true in met.items() if true]
+
+
 def repaired(verdicts: Mapping[str, Verdict]) -> str:
-    """What became of the book's own repair, in one sentence; nothing before its claims are decided."""
-    better = _REPAIRED.get(verdicts["P1"].word)
-    why = _REASON.get(verdicts["P2"].word, "") if verdicts["P1"].word != FAILS else ""
-    return f"The repair of this book, KM-GAN+, {better}{why}." if better else ""
+    """What became of the book's own repair, in one sentence; nothing before its first claim is decided."""
+    better, why = verdicts["P1"], verdicts["P2"]
+    if better.word == FAILS:
+        return "The repair of this book, KM-GAN+, is not clearly better than that DCGAN either."
+    if better.word not in (HOLDS, PARTLY):
+        return ""
+    won = _won(better)
+    lost = [drawn for drawn in _DRAWN.values() if drawn not in won]
+    reason = _REASON.get(why.word, "")
+    if why.word in (HOLDS, PARTLY):
+        shown = _won(why)
+        partly = f"; its clusters are the reason for {words.listed(shown)}"
+        reason = ", thanks to its clusters" if shown == won else partly
+    but = f", but not reliably better {words.listed(lost)}" if lost else ""
+    return f"The repair of this book, KM-GAN+, draws better {words.listed(won)} than that DCGAN{reason}{but}."
 
 
 def numbers() -> list[tuple[str, str]]:
