@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
+from book.tools import browser, render
+
 from .conftest import Build, MakeBook, write_chapter
 
 # `interact` with an `Output` widget: nbclient's own widget support hangs on it now and then.
-WIDGET = """import ipywidgets
+INTERACT = """import ipywidgets
 ipywidgets.interact(lambda n: print("frame", n), n=(0, 4))
 with ipywidgets.Output() as out:
     print("inside")
 out"""
-
+EXPLORER = """from kmgan_book import explore
+explore.explore_gate([{"iteration": i, "loss_center": i} for i in range(1, 10)], "live · smoke · points · seed 0")"""
 FOREIGN = """HTML('<script src="https://cdn.example/x.js"></script>')"""
 
 
-def test_book(make_book: MakeBook, build: Build) -> None:
-    root = make_book({"one": [WIDGET], "two": ["print('size is', size)"]}, {"two": {"size": 7}})
+def test_book(
+    make_book: MakeBook, build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/kmgan")
+    root = make_book({"one": [INTERACT, EXPLORER], "two": ["print('size is', size)"]}, {"two": {"size": 7}})
     status, out, err = build(root)
     assert (status, err) == (0, ""), out
     assert out.rstrip().endswith(str(root / "_build" / "html" / "index.html"))
@@ -41,6 +49,8 @@ def test_book(make_book: MakeBook, build: Build) -> None:
     notebook = nbformat.reads(downloaded, as_version=4)
     assert "papermill" not in notebook.metadata
     assert any("injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    if browser.chromium() is not None:
+        look_at_the_widget(request.getfixturevalue("open_page"), pages)
 
     # One chapter anew: the other is shown as it was, and the statistics say so. What it shows now loads a script
     # from another host, which nobody offline would see.
@@ -55,59 +65,85 @@ def test_book(make_book: MakeBook, build: Build) -> None:
     assert "executed earlier" in (staged / "status.md").read_text(encoding="utf8")
 
 
-def test_chapters_leave_no_folders_behind(
+def look_at_the_widget(open_page: Any, pages: Path) -> None:
+    """An explorer without a kernel is its images; the ways to run the chapter are on its page."""
+    page = open_page(pages / "book" / "one.html")
+    picture = page.locator(".kmgan-frames img:not([hidden])")
+    assert picture.count() == 1
+    assert picture.evaluate("(image) => image.naturalWidth") > 300
+    links = page.evaluate("[...document.querySelectorAll('.article-header-buttons a')].map((link) => link.href)")
+    assert "https://colab.research.google.com/github/someone/kmgan/blob/main/book/one.ipynb" in links
+    assert "https://mybinder.org/v2/gh/someone/kmgan/main?urlpath=lab/tree/book/one.ipynb" in links
+    executed = nbformat.read(pages / "_sources" / "book" / "one.ipynb", as_version=4)
+    plain = nbformat.read(pages / "_sources" / "sources" / "book" / "one.ipynb", as_version=4)
+    assert {(pages / "_sources" / name / "one.ipynb").as_uri() for name in ("book", "sources/book")} <= set(links)
+    # A notebook without its kernel would show an error in the place of the widget.
+    assert list(executed.cells[-2].outputs[0].data) == ["text/html", "text/plain"]
+    assert plain.cells[-1].outputs == []
+
+
+def test_failures_name_chapter_and_cell(
     make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A cell that raises, a kernel that is killed, a cell that hangs and is deaf; the earlier build stays as it was."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    root = make_book({"one": ["import tempfile\nprint(tempfile.mkdtemp())"], "two": ["1 / 0"]})
-    build(root)
-    cells = nbformat.read(root / "build/book/smoke/executed/one.ipynb", as_version=4).cells
-    (output,) = [cell for cell in cells if cell.cell_type == "code"][-1].outputs
-    assert output.text.startswith(str(tmp_path / "temporary"))
-    assert list((tmp_path / "temporary").iterdir()) == []
-
-
-def test_failures_name_chapter_and_cell(make_book: MakeBook, build: Build) -> None:
+    hangs = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    time.sleep(1)"
     chapters = {
-        "good": ["1 + 1"],
-        "wrong": ["x = 1", "\ny = x / 0\nprint(y)"],
-        "slow": ["import time\ntime.sleep(60)"],
-        "dead": ["import os\nos._exit(3)"],
-    }
-    root = make_book(chapters, {"wrong": {"size": 1}}, cell_timeout=3)
+        "good": ["import tempfile\nprint(tempfile.mkdtemp())"], "wrong": ["x = 1", "\ny = x / 0\nprint(y)"],
+        "hangs": [hangs], "killed": ["x = 1", "import os\nos.kill(os.getpid(), 9)"],
+    }  # fmt: skip
+    root = make_book(chapters, {"wrong": {"size": 1}}, cell_timeout=5)
     old = root / "_build" / "html" / "index.html"
     old.parent.mkdir(parents=True)
     old.write_text("an earlier build", encoding="utf8")
-    status, out, _ = build(root)
-    assert status == 1
+    folder = root / "build" / "book" / "smoke"
+    before = {"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}
+    (folder / "executed").mkdir(parents=True)
+    (folder / "executed" / "killed.ipynb").write_text(json.dumps(before), encoding="utf8")
+    status, out, err = build(root)
+    assert (status, err) == (1, "")
     lines = {line.split()[0]: line for line in out.splitlines() if "FAILED" in line or " done " in line}
     assert " done " in lines["good"]
     assert "cell 4 (y = x / 0): ZeroDivisionError: division by zero" in lines["wrong"]
-    assert "cell 3 (import time): took longer than 3 s" in lines["slow"]
-    assert "cell 3 (import os): DeadKernelError" in lines["dead"]
-    assert "book not built: 3 of 4 chapters failed" in out
+    assert "cell 3 (import signal, time): took longer than 5 s" in lines["hangs"]
+    assert "cell 4 (import os): DeadKernelError" in lines["killed"]
+    assert out.splitlines()[-1].startswith("book not built: 3 of 4 chapters failed: ")
 
-    folder = root / "build" / "book" / "smoke"
-    assert {path.name for path in (folder / "executed").glob("*.ipynb")} == {"good.ipynb"}
-    for name in ("wrong", "slow", "dead"):
+    assert {path.name for path in (folder / "executed").glob("*.ipynb")} == {"good.ipynb", "killed.ipynb"}
+    assert json.loads((folder / "executed" / "killed.ipynb").read_text(encoding="utf8")) == before
+    for name in ("wrong", "hangs", "killed"):
         assert (folder / "failed" / f"{name}.ipynb").exists()
         assert str(folder / "failed" / f"{name}.ipynb") in out
     assert "ZeroDivisionError" in (folder / "failed" / "wrong.txt").read_text(encoding="utf8")
     # The pages of the earlier build are not where this one's would be.
     assert not old.exists()
     assert (root / "_build" / "html.previous" / "index.html").read_text(encoding="utf8") == "an earlier build"
+    # What chapters wrote for a while is gone.
+    cells = nbformat.read(folder / "executed" / "good.ipynb", as_version=4).cells
+    (output,) = [cell for cell in cells if cell.cell_type == "code"][-1].outputs
+    assert output.text.startswith(str(tmp_path / "temporary"))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_warnings_fail_the_build(make_book: MakeBook, build: Build) -> None:
+def test_an_engine_killed_within_a_line_is_a_failed_chapter(
+    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_book({"one": ["1 + 1"]})
-    page = root / "book" / "status.md"
-    (root / "book" / "one.ipynb").write_text(
-        (root / "book" / "one.ipynb").read_text(encoding="utf8").replace("# one", "# one {doc}`nowhere`"), "utf8"
-    )
+    engine = tmp_path / "python"
+    said = """echo '{"cell": 3, "of": 3, "line": "1 + 1"}'\nprintf '{"do'"""
+    engine.write_text(f"#!/bin/sh\ncat > /dev/null\n{said}\nkill -9 $$\n")
+    engine.chmod(0o755)
+    monkeypatch.setattr("book.tools.execute.sys.executable", str(engine))
     status, out, _ = build(root)
     assert status == 1
-    assert "book/one.ipynb" in out
-    assert "nowhere" in out
-    assert not (root / "_build" / "html").exists()
-    assert page.read_text(encoding="utf8") == "# Status\n"
+    assert out.splitlines()[-1].endswith("one, cell 3 (1 + 1): its process ended with status -9")
+
+
+def test_warnings_fail_the_build(make_book: MakeBook) -> None:
+    root = make_book({"one": ["1 + 1"]})
+    page = root / "book" / "one.ipynb"
+    page.write_text(page.read_text(encoding="utf8").replace("# one", "# one {doc}`nowhere`"), "utf8")
+    staged = render.stage(root, root / "build" / "book" / "smoke", "# Status\n")
+    with pytest.raises(render.RenderFailed, match=r"(?s)book/one\.ipynb.*nowhere"):
+        render.render(staged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,19 @@ COLORS = Path(live.STATIC / "kmgan.css")
 Figure = Callable[[], report.Html]
 
 
+@functools.cache
 def generators() -> report.Html:
     """Two generators beside each other."""
     return live.generator(report.recorded({"KM-GAN": "mnist/kmgan", "true labels": "mnist/kmgan-true"}), images=4)
 
 
+@functools.cache
 def thresholds_of_all() -> report.Html:
     """The sliders of all decided claims."""
     return thresholds.figure(claims.verdicts())
 
 
+@functools.cache
 def evidence() -> report.Html:
     """The wall."""
     return wall.wall(records.everything())
@@ -65,12 +69,12 @@ def shown(open_page: Open, tmp_path: Path) -> Callable[..., Any]:
     return show
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_for_everyone(shown: Callable[..., Any], name: str, theme: str) -> None:
-    page = shown(name, theme)
-    found = axe.Axe().run(page, options=WCAG).response["violations"]
-    assert [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]] == []
+def test_a_figure_for_everyone(shown: Callable[..., Any], name: str) -> None:
+    for theme, rules in (("light", WCAG), ("dark", {**WCAG, "runOnly": ["color-contrast"]})):
+        page = shown(name, theme)
+        found = axe.Axe().run(page, options=rules).response["violations"]
+        assert [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]] == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

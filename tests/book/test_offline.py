@@ -1,4 +1,4 @@
-"""The checker finds what a browser would fetch by itself from another host, and only that."""
+"""Two checks of built pages: nothing is fetched from another host, and no page is too large."""
 
 from __future__ import annotations
 
@@ -7,34 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from book.tools import offline
+from book.tools import limits, offline
+
+LOADS = (
+    '<script src="https://cdn.example/x.js"></script>', '<script src="//cdn.example/x.js"></script>',
+    '<script>const s = document.createElement("script"); s.src = "https://cdn.example/x.js";</script>',
+    '<script type="module">import { x } from "https://cdn.example/x.mjs";</script>',
+    '<script>require(["https://cdn.example/x.js"])</script>',
+    '<link rel="stylesheet" href="https://cdn.example/x.css">', '<link rel="preconnect" href="https://cdn.example">',
+    '<img src="http://cdn.example/x.png">', '<img srcset="a.png 1x, https://cdn.example/x.png 2x">',
+    '<p style="background: url(https://cdn.example/x.png)">x</p>',
+    '<style>@import "https://cdn.example/x.css";</style>',
+    '<style>@font-face { src: url("//cdn.example/x.woff2"); }</style>',
+    '<iframe src="https://cdn.example/"></iframe>', '<svg><image xlink:href="https://cdn.example/x.png"/></svg>',
+    '<meta http-equiv="refresh" content="0; url=https://cdn.example/">',
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "html",
-    [
-        '<script src="https://cdn.example/x.js"></script>',
-        '<script src="//cdn.example/x.js"></script>',
-        '<script>const s = document.createElement("script"); s.src = "https://cdn.example/x.js";</script>',
-        '<script type="module">import { x } from "https://cdn.example/x.mjs";</script>',
-        '<script>require(["https://cdn.example/x.js"])</script>',
-        '<link rel="stylesheet" href="https://cdn.example/x.css">',
-        '<link rel="preconnect" href="https://cdn.example">',
-        '<img src="http://cdn.example/x.png">',
-        '<img srcset="a.png 1x, https://cdn.example/x.png 2x">',
-        '<p style="background: url(https://cdn.example/x.png)">x</p>',
-        '<style>@import "https://cdn.example/x.css";</style>',
-        '<style>@font-face { src: url("//cdn.example/x.woff2"); }</style>',
-        '<iframe src="https://cdn.example/"></iframe>',
-        '<svg><image xlink:href="https://cdn.example/x.png"/></svg>',
-        '<meta http-equiv="refresh" content="0; url=https://cdn.example/">',
-    ],
-)
-def test_found_in_pages(tmp_path: Path, html: str) -> None:
-    (tmp_path / "page.html").write_text(html, encoding="utf8")
-    (found,) = offline.external_loads(tmp_path)
-    assert found.startswith("page.html: ")
-    assert "cdn.example" in found
+def test_found_in_pages(tmp_path: Path) -> None:
+    for html in LOADS:
+        (tmp_path / "page.html").write_text(html, encoding="utf8")
+        (found,) = offline.external_loads(tmp_path)
+        assert found.startswith("page.html: ")
+        assert "cdn.example" in found
 
 
 def test_found_in_style_sheets(tmp_path: Path) -> None:
@@ -60,3 +55,26 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     (tmp_path / "page.html").write_text('<script src="https://cdn.example/x.js"></script>', encoding="utf8")
     assert offline.main() == 1
     assert capsys.readouterr().err == "page.html: script src https://cdn.example/x.js\n"
+
+
+def test_a_page_weighs_what_it_shows(tmp_path: Path) -> None:
+    (tmp_path / "a picture.png").write_bytes(bytes(1000))
+    html = (
+        '<img alt="" src="a%20picture.png"><img src="a%20picture.png"><img src="data:,x"><script src="x.js"></script>'
+    )
+    (tmp_path / "page.html").write_text(html, encoding="utf8")
+    (tmp_path / "x.js").write_bytes(bytes(500))
+    assert limits.weight(tmp_path / "page.html") == 1000 + len(html)
+
+
+def test_what_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "one.html").write_text("x" * 2_000_000, encoding="utf8")
+    (tmp_path / "x.woff").write_bytes(bytes(2_000_000))
+    assert list(limits.too_large(tmp_path)) == []
+    monkeypatch.setattr(limits, "PAGE", 1_000_000)
+    monkeypatch.setattr(limits, "SITE", 3_000_000)
+    assert list(limits.too_large(tmp_path)) == [
+        "book/one.html: 2.0 MB with its pictures, at most 1",
+        "the whole book: 4.0 MB, at most 3",
+    ]

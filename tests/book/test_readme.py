@@ -1,19 +1,22 @@
-"""The README and its image say what the records say."""
+"""The README and its image say what the records say; in the prose of chapters no result is typed by hand."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import pytest
 from PIL import Image
 
 from book.tools import page_parts, readme
 from book.tools.execute import PROJECT
 from kmgan_book import answer, claims
+from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 
 TEXT = (PROJECT / "README.md").read_text(encoding="utf8")
@@ -63,3 +66,43 @@ def test_the_readme_is_short_whatever_is_decided() -> None:
 def test_a_readme_without_the_marks_is_left_alone() -> None:
     with pytest.raises(UsageError, match="needs the lines"):
         readme.with_answer("# A book\n")
+
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+CHAPTERS = sorted(BOOK.glob("*.ipynb"))
+SETTINGS = {
+    f"{value:.10f}".rstrip("0")
+    for preset in presets.PRESETS.values()
+    for value in preset.as_dict().values()
+    if isinstance(value, float)
+} | {"0.02"}  # the deviation of the initial weights
+LEFT_OUT = [
+    r":::\{admonition\} Paper says\n.*?\n:::",  # the paper's own words and numbers
+    r"^```.*?^```", r"`[^`]*`", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)", r"\{[a-z:]+\}`[^`]*`",
+    r"(?:Section|Sections|Table|Tables|Fig\.|Figs\.|Eq\.|Eqs\.|and|to) \d+\.[\d.]+",  # places in the paper
+]  # fmt: skip
+
+
+def prose(cell: str) -> str:
+    """A Markdown cell without code, mathematics and the paper's words."""
+    for pattern in LEFT_OUT:
+        cell = re.sub(pattern, " ", cell, flags=re.DOTALL | re.MULTILINE)
+    return cell
+
+
+def typed(text: str) -> list[str]:
+    """Decimals in a text that are no settings of a preset."""
+    return [number for number in re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", text) if number.rstrip("0") not in SETTINGS]
+
+
+def test_no_result_is_typed_into_the_prose() -> None:
+    for chapter in CHAPTERS:
+        cells = nbformat.read(chapter, as_version=4).cells
+        found = [number for cell in cells if cell.cell_type == "markdown" for number in typed(prose(cell.source))]
+        assert found == [], chapter.stem
+
+
+def test_a_typed_result_is_found_and_settings_and_the_papers_words_are_not() -> None:
+    assert typed(prose("KM-GAN scores 8.52 here.")) == ["8.52"]
+    assert typed(prose("clipped to 0.01, step 0.0002, Section 4.2, `8.52` and $8.52$")) == []
+    assert typed(prose(":::{admonition} Paper says\n:class: paper-says\n5.39\n:::\n5.40")) == ["5.40"]

@@ -57,7 +57,7 @@ def in_the_cache() -> list[Path]:
 
 
 @pytest.mark.parametrize("how", ["cut", "garbage", "nothing"])
-@pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_a_download_that_is_not_the_file_is_one_line_and_nothing_is_kept(
     kmgan: Command, address: str, monkeypatch: pytest.MonkeyPatch, name: str, how: str
 ) -> None:

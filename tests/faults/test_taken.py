@@ -163,16 +163,14 @@ def made_runs(made_up: Callable[..., Any], place: Path, seeds: range) -> Path:
     return place / "digits" / "kmgan"
 
 
-@pytest.mark.parametrize("records", [True, pytest.param(False, marks=pytest.mark.long)], ids=["records", "no records"])
 def test_two_sweeps_over_the_same_plan_do_no_run_twice(
-    forks: Forks, made_up: Callable[..., Any], tmp_path: Path, records: bool
+    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
 ) -> None:
     made = made_runs(made_up, tmp_path / "made", range(6))
     copy = f'while [ ! -e {tmp_path / "go"} ]; do sleep 0.05; done; cp -r {{made}}/smoke-seed"$seed" "$out"'
     job = {
         "plan": [["digits/kmgan", "smoke", seed] for seed in range(6)], "runs": str(tmp_path / "runs"),
-        "results": str(tmp_path / "results") if records else None,
-        "executable": pretended(made, tmp_path, copy),
+        "results": str(tmp_path / "results"), "executable": pretended(made, tmp_path, copy),
     }  # fmt: skip
     pids = [forks.start(sweep=job) for _ in range(2)]
     while not (tmp_path / "begun").exists() or len((tmp_path / "begun").read_text().split()) < 2:
@@ -183,8 +181,7 @@ def test_two_sweeps_over_the_same_plan_do_no_run_twice(
     assert sorted((tmp_path / "begun").read_text().split()) == list("012345")
     outcomes = [(seed, status) for end in ended for _, seed, status, _ in json.loads(end.said)]
     assert sorted(outcomes) == sorted([(s, "completed") for s in range(6)] + [(s, "taken") for s in range(6)])
-    if records:
-        assert len(list((tmp_path / "results").glob("digits/kmgan/*/result.json"))) == 6
+    assert len(list((tmp_path / "results").glob("digits/kmgan/*/result.json"))) == 6
 
 
 def test_a_run_that_somebody_trains_by_hand_is_taken_and_the_sweep_goes_on(

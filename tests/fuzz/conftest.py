@@ -131,9 +131,10 @@ class Watch:
                 self.seen.append((event, os.path.abspath(os.fsdecode(arguments[0]))))
 
     def outside(self, folder: Path) -> list[tuple[str, str]]:
-        """What was done elsewhere than in a folder."""
+        """What was done elsewhere than in a folder, byte code of a module's first import aside."""
         mine = str(folder.resolve())
-        return [(event, path) for event, path in self.seen if not os.path.realpath(path).startswith(mine)]
+        seen = [(event, path) for event, path in self.seen if "__pycache__" not in path]
+        return [(event, path) for event, path in seen if not os.path.realpath(path).startswith(mine)]
 
 
 _WATCH = Watch()

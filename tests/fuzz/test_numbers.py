@@ -13,17 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kmgan_lib import centers, losses, metrics
-from kmgan_lib.centers import CenterBank
-from kmgan_lib.data import Images, load
 from kmgan_lib.data.images import resized, to_unit
-from kmgan_lib.errors import UsageError
-from kmgan_lib.generator import Generator
 from kmgan_lib.metrics.clustering import distinct_points
 from kmgan_lib.metrics.neighbours import kth_distances, step_scores
 from kmgan_lib.metrics.scores import confusion_matrix
-from kmgan_lib.training.run import Run
 
-from .conftest import WORDS, cases, refused
+from .conftest import cases, refused
 
 SHAPES = st.sampled_from([(4, 3), (4, 3), (4, 3), (6, 3), (12, 3), (3, 3), (1, 3), (4, 1)]) | st.lists(
     st.integers(0, 4), max_size=4
@@ -125,42 +120,3 @@ def test_a_function_of_tensors(name: str, drawn: st.DataObject) -> None:
         whole(result)
     for was, now in zip(before, arguments, strict=True):  # nothing is changed that was given
         assert not isinstance(was, Tensor) or torch.equal(was.nan_to_num(), now.nan_to_num())
-
-
-@pytest.mark.parametrize("update", centers.UPDATES)
-@cases(12, T, T, L, L, st.integers(-1, 5), st.integers(-1, 4))
-def test_a_bank_of_centers(update: str, real: Tensor, fake: Tensor, a: Tensor, b: Tensor, k: int, d: int) -> None:
-    bank = refused(lambda: CenterBank(k, d, update=update), error=ValueError)
-    if isinstance(bank, ValueError):
-        return
-    refused(lambda: bank.initialise(real, torch.Generator().manual_seed(0), lloyd_iterations=1), error=ValueError)
-    refused(lambda: bank.update(real, fake, a, b), error=ValueError)
-    refused(lambda: bank.recluster(real, fake), error=ValueError)
-    assert bank.real.shape == bank.fake.shape == (k, d)
-
-
-@cases(20, st.sampled_from(["digits", "synthetic", "mnist", "celeba", "folder:", "folder:none"]) | WORDS,
-       st.sampled_from(["train", "test", "all"]) | WORDS, st.sampled_from(["auto", "never", "always", "x"]),
-       st.none() | st.integers(-1, 40) | st.just(10**9), st.none() | st.integers(-1, 4))  # fmt: skip
-def test_data_of_any_name(
-    tmp_path_factory: pytest.TempPathFactory,
-    name: str,
-    split: str,
-    standin: str,
-    size: int | None,
-    channels: int | None,
-) -> None:
-    empty = tmp_path_factory.getbasetemp() / "no-data"
-    found = refused(
-        lambda: load(name, root=empty, download=False, split=split, standin=standin, image_size=size, channels=channels)
-    )
-    assert isinstance(found, (Images, UsageError))
-
-
-@cases(10, st.integers(-2, 70), SEED | st.sampled_from([-(2**63), -(10**30)]), st.integers(-2, 12))
-def test_samples_of_a_generator(pictures: Run, n: int, seed: int, steps: int) -> None:
-    generator: Generator = pictures.generator
-    found = refused(lambda: generator.sample(n, seed))
-    assert isinstance(found, UsageError) or found.shape == (n, 1, 28, 28)
-    line = refused(lambda: generator.interpolate(seed, 1, steps))
-    assert isinstance(line, UsageError) or line.shape == (steps, 1, 28, 28)

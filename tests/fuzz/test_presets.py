@@ -9,9 +9,9 @@ import pytest
 from hypothesis import strategies as st
 
 from kmgan_lib.errors import UsageError
-from kmgan_lib.presets import METHODS, PRESETS, PROFILES, Preset, from_dict, resolve
+from kmgan_lib.presets import PRESETS, Preset, from_dict, resolve
 
-from .conftest import JUNK, NUMBERS, WORDS, cases, refused
+from .conftest import JUNK, NUMBERS, cases, refused
 
 NAMES = st.sampled_from(sorted(PRESETS))
 FIELDS = sorted({key for preset in PRESETS.values() for key in preset.fields()})
@@ -40,14 +40,6 @@ def test_a_field_given_a_number_that_python_does_not_write(value: Any) -> None:
         assert isinstance(refused(lambda field=field: resolve("mnist/kmgan", **{field: value}), field), UsageError)
 
 
-@cases(60, NAMES | WORDS | WORDS.map("folder:{}".format), st.sampled_from(PROFILES) | WORDS,
-       st.dictionaries(st.sampled_from(FIELDS) | WORDS, VALUES, max_size=4))  # fmt: skip
-def test_names_profiles_and_several_fields(name: str, profile: str, overrides: dict[str, Any]) -> None:
-    found = refused(lambda: resolve(name, profile, **overrides))
-    if isinstance(found, Preset):
-        sound(found)
-
-
 @cases(
     60,
     NAMES,
@@ -62,15 +54,3 @@ def test_a_preset_from_a_file(name: str, changes: dict[str, Any], missing: set[s
     if isinstance(found, Preset):
         assert len(found.hash) == 12
         json.dumps(found.as_dict(), allow_nan=False)
-
-
-@cases(30, JUNK)
-def test_a_preset_from_anything(junk: Any) -> None:
-    assert isinstance(refused(lambda: from_dict(junk)), UsageError)
-
-
-@cases(20, st.sampled_from(sorted(METHODS) or ["kmgan"]) | WORDS)
-def test_a_folder_with_any_method(method: str) -> None:
-    found = refused(lambda: resolve("folder:mine", method=method))
-    if isinstance(found, Preset):
-        sound(found)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,8 @@ from kmgan_lib.data.folder import folder
 from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 
-from .conftest import JUNK, WORDS, Watch, cases, damaged, refused
+from .conftest import WORDS, Watch, cases, damaged, refused
 
-HUGE = st.sampled_from([0, 1, 28, 255, 2**16, 2**31 - 1, 2**32 - 1])
 PIXELS = (np.arange(3 * 28 * 28) % 10).astype(np.uint8).reshape(3, 28, 28)
 
 
@@ -40,115 +37,13 @@ def test_an_idx_file(tmp_path: Path, content: bytes, name: str) -> None:
     assert isinstance(found, UsageError) or found.size <= len(content)
 
 
-@cases(20, damaged(gzip.compress(idx_bytes(PIXELS))))
-def test_a_gzipped_idx_file_that_was_damaged_when_packed(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "x-ubyte.gz"
-    path.write_bytes(content)
-    refused(lambda: readers._idx(path, (28, 28)), path)
-
-
-@cases(20, st.lists(HUGE, min_size=1, max_size=4), st.integers(0, 300))
-def test_an_idx_header_may_promise_anything(tmp_path: Path, shape: list[int], held: int) -> None:
-    header = bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
-    path = tmp_path / "x-ubyte.gz"
-    path.write_bytes(gzip.compress(header + bytes(held)))
-    for wanted in ((28, 28), ()):
-        refused(lambda wanted=wanted: readers._idx(path, wanted), path)
-
-
-@cases(15, *[damaged(idx_bytes(a), header=16) for a in (PIXELS, PIXELS[:, 0, 0])])
-def test_images_and_labels_of_mnist(tmp_path: Path, images: bytes, labels: bytes) -> None:
-    for split in ("train", "t10k"):
-        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(images)
-        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(labels)
-    found = refused(lambda: readers.read_idx(tmp_path, "all"), tmp_path)
-    if not isinstance(found, UsageError):
-        assert len(found[0]) == len(found[1])
-        assert set(found[1].tolist()) <= set(range(10))
-
-
 # CIFAR-10
-
-
-@cases(20, st.sampled_from(readers.BATCHES), st.binary(max_size=80) | JUNK.map(pickle.dumps))
-def test_a_batch_of_anything(tmp_path: Path, watch: Watch, name: str, content: bytes) -> None:
-    place = tmp_path / "cifar-10-batches-py"
-    place.mkdir(exist_ok=True)
-    for other in readers.BATCHES:
-        (place / other).write_bytes(content if other == name else b"")
-    watch.seen.clear()
-    assert isinstance(refused(lambda: readers.read_batches(place, "all"), place), UsageError)
-    assert watch.seen == []
-
-
-def npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
 
 
 def encoded(size: tuple[int, int], kind: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, (200, 10, 90)).save(buffer, kind)
     return buffer.getvalue()
-
-
-@pytest.fixture
-def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    atlas = encoded((40 * 32, 32), "WEBP")
-    with Image.open(io.BytesIO(atlas)) as picture:
-        tile = np.asarray(picture.convert("RGB"))[:32, :32].transpose(2, 0, 1)  # all are alike
-    digest = hashlib.sha256(tile.tobytes() * 40).hexdigest()
-    for name, value in {
-        "ATLASES": 1,
-        "PER_ATLAS": 40,
-        "EXACT": 40,
-        "TRAIN_SHA256": digest,
-        "EXACT_SHA256": digest,
-    }.items():
-        monkeypatch.setattr(readers, name, value)
-    for name in ("train/00.webp", f"test/{readers.EXACT_FILE}"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(atlas)
-    for split in ("train", "test"):
-        (tmp_path / f"labels_{split}.npy").write_bytes(npy(np.zeros(40, np.uint8)))
-    return tmp_path
-
-
-LABELS = st.one_of(
-    damaged(npy(np.zeros(40, np.uint8)), header=128),
-    st.sampled_from([npy(np.zeros(s, k)) for s in (40, 41, 0, (40, 2)) for k in ("u1", "i8", "f8", "U3", "?")]),
-    st.sampled_from([npy(np.full(40, 10, "u1")), npy(np.array([{}] * 40)), b"PK\x03\x04",
-    b"\x93NUMPY\x01\x00\xff\xff{"]),
-    st.builds(
-        lambda shape, kind: npy(np.zeros(40, np.uint8)).replace(b"(40,)", shape).replace(b"|u1", kind),
-        st.sampled_from([b"(-1,)", b"(10**9,)", b"(9999999999999,)", b"([],)", b"__import__('os')", b"(40"]),
-        st.sampled_from([b"|u1", b"|O", b"<f8", b"<M8", b"evil"]),
-    ),
-)  # fmt: skip
-
-
-@cases(30, LABELS)
-def test_labels_of_the_shards_of_cifar(shards: Path, content: bytes) -> None:
-    (shards / "labels_train.npy").write_bytes(content)
-    found = refused(lambda: readers.read_cifar_atlases(shards, "all"), shards)
-    if not isinstance(found, UsageError):
-        assert found[1].shape == (80,)
-        assert set(found[1].tolist()) <= set(range(10))
-
-
-PICTURES = [
-    encoded((40 * 32, 32), "WEBP"),
-    encoded((64, 64), "WEBP"),
-    encoded((40 * 32, 32), "PNG"),
-    encoded((7, 3), "GIF"),
-]
-
-
-@cases(20, st.sampled_from(PICTURES).flatmap(lambda whole: damaged(whole, header=40)))
-def test_atlases_of_cifar(shards: Path, content: bytes) -> None:
-    (shards / "train" / "00.webp").write_bytes(content)
-    refused(lambda: readers.read_cifar_atlases(shards, "train"), shards)
 
 
 # CelebA
@@ -171,18 +66,6 @@ def test_atlases_of_celeba(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(ATLAS)
     refused(lambda: readers.read_face_atlases(tmp_path, "all"), tmp_path)
-
-
-LIST = b"000001.jpg 0\n000002.jpg 2\n000003.jpg 1\n"
-
-
-@cases(25, damaged(LIST, header=len(LIST)), damaged(encoded((178, 218), "JPEG"), header=200) | st.just(b""))
-def test_photographs_of_celeba(tmp_path: Path, listed: bytes, content: bytes) -> None:
-    (tmp_path / "img_align_celeba").mkdir(exist_ok=True)
-    (tmp_path / "list_eval_partition.txt").write_bytes(listed)
-    for number in (1, 2, 3):
-        (tmp_path / "img_align_celeba" / f"{number:06d}.jpg").write_bytes(content or encoded((178, 218), "JPEG"))
-    refused(lambda: readers.read_photographs(tmp_path, "all"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "../secret.jpg", "..", "a/b.jpg", "a\\b.jpg"])

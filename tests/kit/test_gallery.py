@@ -1,4 +1,4 @@
-"""Tiles of every seed, and when failed runs could be told from good ones."""
+"""Tiles of every seed, when failed runs could be told from good ones, and the wall of all records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import gallery, palette
+from kmgan_book import gallery, palette, records, wall
 from kmgan_book.failure import told_apart, when_known
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
@@ -93,3 +93,27 @@ def test_a_method_has_one_color_and_no_two_names_share_one() -> None:
     assert len(set(chosen)) == len(names)
     assert chosen[0] == palette.colors(["DCGAN"])[0]
     assert chosen[1] == palette.colors(["a", "KM-GAN"])[1]
+
+
+def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
+    everything = records.everything()
+    html = wall.wall(everything)._repr_html_()
+    tiles = re.findall(r'<details class="(.*?)" data-set="(.*?)" data-method="(.*?)">(.*?)</details>', html, re.DOTALL)
+    assert len(tiles) == len(everything)
+    for (style, data, method, text), record in zip(tiles, everything, strict=True):
+        assert ("failed" in style) == gallery.failed(record)
+        assert record.result["preset"]["name"].startswith(data)
+        assert record.result["preset"]["method"] == method
+        assert f"<code>{record.result['command']}</code>" in text
+        assert record.result["commit"][:12] in text
+        assert ('<img class="pixels" src="data:image/webp' in text) == record.samples.exists()
+    assert len(html) < 2_000_000
+    assert 'src="http' not in html
+
+
+def test_a_run_that_diverged_says_so() -> None:
+    (first, *_) = records.load("mnist/kmgan", "quick")
+    diverged = Record(first.directory.parent / "nowhere", {**first.result, "status": "diverged", "metrics": {}})
+    html = wall.wall([diverged]).text
+    assert 'class="tile failed"' in html
+    assert "seed 0 · diverged" in html

@@ -82,50 +82,6 @@ def test_the_arrows_are_the_gradients() -> None:
             torch.testing.assert_close(torch.tensor(found[name]["fake"], dtype=torch.float64), fake)
 
 
-SHOWN = """
-const { objectives, labeled, heap, shrunk, iterate } = require(process.argv[1]);
-const { alike, ...all } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-const start = { ...all, centers: all.centers.slice(0, 4), fakeCenters: all.fakeCenters.slice(0, 4) };
-const value = (now, name, options) => objectives(labeled(now), options)[name].loss;
-const matched = { ...start, fake: alike };
-let fallen = start;
-let dice = 1;
-const random = () => (dice = (dice * 16807) % 2147483647) / 2147483647;
-for (let i = 0; i < 60; i++) fallen = iterate(fallen, { random: true }, random);
-const width = ({ centers }) => Math.max(...centers.map(([x]) => x)) - Math.min(...centers.map(([x]) => x));
-const difference = (now, reduction) => {
-  const { intra, inter } = objectives(labeled(now), { reduction });
-  return intra.loss - inter.loss;
-};
-console.log(JSON.stringify({
-  printed: value(heap(start), "center", {}), corresponding: value(heap(start), "center", { perCluster: true }),
-  pull: value(start, "D", { push: false }), pullOfTenth: value(shrunk(start, 0.1), "D", { push: false }),
-  push: value(start, "D", {}), pushOfTenth: value(shrunk(start, 0.1), "D", {}),
-  flattens: value(matched, "D", { lambda: 5 }), flattened: value(shrunk(matched, 0.1), "D", { lambda: 5 }),
-  ordered: difference(matched, "mean"), unordered: difference(matched, "pairs"),
-  apart: width(start), together: width(fallen),
-}));
-"""
-
-
-@needs_node
-def test_the_lab_shows_what_it_says() -> None:
-    found = by_node(SHOWN, "losslab.js", {name: points.tolist() for name, points in losslab.start().items()})
-    # Eq. (4) sees the sum of the centers only: it is 0 where every generated feature lies in one heap.
-    assert found["printed"] == pytest.approx(0, abs=1e-9)
-    assert found["corresponding"] > 2
-    # Pulling alone pays to shrink without end; with the push, shrinking costs.
-    assert found["pullOfTenth"] == pytest.approx(0.1 * found["pull"])
-    assert found["pushOfTenth"] == pytest.approx(0.1 * found["push"])
-    assert found["push"] < 0 < found["pull"]
-    # λ rewards shrinking, over ordered pairs only.
-    assert found["flattened"] == pytest.approx(0.1 * found["flattens"])
-    assert found["flattens"] > 5
-    assert abs(found["unordered"]) < 0.1 * found["ordered"]
-    # Random labels draw the centers together.
-    assert found["together"] < 0.6 * found["apart"]
-
-
 def test_the_lab_stands_without_javascript() -> None:
     html = losslab.loss_lab()._repr_html_()
     assert "data:image/webp" in html

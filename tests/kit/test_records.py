@@ -71,33 +71,24 @@ def test_the_badge_names_profile_data_seeds_device_and_commit(points: Run, tmp_p
     assert records.badge([one, two]) == "recorded · smoke · synthetic · 2 seeds · a GPU · commit abc"
 
 
-def test_a_diverged_run_is_a_record_without_measures(points: Run, tmp_path: Path) -> None:
+def test_a_run_without_measures_is_no_record_unless_it_diverged(points: Run, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not evaluated yet"):
+        records.save(points, results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
     diverged = measured(points, status="diverged", diverged_at=3, metrics={})
     assert records.save(diverged, results=tmp_path).result["diverged_at"] == 3
 
 
-def test_a_run_without_measures_is_no_record(points: Run, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not evaluated yet"):
-        records.save(points, results=tmp_path / "results")
-    assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.parametrize(
-    ("preset", "changes", "finished", "message"),
-    [
-        ("synthetic/kmgan", {}, False, "not finished"),
-        ("folder:album", {}, True, "images of your own"),
+def test_what_is_not_the_result_of_a_preset_is_no_record(points: Run, tmp_path: Path) -> None:
+    own: tuple[tuple[str, dict[str, Any], bool, str], ...] = (
+        ("synthetic/kmgan", {}, False, "not finished"), ("folder:album", {}, True, "images of your own"),
         ("synthetic/kmgan", {"per_cluster": True}, True, "per_cluster"),
-    ],
-    ids=["unfinished", "own pictures", "another algorithm under the name of the preset"],
-)
-def test_what_is_not_the_result_of_a_preset_is_no_record(
-    points: Run, tmp_path: Path, preset: str, changes: dict[str, Any], finished: bool, message: str
-) -> None:
-    result = {**points.result, "metrics": METRICS} if finished else {}
-    run = Run(points.directory, presets.resolve(preset, "smoke", **changes), "smoke", 0, result, [])
-    with pytest.raises(UsageError, match=message):
-        records.save(run, results=tmp_path / "results")
+    )  # fmt: skip
+    for preset, changes, finished, message in own:
+        result = {**points.result, "metrics": METRICS} if finished else {}
+        run = Run(points.directory, presets.resolve(preset, "smoke", **changes), "smoke", 0, result, [])
+        with pytest.raises(UsageError, match=message):
+            records.save(run, results=tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -112,12 +103,3 @@ def test_a_folder_that_lacks_something_is_not_a_record(points: Run, tmp_path: Pa
     place.mkdir()
     with pytest.raises(UsageError, match="is not a run"):
         records.load("synthetic/kmgan", "smoke", results=tmp_path)
-
-
-def test_the_recorded_results_of_the_book_are_records_of_its_presets() -> None:
-    for name in presets.PRESETS:
-        for profile in presets.PROFILES:
-            for record in records.load(name, profile):
-                assert record.result["preset"]["name"] == name
-                assert record.result["profile"] == profile
-                assert record.directory.name == f"{profile}-seed{record.seed}"

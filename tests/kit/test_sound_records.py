@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from kmgan_book import records
 from kmgan_book.records import Record
@@ -31,9 +29,12 @@ def test_the_records_of_the_book_are_sound() -> None:
     assert records.check() == []
 
 
-def test_sound_records_have_nothing_wrong(results: Path, tmp_path: Path) -> None:
+def test_sound_records_have_nothing_wrong(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert records.check(results=results) == []
     assert records.check(results=tmp_path / "nowhere") == []
+    monkeypatch.setattr(records, "MOST_BYTES", 1_000)
+    (line,) = records.check(results=results)
+    assert "MB of records are more than 0 MB" in line
 
 
 def rewritten(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
@@ -98,27 +99,3 @@ def test_what_is_wrong_with_a_record_is_named(results: Path, damage: Callable[[P
     found = records.check(results=results)
     assert any(message in line for line in found), found
     assert all("\n" not in line and "seed1" not in line and "synthetic" not in line for line in found)
-
-
-def test_too_many_bytes_are_named(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MOST_BYTES", 1_000)
-    (line,) = records.check(results=results)
-    assert "MB of records are more than 0 MB" in line
-
-
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2), max_leaves=3,
-)  # fmt: skip
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from([*records.REQUIRED, "diverged_at"]), JUNK)
-def test_a_result_with_junk_in_it_never_breaks_the_check(results: Path, key: str, junk: Any) -> None:
-    path = results / PLACE / "result.json"
-    before = path.read_text()
-    path.write_text(json.dumps({**json.loads(before), key: junk}))
-    try:
-        assert all(PLACE in line for line in records.check(results=results))
-    finally:
-        path.write_text(before)

@@ -30,17 +30,12 @@ DIGITS = Needed("digits/kmgan", "smoke", 0)
 # The plan
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90s", 90), ("25m", 1500), ("3h", 10800), ("0.5h", 1800), ("1e2s", 100)]
-)
-def test_a_time_has_a_unit(text: str, expected: float) -> None:
-    assert planning.seconds(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "5", "m", "-5m", "0s", "infh", "nans", "5d", "five minutes", "1 h m"])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="write a time as 90s, 25m or 3h"):
-        planning.seconds(text)
+def test_a_time_has_a_unit() -> None:
+    known = {"90s": 90, "25m": 1500, "3h": 10800, "0.5h": 1800, "1e2s": 100}
+    assert {text: planning.seconds(text) for text in known} == known
+    for text in ("", "5", "m", "-5m", "0s", "infh", "nans", "5d", "five minutes", "1 h m"):
+        with pytest.raises(UsageError, match="write a time as 90s, 25m or 3h"):
+            planning.seconds(text)
 
 
 def test_without_patterns_the_plan_is_what_the_ledger_lacks(made_up: MadeUp, tmp_path: Path) -> None:
@@ -80,26 +75,6 @@ def test_the_shards_are_the_whole_and_stay_as_they_are(made_up: MadeUp, tmp_path
     done = Needed("digits/kmgan" if only else "mnist/kmgan-clip", "quick", 0)
     made_up(tmp_path, done.preset)
     assert [set(part(i)) for i in (1, 2, 3)] == [set(before) - {done} for before in parts]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"profile": "tiny"}, "unknown profile tiny"),
-        ({"only": ["imagenet/*"]}, r"no preset matches imagenet/\*"),
-        ({"seeds": [-1]}, "seed=-1 must be between"),
-        ({"seeds": [2**31], "only": ["digits/*"]}, "seed=2147483648 must be between"),
-    ],
-    ids=str,
-)
-def test_a_plan_that_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        planning.planned(**{"profile": "quick", **arguments}, results=tmp_path)
-
-
-def test_no_jobs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="jobs=0"):
-        sweep.sweep([DIGITS], jobs=0, runs=tmp_path)
 
 
 # What becomes of a process. A script stands in for `python -m kmgan_lib`: it copies a run that was made up.
@@ -142,13 +117,9 @@ def test_a_run_that_ends_well_is_recorded_and_reported(pretend: Callable[..., No
     assert outcome.directory == tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
     assert outcome.directory.with_name("smoke-seed0.log").read_text() == "done\n"
     assert [record.result for record in recorded(tmp_path)] == [outcome.result]
-
-
-def test_without_a_folder_of_results_nothing_is_recorded(pretend: Callable[..., None], tmp_path: Path) -> None:
-    pretend('cp -r MADE "$out"')
-    (outcome,) = sweep.sweep([DIGITS], runs=tmp_path / "runs", results=None)
+    (outcome,) = sweep.sweep([DIGITS], runs=tmp_path / "other", results=None)  # records are not asked for
     assert outcome.status == "completed"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["made", "python", "runs"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["made", "other", "python", "results", "runs"]
 
 
 def test_a_run_that_diverges_is_recorded_too(pretend: Callable[..., None], tmp_path: Path) -> None:
@@ -215,17 +186,13 @@ class Clock:
         return 1.0 if self.path.exists() else 0.0
 
 
-def test_a_run_stopped_at_its_start_and_in_training_goes_on_until_it_is_recorded(
+def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(
     digits_judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del digits_judge
     options: dict[str, Any] = {"device": "cpu"}
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     directory = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
-
-    outcome = swept(tmp_path, budget=0.1, **options)  # Python is still importing
-    assert (outcome.status, outcome.error, outcome.result) == ("unfinished", "", {})
-    assert not directory.exists()
 
     clock = Clock(directory / "history.csv")
     with monkeypatch.context() as patch:
@@ -239,12 +206,11 @@ def test_a_run_stopped_at_its_start_and_in_training_goes_on_until_it_is_recorded
     log = directory.with_name("smoke-seed0.log")
     assert f"stopped at iteration {reached} of 150" in log.read_text()
 
-    monkeypatch.setattr(claims, "measures_of", lambda *_: ["classifier_score", "kmeans_cost"])
     outcome = swept(tmp_path, **options)
     assert (outcome.status, outcome.error) == ("completed", "")
     (record,) = recorded(tmp_path)
     assert record.result == outcome.result
-    assert {"classifier_score", "interpolation", "kmeans_cost"} <= set(record.result["metrics"])
+    assert {"classifier_score", "interpolation"} <= set(record.result["metrics"])
     assert [row["iteration"] for row in record.history] == [float(i + 1) for i in range(150)]
     assert record.samples.exists()
     assert "150 iterations" in log.read_text()

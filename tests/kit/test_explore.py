@@ -1,0 +1,147 @@
+"""Explorers: widgets, moved as messages of a browser would move them; frames without JavaScript; kept trainings."""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from kmgan_book import explore
+from kmgan_book.explore import Moments, frames_html, interpolation_frames, training_frames
+from kmgan_book.explore.drawing import Projection
+from kmgan_book.explore.explorer import WIDGET, Explorer
+from kmgan_lib import data
+from kmgan_lib.errors import UsageError
+from kmgan_lib.metrics import Judge
+from kmgan_lib.training.run import Run
+
+from ..conftest import Quick
+
+MAKE = {
+    "clusters": "explore.explore_clusters(run)",
+    "interpolation": "explore.explore_interpolation(run.generator, run.label)",
+    "classes": "explore.explore_classes(run)",
+    "gate": "explore.explore_gate(run.history, run.label)",
+}
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Run, digits_judge: Judge) -> Run:
+    """A run from its directory, with the classifier in the cache."""
+    return Run.open(pictures.directory)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_without_a_kernel_there_are_pictures(run: Run, name: str) -> None:
+    explorer: Explorer = eval(MAKE[name], {"explore": explore, "run": run})
+    frames = re.findall(r"<img [^>]*>", explorer.html)
+    assert len(frames) == len(explorer.frames) >= 4
+    assert sum("hidden" not in frame for frame in frames) == 1
+    assert len(explorer.html) < 400_000
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["text/html"] == explorer.html
+    assert bundle[WIDGET]["model_id"] == explorer.widget.model_id
+
+
+def test_the_gate_counts_the_steps() -> None:
+    history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
+    explorer = explore.explore_gate(history, "live · smoke · digits · seed 0")
+    (axes,) = explorer.draw(d_round=7.0).axes
+    assert axes.get_title().endswith("30% of the center steps are taken")
+    with pytest.raises(UsageError, match="no center loss"):
+        explore.explore_gate([{"iteration": 1.0, "loss_d": 1.0}], "live")
+
+
+def test_ipywidgets_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
+    assert list(explore.explore_gate(history, "live")._repr_mimebundle_()) == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_a_widget_reacts_within_a_second(run: Run, name: str) -> None:
+    explorer: Explorer = eval(MAKE[name], {"explore": explore, "run": run})
+    (slider, *_), shown = explorer.widget.children[:-1], explorer.widget.children[-1]
+    seconds = []
+    for index in (3, 1, 4):
+        before, begun = shown.value, time.monotonic()
+        slider.set_state({"index": index})  # what a message of the browser does
+        seconds.append(time.monotonic() - begun)
+        assert 'src="data:image/webp;base64,' in shown.value
+        assert shown.value != before
+    assert min(seconds) < 1, f"{name} took {min(seconds):.1f} s"  # other work on the machine may slow some of them
+
+
+def labels(html: str) -> list[str]:
+    return re.findall(r'data-label="([^"]*)"', html)
+
+
+def test_a_training_with_samples_features_and_losses(quick: Quick, tmp_path: Path) -> None:
+    kept = Moments(data.load("digits"), most=100)
+    run = quick(tmp_path / "run", "digits/kmgan", iterations=4, callback=kept)
+    assert list(kept.features) == list(kept.centers) == [0, 2, 4]
+    assert kept.features[4].shape == (100, 20)
+    html = training_frames(run, kept).text
+    assert labels(html) == ["iteration 2", "iteration 4"]
+    assert "samples, features and losses" in html
+    assert len(html) < 300_000
+
+
+def test_a_training_of_points_has_no_samples(quick: Quick, tmp_path: Path) -> None:
+    kept = Moments(data.load("synthetic"), most=100)
+    run = quick(tmp_path / "run", callback=kept)
+    assert labels(training_frames(run, kept).text) == ["iteration 0", "iteration 10", "iteration 20"]
+    with pytest.raises(UsageError, match="no samples to move through"):
+        training_frames(run)
+
+
+def test_a_run_from_its_directory(pictures: Run) -> None:
+    assert labels(training_frames(Run.open(pictures.directory)).text) == ["iteration 20", "iteration 40"]
+
+
+def test_an_interpolation(pictures: Run) -> None:
+    html = interpolation_frames(pictures.generator, pictures.label, steps=3).text
+    assert labels(html) == ["β = 1.00", "β = 0.50", "β = 0.00"]
+
+
+def test_the_plane_keeps_the_largest_distances() -> None:
+    points = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    wide = torch.cat([torch.zeros(50, 3), points], dim=1)
+    assert torch.allclose(torch.pdist(Projection(wide)(wide)), torch.pdist(points), atol=1e-5)
+    assert Projection(points)(points) is points
+
+
+def test_frames_show_the_last_picture_without_javascript() -> None:
+    html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud", "image/webp")
+    pictures = re.findall(r"<img [^>]*>", html)
+    assert ["hidden" in picture for picture in pictures] == [True, True, False]
+    assert f"data:image/webp;base64,{base64.b64encode(b'one').decode()}" in pictures[0]
+    assert 'alt="A cloud: c"' in pictures[2]
+    assert re.search(r'<input type="range" min="0" max="2" value="2" [^>]*hidden>', html)
+    assert '<figure class="kmgan-frames" data-autoplay>' in html
+    assert "http" not in html
+
+
+def test_frames_escape_what_is_written() -> None:
+    html = frames_html([b"one"], ['<b>"1"</b>'], 'x" onload="y')
+    assert "<b>" not in html
+    assert 'x" onload' not in html
+
+
+@pytest.mark.parametrize(("images", "labels"), [([], []), ([b"one"], []), ([b"one"], ["a", "b"])])
+def test_frames_need_a_label_each(images: list[bytes], labels: list[str]) -> None:
+    with pytest.raises(ValueError, match="one label for each image"):
+        frames_html(images, labels, "A cloud")
+
+
+def test_a_poster_can_be_chosen() -> None:
+    html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud", poster=1)
+    assert ["hidden" in picture for picture in re.findall(r"<img [^>]*>", html)] == [True, False, True]
+    assert 'class="kmgan-frames">' in html  # it does not play by itself
+    assert 'value="1"' in html
+    assert "<output>b</output>" in html
