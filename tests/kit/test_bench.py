@@ -48,8 +48,6 @@ def test_a_race_compares_with_its_first() -> None:
         assert len(result["times"]) == 2
         assert result["images_per_second"] == pytest.approx(8 / result["seconds"])
         assert len(result["peak_megabytes"]) == 2
-    with pytest.raises(bench.RunFailed, match="no/such"):
-        bench.race({"x": {"preset": "no/such", "profile": "quick", "overrides": {}}}, CPU, repeats=1)
 
 
 def test_a_report_has_what_its_sections_promise(monkeypatch: pytest.MonkeyPatch) -> None:

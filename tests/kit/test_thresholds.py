@@ -92,17 +92,16 @@ def test_every_rule_is_judged_alike() -> None:
 
 @needs_node
 def test_the_recorded_verdicts_flip_where_the_page_says() -> None:
-    decided = [verdict for verdict in claims.verdicts() if not verdict.missing]
-    assert decided
-    for verdict in decided:
-        rule = thresholds.rule(verdict)
-        for knob in rule["knobs"]:
-            (answer,) = by_node(JUDGE, "thresholds.js", [{"rule": rule, "knob": knob, "numbers": [knob["value"]]}])
-            assert answer["words"] == [verdict.word]
-            for (_, end, before), (_, _, after) in zip(answer["stretches"], answer["stretches"][1:], strict=False):
-                near = (knob["high"] - knob["low"]) * 1e-6
-                sides = (end - 1, end) if knob["whole"] else (end - near, end + near)
-                assert [by_python(verdict, verdict.found, knob, side) for side in sides] == [before, after]
+    decided = [(verdict, thresholds.rule(verdict)) for verdict in claims.verdicts() if not verdict.missing]
+    knobs = [(verdict, rule, knob) for verdict, rule in decided for knob in rule["knobs"]]
+    assert knobs
+    cases = [{"rule": rule, "knob": knob, "numbers": [knob["value"]]} for _, rule, knob in knobs]
+    for (verdict, _, knob), answer in zip(knobs, by_node(JUDGE, "thresholds.js", cases), strict=True):
+        assert answer["words"] == [verdict.word]
+        for (_, end, before), (_, _, after) in zip(answer["stretches"], answer["stretches"][1:], strict=False):
+            near = (knob["high"] - knob["low"]) * 1e-6
+            sides = (end - 1, end) if knob["whole"] else (end - near, end + near)
+            assert [by_python(verdict, verdict.found, knob, side) for side in sides] == [before, after]
 
 
 def test_every_limit_has_a_name() -> None:
