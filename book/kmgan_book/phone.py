@@ -37,7 +37,7 @@ class PageFigure(Figure):
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # too little room for a label is seen on the page, not read in its output
-            (self.phone or narrow(self)).savefig(buffer, format="webp", dpi=150, pil_kwargs={"quality": 75})
+            (self.phone or narrow(self)).savefig(buffer, format="webp", dpi=140, pil_kwargs={"quality": 65})
         return {PHONE: base64.b64encode(buffer.getvalue()).decode()}
 
 

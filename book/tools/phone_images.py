@@ -1,4 +1,4 @@
-"""Sphinx extension: a narrow page shows the second image that a figure carries, drawn for a phone.
+"""Sphinx extension: a narrow page shows the second image that a figure carries, drawn for a phone; charts are light.
 
 `kmgan_book.phone` puts it into the notebook's output beside the first; a page's `<img>` becomes a `<picture>` of both.
 """
@@ -7,30 +7,51 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PHONE = "application/vnd.kmgan.phone+webp"
 FOLDER = "phone"  # of the staged book
+CHART = 30_000  # colors, those of smoothed edges included
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?P<folder>[^"]*_images/)(?P<name>[0-9a-f]{64})\.png"[^>]*>')
 
 
 def take(chapter: Path, folder: Path) -> None:
-    """Move a staged chapter's second images into a folder, by the name that MyST-NB gives to the first."""
+    """Make a staged chapter's figures lighter, and move their second images into a folder.
+
+    There they have the name that MyST-NB gives to the first.
+    """
     notebook = json.loads(chapter.read_text(encoding="utf8"))
     for data in (output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])):
         second = data.pop(PHONE, None)
-        if second and "image/png" in data:
-            name = hashlib.sha256(base64.b64decode("".join(data["image/png"]))).hexdigest()
-            folder.mkdir(exist_ok=True)
-            (folder / f"{name}.webp").write_bytes(base64.b64decode("".join(second)))
+        if "image/png" in data:
+            first = lighter(base64.b64decode("".join(data["image/png"])))
+            data["image/png"] = base64.b64encode(first).decode()
+            if second:
+                folder.mkdir(exist_ok=True)
+                name = hashlib.sha256(first).hexdigest()
+                (folder / f"{name}.webp").write_bytes(base64.b64decode("".join(second)))
     chapter.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+def lighter(image: bytes) -> bytes:
+    """Return a chart with at most 256 colors, where that saves something; photographs, of many colors, stay."""
+    with Image.open(io.BytesIO(image)) as file:
+        opaque = file.convert("RGB")
+    if opaque.getcolors(CHART) is None:
+        return image
+    buffer = io.BytesIO()
+    opaque.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return min(image, buffer.getvalue(), key=len)
 
 
 def offer(app: Sphinx, failure: Exception | None) -> None:
