@@ -261,6 +261,7 @@ def seeds(
         ax.axvline(value, color="0.4", linestyle="--", linewidth=1)
         ax.text(value, -0.72, f"{name} ", color="0.3", va="center", ha="right")
     if scores:
+        ax.set_xlim(left=min(0.7, ax.get_xlim()[0]))  # the lowest possible score is 1
         ax.axvline(FAILED, color=FAILURE, linestyle=":", linewidth=1)
         ax.text(FAILED, -0.72, "failed ", color=FAILURE, va="center", ha="right")
     ax.set_yticks(range(len(values)), list(values))
