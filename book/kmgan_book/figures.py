@@ -16,6 +16,7 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
@@ -232,7 +233,7 @@ def seeds(
     lines: Mapping[str, float] | None = None,
     scores: bool = False,
 ) -> Figure:
-    """One point a seed, and the mean of each group; failed seeds are ringed in red.
+    """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
 
     Parameters
     ----------
@@ -264,6 +265,13 @@ def seeds(
         ax.set_xlim(left=min(0.7, ax.get_xlim()[0]))  # the lowest possible score is 1
         ax.axvline(FAILED, color=FAILURE, linestyle=":", linewidth=1)
         ax.text(FAILED, -0.72, "failed ", color=FAILURE, va="center", ha="right")
+    found = [value for group in values.values() for value in group]
+    if found and not scores and 0 < 10 * min(found) < max(found):  # else one failed seed hides all differences
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        label += ", logarithmic"
     ax.set_yticks(range(len(values)), list(values))
     ax.set_ylim(len(values) - 0.4, -0.95)
     ax.set_xlabel(label)

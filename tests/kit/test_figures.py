@@ -85,6 +85,9 @@ def test_class_shares_draw_the_frequencies_in_percent() -> None:
 def test_seeds_draw_a_point_a_seed_and_an_empty_group_none() -> None:
     figure = figures.seeds({"a": [1.0, 2.0], "b": []}, "score", LIVE, lines={"real": 3.0})
     assert [len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections] == [2, 0]
+    assert figure.axes[0].get_xscale() == "linear"
+    far = figures.seeds({"a": [8.0, 12.0], "b": [260.0]}, "distance", LIVE).axes[0]
+    assert (far.get_xscale(), far.get_xlabel()) == ("log", "distance, logarithmic")
 
 
 def test_points_and_framework_draw() -> None:
