@@ -152,11 +152,12 @@ def first_screen(beside: Html) -> Html:
     given = [v for v in verdicts.values() if not v.waits]
     three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
     lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
+    repair = f"<p {_SAID}>{html.escape(repaired(verdicts))}</p>" if repaired(verdicts) else ""
     caveat = f'{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
     return Html(
-        f'<div class="first-screen"><div class="brief">{summary().text}</div>'
+        f'<div class="first-screen"><div class="brief">{summary(repair=False).text}</div>'
         f'<div class="two"><div><div class="numbers">{three}</div><p><small>{caveat}</small></p></div>'
-        f'<div class="beside">{beside.text}</div></div>'
+        f'<div class="beside">{beside.text}</div></div>{repair}'
         f'<ul class="verdicts">{"".join(lines)}</ul></div>'
     )
 
@@ -188,10 +189,10 @@ def said(*names: str) -> Html:
     return Html(f"<p {_SAID}>{' '.join(texts + ([f'{words.listed(wait)} {verb} for runs.'] if wait else []))}</p>")
 
 
-def summary() -> Html:
+def summary(repair: bool = True) -> Html:
     """The answer in one sentence, how many claims have which verdict, and what became of the repair."""
     verdicts = _verdicts()
-    more = " ".join(filter(None, (counted(verdicts), repaired(verdicts))))
+    more = " ".join(filter(None, (counted(verdicts), repaired(verdicts) if repair else "")))
     return Html(f"<p {_SAID}><strong>{html.escape(headline(verdicts))}</strong> {html.escape(more)}</p>")
 
 

@@ -74,10 +74,7 @@ def test_a_run_on_digits_is_measured_after_training(digits_run: Run) -> None:
 
 
 @pytest.mark.usefixtures("digits_judge")
-def test_the_other_measures_of_a_run_on_digits(
-    digits_run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(measures, "PATHS", 20)
+def test_the_other_measures_of_a_run_on_digits(digits_run: Run, caplog: pytest.LogCaptureFixture) -> None:
     results = evaluate(digits_run, everything=True)
     assert set(results) == {*QUICK, "memorisation", "kmeans_cost"}
     assert len(caplog.records) == len(INCEPTION)
