@@ -14,7 +14,6 @@ from kmgan_book.claims import LEDGER, PARTS, Verdict
 from kmgan_book.records import Record
 from kmgan_lib.files import RESULT
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may be there without its C library
 _DECIDES = ("rule", "needs", *(part for part in PARTS if part != "beside"))
 
 
@@ -60,10 +59,10 @@ def _deciding(entry: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def rules() -> Mapping[str, datetime]:
     """Since when each claim is decided as it is now: its rule, runs and conditions. Empty without a history."""
-    now = yaml.load(LEDGER.read_text(encoding="utf8"), _LOADER)
+    now = yaml.safe_load(LEDGER.read_text(encoding="utf8"))
     open_, since = set(now), dict[str, datetime]()
     for commit, when in _commits(LEDGER.name).items():
-        then = yaml.load(_git("show", f"{commit}:./{LEDGER.name}"), _LOADER)
+        then = yaml.safe_load(_git("show", f"{commit}:./{LEDGER.name}"))
         open_ = {name for name in open_ if name in then and _deciding(then[name]) == _deciding(now[name])}
         since.update(dict.fromkeys(open_, when))
         if not open_:
