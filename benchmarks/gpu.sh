@@ -13,6 +13,8 @@ budget=${2:-20m}
 runs=${RUNS:-$HOME/kmgan-runs}
 mkdir -p "$out" "$runs" || exit 1
 python=${PYTHON:-python}
+# `kmgan sweep` and `kmgan records` are entry points of the book's kit: without an installation they do not exist.
+"$python" -m pip install --quiet --no-deps --no-build-isolation -e . -e ./book || exit 1
 status=0
 failed() { [ "$status" -ne 0 ] || status=$1; }
 

@@ -109,8 +109,11 @@ def test_step_sizes_are_those_that_the_tuning_chose() -> None:
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "tuning.json"
     found = json.loads(path.read_text(encoding="utf8"))
     assert all(run["seed"] >= 100 for run in found["runs"])  # seeds that no verdict uses
-    for name, rate in found["chosen"].items():
-        runs = [run for run in found["runs"] if run["preset"] == name and not run["changes"]]
+    for name, rate in found["chosen"]["quick"].items():
+        runs = [
+            run for run in found["runs"]
+            if (run["preset"], run["profile"]) == (name, "quick") and not run["changes"]
+        ]  # fmt: skip
         if {run["rate"] for run in runs} == {1e-4, 2e-4, 5e-4, 1e-3}:
             assert presets.PRESETS[name].learning_rate == rate, name
             assert {run["hash"] for run in runs if run["rate"] == rate} == {presets.PRESETS[name].hash}, name
