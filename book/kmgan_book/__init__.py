@@ -7,3 +7,4 @@ and ``kmgan bench`` to the library's commands. The library imports nothing of it
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+STATIC = CHECKOUT / "book" / "_static"

@@ -7,29 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
-from kmgan_book.figures import badge
-from kmgan_book.palette import PALETTE, RC
-from kmgan_book.report import Html, badge_of, we_found
+from kmgan_book.figures import _canvas, badge
+from kmgan_book.palette import PALETTE
+from kmgan_book.report import Html, badge_of, html_table, we_found
 from kmgan_lib.files import read_json
 
 RESULTS = CHECKOUT / "benchmarks" / "results"
 
 
 def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """The reports of ``benchmarks/results/<kind>-*.json`` by name.
-
-    Parameters
-    ----------
-    kind : {"bench", "precision"}
-        What `benchmarks.bench.measure` or ``benchmarks/precision.py`` wrote.
-    folder : Path
-    """
+    """The reports of ``benchmarks/results/<kind>-*.json`` by name; `kind` is ``bench`` or ``precision``."""
     return [read_json(path) for path in sorted(folder.glob(f"{kind}-*.json"))]
 
 
@@ -45,19 +37,11 @@ def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
 def speed(report: dict[str, Any]) -> Figure:
     """What `benchmarks.bench.measure` found: speed of each method, against the plain loop, and the growth of K-Means.
 
-    Parameters
-    ----------
-    report : dict
-        As `kmgan bench` writes it. Sections that were not measured have no panel.
-
-    Returns
-    -------
-    Figure
+    Sections that were not measured have no panel.
     """
     sections = [name for name in ("methods", "plain", "growth") if report.get(name)]
-    sns.set_theme(style="ticks", palette=PALETTE, rc=RC)
     count = max(1, len(sections))
-    figure, axes = plt.subplots(count, 1, figsize=(6.6, 3.2 * count), squeeze=False)
+    figure, axes = _canvas(count, 1, 6.6, 3.2 * count)
     for ax, name in zip(axes.flat, sections, strict=False):
         results = report[name]
         if name == "methods":
@@ -84,59 +68,34 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     rows = []
     for name, r in (report.get("plain", {}) | report.get("methods", {})).items():
         ratio = f"{r['speed']:.2f}" if name in report.get("plain", {}) else "–"
-        used = f"{r['utilisation']:.0%}" if r.get("utilization") else "–"
-        rows.append((name, f"{r['images_per_second']:,.0f}", ratio, used))
+        used = f"{r['utilisation']:.0%}" if r.get("utilisation") else "–"
+        rows.append((html.escape(name), f"{r['images_per_second']:,.0f}", ratio, used))
     for name, r in report.get("kmeans", {}).items():
-        rows.append((f"K-Means in {name}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
+        rows.append((f"K-Means in {html.escape(name)}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
     return rows
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], made_by: str) -> str:
-    """HTML of a table, and the badge of what it was read from."""
-    head = "".join(f"<th>{text}</th>" for text in heads)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        f"<p>{badge_of(made_by)}</p>"
-    )
-
-
 def table(reports: Sequence[dict[str, Any]]) -> Html:
-    """What speed reports say, a table each.
-
-    Parameters
-    ----------
-    reports : sequence of dict
-        As `benchmarks.bench.recorded` reads them.
-    """
+    """What speed reports say, a table each."""
     heads = ("", "images per second", "speed, plain loop 1", "utilization")
-    tables = []
-    for report in reports:
-        shown = [column for column in range(4) if column != 2 or report.get("plain")]
-        rows = [[row[column] for column in shown] for row in _rows(report)]
-        tables.append(_table([heads[column] for column in shown], rows, made_by(report)))
+    tables = [html_table(heads, _rows(report)) + f"<p>{badge_of(made_by(report))}</p>" for report in reports]
     return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
 
 
 def precision(reports: Sequence[dict[str, Any]]) -> Html:
-    """Whether networks in bf16 learned as well as in float32, a table for each report.
-
-    Parameters
-    ----------
-    reports : sequence of dict
-        As ``benchmarks/precision.py`` writes them.
-    """
+    """Whether networks in bf16 learned as well as in float32, a table a report of ``benchmarks/precision.py``."""
     heads = ("", "float32", "bf16", "by the rule")
     tables = []
     for report in reports:
         rows = [
             (
-                name, *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
+                html.escape(name), *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
                 "as good" if found["as_good"] else "not as good",
             )
             for name, found in report["presets"].items()
         ]  # fmt: skip
-        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{_table(heads, rows, made_by(report))}")
+        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{html_table(heads, rows)}")
+        tables.append(f"<p>{badge_of(made_by(report))}</p>")
     tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
 

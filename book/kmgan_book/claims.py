@@ -127,15 +127,7 @@ class Verdict:
 
 
 def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:
-    """The verdict on a claim from the records at one profile.
-
-    Parameters
-    ----------
-    claim : Claim
-    profile : str
-    results : Path
-        Folder of all records.
-    """
+    """The verdict on a claim from the records at one profile."""
     found: dict[str, list[Record]] = {}
     missing: list[Needed] = []
     wanted: dict[str, set[str]] = {}

@@ -16,18 +16,10 @@ from kmgan_book.palette import PALETTE
 def feature_moments(
     rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, made_by: str, *, most: int = 1_000
 ) -> Figure:
-    """Two-dimensional features at several moments of training (Fig. 2b to 2e).
+    """Two-dimensional features at several moments of training (Fig. 2b to 2e), a row a method.
 
-    Parameters
-    ----------
-    rows : mapping
-        Name of the method to a mapping from the moment's title to features (n, 2).
-    labels : Tensor, (n,)
-        True classes, which colour the points.
-    made_by : str
-        The badge.
-    most : int
-        Points drawn in each panel.
+    `rows` maps the method to a mapping from the moment's title to features (n, 2); `labels` (n,) color the points, of
+    which each panel draws at most `most`.
     """
     columns = max(len(moments) for moments in rows.values())
     figure, axes = _canvas(len(rows), columns, 7.0, 1.5 * len(rows) + 0.4)

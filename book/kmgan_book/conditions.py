@@ -21,14 +21,7 @@ Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Finding:
-    """A condition and whether the records meet it.
-
-    Attributes
-    ----------
-    true : bool
-    text : str
-        The condition in words, with the numbers that decided.
-    """
+    """A condition in words, with the numbers that decided, and whether the records meet it."""
 
     true: bool
     text: str
@@ -40,18 +33,9 @@ def has_failed(record: Record) -> bool:
 
 
 def find(condition: Mapping[str, Any], found: Found) -> Finding:
-    """Whether records meet a condition.
+    """Whether records meet a condition: one entry of a claim's lists in ``claims.yml``, which explains the vocabulary.
 
-    Parameters
-    ----------
-    condition : mapping
-        One entry of a claim's lists in ``claims.yml``, which explains the vocabulary.
-    found : mapping
-        Preset, as the ledger names it, to its records.
-
-    Returns
-    -------
-    Finding
+    `found` maps presets, as the ledger names them, to their records.
     """
     (kind, arguments), *_ = condition.items()
     if kind == "not":

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from kmgan_book.figures import badge
+from kmgan_book.figures import _canvas, badge
 from kmgan_book.palette import PALETTE, RC, SPARE, colors
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
@@ -71,10 +71,9 @@ def equal_center_loss() -> Figure:
     noise = 0.18 * (noise - noise.mean(0))
     shift = torch.tensor([0.3, 0.1])
     real = corners[labels] + noise
-    sns.set_theme(style="ticks", rc=RC)
-    figure, axes = plt.subplots(1, 2, figsize=(6.6, 3.5), sharex=True, sharey=True, FigureClass=PageFigure)
+    figure, axes = _canvas(1, 2, 6.6, 3.5, sharex=True, sharey=True)
     paint_real, paint_fake = colors(["K-Means", "DCGAN"])
-    for ax, spread, name in zip(axes, (1.0, 0.0), ("matched", "collapsed"), strict=True):
+    for ax, spread, name in zip(axes[0], (1.0, 0.0), ("matched", "collapsed"), strict=True):
         fake_centers = spread * corners + shift
         fake = fake_centers[labels] + noise
         groups = real, fake, labels, labels, corners, fake_centers
@@ -87,22 +86,14 @@ def equal_center_loss() -> Figure:
             ax.scatter(*centers.T, s=70, color=color, marker="X", edgecolors="white")
         ax.set_title(f"{name}: Eq. (4) {printed:.2f},\ncenter by center {apart:.2f}")
         ax.set(xticks=[], yticks=[], aspect="equal")
-    axes[0].legend(frameon=False, loc="center")
+    axes[0, 0].legend(frameon=False, loc="center")
     return figure
 
 
 def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
-    """What becomes of features when D's loss has no push, and the loss of recorded runs of Algorithm 2.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        Of Algorithm 2 as printed.
-    made_by : str
-        Their badge.
-    """
-    sns.set_theme(style="ticks", rc=RC)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.8), FigureClass=PageFigure)
+    """What becomes of features when D's loss has no push, and the loss of recorded runs of Algorithm 2 as printed."""
+    figure, axes = _canvas(1, 2, 7.0, 2.8)
+    left, right = axes[0]
     for (name, push), color in zip({"with the push of Eq. (5)": 1.0, "without it": 0.0}.items(), SPARE, strict=False):
         left.plot(_spread(push), label=name, color=color)
     left.set(title="spread of the features", xlabel="step", yscale="log")
@@ -138,8 +129,8 @@ def pair_terms() -> Figure:
     """The pair terms of Eq. (7) against one factor on all features, where real and generated ones are alike."""
     real, fake = torch.randn(2, 256, 100, generator=torch.Generator().manual_seed(0)).relu()
     factors = torch.linspace(0, 1.5, 16)
-    sns.set_theme(style="ticks", rc=RC)
-    figure, ax = plt.subplots(FigureClass=PageFigure, figsize=(5.2, 2.8))
+    figure, axes = _canvas(1, 1, 5.2, 2.8)
+    ax = axes[0, 0]
     readings = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
     for (name, reduction), color in zip(readings.items(), SPARE, strict=False):
         values = [

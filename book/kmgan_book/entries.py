@@ -28,13 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
 
 @dataclass(frozen=True)
 class Needed:
-    """One run that a claim needs.
-
-    Attributes
-    ----------
-    preset, profile : str
-    seed : int
-    """
+    """One run that a claim needs."""
 
     preset: str
     profile: str
@@ -93,74 +87,64 @@ class Claim:
             yield from vocabulary.reads(condition)
 
 
-def _refuse(place: str, text: str) -> UsageError:
-    return UsageError(f"{place}: {text}")
-
-
 def _claim(name: str, entry: Any, path: Path) -> Claim:
-    place = f"{path.name}, {name}"
-    if not isinstance(entry, dict):
-        raise _refuse(place, "a claim is a mapping")
-    if not _NAME.fullmatch(name):
-        raise _refuse(place, "a claim's name is of letters, digits, - and _")
+    def wrong(text: object) -> UsageError:
+        return UsageError(f"{path.name}, {name}: {text}")
+
+    def need(true: object, text: str) -> None:
+        if not true:
+            raise wrong(text)
+
+    need(isinstance(entry, dict), "a claim is a mapping")
+    need(_NAME.fullmatch(name), "a claim's name is of letters, digits, - and _")
     known = {*_TEXTS, *_MAY, *PARTS, "needs", "groups", "profiles", "decides", "says", "calls"}
     for key in entry:
-        if key not in known:
-            raise _refuse(place, f"unknown key {key} (one of {', '.join(sorted(known))})")
+        need(key in known, f"unknown key {key} (one of {', '.join(sorted(known))})")
     for key in (*_TEXTS, "needs", "holds", "fails"):
-        if not entry.get(key):
-            raise _refuse(place, f"{key} is missing")
+        need(entry.get(key), f"{key} is missing")
     for key in (*_TEXTS, *_MAY):
-        if not isinstance(entry.get(key, ""), str):
-            raise _refuse(place, f"{key} must be text (put it into quotes)")
-    if not _NAME.fullmatch(entry["chapter"]):
-        raise _refuse(place, "chapter is the name of a page, of letters, digits, - and _")
+        need(isinstance(entry.get(key, ""), str), f"{key} must be text (put it into quotes)")
+    need(_NAME.fullmatch(entry["chapter"]), "chapter is the name of a page, of letters, digits, - and _")
     for key in PARTS:
-        if not isinstance(entry.get(key, []), list):
-            raise _refuse(place, f"{key} must be a list of conditions")
+        need(isinstance(entry.get(key, []), list), f"{key} must be a list of conditions")
     decides = entry.get("decides")
-    if decides is not None and not (type(decides) is int and decides > 0):
-        raise _refuse(place, "decides is a number of seeds")
+    need(decides is None or (type(decides) is int and decides > 0), "decides is a number of seeds")
     groups = entry.get("groups", {})
-    if not isinstance(groups, dict) or not all(p in PROFILES and isinstance(g, str) for p, g in groups.items()):
-        raise _refuse(place, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
+    are_groups = isinstance(groups, dict) and all(p in PROFILES and isinstance(g, str) for p, g in groups.items())
+    need(are_groups, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
     possible = list(groups or PROFILES)
     profiles = entry.get("profiles", possible)
-    if not isinstance(profiles, list) or not profiles or not all(profile in possible for profile in profiles):
-        raise _refuse(place, f"profiles lists some of {', '.join(possible)}")
+    some = isinstance(profiles, list) and profiles and all(profile in possible for profile in profiles)
+    need(some, f"profiles lists some of {', '.join(possible)}")
     needs = entry["needs"]
-    if not isinstance(needs, dict):
-        raise _refuse(place, "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
+    need(isinstance(needs, dict), "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
     for preset, seeds in needs.items():
-        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-            raise _refuse(place, f"the seeds of {preset} must be a list of whole numbers")
-        if str(preset).startswith("*/") and not groups:
-            raise _refuse(place, f"{preset} needs groups, which say what * stands for")
+        whole = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
+        need(whole, f"the seeds of {preset} must be a list of whole numbers")
+        need(groups or not str(preset).startswith("*/"), f"{preset} needs groups, which say what * stands for")
     says, calls = (entry.get(key, {}) for key in ("says", "calls"))
     for key, texts, allowed in (("says", says, words.OUTCOMES), ("calls", calls, needs)):
-        if not isinstance(texts, dict) or not all(n in allowed and isinstance(t, str) for n, t in texts.items()):
-            raise _refuse(place, f"{key} maps some of {', '.join(map(str, allowed))} to texts")
+        are_texts = isinstance(texts, dict) and all(n in allowed and isinstance(t, str) for n, t in texts.items())
+        need(are_texts, f"{key} maps some of {', '.join(map(str, allowed))} to texts")
     claim = Claim(
         name=name, **{key: entry[key] for key in _TEXTS}, needs={str(preset): seeds for preset, seeds in needs.items()},
         parts={key: tuple(entry.get(key, ())) for key in PARTS}, groups=groups, decides=decides,
         profiles=tuple(profile for profile in PROFILES if profile in profiles),
         **{key: entry.get(key, "") for key in _MAY}, says=says, calls=calls,
     )  # fmt: skip
-    for profile in claim.profiles:
-        for needed in claim.runs(profile):
-            if needed.preset not in presets.PRESETS:
-                raise _refuse(place, f"unknown preset {needed.preset} in needs")
+    for needed in (needed for profile in claim.profiles for needed in claim.runs(profile)):
+        need(needed.preset in presets.PRESETS, f"unknown preset {needed.preset} in needs")
     try:
         used = set(claim.measures())
     except UsageError as error:
-        raise _refuse(place, str(error)) from None
-    for preset in sorted({preset for preset, _ in used} - set(claim.needs)):
-        raise _refuse(place, f"a condition reads {preset}, which needs does not list")
+        raise wrong(error) from None
+    for preset, _ in sorted(used):
+        need(preset in claim.needs, f"a condition reads {preset}, which needs does not list")
     for outcome, sentence in says.items():
         try:
             words.check(sentence, used)
         except UsageError as error:
-            raise _refuse(place, f"says {outcome}: {error}") from None
+            raise wrong(f"says {outcome}: {error}") from None
     return claim
 
 

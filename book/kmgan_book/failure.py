@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,19 +11,8 @@ from kmgan_book.gallery import count_failed, failed
 from kmgan_book.records import Record
 
 
-@dataclass(frozen=True)
-class Sign:
-    """From when on a column of the history tells all failed runs of a group from all others.
-
-    Attributes
-    ----------
-    iteration : int
-        The first iteration from which on the order holds until the end.
-    lower : bool
-        Whether failed runs have the lower values.
-    threshold : float
-        Between the two groups at that iteration.
-    """
+class Sign(NamedTuple):
+    """From `iteration` on a column tells all failed runs, which have the `lower` values or not, from all others."""
 
     iteration: int
     lower: bool
@@ -31,18 +20,10 @@ class Sign:
 
 
 def told_apart(group: Sequence[Record], column: str, *, rows: int = 10) -> Sign | None:
-    """The first iteration from which a mean over the last ``rows`` rows tells failed runs from good ones, or None.
+    """The first iteration from which a mean over the last `rows` rows tells failed runs from good ones, or None.
 
-    The threshold is found afterwards, on the runs that it tells apart: it describes them and predicts nothing.
-
-    Parameters
-    ----------
-    group : sequence of Record
-        With histories alike.
-    column : str
-        Of the history; a run without it counts as not told apart.
-    rows : int
-        Rows of the history in the mean.
+    The threshold is found afterwards, on the runs that it tells apart: it describes them and predicts nothing. A run
+    without the column counts as not told apart.
     """
     wrong = np.asarray([failed(record) for record in group])
     if not wrong.any() or wrong.all() or any(column not in record.history[-1] for record in group):
@@ -64,13 +45,7 @@ def told_apart(group: Sequence[Record], column: str, *, rows: int = 10) -> Sign 
 def when_known(group: Sequence[Record], columns: Mapping[str, str], *, rows: int = 10) -> str:
     """One to three sentences: which columns of the history told failed runs from good ones, from when on.
 
-    Parameters
-    ----------
-    group : sequence of Record
-    columns : mapping
-        Name of a column to its name in the text.
-    rows : int
-        As in `told_apart`.
+    `columns` maps the name of a column to its name in the text.
     """
     wrong = sum(map(failed, group))
     if not 0 < wrong < len(group):

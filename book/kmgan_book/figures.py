@@ -53,18 +53,9 @@ def _nothing(made_by: str) -> Figure:
 
 
 def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8, across: int = 3) -> Figure:
-    """Sample sheets side by side.
+    """Sample sheets side by side, `across` in a row, with `columns` images in a row of each.
 
-    Parameters
-    ----------
-    panels : mapping
-        Title to images (n, c, h, w) in [0, 1], or to the file of a recorded sheet.
-    made_by : str
-        The badge.
-    columns : int
-        Images in a row of each sheet.
-    across : int
-        Sheets in a row of the figure.
+    `panels` maps titles to images (n, c, h, w) in [0, 1], or to the file of a recorded sheet.
     """
     if not panels:
         return _nothing(made_by)
@@ -99,35 +90,34 @@ def strips(rows: Sequence[Tensor], made_by: str, *, title: str = "") -> Figure:
 def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mapping[str, str], made_by: str) -> Figure:
     """Curves of training, one panel a column of the history, one line a run.
 
-    Parameters
-    ----------
-    runs : mapping
-        Legend to the rows of a history.
-    columns : mapping
-        Name of a column to the panel's title. A run that lacks the column has no line.
-    made_by : str
-        The badge.
+    `runs` maps legends to the rows of a history, `columns` the name of a column to its panel's title. A run that lacks
+    the column has no line.
     """
     if not runs:
         return _nothing(made_by)
-    figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.6)
+    styles = [{"color": color, "linewidth": 1.3} for color in colors(runs)]
+    lines = list(zip(runs, runs.values(), styles, strict=True))
+    return _curves(lines, columns, made_by, height=2.6, across=min(3, len(runs)))
+
+
+def _curves(
+    lines: Sequence[tuple[str, Sequence[Mapping[str, float]], dict[str, Any]]], columns: Mapping[str, str],
+    made_by: str, *, height: float, across: int,
+) -> Figure:  # fmt: skip
+    """Lines, each of a legend, the rows of a history and a style, in a panel a column."""
+    figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), height)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
-        for (name, rows), color in zip(runs.items(), colors(runs), strict=True):
+        for label, rows, style in lines:
             kept = [(row["iteration"], row[column]) for row in rows if column in row]
             if kept:
-                ax.plot(*zip(*kept, strict=True), label=name, color=color, linewidth=1.3)
-        _iterations(ax, title)
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=min(3, len(runs)), loc="outside upper left"
-    )
+                ax.plot(*zip(*kept, strict=True), label=label, **style)
+        ax.set(title=title, xlabel="iteration")
+        ax.xaxis.set_major_formatter(_thousands)
+        ax.locator_params(axis="x", nbins=5)
+    handles = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, frameon=False, ncols=across, loc="outside upper left")
     sns.despine(figure)
     return badge(figure, made_by)
-
-
-def _iterations(ax: Axes, title: str) -> None:
-    ax.set(title=title, xlabel="iteration")
-    ax.xaxis.set_major_formatter(_thousands)
-    ax.locator_params(axis="x", nbins=5)
 
 
 def _thousands(value: float, _: object) -> str:
@@ -135,51 +125,28 @@ def _thousands(value: float, _: object) -> str:
 
 
 def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, str], made_by: str) -> Figure:
-    """Curves of training, one panel a column of the history, one line a recorded run; failed runs are dashed.
+    """Curves of training as in `histories`, one line a recorded run; failed runs are dashed.
 
     They are red, too, unless several groups have some: then each keeps its color.
-
-    Parameters
-    ----------
-    groups : mapping
-        Legend to records.
-    columns : mapping
-        Name of a column to the panel's title.
-    made_by : str
-        The badge.
     """
     if not any(groups.values()):
         return _nothing(made_by)
-    figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.8)
     several = sum(any(map(failed, group)) for group in groups.values()) > 1
-    for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
-        for (name, group), color in zip(groups.items(), colors(groups), strict=True):
-            for record in group:
-                kept = [(row["iteration"], row[column]) for row in record.history if column in row]
-                style = {"color": color}
-                if failed(record):
-                    style = {"color": color if several else FAILURE, "linestyle": "--"}
-                if kept:
-                    label = f"{name}, failed" if failed(record) else name
-                    ax.plot(*zip(*kept, strict=True), label=label, linewidth=1.1, alpha=0.8, **style)
-        _iterations(ax, title)
-    handles = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, frameon=False, ncols=2, loc="outside upper left")
-    sns.despine(figure)
-    return badge(figure, made_by)
+    lines = []
+    for (name, group), color in zip(groups.items(), colors(groups), strict=True):
+        good = {"color": color, "linewidth": 1.1, "alpha": 0.8}
+        bad = good | {"color": color if several else FAILURE, "linestyle": "--"}
+        lines += [
+            (f"{name}, failed", record.history, bad) if failed(record) else (name, record.history, good)
+            for record in group
+        ]
+    return _curves(lines, columns, made_by, height=2.8, across=2)
 
 
 def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by: str) -> Figure:
     """Share of each class among generated images, with 95 % intervals (Fig. 5c).
 
-    Parameters
-    ----------
-    shares : mapping
-        Legend to a result of `kmgan_lib.metrics.class_frequency`.
-    names : sequence of str
-        Names of the classes.
-    made_by : str
-        The badge.
+    `shares` maps legends to results of `kmgan_lib.metrics.class_frequency`, `names` are those of the classes.
     """
     if not shares:
         return _nothing(made_by)
@@ -202,14 +169,7 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
 def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by: str) -> Figure:
     """Share of each class in percent, a row a run, as numbers on a shade: for more runs than bars can hold.
 
-    Parameters
-    ----------
-    runs : mapping
-        Name to a result of `kmgan_lib.metrics.class_frequency`.
-    names : sequence of str
-        Names of the classes.
-    made_by : str
-        The badge.
+    `runs` and `names` as in `class_shares`.
     """
     if not runs:
         return _nothing(made_by)
@@ -235,18 +195,8 @@ def seeds(
 ) -> Figure:
     """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
 
-    Parameters
-    ----------
-    values : mapping
-        Group to the values of its seeds.
-    label : str
-        Name of the axis.
-    made_by : str
-        The badge.
-    lines : mapping, optional
-        Reference values: name to value.
-    scores : bool
-        Whether the values are classifier scores, of which the ledger calls the lowest failed.
+    `lines` are reference values by name; `scores` says that the values are classifier scores, of which the ledger calls
+    the lowest failed.
     """
     figure, axes = _canvas(1, 1, 6.4, 0.36 * len(values) + 1.2)
     ax: Axes = axes[0, 0]
@@ -289,4 +239,26 @@ def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "
     ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
     ax.invert_yaxis()
     sns.despine(figure)
+    return badge(figure, made_by)
+
+
+def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made_by: str) -> Figure:
+    """A line a name from its rank by one number to its rank by another; the highest is at the top on both sides.
+
+    `pairs` maps a name to its two numbers, `left` and `right` say what they are.
+    """
+    if not pairs:
+        return _nothing(made_by)
+    figure, axes = _canvas(1, 1, 5.2, 0.34 * len(pairs) + 1.2)
+    ax: Axes = axes[0, 0]
+    order = [sorted(pairs, key=lambda name: -pairs[name][side]) for side in (0, 1)]
+    for name, color in zip(pairs, colors(pairs), strict=True):
+        start, end = (names.index(name) for names in order)
+        ax.plot([0, 1], [start, end], color=color, marker="o")
+        ax.text(-0.04, start, f"{name} {pairs[name][0]:.2f}", ha="right", va="center")
+        ax.text(1.04, end, f"{pairs[name][1]:.2f} {name}", ha="left", va="center")
+    ax.set(xlim=(-1.3, 2.3), ylim=(len(pairs) - 0.5, -1.2))
+    ax.text(0, -0.9, left, ha="right")
+    ax.text(1, -0.9, right, ha="left")
+    ax.set_axis_off()
     return badge(figure, made_by)

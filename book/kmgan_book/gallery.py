@@ -40,22 +40,9 @@ def every_seed(
 ) -> Html:
     """Samples of every recorded seed, a row of tiles a group; failed runs are framed and say so.
 
-    Groups of one run share a row, and those without any are named at the end.
-
-    Parameters
-    ----------
-    groups : mapping
-        Title to records.
-    made_by : str
-        The badge.
-    caption : str
-        What the figure shows.
-    measure : str
-        The number under each tile, as `Record.value` names it.
-    side : int
-        Images shown in a row and a column of each tile, at most 8: the first of the recorded samples.
-    large : bool
-        Whether two tiles fill a row of a page, for images that need it.
+    Groups of one run share a row, and those without any are named at the end. Under each tile stands its `measure`, as
+    `Record.value` names it. A tile shows the first `side` by `side` of the recorded samples, at most 8; `large` puts
+    two tiles in a row of a page, for images that need it.
     """
     rows, single = list[str](), list[str]()
     for title, group in groups.items():

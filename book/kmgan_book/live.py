@@ -15,15 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from kmgan_book import CHECKOUT, records
+from kmgan_book import STATIC, records
 from kmgan_book.records import Record
 from kmgan_book.report import Html, badge_of
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.models import ConvGenerator, MnistGenerator
 from kmgan_lib.pictures import sheet
-
-STATIC = CHECKOUT / "book" / "_static"
 
 
 def script(name: str) -> str:
@@ -60,25 +58,10 @@ def _affine(bias: Tensor, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
 
 
 def exported(generator: Generator) -> dict[str, Any]:
-    """A generator as ``generator.js`` reads it.
+    """A generator of images as ``generator.js`` reads it: for JSON, with arrays in base64, little-endian.
 
     The weights are those of the file, in half precision. Batch normalization and the bias before it become one factor
     and one summand a unit or channel, in single precision, so that nothing is rounded twice.
-
-    Parameters
-    ----------
-    generator : Generator
-        Of images.
-
-    Returns
-    -------
-    dict
-        For JSON; arrays are base64, little-endian.
-
-    Raises
-    ------
-    UsageError
-        If it is a generator of points.
     """
     classes, weights, affine = generator.classes, [], []
     layers: list[dict[str, Any]] = []
@@ -113,29 +96,19 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
     """Recorded generators beside each other that draw from the same noise in the reader's browser.
 
     A slider, its keys, a finger or the mouse moves every image between two noise vectors; buttons play and draw new
-    noise. Without JavaScript the images at the start show.
+    noise. Without JavaScript the images at the start show. It takes about 330 KB for each generator of digits.
 
     Parameters
     ----------
     groups : mapping
         Title to records, as from `kmgan_book.report.recorded`. Of each the first that keeps a generator is shown; the
-        caption names groups without one.
+        caption names groups without one. A `UsageError` says that they cannot draw from the same noise.
     caption : str
         What a reader sees, in a sentence or two; the badge follows.
     images : int
         Images that each generator draws, about square.
     seed : int
         Of the noise at the start.
-
-    Returns
-    -------
-    Html
-        About 330 KB for each generator of digits.
-
-    Raises
-    ------
-    UsageError
-        If the generators cannot draw from the same noise.
     """
     found = {title: [record for record in group if record.generator.is_file()] for title, group in groups.items()}
     kept = {title: group[0] for title, group in found.items() if group}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from string import Template
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kmgan_book import STATIC
 from kmgan_book.explore.drawing import encoded
 from kmgan_book.figures import _canvas
 from kmgan_book.live import script
@@ -18,31 +20,13 @@ from kmgan_lib.losses import discriminator_loss
 
 _VIEW = 1.35
 _GROUPS = torch.tensor([[-0.6, 0.6], [0.65, 0.6], [0.6, -0.6], [-0.65, -0.55]])
-_SCENES = {
-    "sum": "Eq. (4) sees only a sum",
-    "push": "Without the push (Algorithm 2)",
-    "lambda": "λ = 5 flattens",
-    "random": "Random labels",
-    "again": "Start again",
-}
-_OBJECTIVES = {"D": "D's objective, Eq. (5)", "G": "G's objective, Eq. (6)", "center": "the center loss, Eq. (4)"}
-_VALUES = {
-    "D": "L<sub>D</sub>, Eqs. (5) and (7)",
-    "G": "L<sub>G</sub>, Eqs. (6) and (7)",
-    "center": "L<sub>center</sub>, Eq. (4), as printed",
-    "corresponding": "L<sub>center</sub>, corresponding centers",
-    "pairs": "L<sub>intra</sub> − L<sub>inter</sub>, Eq. (7)",
-}
 
 
 def start() -> dict[str, Tensor]:
     """Features and centers at the start: four groups of real ones, generated ones in between.
 
-    Returns
-    -------
-    dict
-        ``real``, ``fake`` and ``alike`` (generated features distributed like real ones), (16, 2); ``centers`` and
-        ``fakeCenters``, (6, 2), of which the lab takes the first k.
+    ``real``, ``fake`` and ``alike`` (generated features distributed like real ones) are (16, 2); ``centers`` and
+    ``fakeCenters``, of which the lab takes the first k, are (6, 2).
     """
     random = torch.Generator().manual_seed(4)
 
@@ -72,55 +56,9 @@ def _still(points: dict[str, Tensor]) -> str:
     return base64.b64encode(encoded(figure)).decode()
 
 
-def _check(name: str, text: str, *, ticked: bool = False) -> str:
-    return f'<label><input type="checkbox" data-lab="{name}"{" checked" if ticked else ""}> {text}</label>'
-
-
-def _slider(name: str, text: str, low: float, high: float, step: float, value: float) -> str:
-    return (
-        f'<label class="lab-slider">{text} <input type="range" data-lab="{name}" min="{low}" max="{high}" '
-        f'step="{step}" value="{value}"> <span data-lab="{name}-value"></span></label>'
-    )
-
-
-def _choice(name: str, text: str, options: dict[str, str]) -> str:
-    listed = "".join(f'<option value="{value}">{shown}</option>' for value, shown in options.items())
-    return f'<label>{text} <select data-lab="{name}">{listed}</select></label>'
-
-
 def loss_lab() -> Html:
-    """The lab, as a figure that carries its own script.
-
-    Returns
-    -------
-    Html
-        Works from a file and without a kernel; without JavaScript an image of its start shows.
-    """
+    """The lab, which works from a file and without a kernel; without JavaScript an image of its start shows."""
     points = start()
-    scenes = "".join(f'<button type="button" data-scene="{name}">{text}</button>' for name, text in _SCENES.items())
-    values = "".join(f'<dt>{text}</dt><dd data-lab="value-{name}"></dd>' for name, text in _VALUES.items())
     given = json.dumps({name: each.tolist() for name, each in points.items()})
-    return Html(
-        '<figure class="kmgan-live kmgan-losslab">'
-        f'<div class="live-controls" hidden><strong>Try this:</strong>{scenes}</div>'
-        '<p class="lab-said" data-lab="said" aria-live="polite" hidden></p>'
-        '<div class="lab-sides"><div>'
-        f'<img src="data:image/webp;base64,{_still(points)}" alt="Real and generated features, centers, and arrows">'
-        f'<svg data-lab="plane" viewBox="{-_VIEW} {-_VIEW} {2 * _VIEW} {2 * _VIEW}" tabindex="0" role="application" '
-        'aria-label="Plane of features and centers. Page Up and Page Down choose, arrow keys move." hidden></svg>'
-        '<p class="lab-legend" hidden><span class="lab-real">●</span> real, <span class="lab-real">✕</span> centers; '
-        '<span class="lab-fake">◆</span> generated, <span class="lab-fake">+</span> centers. Thin lines: labels. '
-        'Drag anything. <output data-lab="chosen"></output></p></div><div class="lab-switches" hidden>'
-        + _choice("objective", "Arrows: downhill of", _OBJECTIVES)
-        + _check("push", "push generated features off their centers", ticked=True)
-        + _check("corresponding", "corresponding centers, not the sum")
-        + _check("random", "random labels")
-        + _slider("lambda", "λ", 0, 5, 0.5, 0)
-        + _choice("reduction", "pairs of Eq. (7)", {"mean": "ordered", "pairs": "unordered"})
-        + _slider("k", "k", 1, 6, 1, 4)
-        + _slider("scale", "shrink all to", 10, 100, 1, 100)
-        + f'<button type="button" data-lab="play">Follow the arrows</button><dl>{values}</dl></div></div>'
-        "<figcaption>No network here: <em>D</em> could move each feature freely. Arrows of one objective share one "
-        "scale.</figcaption>"
-        f'<script type="application/json">{given}</script></figure>\n{script("losslab.js")}'
-    )
+    figure = Template((STATIC / "losslab.html").read_text(encoding="utf8"))
+    return Html(figure.substitute(still=_still(points), given=given) + script("losslab.js"))

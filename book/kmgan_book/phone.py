@@ -20,10 +20,7 @@ WIDTH, LABEL, AXIS, BADGE = 3.6, 20, 26, 54  # inches, and characters of a line
 class PageFigure(Figure):
     """A figure whose output in a notebook has a second image, for narrow pages.
 
-    Attributes
-    ----------
-    phone : Figure or None
-        Drawn by its author for a phone; without one the figure is laid out anew.
+    `phone` is drawn by its author for a phone; without one the figure is laid out anew.
     """
 
     phone: Figure | None = None
@@ -42,17 +39,7 @@ class PageFigure(Figure):
 
 
 def narrow(figure: Figure) -> Figure:
-    """A copy of a figure, as wide as a phone: a row of panels becomes a column, long labels and badges get lines.
-
-    Parameters
-    ----------
-    figure : Figure
-        Left as it is.
-
-    Returns
-    -------
-    Figure
-    """
+    """A copy of a figure, as wide as a phone: a row of panels becomes a column, long labels and badges get lines."""
     figure = copy.deepcopy(figure)
     width, height = figure.get_size_inches()
     panels = [(ax, spec) for ax in figure.axes if (spec := ax.get_subplotspec()) is not None]

@@ -49,7 +49,7 @@ def planned(
 
     Parameters
     ----------
-    profile : {"smoke", "quick", "long", "paper"}
+    profile : str
     only : sequence of str
         Patterns of presets' names, such as ``cifar10/*``. Without any: what the ledger of claims lacks.
     seeds : sequence of int, optional
@@ -59,10 +59,6 @@ def planned(
     shard : (int, int)
         (i, n) for the i-th of n parts. The parts divide the runs that there would be without any record, one by one in
         turn, so that each machine's part stays the same while others record theirs.
-
-    Returns
-    -------
-    list of Needed
     """
     i, n = shard
     if n > 1:
@@ -91,11 +87,7 @@ def planned(
 def command(run: Needed, **options: object) -> str:
     """The plain command that does one run of a sweep, for job arrays and GNU parallel.
 
-    Parameters
-    ----------
-    run : Needed
-    **options
-        Options of ``kmgan sweep``, such as ``data_root``; None stands for the default.
+    `options` are those of ``kmgan sweep``, such as ``data_root``; None stands for the default.
     """
     given = [(f"--{key.replace('_', '-')}", str(value)) for key, value in options.items() if value is not None]
     return shlex.join([*shlex.split(run.command), *(word for pair in given for word in pair)])

@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 from kmgan_book.explore.drawing import Projection
 from kmgan_book.figures import _canvas, badge
 from kmgan_book.palette import PALETTE
+from kmgan_book.teaching import descend
 from kmgan_lib import data, methods, presets
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
 from kmgan_lib.losses import center_loss, generator_loss
@@ -42,6 +43,19 @@ def _dots(ax: Axes, points: Tensor, color: str, name: str = "", marker: str = "o
     ax.scatter(*points.T, s=14, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
 
 
+def _groups(ax: Axes, real: Tensor, fake: Tensor, centers: Tensor) -> None:
+    _dots(ax, real, REAL, "real features")
+    _dots(ax, fake, FAKE, "generated features", "D")
+    ax.scatter(*centers.T, s=90, color=REAL, marker="X", edgecolors="black", zorder=3, label="real centers")
+
+
+def _told(figure: Figure, **options: float) -> Figure:
+    """With the legend of its first panel, and the badge."""
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, ncols=len(handles[0]), loc="outside upper left", **options)
+    return badge(figure, DRAWN)
+
+
 def _network(outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, outputs))
 
@@ -49,12 +63,7 @@ def _network(outputs: int) -> nn.Sequential:
 def two_networks(seed: int, *, alone: int = 60, together: int = 400) -> Figure:
     """A generator and a discriminator on points of a plane: at the start, with D trained alone, and with both.
 
-    Parameters
-    ----------
-    seed : int
-        Of weights, points and noise.
-    alone, together : int
-        Steps of D alone, then of both.
+    `seed` is that of weights, points and noise; D takes `alone` steps, then both take `together`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -69,19 +78,11 @@ def two_networks(seed: int, *, alone: int = 60, together: int = 400) -> Figure:
             for _ in range(steps):
                 fake = generator(torch.randn(128, 2))
                 loss = softplus(-discriminator(real)).mean() + softplus(discriminator(fake.detach())).mean()
-                _descend(adams[0], loss)
+                descend(adams[0], loss)
                 if steps == together:
-                    _descend(adams[1], softplus(-discriminator(fake)).mean())
+                    descend(adams[1], softplus(-discriminator(fake)).mean())
             _judged(ax, discriminator, real, generator(torch.randn(128, 2)), title)
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, frameon=False, ncols=2, loc="outside upper left", markerscale=2)
-    return badge(figure, DRAWN)
-
-
-def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
+    return _told(figure, markerscale=2)
 
 
 @torch.no_grad()
@@ -97,17 +98,7 @@ def _judged(ax: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, titl
 
 
 def k_means(seed: int, k: int = 3, rounds: int = 10) -> Figure:
-    """K-Means on points of a plane: centers anywhere, points assigned, centers moved, and the end.
-
-    Parameters
-    ----------
-    seed : int
-        Of the points and of the first centers.
-    k : int
-        Number of centers.
-    rounds : int
-        Rounds until the last panel.
-    """
+    """K-Means on points of a plane: centers anywhere, points assigned, centers moved, and the end."""
     generator = torch.Generator().manual_seed(seed)
     angles = 2 * torch.pi * torch.arange(k) / k + 0.4
     places = 1.1 * torch.stack([angles.cos(), angles.sin()], 1)
@@ -133,14 +124,7 @@ def k_means(seed: int, k: int = 3, rounds: int = 10) -> Figure:
 def features(seed: int, *, steps: int = 40, count: int = 90) -> Figure:
     """Where a discriminator puts digits: small images at the place of their features, and of their pixels.
 
-    Parameters
-    ----------
-    seed : int
-        Of the networks and the batches.
-    steps : int
-        Iterations of KM-GAN on scikit-learn's digits.
-    count : int
-        Images shown.
+    D is that of `steps` iterations of KM-GAN on scikit-learn's digits, `count` of which are shown.
     """
     digits = data.load("digits")
     preset = presets.resolve("digits/kmgan", "smoke")
@@ -192,14 +176,10 @@ def pulls(seed: int) -> Figure:
         loss.backward()
         pull = -cast("Tensor", moved.grad)
         pull = 0.45 * pull / pull.norm(dim=1).max()
-        _dots(ax, real, REAL, "real features")
-        _dots(ax, fake, FAKE, "generated features", "D")
+        _groups(ax, real, fake, centers)
         ax.quiver(*fake.T, *pull.T, color=FAKE, angles="xy", scale_units="xy", scale=1, width=0.006)
-        ax.scatter(*centers.T, s=90, color=REAL, marker="X", edgecolors="black", zorder=3, label="real centers")
         ax.set_title(title)
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, frameon=False, ncols=3, loc="outside upper left")
-    return badge(figure, DRAWN)
+    return _told(figure)
 
 
 def collapse(seed: int) -> Figure:
@@ -214,10 +194,6 @@ def collapse(seed: int) -> Figure:
         shares = torch.bincount(found, minlength=4) / len(found)
         entropy = -torch.special.xlogy(shares, shares).sum()
         loss = generator_loss(fake, centers[found])
-        _dots(ax, real, REAL, "real features")
-        _dots(ax, fake, FAKE, "generated features", "D")
-        ax.scatter(*centers.T, s=90, color=REAL, marker="X", edgecolors="black", zorder=3, label="real centers")
+        _groups(ax, real, fake, centers)
         ax.set_title(f"{title}: loss of G {loss:.2f},\nentropy of assignment {abs(entropy):.2f}")
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, frameon=False, ncols=3, loc="outside upper left")
-    return badge(figure, DRAWN)
+    return _told(figure)

@@ -45,15 +45,7 @@ def _is_number(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded run.
-
-    Attributes
-    ----------
-    directory : Path
-        ``<results>/<preset>/<profile>-seed<k>``.
-    result : dict
-        Content of ``result.json``.
-    """
+    """One recorded run: the content of ``result.json`` in ``<results>/<preset>/<profile>-seed<k>``."""
 
     directory: Path
     result: dict[str, Any]
@@ -125,7 +117,7 @@ def _read(directory: Path) -> Record:
         raise UsageError(f"{directory / files.RESULT} lacks {', '.join(missing)}: it is not a record")
     wrong = garbled(result)
     if not wrong:
-        wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
+        wrong += [] if isinstance(result["preset"].get("name"), str) else ["preset"]
         for name, measured in result["metrics"].items():
             sensible = measured.get("value") is None or _is_number(measured["value"])  # None: it has none, as 0 / 0
             if not sensible or not isinstance(measured.get("extractor", {}), dict):
@@ -174,27 +166,16 @@ def badge(records: Sequence[Record]) -> str:
 def save(run: Run, *, results: Path = RESULTS) -> Record:
     """Keep a finished, evaluated run as a record: ``result.json``, ``history.csv`` and ``samples.webp``.
 
-    Of seed 0 a generator small enough to be kept with the book comes along, in half precision.
-
-    Parameters
-    ----------
-    run : Run
-        Completed or diverged; a completed one must have been evaluated.
-    results : Path
-        Folder of all records.
-
-    Raises
-    ------
-    UsageError
-        If the run is unfinished or unmeasured, or trained on your own folder of pictures.
+    Of seed 0 a generator small enough to be kept with the book comes along, in half precision. A `UsageError` says that
+    a run is unfinished, not evaluated, or trained on your own folder of images.
     """
     if run.result.get("status") == "completed" and not run.result.get("metrics"):
         raise UsageError(f"{run.directory} is not evaluated yet: `kmgan evaluate {run.directory}` first")
     if not run.result:
         raise UsageError(f"{run.directory} is not finished: --resume continues it")
-    if run.preset.name in presets.PRESETS and run.preset.hash != presets.PRESETS[run.preset.name].hash:
-        named = presets.PRESETS[run.preset.name].as_dict()
-        changed = [k for k, v in run.preset.as_dict().items() if v != named[k] and k not in presets.SIZE_FIELDS]
+    named = presets.PRESETS.get(run.preset.name)
+    if named and run.preset.hash != named.hash:
+        changed = _changed(run.preset.as_dict(), named)
         raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
     if run.preset.dataset.startswith(OWN):
         raise UsageError("runs on images of your own are not recorded: nobody else could repeat them")
@@ -216,14 +197,14 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
     return _read(target)
 
 
-def check(*, results: Path = RESULTS) -> list[str]:
-    """What is wrong with the records, a line each; an empty list if they are sound.
+def _changed(preset: Mapping[str, Any], named: presets.Preset) -> list[str]:
+    """Fields, other than those of size, in which a preset is not the one of its name."""
+    known = named.as_dict()
+    return [k for k, v in preset.items() if k in known and k not in presets.SIZE_FIELDS and known[k] != v]
 
-    Parameters
-    ----------
-    results : Path
-        Folder of all records.
-    """
+
+def check(*, results: Path = RESULTS) -> list[str]:
+    """What is wrong with the records, a line each; an empty list if they are sound."""
     wrong: list[str] = []
     for path in sorted(p for p in results.rglob("*") if p.is_file()):
         place = path.relative_to(results)
@@ -253,26 +234,24 @@ def _problems(record: Record, place: str) -> Iterator[str]:
     if wrong := garbled(result):
         yield f"has no sensible {shown(', '.join(wrong))}"
         return
-    preset = result["preset"]
+    preset, status = result["preset"], result["status"]
     said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
-    if said != place:
-        yield f"says that it is {said}"
     today = presets.PRESETS.get(str(preset.get("name")))
-    if presets.hash_of(preset, presets.FIELDS if today is None else today.fields()) != result["preset_hash"]:
-        yield "its preset is not the one of its hash"
-    if today is None:
-        yield "there is no such preset"
-    else:
-        known = today.as_dict()
-        changed = [k for k, v in preset.items() if k in known and k not in presets.SIZE_FIELDS and known[k] != v]
-        if changed:
-            yield f"was trained with another {', '.join(changed)} than the preset has now"
-    if result["status"] not in ("completed", "diverged"):
-        yield f"status {result['status']}"
-    if result["status"] == "completed" and not result["metrics"]:
-        yield "has no measures"
-    if result["status"] == "diverged" and result.get("diverged_at") is None:
-        yield "does not say where it diverged"
+    fields = presets.FIELDS if today is None else today.fields()
+    changed = [] if today is None else _changed(preset, today)
+    drawn = preset.get("network") != "synthetic" and status == "completed"
+    yield from (text for wrong, text in (
+        (said != place, f"says that it is {said}"),
+        (presets.hash_of(preset, fields) != result["preset_hash"], "its preset is not the one of its hash"),
+        (today is None, "there is no such preset"),
+        (changed, f"was trained with another {', '.join(changed)} than the preset has now"),
+        (status not in ("completed", "diverged"), f"status {status}"),
+        (status == "completed" and not result["metrics"], "has no measures"),
+        (status == "diverged" and result.get("diverged_at") is None, "does not say where it diverged"),
+        ("sha256" not in result["data"], "does not say which data (sha256)"),
+        (drawn and not record.samples.exists(), "has no samples.webp"),
+        (not record.history, f"has no {files.HISTORY}"),
+    ) if wrong)  # fmt: skip
     for name, measured in result["metrics"].items():
         lacks = [key for key in ("value", "samples", "seconds", "extractor") if key not in measured]
         if lacks:
@@ -282,9 +261,3 @@ def _problems(record: Record, place: str) -> Iterator[str]:
         for key, value in measured.items():
             if key != "value" and isinstance(value, float) and not math.isfinite(value):
                 yield f"{name}.{key} is {value}"
-    if "sha256" not in result["data"]:
-        yield "does not say which data (sha256)"
-    if preset.get("network") != "synthetic" and result["status"] == "completed" and not record.samples.exists():
-        yield "has no samples.webp"
-    if not record.history:
-        yield f"has no {files.HISTORY}"

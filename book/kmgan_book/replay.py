@@ -28,22 +28,7 @@ WIDTH, PANEL = 320, 74  # of the drawing of the curves
 def record(run: Run, *, replays: Path = REPLAYS) -> Path:
     """Keep a run's snapshots as one image, ``mnist-kmgan-seed0.webp`` or so, and beside it its curves and settings.
 
-    Parameters
-    ----------
-    run : Run
-        Trained with ``snapshots=30`` or so.
-    replays : Path
-        Folder of all replays.
-
-    Returns
-    -------
-    Path
-        The image, some 150 KB.
-
-    Raises
-    ------
-    UsageError
-        If the run has fewer than two snapshots.
+    The run was trained with ``snapshots=30`` or so. The image, whose path is returned, takes some 150 KB.
     """
     snapshots = sorted((run.directory / "samples").glob("*.png"))
     if len(snapshots) < 2:
@@ -91,24 +76,7 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
     """Recorded trainings beside each other that play together: images of the same noise, and curves with a cursor.
 
     A slider, its keys, a finger or the mouse moves through them. Without JavaScript, and in print, the end shows.
-
-    Parameters
-    ----------
-    names : mapping
-        Title to the name of a replay; all with frames of the same iterations.
-    caption : str
-        What a reader sees; the badge follows.
-    replays : Path
-        Folder of all replays.
-
-    Returns
-    -------
-    Html
-
-    Raises
-    ------
-    UsageError
-        If one is missing, or their frames are of different iterations.
+    `names` maps titles to names of replays, all with frames of the same iterations; the caption's badge follows it.
     """
     told = {title: load(name, replays=replays) for title, name in names.items()}
     frames = next(iter(told.values()))["frames"]

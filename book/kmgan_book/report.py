@@ -121,10 +121,10 @@ def table_4(profile: str = "long") -> Html:
         begun = [_cell(everything, untrained(column)) for column in (SCORE, FRECHET)]
         rows.append(["untrained", "–", begun[0], "", begun[1], "–"])
     heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: Fréchet distance", "coverage"]
-    return Html(f"{_html_table(heads, rows)}<p>{badge_of(records.badge(everything))}</p>")
+    return Html(f"{html_table(heads, rows)}<p>{badge_of(records.badge(everything))}</p>")
 
 
-def _html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells that are HTML; a column in which no row has a value is left out."""
     kept = [i for i in range(len(heads)) if i == 0 or any(row[i] not in ("–", "") for row in rows)] if rows else []
     head = "".join(f"<th>{heads[i]}</th>" if heads[i] else "<td></td>" for i in kept)
@@ -161,11 +161,7 @@ def _number(value: float, form: int | str) -> str:
 def span(numbers: Sequence[float], form: int | str = 2) -> str:
     """Mean and range, ``8.21 (8.05 to 8.40)``; one number alone as it is; a dash for none.
 
-    Parameters
-    ----------
-    numbers : sequence of float
-    form : int or str
-        Decimals, a format such as ``.1%``, or ``p`` for p-values.
+    `form` is the number of decimals, a format such as ``.1%``, or ``p`` for p-values.
     """
     if len(numbers) == 0:
         return "–"
@@ -181,16 +177,8 @@ def failures(scores: Sequence[float]) -> str:
 def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], made_by: str) -> Html:
     """A line a group of runs: how many seeds, how many diverged, and mean (range) of each column.
 
-    Where the runs say what their generators were before training, the last line says it too.
-
-    Parameters
-    ----------
-    groups : mapping
-        Name to runs or records; empty groups are named below the table as not yet recorded.
-    columns : mapping
-        Heading to what stands below it; a column in which nobody has a value is left out.
-    made_by : str
-        The badge.
+    Where the runs say what their generators were before training, the last line says it too. Empty groups are named
+    below the table as not yet recorded; a column in which nobody has a value is left out.
     """
     rows = []
     for name, group in groups.items():
@@ -204,7 +192,7 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
         rows.append(["untrained", "", *begun])
     missing = "; ".join(html.escape(name) for name, group in groups.items() if not group)
     waits = f"<p>Not yet recorded: {missing}.</p>" if missing else ""
-    body = _html_table(["", *map(html.escape, ["seeds", *columns])], rows)
+    body = html_table(["", *map(html.escape, ["seeds", *columns])], rows)
     return Html(f"{body}{waits}<p>{badge_of(made_by)}</p>")
 
 

@@ -13,17 +13,7 @@ from scipy import stats
 def fails_more(failed: int, runs: int, other_failed: int, other_runs: int) -> float:
     """Fisher's exact test of two failure rates, one-sided.
 
-    Parameters
-    ----------
-    failed, runs : int
-        How many of how many runs failed.
-    other_failed, other_runs : int
-        The same of the runs that they are compared with.
-
-    Returns
-    -------
-    float
-        Probability of at least so many failures among the first, if all runs failed equally often.
+    The probability of at least so many failures among the first, if all runs failed equally often.
     """
     table = [[failed, runs - failed], [other_failed, other_runs - other_failed]]
     test: Any = stats.fisher_exact(table, alternative="greater")
@@ -31,23 +21,13 @@ def fails_more(failed: int, runs: int, other_failed: int, other_runs: int) -> fl
 
 
 def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tuple[float, float]:
-    r"""95 % interval of the difference of two rates (Newcombe, 1998, method 10).
+    r"""95 % interval of the difference of two rates, the first minus the other (Newcombe, 1998, method 10).
 
     With :math:`[l_i, u_i]` the Wilson interval of :math:`p_i`, and :math:`\delta = p_1 - p_2`,
 
     .. math::
         \left[\delta - \sqrt{(p_1 - l_1)^2 + (u_2 - p_2)^2},\;
         \delta + \sqrt{(u_1 - p_1)^2 + (p_2 - l_2)^2}\right].
-
-    Parameters
-    ----------
-    failed, runs, other_failed, other_runs : int
-        As in `fails_more`; at least one run of each.
-
-    Returns
-    -------
-    low, high : float
-        Of the first rate minus the other.
     """
     (p, l1, u1), (q, l2, u2) = (
         (k / n, *stats.binomtest(k, n).proportion_ci(0.95, method="wilson"))
@@ -57,18 +37,11 @@ def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tupl
 
 
 def sign_flip(gaps: Sequence[float]) -> float:
-    r"""Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
+    """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
 
-    Parameters
-    ----------
-    gaps : sequence of float
-        One a pair. An infinite one outweighs all finite ones together.
-
-    Returns
-    -------
-    float
-        Share of the :math:`2^n` choices of signs whose sum is at most the one found: not below :math:`2^{-n}`, and 1
-        with fewer than two pairs. The time doubles with each pair: seconds at 22.
+    The share of the :math:`2^n` choices of signs whose sum is at most the one found: not below :math:`2^{-n}`, and 1
+    with fewer than two pairs. An infinite gap outweighs all finite ones together. The time doubles with each pair:
+    seconds at 22.
     """
     known = np.asarray(gaps, float)
     if len(known) < 2:
@@ -85,15 +58,8 @@ def sign_flip(gaps: Sequence[float]) -> float:
 def ranks(values: Sequence[float], others: Sequence[float]) -> float:
     """Exact test that values lie below others, one-sided (Mann and Whitney's, with ties and infinite values).
 
-    Parameters
-    ----------
-    values, others : sequence of float
-
-    Returns
-    -------
-    float
-        Share of all ways to deal the pooled ranks, means for ties, that give the first at most the sum found. Three
-        against three reach 0.05 where none overlap; 1 with fewer than two of either.
+    The share of all ways to deal the pooled ranks, means for ties, that give the first at most the sum found. Three
+    against three reach 0.05 where none overlap; 1 with fewer than two of either.
     """
     if min(len(values), len(others)) < 2:
         return 1.0

@@ -30,19 +30,10 @@ GRACE = 120.0  # seconds that a run has to write its checkpoint when the time is
 
 @dataclass
 class Outcome:
-    """What became of one run.
+    """What became of one run in its `directory`, with the content of ``result.json``, empty if there is none.
 
-    Attributes
-    ----------
-    run : Needed
-    directory : Path
-        The run directory.
-    status : str
-        ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), ``unfinished``: the time was up, or
-        ``taken``: another process is doing it, or has recorded it (``error`` says which).
-    error : str
-    result : dict
-        Content of ``result.json``, empty if there is none.
+    The status is ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), ``unfinished``: the time was
+    up, or ``taken``: another process is doing it, or has recorded it (``error`` says which).
     """
 
     run: Needed
@@ -162,15 +153,10 @@ def sweep(
         Runs at the same time; the processor's cores are shared out among them.
     budget : float
         Seconds.
-    device : str
+    device, data_root
         As in `kmgan_lib.train`.
-    data_root : Path, optional
     report : callable
         Called with each `Outcome`.
-
-    Returns
-    -------
-    list of Outcome
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: at least 1")

@@ -7,21 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kmgan_book import claims, conditions
-from kmgan_book.claims import Verdict
+from kmgan_book import conditions, words
+from kmgan_book.claims import VERDICTS, Verdict
 from kmgan_book.conditions import SCORE
 from kmgan_book.live import script
-from kmgan_book.report import Html
+from kmgan_book.report import Html, anchor
 from kmgan_lib.errors import UsageError
 
-WORDS = {
-    "holds": claims.HOLDS, "partly": claims.PARTLY, "fails": claims.FAILS, "undecided": claims.UNDECIDED,
-    "untestable": claims.UNTESTABLE,
-}  # fmt: skip
-MARKS = {
-    claims.HOLDS: "verdict-holds", claims.PARTLY: "verdict-partly", claims.FAILS: "verdict-fails",
-    claims.UNDECIDED: "verdict-open", claims.UNTESTABLE: "verdict-open",
-}  # fmt: skip
+WORDS = dict(zip(words.OUTCOMES, VERDICTS, strict=False))  # all but *not yet run*
 # What a limit is a limit of.
 NAMES = {
     "classifier_score": "classifier score", "classifier_frechet": "Fréchet distance", "clustering": "NMI",
@@ -109,23 +102,10 @@ def _range(knob: Mapping[str, Any], found: Mapping[str, Sequence[Any]]) -> tuple
 
 
 def rule(verdict: Verdict) -> dict[str, Any]:
-    """A claim's rule as ``thresholds.js`` reads it.
+    """A claim's rule as ``thresholds.js`` reads it; a `UsageError` if records are missing.
 
-    Parameters
-    ----------
-    verdict : Verdict
-        Of a claim whose records are complete.
-
-    Returns
-    -------
-    dict
-        ``parts``, the conditions of the ledger; ``found``, preset to the values of its records; ``failed`` and
-        ``level``; and ``knobs``, the numbers that a reader can move, each with its places in all of these.
-
-    Raises
-    ------
-    UsageError
-        If records are missing.
+    ``parts`` are the conditions of the ledger, ``found`` maps presets to the values of their records, then come
+    ``failed`` and ``level``; ``knobs`` are the numbers that a reader can move, each with its places in all of these.
     """
     if verdict.missing:
         raise UsageError(f"{verdict.claim.name} is not yet run: there is nothing to move")
@@ -153,7 +133,7 @@ def rule(verdict: Verdict) -> dict[str, Any]:
     movable = [{key: each[key] for key in _KEYS} for each in listed]
     return {
         "parts": parts, "found": found, "failed": conditions.FAILED, "level": conditions.LEVEL, "knobs": movable,
-        "words": WORDS, "marks": MARKS,
+        "words": WORDS, "marks": {word: anchor(word) for word in WORDS.values()},
     }  # fmt: skip
 
 
@@ -161,15 +141,6 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
     """A slider for each number of each rule, for the claims whose records are complete.
 
     Without JavaScript only the verdicts show. Numbers that change nothing in their range are named in one line.
-
-    Parameters
-    ----------
-    verdicts : sequence of Verdict
-        Those that were not yet run are left out.
-
-    Returns
-    -------
-    Html
     """
     figures = [
         f'<figure class="kmgan-live kmgan-thresholds"><strong>{escape(each.claim.name)}: {escape(each.claim.title)}'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kmgan_book.conditions import SCORE
@@ -13,25 +12,16 @@ from kmgan_lib.errors import UsageError
 _MEASURE = re.compile(r"[^.]+\.[^.]+(\.(min|max))?")
 
 
-@dataclass(frozen=True)
-class _Kind:
-    needed: frozenset[str]
-    one_of: frozenset[str] = frozenset()
-    optional: frozenset[str] = frozenset()
-    bounds: frozenset[str] = frozenset()  # of `one_of`, those that may also be another number of the records
-
-
-def _kind(needed: str, one_of: str = "", optional: str = "", bounds: str = "") -> _Kind:
-    return _Kind(*(frozenset(words.split()) for words in (needed, one_of, optional, bounds)))
-
-
+# What each kind needs, of what it takes exactly one, and what else it may have. Of a kind that reads a measure,
+# above and below may also be another number of the records.
 _KINDS = {
-    "count": _kind("of failed", "at_least at_most all"), "fails_more": _kind("of than"),
-    "rate_gap": _kind("of less", "above below"),
-    "every": _kind("of measure", "above below", "alive", bounds="above below"),
-    "mean": _kind("of measure", "above below", bounds="above below"),
-    "paired": _kind("of against measure", "lower higher", "times plus"),
-    "ranks": _kind("of against measure", "lower higher", "times plus"),
+    kind: tuple(frozenset(words.split()) for words in parts)
+    for kind, parts in {
+        "count": ("of failed", "at_least at_most all", ""), "fails_more": ("of than", "", ""),
+        "rate_gap": ("of less", "above below", ""), "every": ("of measure", "above below", "alive"),
+        "mean": ("of measure", "above below", ""), "paired": ("of against measure", "lower higher", "times plus"),
+        "ranks": ("of against measure", "lower higher", "times plus"),
+    }.items()
 }  # fmt: skip
 KINDS = (*_KINDS, "any", "all", "not")
 _PRESETS = {"of", "than", "less", "against"}
@@ -78,22 +68,20 @@ def reads(condition: Any) -> Iterator[tuple[str, str]]:
 
 
 def _reads_one(kind: str, arguments: Any) -> Iterator[tuple[str, str]]:
-    known = _KINDS[kind]
-    if not isinstance(arguments, dict) or not arguments.keys() >= known.needed:
-        raise UsageError(f"{kind} needs {', '.join(sorted(known.needed))}")
+    needed, one_of, optional = _KINDS[kind]
+    if not isinstance(arguments, dict) or not arguments.keys() >= needed:
+        raise UsageError(f"{kind} needs {', '.join(sorted(needed))}")
     for key, value in arguments.items():
-        if key not in known.needed | known.one_of | known.optional:
+        if key not in needed | one_of | optional:
             raise UsageError(f"{kind} knows no {key}")
-        if not (key in known.bounds and isinstance(value, dict)):
-            _check(kind, key, value)
-    if known.one_of and len(known.one_of & arguments.keys()) != 1:
-        raise UsageError(f"{kind} needs one of {', '.join(sorted(known.one_of))}")
-    measure = arguments.get("measure", SCORE)
-    for key in known.bounds & arguments.keys():
-        if isinstance(arguments[key], dict):
+        if isinstance(value, dict) and key in ("above", "below") and "measure" in needed:
             yield from _reads_bound(kind, key, arguments)
+        else:
+            _check(kind, key, value)
+    if one_of and len(one_of & arguments.keys()) != 1:
+        raise UsageError(f"{kind} needs one of {', '.join(sorted(one_of))}")
     for key in _PRESETS & arguments.keys():
-        yield str(arguments[key]), measure
+        yield str(arguments[key]), arguments.get("measure", SCORE)
         if "alive" in arguments:
             yield str(arguments[key]), SCORE
 

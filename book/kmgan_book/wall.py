@@ -57,17 +57,9 @@ def _tile(record: Record) -> str:
 
 
 def wall(everything: Sequence[Record]) -> Html:
-    """Every record as a tile: its first images, its name, and when opened its command, measures and commit.
+    """Every record as a tile, about 4 KB: its first images, its name, and when opened its command, measures and commit.
 
-    Parameters
-    ----------
-    everything : sequence of Record
-        As from `kmgan_book.records.everything`; about 4 KB each.
-
-    Returns
-    -------
-    Html
-        Tiles open without JavaScript; the filters need it.
+    Tiles open without JavaScript; the filters need it.
     """
     presets = [record.result["preset"] for record in everything]
     data = _choice("set", "data", dict.fromkeys(preset["name"].split("/")[0] for preset in presets))

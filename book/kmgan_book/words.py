@@ -36,11 +36,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 def check(sentence: str, reads: Collection[tuple[str, str]]) -> None:
     """Raise a `UsageError` where a field of a sentence is none, or asks for what the rule does not read.
 
-    Parameters
-    ----------
-    sentence : str
-    reads : collection of (str, str)
-        Presets and their measures, as the claim's rule reads them.
+    `reads` are presets and their measures, as the claim's rule reads them.
     """
     if "{" in _FIELD.sub("", sentence) or "}" in _FIELD.sub("", sentence):
         raise UsageError("a brace without its other half")
@@ -67,13 +63,8 @@ def check(sentence: str, reads: Collection[tuple[str, str]]) -> None:
 def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> str:
     """A sentence with its fields filled.
 
-    Parameters
-    ----------
-    sentence : str
-    found : mapping
-        Preset, as the ledger names it, to its records.
-    systems : mapping
-        Each of `SYSTEMS` to the names of the systems that it stands for.
+    `found` maps presets, as the ledger names them, to their records, and `systems` each of `SYSTEMS` to the names of
+    the systems that it stands for.
     """
 
     def value(match: re.Match[str]) -> str:

@@ -99,7 +99,7 @@ def test_labels_of_frames_are_text() -> None:
         page.close()
         assert page.elements == {"style", "figure", "img", "figcaption", "button", "input", "output", "script"}
         assert not {name for name in page.attributes if name.startswith("on")}
-        assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+        assert all(address.startswith("data:image/webp;base64,") for address in page.addresses)
         assert text in page.text
 
 

@@ -71,6 +71,14 @@ def test_the_figure_has_a_panel_a_section() -> None:
     plt.close(figure)
 
 
+def test_the_table_says_how_much_of_the_machine_was_used() -> None:
+    result = {"images_per_second": 10.0, "speed": 1.0, "utilisation": 0.25}
+    report = {"device": "a CPU", "commit": None, "methods": {"<kmgan>": result}}
+    text = bench_figure.table([report])._repr_html_()
+    assert "<td>&lt;kmgan&gt;</td><td>10</td><td>25%</td>" in text
+    assert "plain" not in text
+
+
 def test_the_table_of_precision_says_what_its_reports_say() -> None:
     scores = {"float32": [8.5, 8.25], "bf16": [7.125, None]}
     report = {

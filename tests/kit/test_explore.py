@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kmgan_book import explore
-from kmgan_book.explore import Moments, frames_html, interpolation_frames, training_frames
+from kmgan_book.explore import Moments, frames_html, training_frames
 from kmgan_book.explore.drawing import Projection
 from kmgan_book.explore.explorer import WIDGET, Explorer
 from kmgan_lib import data
@@ -104,11 +104,6 @@ def test_a_run_from_its_directory(pictures: Run) -> None:
     assert labels(training_frames(Run.open(pictures.directory)).text) == ["iteration 20", "iteration 40"]
 
 
-def test_an_interpolation(pictures: Run) -> None:
-    html = interpolation_frames(pictures.generator, pictures.label, steps=3).text
-    assert labels(html) == ["β = 1.00", "β = 0.50", "β = 0.00"]
-
-
 def test_the_plane_keeps_the_largest_distances() -> None:
     points = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     wide = torch.cat([torch.zeros(50, 3), points], dim=1)
@@ -117,7 +112,7 @@ def test_the_plane_keeps_the_largest_distances() -> None:
 
 
 def test_frames_show_the_last_picture_without_javascript() -> None:
-    html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud", "image/webp")
+    html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud")
     pictures = re.findall(r"<img [^>]*>", html)
     assert ["hidden" in picture for picture in pictures] == [True, True, False]
     assert f"data:image/webp;base64,{base64.b64encode(b'one').decode()}" in pictures[0]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from kmgan_book import clouds, diagrams, figures, palette, phone, ranks
+from kmgan_book import clouds, diagrams, figures, palette, phone
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -98,7 +98,7 @@ def test_points_and_framework_draw() -> None:
 
 
 def test_slopes_lead_from_one_rank_to_the_other() -> None:
-    figure = ranks.slopes({"a": (3.0, 1.0), "b": (2.0, 5.0), "c": (1.0, 3.0)}, "theirs", "ours", "recorded · long")
+    figure = figures.slopes({"a": (3.0, 1.0), "b": (2.0, 5.0), "c": (1.0, 3.0)}, "theirs", "ours", "recorded · long")
     ends = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines]
     assert ends == [[0, 2], [1, 0], [2, 1]]
 

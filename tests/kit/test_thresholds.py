@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def invented(claim: Claim, seed: int) -> tuple[Verdict, dict[str, list[Record]]]
                     key, _, end = key.partition(".")
                     metrics.setdefault(kind, {})[key] = [value, value + 0.05] if end else value
             status = "diverged" if random.random() < 0.1 else "completed"
-            record = Record(directory=thresholds.claims.LEDGER, result={"preset": {"name": preset}, "seed": number,
+            record = Record(directory=Path("nowhere"), result={"preset": {"name": preset}, "seed": number,
                             "status": status, "metrics": metrics})  # fmt: skip
             record.__dict__["history"] = [{"center_step": random.choice([0, 0.005, 0.5])}]
             found[name].append(record)

@@ -5,7 +5,7 @@ ipywidgets is imported only when a widget is made, so that the library does with
 
 from kmgan_book.explore.explorer import Control, Explorer
 from kmgan_book.explore.frames import frames_html
-from kmgan_book.explore.moments import Moments, interpolation_frames, training_frames
+from kmgan_book.explore.moments import Moments, training_frames
 from kmgan_book.explore.widgets import explore_classes, explore_clusters, explore_gate, explore_interpolation
 
 __all__ = [
@@ -17,6 +17,5 @@ __all__ = [
     "explore_gate",
     "explore_interpolation",
     "frames_html",
-    "interpolation_frames",
     "training_frames",
 ]

@@ -11,12 +11,10 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from kmgan_book.figures import _canvas, badge
 from kmgan_book.palette import PALETTE
-from kmgan_lib.pictures import sheet
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
 MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
@@ -139,18 +137,4 @@ def moment(
     ax.set_title("losses so far", fontsize=10)
     ax.set_xlabel("iteration", fontsize=8)
     ax.tick_params(labelsize=7)
-    return badge(figure, made_by)
-
-
-def along(images: Tensor, index: int, made_by: str) -> Figure:
-    """A strip of images (n, c, h, w) with one of them marked and shown large."""
-    figure, axes = _canvas(2, 1, 6.4, 4.0, height_ratios=[3, 1])
-    large, small = axes[:, 0]
-    large.imshow(sheet(images[index : index + 1]), interpolation="nearest")
-    small.imshow(sheet(images, columns=len(images)), interpolation="nearest")
-    height, width = images.shape[2:]
-    left = index * (width + 1) - 1
-    small.add_patch(Rectangle((left, -1), width + 1, height + 1, fill=False, edgecolor="#c44601", linewidth=2.5))
-    for ax in (large, small):
-        ax.set_axis_off()
     return badge(figure, made_by)

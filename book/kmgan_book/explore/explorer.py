@@ -92,7 +92,7 @@ class Explorer:
         drawn = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
         start = {control.name: control.start for control in self.controls}
         poster = list(self.frames.values()).index(start)
-        return frames_html(drawn, list(self.frames), self.alt, "image/webp", poster=poster)
+        return frames_html(drawn, list(self.frames), self.alt, poster=poster)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": self.alt, "text/html": self.html}

@@ -1,4 +1,4 @@
-"""Pictures with a slider through a training and through an interpolation."""
+"""Images with a slider through a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from kmgan_book.explore.frames import frames_html
 from kmgan_book.report import Html
 from kmgan_lib.data import Images
 from kmgan_lib.errors import UsageError
-from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method
 from kmgan_lib.training.run import Run
 
@@ -30,10 +29,8 @@ class Moments:
         The data; their labels, where there are any, only color the points.
     most : int
         Number of images whose features are kept, a fixed random choice.
-    features : dict
-        Iteration to features (n, d).
-    centers : dict
-        Iteration to real centers (k, d), for methods that have centers.
+    features, centers : dict
+        Iteration to features (n, d), and to real centers (k, d) for methods that have centers.
     """
 
     images: Images
@@ -86,53 +83,12 @@ def _moments(run: Run, kept: Moments | None) -> Iterator[tuple[int, bytes]]:
 def training_frames(run: Run, kept: Moments | None = None) -> Html:
     """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
 
-    Features of more than two dimensions are projected on the two main components of those at the end.
-
-    Parameters
-    ----------
-    run : Run
-        With its sample grids, unless ``kept`` has features; ``snapshots`` says how many there are.
-    kept : Moments, optional
-        The callback that the run was trained with. Without it, features are not shown.
-
-    Returns
-    -------
-    Html
-
-    Raises
-    ------
-    UsageError
-        If the run has kept neither samples nor features.
+    `kept` is the callback that the run was trained with; without it, features are not shown. Those of more than two
+    dimensions are projected on the two main components of those at the end. A `UsageError` says that a run has kept
+    neither samples nor features.
     """
     moments = dict(_moments(run, kept))
     shown = "samples, features and losses" if kept else "samples and losses"
     labels = [f"iteration {iteration:,}" for iteration in moments]
     alt = f"{run.preset.name}, {shown} during the training"
-    return Html(frames_html(list(moments.values()), labels, alt, "image/webp"))
-
-
-def interpolation_frames(
-    generator: Generator, made_by: str, *, seed_a: int = 0, seed_b: int = 1, steps: int = 12
-) -> Html:
-    r"""A slider along the straight line between the noise of two seeds (Section 4.5).
-
-    Parameters
-    ----------
-    generator : Generator
-        Of images.
-    made_by : str
-        The badge.
-    seed_a, seed_b : int
-        The ends, :math:`\beta = 1` and :math:`\beta = 0`.
-    steps : int
-        Number of images, at least 2.
-
-    Returns
-    -------
-    Html
-    """
-    images = generator.interpolate(seed_a, seed_b, steps).cpu()
-    drawn = [drawing.encoded(drawing.along(images, index, made_by)) for index in range(steps)]
-    labels = [f"β = {1 - index / (steps - 1):.2f}" for index in range(steps)]
-    alt = f"An image on the way from noise {seed_a} to noise {seed_b}"
-    return Html(frames_html(drawn, labels, alt, "image/webp"))
+    return Html(frames_html(list(moments.values()), labels, alt))

@@ -25,18 +25,7 @@ PRINTED = 10_000.0  # d_round of the experiments on MNIST, Section 4.2
 def explore_clusters(run: Run, *, most: int = 1_500, data_root: str | None = None) -> Explorer:
     """K-Means on the features of a run's discriminator: choose k, see the clusters and their centers.
 
-    Parameters
-    ----------
-    run : Run
-        Trained in this process, or with its checkpoint.
-    most : int
-        Number of real images whose features are clustered.
-    data_root : str, optional
-        As in `kmgan_lib.data.load`.
-
-    Returns
-    -------
-    Explorer
+    `most` real images are clustered; `data_root` as in `kmgan_lib.data.load`.
     """
     subject = Subject(run, data_root)
     images = subject.seen
@@ -60,23 +49,7 @@ def explore_clusters(run: Run, *, most: int = 1_500, data_root: str | None = Non
 
 
 def explore_interpolation(generator: Generator, made_by: str, *, seeds: int = 50, steps: int = 10) -> Explorer:
-    """Pictures between two noise vectors: choose the seeds of both.
-
-    Parameters
-    ----------
-    generator : Generator
-        Of images.
-    made_by : str
-        The badge.
-    seeds : int
-        Number of seeds to choose from.
-    steps : int
-        Pictures in the strip.
-
-    Returns
-    -------
-    Explorer
-    """
+    """Images between two noise vectors: choose the seeds of both."""
 
     def draw(first: int, last: int) -> Figure:
         images = generator.interpolate(first, last, steps)
@@ -92,23 +65,7 @@ def explore_classes(
 ) -> Explorer:
     """Shares of the classes among generated images: choose how many, see the 95% intervals shrink.
 
-    Parameters
-    ----------
-    run : Run
-        On a data set with classes.
-    counts : sequence of int
-        Numbers of images to choose from, ascending.
-    data_root : str, optional
-        As in `kmgan_lib.data.load`.
-
-    Returns
-    -------
-    Explorer
-
-    Raises
-    ------
-    UsageError
-        If the data set has no classes.
+    `counts` are the numbers to choose from, ascending. A `UsageError` says that a data set has no classes.
     """
     judge = Subject(run, data_root).judge
     found = judge.probabilities(run.generator.sample(max(counts), seed=SAMPLE_SEED).cpu()).argmax(1)
@@ -126,22 +83,7 @@ def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explor
 
     A step is taken where the center loss is above d_round. The run stays as it was: with other steps taken, its loss
     would have gone another way. Where a row of the history is the mean of several iterations, so is its loss here.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        Rows of a KM-GAN run's history, as in ``run.history``.
-    made_by : str
-        The badge.
-
-    Returns
-    -------
-    Explorer
-
-    Raises
-    ------
-    UsageError
-        If the run has no center loss.
+    A `UsageError` says that a history has no center loss.
     """
     losses = np.asarray([row["loss_center"] for row in history if "loss_center" in row])
     if not len(losses):
