@@ -29,14 +29,9 @@ KINDS = {
 def tensors(**specifications: str) -> Callable[[Function], Function]:
     """Decorate a function: arguments must be tensors of these shapes and kinds, else it raises a `ValueError`.
 
-    Parameters
-    ----------
-    **specifications : str
-        For each argument a kind, one of `KINDS`, and its sizes, as in ``"float n d"``: equal letters are equal sizes in
-        all arguments, ``...`` stands for at least one further size, equal in all arguments, and ``n>1`` asks for more
-        than that.
+    Each has a kind, one of `KINDS`, and its sizes, as in ``"float n d"``: equal letters are equal sizes in all
+    arguments, ``...`` stands for one or more further sizes, equal in all of them, and ``n>1`` asks for more than that.
     """
-    wanted = {name: specification.split() for name, specification in specifications.items()}
 
     def decorate(function: Function) -> Function:
         names = list(inspect.signature(function).parameters)
@@ -45,9 +40,9 @@ def tensors(**specifications: str) -> Callable[[Function], Function]:
         def checked(*arguments: Any, **named: Any) -> Any:
             given = dict(zip(names, arguments, strict=False)) | named
             sizes: dict[str, tuple[str, Any]] = {}
-            for name, (kind, *letters) in wanted.items():
+            for name, specification in specifications.items():
                 if name in given:
-                    _check(name, given[name], kind, letters, sizes)
+                    _check(name, given[name], *specification.split(), sizes=sizes)
             return function(*arguments, **named)
 
         return checked  # pyright: ignore[reportReturnType]
@@ -55,7 +50,7 @@ def tensors(**specifications: str) -> Callable[[Function], Function]:
     return decorate
 
 
-def _check(name: str, tensor: Tensor, kind: str, letters: list[str], sizes: dict[str, tuple[str, Any]]) -> None:
+def _check(name: str, tensor: Tensor, kind: str, *letters: str, sizes: dict[str, tuple[str, Any]]) -> None:
     is_kind, text = KINDS[kind]
     described = f"{name} {tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
     fits = tensor.ndim >= len(letters) if letters[-1] == "..." else tensor.ndim == len(letters)
@@ -78,12 +73,10 @@ def common(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def whole(name: str, number: Any) -> int:
     """A whole number of Python, NumPy or PyTorch; anything else, 3.0 and "3" too, is a `UsageError` that names it."""
-    truth = isinstance(number, bool) or (isinstance(number, Tensor) and number.dtype == torch.bool)
     with contextlib.suppress(TypeError, ValueError, RuntimeError):
-        if not truth:
+        if not isinstance(number, bool):
             return operator.index(number)
-    said = repr(number) if isinstance(number, str) else number  # '3' is no number, and must not look like one
-    raise UsageError(f"{name}={shown(said)} must be a whole number")
+    raise UsageError(f"{name}={shown(repr(number))} must be a whole number")
 
 
 def at_least(least: int, **named: int) -> None:
@@ -103,16 +96,13 @@ def classes(count: int, **named: Tensor) -> None:
 def seed(number: int) -> int:
     """The seed, if a generator can have it; else a `ValueError`."""
     if not 0 <= whole("seed", number) < 2**63:
-        raise ValueError("a seed is a whole number from 0 to 2**63 - 1")
-    return whole("seed", number)
+        raise UsageError("a seed is a whole number from 0 to 2**63 - 1")
+    return operator.index(number)
 
 
 def path(name: str, place: Any) -> Path:
     """A path from text or a path; anything else is a `UsageError` that names it."""
     try:
-        found = Path(place)
+        return Path(place)
     except TypeError:
         raise UsageError(f"{name}={shown(place)} must be a path") from None
-    if "\0" in str(found):  # no system has such a file
-        raise UsageError(f"{name}={shown(repr(place))} must be a path")
-    return found

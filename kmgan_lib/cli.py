@@ -17,10 +17,10 @@ app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-MOST = 10_000  # images in one picture
+MOST = 10_000  # images in one sheet
 RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
 Source = Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write; its ending gives the format.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its ending gives the format.")]
 Weights = Annotated[Path | None, typer.Option(help="By default $KMGAN_INCEPTION, or what the data root has.")]
 
 
@@ -37,17 +37,11 @@ def _options(
     """Train, sample and judge KM-GAN and its baselines."""
 
 
-def _settings(pairs: list[str], preset: str, profile: str) -> dict[str, Any]:
-    from kmgan_lib import presets
-
-    overrides = {}
+def _settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
+        if "=" not in pair:
             raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
-        overrides[key.strip()] = value.strip()
-    presets.resolve(preset, profile, **overrides)  # before the keys become arguments
-    return overrides
+    return {key.strip(): value.strip() for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 @app.command("list")
@@ -127,12 +121,14 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
-    from kmgan_lib import distributed
+    from kmgan_lib import distributed, presets
     from kmgan_lib.training.trainer import train as train_
 
+    settings = _settings(set_ or [])
+    presets.resolve(preset, profile, **settings)  # before the keys become arguments
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        allow_changed_data=allow_changed_data, **_settings(set_ or [], preset, profile),
+        allow_changed_data=allow_changed_data, **settings,
     )  # fmt: skip
     if distributed.rank() > 0:
         return  # of several processes one measures and reports
@@ -186,15 +182,15 @@ def sample(
     seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
     out: Out = Path("grid.png"),
 ) -> None:
-    """Draw images from a trained generator: as tiles of one picture, or one by one into a folder (--out NAME/)."""
-    if not out.suffix:
-        from kmgan_lib.pictures import save_each
+    """Draw images from a trained generator: as tiles of one image, or one by one into a folder (--out NAME/)."""
+    from kmgan_lib.pictures import save_each, save_sheet
 
-        say(f"{save_each(_pictures(run), n, out, seed=seed)} has {n:,} images")
+    if not out.suffix:
+        say(f"{save_each(_generator(run), n, out, seed=seed)} has {n:,} images")
         return
     if n > MOST:
-        raise UsageError(f"-n {n}: at most {MOST:,} images fit into one picture; --out FOLDER has more")
-    _save(_pictures(run).sample(n, seed=seed), out)
+        raise UsageError(f"-n {n}: at most {MOST:,} images fit into one sheet; --out FOLDER has more")
+    say(save_sheet(_generator(run).sample(n, seed=seed), out, zoom=2))
 
 
 @app.command()
@@ -206,36 +202,11 @@ def interpolate(
     out: Out = Path("strip.png"),
 ) -> None:
     """Draw the images between two noise vectors (Section 4.5)."""
+    from kmgan_lib.pictures import save_sheet
+
     if steps > MOST:
-        raise UsageError(f"--steps {steps}: at most {MOST:,} images fit into one picture")
-    _save(_pictures(run).interpolate(seed_a, seed_b, steps), out, columns=steps)
-
-
-@app.command()
-def compare(
-    a: Annotated[str, typer.Argument(metavar="FOLDER_A", help="A folder, zip archive or file of arrays.")],
-    b: Annotated[str, typer.Argument(metavar="FOLDER_B", help="Another one.")],
-    size: Annotated[int | None, typer.Option(help="Side; by default that of the smaller images, at most 299.")] = None,
-    layer: Annotated[str, typer.Option(help="2048 for FID and KID; 768 where the weights end there.")] = "2048",
-    inception_weights: Weights = None,
-    data_root: DataRoot = None,
-) -> None:
-    """FID and KID between two folders of images, by torch-fidelity."""
-    from kmgan_lib.metrics.compare import compare_folders
-
-    if layer not in ("2048", "768"):
-        raise UsageError(f"--layer {layer}: choose 2048 or 768")
-    found = compare_folders(
-        a, b, image_size=size, layer=layer, inception_weights=inception_weights, data_root=data_root
-    )
-    side, name = found["image_size"], "" if layer == "2048" else "768"
-    for path, count, resized in zip((a, b), found["images"], found["resized"], strict=True):
-        how = f"{resized:,} of them cut to the central square and resized to" if resized else "all of them"
-        typer.echo(f"{path}: {count:,} images, {how} {side}x{side}")
-    typer.echo(f"FID{name} {found['fid']:.3f}")
-    kid = f"{found['kid']:.5f} ± {found['kid_std']:.5f}"
-    typer.echo(f"KID{name} {kid} ({found['subsets']} subsets of {found['subset_size']:,})")
-    typer.echo(f"features: {found['extractor']['name']}, which resizes to 299x299")
+        raise UsageError(f"--steps {steps}: at most {MOST:,} images fit into one strip")
+    say(save_sheet(_generator(run).interpolate(seed_a, seed_b, steps), out, columns=steps, zoom=2))
 
 
 def _needs_checkout(name: str) -> Callable[[], None]:
@@ -254,19 +225,13 @@ for _name in ("sweep", "bench", "records"):
     app.command(_name, context_settings=_lax)(_found[0].load() if _found else _needs_checkout(_name))
 
 
-def _pictures(run: Path) -> Any:
+def _generator(run: Path) -> Any:
     from kmgan_lib.generator import load_generator
 
     generator = load_generator(run)
     if generator.preset.network == "synthetic":
-        raise UsageError("the synthetic data are points, not pictures: use kmgan_lib.load_generator(...).sample")
+        raise UsageError("the synthetic data are points, not images: use kmgan_lib.load_generator(...).sample")
     return generator
-
-
-def _save(images: Any, out: Path, *, columns: int | None = None) -> None:
-    from kmgan_lib.pictures import save_sheet
-
-    say(save_sheet(images, out, columns=columns, zoom=2))
 
 
 def main(arguments: list[str] | None = None) -> None:

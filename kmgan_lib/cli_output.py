@@ -1,7 +1,6 @@
 """How the commands print: whole names, and whole lines where nobody watches."""
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Column, Table
-from rich.text import Text
+
+from kmgan_lib.files import expanded
 
 console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
 
@@ -18,26 +18,14 @@ DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; 
 
 def at_home(path: Path | None) -> Path | None:
     """The path with ``~`` as the home folder, which no shell puts in after ``--results=``."""
-    return path and Path(os.path.expanduser(path))
-
-
-class _Lines(logging.Handler):
-    """A message a line; rich's own handler breaks and fills lines, in files too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.console = Console(stderr=True)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        level = Text(f"{record.levelname:8} ", f"logging.level.{record.levelname.lower()}")
-        self.console.print(level + Text(self.format(record)), soft_wrap=True)
+    return path and expanded(path)
 
 
 def prepare() -> None:
     """Make standard output take everything, and every line stay one where it goes into a pipe or a file."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Lines()])
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)-8s %(message)s")
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # without UTF-8 there is no ±, and an undecodable name is none
+        if hasattr(stream, "reconfigure"):  # without UTF-8 there is no ±
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     if not console.is_terminal:
         console.width = 10_000

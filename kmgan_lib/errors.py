@@ -1,5 +1,6 @@
 """The ways in which a command ends badly; the command line turns them into one line and an exit status."""
 
+import contextlib
 import os
 from datetime import timedelta
 
@@ -38,9 +39,8 @@ def first_to_report() -> bool:
         return True
     from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-    try:
-        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = TCPStore(host, port, is_master=False, timeout=timedelta(seconds=5))
+    with contextlib.suppress(KeyError, ValueError, RuntimeError):  # the store ended with its process
+        port, timeout = int(os.environ["MASTER_PORT"]), timedelta(seconds=5)
+        store = TCPStore(os.environ["MASTER_ADDR"], port, is_master=False, timeout=timeout)
         return store.add(f"kmgan/reported/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1
-    except (KeyError, ValueError, RuntimeError):  # the store ended with its process
-        return True
+    return True

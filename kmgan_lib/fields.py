@@ -1,9 +1,9 @@
 """Fields of frozen dataclasses that carry their source, their choices and their bounds, and how a value is read."""
 
+import contextlib
 import dataclasses
 import difflib
-import os
-import types
+import operator
 import typing
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -29,29 +29,22 @@ def field(
     ``least`` and less than ``below``, a whole number also less than `MOST`. A field may be None if it is annotated so.
     Records may be older than a ``later`` field: at its default it leaves a preset's hash alone, and files may lack it.
     """
-    metadata = {
-        "source": source, "text": text, "choices": choices, "above": above, "least": least, "below": below,
-        "later": later,
-    }  # fmt: skip
+    bounds = {"above": above, "least": least, "below": below}
+    metadata = {"source": source, "text": text, "choices": choices, "later": later, **bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def shown(value: Any) -> str:
     """A value as a message says it: in one line, and not the whole of a long one."""
-    try:
-        text = " ".join(str(value).split())
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
-        return "a number of thousands of digits"
+    text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def word(key: str, name: Any) -> str:
     """A name from text, or from a path, as which people write ``dataset/method``; else a `UsageError` that names it."""
-    if isinstance(name, PurePath):
-        return name.as_posix()
-    if not isinstance(name, str):
+    if not isinstance(name, Name):
         raise UsageError(f"{key}={shown(name)} must be a name in text")
-    return name
+    return name.as_posix() if isinstance(name, PurePath) else name
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -60,37 +53,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def meant(word: str, presets: Iterable[str]) -> str:
-    """``; did you mean X?`` for a word that is no preset: what is there as a folder or file was meant as images."""
-    return f"; did you mean folder:{shown(word)}?" if os.path.exists(word) else did_you_mean(word, presets)
-
-
 def convert(owner: type, key: str, value: Any) -> Any:
-    """Value of a dataclass's field from Python or from the text behind ``--set key=``.
-
-    A `UsageError` if the value is not of the field's type.
-    """
-    kind, optional = typing.get_type_hints(owner)[key], False
-    if isinstance(kind, types.UnionType):
-        kind, optional = typing.get_args(kind)[0], True
-    if optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
+    """Value of a dataclass's field from Python or from the text behind ``--set key=``; else a `UsageError`."""
+    hint = typing.get_type_hints(owner)[key]
+    kind, *optional = typing.get_args(hint) or (hint,)
+    said = str(value).lower() if isinstance(value, (str, bool)) else value
+    if optional and said in (None, "none"):
         return None
+    if kind is bool and said in ("true", "false"):
+        return said == "true"
+    if kind is not bool and not isinstance(value, bool) and (kind is not str or isinstance(value, str)):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            number = kind(value)
+            if kind is not int or not isinstance(value, float) or value == number:
+                return number
     text = next(f for f in dataclasses.fields(owner) if f.name == key).metadata["text"]
-    wrong = UsageError(f"{key}={shown(value)}: {key} must be {_WORDS[kind]} ({text})")
-    if kind is bool:
-        word = shown(value).lower()
-        if word not in ("true", "false"):
-            raise wrong
-        return word == "true"
-    if isinstance(value, bool) or (not isinstance(value, str) and kind is str):
-        raise wrong
-    try:
-        number = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise wrong from None
-    if kind is int and isinstance(value, float) and value != number:
-        raise wrong
-    return number
+    raise UsageError(f"{key}={shown(value)}: {key} must be {_WORDS[kind]} ({text})")
 
 
 def check(instance: Any) -> None:
@@ -105,12 +83,9 @@ def check(instance: Any) -> None:
             continue
         if not abs(value) < float("inf"):
             raise UsageError(f"{f.name}={value} is not a finite number")
-        above, least, below = known["above"], known["least"], known["below"]
-        if below is None and type(value) is int:
-            below = MOST
-        if above is not None and value <= above:
-            raise UsageError(f"{f.name}={shown(value)} must be greater than {above}")
-        if least is not None and value < least:
-            raise UsageError(f"{f.name}={shown(value)} must be at least {least}")
-        if below is not None and value >= below:
-            raise UsageError(f"{f.name}={shown(value)} must be less than {below:,}")
+        least, above, below = known["least"], known["above"], known["below"] or (MOST if type(value) is int else None)
+        for bound, fits, text in (
+            (above, operator.gt, "greater than"), (least, operator.ge, "at least"), (below, operator.lt, "less than"),
+        ):  # fmt: skip
+            if bound is not None and not fits(value, bound):
+                raise UsageError(f"{f.name}={shown(value)} must be {text} {bound:,}")

@@ -3,14 +3,12 @@
 Nothing in the cache is needed: what cannot be kept is made again.
 """
 
-import atexit
 import contextlib
 import functools
 import json
 import logging
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +17,7 @@ from typing import Any
 from kmgan_lib.errors import RunFailed, UsageError
 
 log = logging.getLogger(__name__)
-CONFIG = "config.json"
-GENERATOR = "generator.safetensors"
-HISTORY = "history.csv"
-RESULT = "result.json"
-SHEET = "kmgan: a sheet of samples"  # the software of such pictures, in EXIF: no images to train on
+CONFIG, GENERATOR, HISTORY, RESULT = "config.json", "generator.safetensors", "history.csv", "result.json"
 
 
 def first_line(error: BaseException) -> str:
@@ -93,19 +87,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def cache_root() -> Path:
     """``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder; a user without a home has one for this process."""
-    base = os.environ.get("KMGAN_CACHE")
-    try:
-        return Path(base or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan")).expanduser()
-    except RuntimeError:
-        return _for_this_process()
+    base = os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan")
+    found = expanded(base)
+    return _temporary() if str(found).startswith("~") else found
 
 
 @functools.cache
-def _for_this_process() -> Path:
-    place = tempfile.mkdtemp(prefix="kmgan-")
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+def _temporary() -> Path:
     log.warning("no home folder: what is downloaded or trained is not kept; KMGAN_CACHE names a folder for it")
-    return Path(place)
+    return Path(tempfile.mkdtemp(prefix="kmgan-"))
 
 
 def writable(folder: Path) -> bool:
@@ -120,8 +110,6 @@ def writable(folder: Path) -> bool:
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:
-    """`write_atomically` into the cache; where it cannot be written, as another user's, that is a warning."""
-    try:
+    """`write_atomically` into the cache, where it can be written."""
+    if writable(path.parent):
         write_atomically(path, write)
-    except RunFailed as error:
-        log.warning("%s; KMGAN_CACHE names another folder", str(error).partition(";")[0])

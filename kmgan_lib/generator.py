@@ -40,11 +40,9 @@ class Generator:
 
     @put_aside()
     def noise(self, n: int, seed: int = 0) -> Tensor:
-        """The n noise vectors (n, z_dim) of a seed, the same on every device; a `UsageError` if it is no seed."""
-        n, seed = checks.whole("n", n), checks.whole("seed", seed)
-        if not -(2**63) <= seed < 2**63:
-            raise UsageError(f"seed={shown(seed)}: a seed has at most 18 digits")
-        return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
+        """The n noise vectors (n, z_dim) of a seed, the same on every device."""
+        generator = torch.Generator().manual_seed(checks.seed(seed))
+        return draw_noise(self.preset, checks.whole("n", n), generator).to(self.device)
 
     def labels(self, n: int) -> Tensor:
         """The classes (n,) of n images of a conditional generator, where nobody says which.
@@ -71,14 +69,10 @@ class Generator:
         z = _numbers("noise", noise).to(self.device, next(self.net.parameters()).dtype)
         if z.ndim != 2 or z.shape[1] != self.preset.z_dim:
             raise UsageError(f"noise {tuple(z.shape)} must be (n, {self.preset.z_dim}), z_dim numbers for each image")
-        if not self.classes or labels is None:
-            y = self.labels(len(z))
-        else:
-            y = _numbers("labels", labels)
-            if y.shape != z.shape[:1] or y.is_floating_point() or not ((y >= 0) & (y < self.classes)).all():
-                raise UsageError(f"labels must be {len(z)} classes from 0 to {self.classes - 1}, one for each noise")
-            y = y.to(self.device, torch.int64)
-        pairs = zip(z.split(CHUNK), y.split(CHUNK), strict=True)
+        y = _numbers("labels", labels) if self.classes and labels is not None else self.labels(len(z))
+        if y.shape != z.shape[:1] or y.is_floating_point() or not ((y >= 0) & (y < max(self.classes, 1))).all():
+            raise UsageError(f"labels must be {len(z)} classes from 0 to {self.classes - 1}, one for each noise")
+        pairs = zip(z.split(CHUNK), y.to(self.device, torch.int64).split(CHUNK), strict=True)
         return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
@@ -95,11 +89,10 @@ class Generator:
 
         They begin with the image of ``seed_a`` and end with that of ``seed_b``: at least 2 steps.
         """
-        steps, seed_a = checks.whole("steps", steps), checks.whole("seed_a", seed_a)
-        if steps < 2:
+        if checks.whole("steps", steps) < 2:
             raise UsageError(f"steps={shown(steps)}: an interpolation needs at least 2 images")
         beta = torch.linspace(1, 0, steps, device=self.device).unsqueeze(1)
-        noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, checks.whole("seed_b", seed_b))
+        noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, seed_b)
         labels = torch.full((steps,), seed_a % self.classes, device=self.device) if self.classes else None
         return self.images(noise, labels)
 
@@ -165,18 +158,13 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
         if metadata.get("sha256", known := _checksum(tensors)) != known:
             raise ValueError("its checksum is wrong")
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is not a generator written by kmgan ({type(error).__name__}: {first_line(error)})"
-        ) from None
+        raise UsageError(f"{path} is not a generator written by kmgan ({error!r:.200})") from None
     preset = preset_of(fields, path)
     try:
         with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge
-            planned = methods.method_class(preset).make_generator(preset).state_dict()
-        if {k: v.shape for k, v in planned.items()} != {k: v.shape for k, v in tensors.items()}:
-            raise ValueError("its networks have other names or shapes")
-        with torch.random.fork_rng(devices=[]):  # the new weights are overwritten
             net = methods.method_class(preset).make_generator(preset)
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+        net.load_state_dict(weights, assign=True)
     except (ValueError, RuntimeError, OverflowError) as error:
         raise UsageError(f"{path} does not fit its own preset ({first_line(error)})") from None
     return Generator(net.to(device), preset)

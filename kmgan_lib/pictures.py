@@ -12,7 +12,7 @@ from torch import Tensor
 from kmgan_lib.caller import progress
 from kmgan_lib.data.images import to_bytes
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import SHEET, expanded, write_atomically
+from kmgan_lib.files import expanded, write_atomically
 
 if TYPE_CHECKING:
     from kmgan_lib.generator import Generator
@@ -34,44 +34,37 @@ def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.nda
 
 def _pixels(images: Tensor) -> np.ndarray:
     """Images (n, c, h, w) in [0, 1] as uint8 (n, h, w, 3)."""
-    pixels = to_bytes(images).permute(0, 2, 3, 1).numpy()
-    return pixels.repeat(3, axis=3) if pixels.shape[3] == 1 else pixels
+    return to_bytes(images).permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()
 
 
 def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, zoom: int = 1) -> Path:
     """Write `sheet` as an image file whose format follows the name, every pixel as ``zoom`` x ``zoom``; atomically."""
-    from PIL import ExifTags, Image
+    from PIL import Image
 
     path = expanded(path)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Software] = SHEET
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
-        raise UsageError(f"{path}: unknown picture format; use .png, .jpg or .webp")
+        raise UsageError(f"{path}: unknown image format; use .png, .jpg or .webp")
     picture = Image.fromarray(sheet(images, columns=columns).repeat(zoom, 0).repeat(zoom, 1))
-    write_atomically(path, lambda partial: picture.save(partial, format=kind, exif=exif))
+    write_atomically(path, functools.partial(picture.save, format=kind))
     return path
 
 
 def save_each(generator: "Generator", n: int, folder: str | Path, *, seed: int = 0) -> Path:
-    """Write the images of ``generator.sample(n, seed)`` one by one, as ``000000.png`` and so on, into a new folder.
-
-    They are drawn a few at a time, so that n may be larger than memory has room for.
-    """
+    """Write the images of ``generator.sample(n, seed)`` one by one, as ``000000.png`` and so on, into a new folder."""
     from PIL import Image
 
     folder = expanded(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and not empty: name a new folder, or a picture such as {folder}.png")
+        raise UsageError(f"{folder} is there and not empty: name a new folder, or an image such as {folder}.png")
     if not 1 <= n <= MOST:
         raise UsageError(f"n={n}: ask for 1 to {MOST:,} images")
-    noise = generator.noise(n, seed)
-    labels = generator.labels(n)
+    noise, labels = generator.noise(n, seed), generator.labels(n)
     with progress(None, "drawing images", n) as bar:
         for rows in torch.arange(n).split(AT_ONCE):
             images = generator.images(noise[rows], labels[rows] if generator.classes else None)
             for i, pixels in zip(rows.tolist(), _pixels(images), strict=True):
-                picture = Image.fromarray(pixels)
+                picture = Image.fromarray(np.ascontiguousarray(pixels))
                 write_atomically(folder / f"{i:06d}.png", functools.partial(picture.save, format="PNG"))
             bar.update(len(rows))
     return folder

@@ -4,12 +4,13 @@ Which presets a method offers stands in its file; this module asks every registe
 """
 
 import functools
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kmgan_lib.config import FIELDS, FIXED, PROFILES, SIZE_FIELDS, Options, Preset, hash_of
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, Name, check, convert, did_you_mean, meant, shown, word
+from kmgan_lib.fields import OWN, Name, check, convert, did_you_mean, shown, word
 from kmgan_lib.methods import METHODS, Method, method
 
 __all__ = [
@@ -97,7 +98,6 @@ PRESETS: Mapping[str, Preset] = _Presets()
 
 
 def _check(preset: Preset) -> None:
-    """Reject values that no run can have, naming the field and what it must be."""
     check(preset)
     check(preset.options)
     if preset.channels not in (1, 3):
@@ -131,7 +131,8 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     elif name in PRESETS:
         preset = PRESETS[name]
     else:
-        raise UsageError(f"unknown preset {shown(name)}{meant(name, PRESETS)} (`kmgan list` shows all)")
+        near = f"; did you mean folder:{shown(name)}?" if os.path.exists(name) else did_you_mean(name, PRESETS)
+        raise UsageError(f"unknown preset {shown(name)}{near} (`kmgan list` shows all)")
     if profile not in PROFILES:
         near = did_you_mean(profile, PROFILES)
         raise UsageError(f"unknown profile {shown(profile)}{near} (one of {', '.join(PROFILES)})")
@@ -148,14 +149,9 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
 
 def from_dict(fields: Mapping[str, Any]) -> Preset:
     """The preset that `Preset.as_dict` gave; a `UsageError` if another version wrote it, or no run can have a value."""
-    if not isinstance(fields, Mapping):
-        raise UsageError("the preset is no dictionary")
-    try:
-        blank = _base(method(shown(fields.get("method"))))
-    except UsageError as error:
-        raise UsageError(
-            f"written by another version of kmgan, or its method's file is not imported: {error}"
-        ) from None
+    if not isinstance(fields, Mapping) or str(fields.get("method")) not in METHODS:
+        raise UsageError("written by another version of kmgan, or its method's file is not imported")
+    blank = _base(method(fields["method"]))
     later = {name for name, f in blank.fields().items() if f.metadata["later"]}
     if odd := ", ".join(sorted((set(fields) ^ set(blank.fields())) - (later - set(fields)))):
         raise UsageError(f"written by another version of kmgan (fields that differ: {shown(odd)})")

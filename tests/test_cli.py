@@ -196,8 +196,8 @@ def run_directory(pictures: Run, tmp_path: Path) -> Path:
 BAD_FOR_A_RUN = [
     (["sample", "RUN", "-n", "0"], "at least 1"),
     (["interpolate", "RUN", "--steps", "1"], "at least 2"),
-    (["sample", "RUN", "-o", "grid.xyz"], "unknown picture format"),
-    (["interpolate", "RUN", "-o", "strip"], "unknown picture format"),
+    (["sample", "RUN", "-o", "grid.xyz"], "unknown image format"),
+    (["interpolate", "RUN", "-o", "strip"], "unknown image format"),
     (["train", "digits/kmgan", "--out", "RUN"], "--resume"),
     (["train", "digits/kmgan", "--out", "RUN/config.json/run"], "config.json"),
     (["evaluate", "RUN", "--only", "fidd"], "did you mean fid?"),
@@ -246,7 +246,7 @@ def test_points_are_no_pictures(kmgan: Command, quick: Quick, tmp_path: Path) ->
     run = quick(tmp_path / "points", iterations=1)
     status, _, err = kmgan("sample", str(run.directory))
     assert status == 2
-    assert "points, not pictures" in err
+    assert "points, not images" in err
     assert written() == []
 
 

@@ -152,7 +152,7 @@ def test_labels_and_images_that_do_not_belong_together_are_refused(tmp_path: Pat
     write_mnist(raw)
     for labels in (np.arange(5), np.arange(5, 11)):  # one too few, and one that is no digit
         (raw / "train-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
-        with pytest.raises(UsageError, match=r"train-labels-idx1-ubyte does not hold the labels of its images \("):
+        with pytest.raises(UsageError, match=r"train-labels-idx1-ubyte is not the labels of its images \("):
             data.load("mnist", root=tmp_path)
 
 

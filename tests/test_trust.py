@@ -112,7 +112,7 @@ def test_a_bomb_as_labels_of_cifar(tmp_path: Path, bomb: Bomb, monkeypatch: pyte
     monkeypatch.setattr(readers, "EXACT_SHA256", hashlib.sha256(bytes(readers.EXACT * 3072)).hexdigest())
     for content in written(bomb):
         (tmp_path / "labels_test.npy").write_bytes(content)
-        with pytest.raises(UsageError, match=r"labels_test\.npy does not hold the labels"):
+        with pytest.raises(UsageError, match=r"labels_test\.npy is not the labels"):
             readers.read_cifar_atlases(tmp_path, "test")
 
 

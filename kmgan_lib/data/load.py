@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -31,8 +31,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 TEST_IMAGES = "10,000 real test images"
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """One way in which the files of a data set lie below a data root."""
 
     folder: str  # below the root
@@ -120,20 +119,15 @@ def fetch(name: str) -> Path:
         raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
     from torchvision import datasets
 
-    store = cache_root() / "data"
-    target = store / dataset.layouts[0].folder
+    target = cache_root() / "data" / dataset.layouts[0].folder
     try:
-        store.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{store} cannot be made ({first_line(error)}): KMGAN_CACHE names another folder") from None
-    with tempfile.TemporaryDirectory(dir=store) as partial:
-        try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as partial:
             getattr(datasets, dataset.torchvision)(partial, download=True)
-        except (RuntimeError, OSError, HTTPException) as error:
-            raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
-        target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.move(Path(partial) / dataset.layouts[0].folder, target)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.move(Path(partial) / dataset.layouts[0].folder, target)
+    except (RuntimeError, OSError, HTTPException) as error:
+        raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
     return target
 
 
@@ -150,24 +144,21 @@ def _ways(dataset: Dataset) -> str:
     )
 
 
-def _pictures(dataset: Dataset, root: str | Path | None, download: bool, standin: str, split: str) -> Images:
+def _from_files(dataset: Dataset, root: str | Path | None, download: bool, standin: str, split: str) -> Images:
     """A data set of files, or its stand-in, at its own size."""
     if standin == "always" and dataset.standin is not None:
         return dataset.standin(split)
-    located = _located(dataset, root)
-    if located is None:
-        given = root or os.environ.get("KMGAN_DATA")
-        try:
-            if given or not download:
-                where = f"under {given}" if given else "on this machine"
-                raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
-            located = ("download", fetch(dataset.name), dataset.layouts[0])
-        except UsageError as error:
-            if standin == "never" or dataset.standin is None:
-                raise
-            log.warning("%s: using %s instead (%s)", dataset.name, dataset.standin_text, error)
-            return dataset.standin(split)
-    word, place, layout = located
+    located, given = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
+    try:
+        if located is None and (given or not download):
+            where = f"under {given}" if given else "on this machine"
+            raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
+        word, place, layout = located or ("download", fetch(dataset.name), dataset.layouts[0])
+    except UsageError as error:
+        if standin == "never" or dataset.standin is None:
+            raise
+        log.warning("%s: using %s instead (%s)", dataset.name, dataset.standin_text, error)
+        return dataset.standin(split)
     tensor, labels, remark = layout.read(place, split)
     return Images.create(
         tensor, labels, classes=dataset.classes, name=dataset.name, kind="real", split=split,
@@ -185,11 +176,10 @@ def load(
     Parameters
     ----------
     name : str, Path, Tensor, array, Dataset or Images
-        ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``;
-        or images, which go through `kmgan_lib.data.given.given` with their ``labels``, if there are any.
+        ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``; or images in
+        memory, with their ``labels``, if there are any (`kmgan_lib.data.given.given`).
     root : path, optional
-        Data root, searched first; by default ``$KMGAN_DATA``. Where a root is given and lacks the data, nothing is
-        downloaded, whatever ``download`` says: that would hide the mistake.
+        Data root, searched first; by default ``$KMGAN_DATA``. If it lacks the data, nothing is downloaded.
     standin : {"auto", "always", "never"}
         Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
         For ``mnist`` and ``fashion`` it is their 10,000 test images, which come with the library, every fifth of them
@@ -212,10 +202,8 @@ def load(
         raise UsageError(f"standin={standin} must be one of {', '.join(STANDIN_MODES)}")
     if split not in ("train", "test", "all"):
         raise UsageError(f"split={split} must be one of train, test, all")
-    if image_size is not None:
-        image_size = check_sides(image_size)
-    if root is not None:
-        root = checks.path("root", root)
+    image_size = None if image_size is None else check_sides(image_size)
+    root = None if root is None else checks.path("root", root)
     if (name := word("name", name)).startswith("folder:"):
         size, colours = 32 if image_size is None else image_size, 3 if channels is None else channels
         return folder(name.removeprefix("folder:"), image_size=size, channels=colours, root=root)
@@ -224,5 +212,5 @@ def load(
     if name == "synthetic":
         return synthetic()
     dataset = _known(name)
-    images = digits(split) if name == "digits" else _pictures(dataset, root, download, standin, split)
+    images = digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
     return images if image_size is None else images.at(image_size)

@@ -5,13 +5,13 @@ provenance, from a folder that holds the files of a list here. A `UsageError` na
 not what it should be.
 """
 
+import contextlib
 import csv
 import gzip
 import hashlib
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -27,33 +27,35 @@ AGAIN = "remove it and get the data again"
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file is called, Pillow opens nothing else
 
 
-def _refused(path: Path, what: str, error: Exception) -> UsageError:
-    reason = first_line(error).replace(str(path), path.name)
-    return UsageError(f"{path} {what} ({reason}): {AGAIN}")
+@contextlib.contextmanager
+def _expecting(path: Path, what: str) -> Iterator[None]:
+    """Whatever goes wrong in the block means that the file is not what it should be."""
+    try:
+        yield
+    except Exception as error:  # Pillow, NumPy and gzip raise many kinds for a broken file
+        reason = first_line(error).replace(str(path), path.name)
+        raise UsageError(f"{path} is not {what} ({reason}): {AGAIN}") from None
 
 
 def _parts(split: str) -> tuple[str, ...]:
     return ("train", "test") if split == "all" else (split,)
 
 
-def _classes(labels: Any) -> np.ndarray:
-    """Labels (n,) of ten classes as int64; a `ValueError` if they are none."""
+def _classes(labels: Any, count: int) -> np.ndarray:
+    """Labels (n,) of ten classes as int64; a `ValueError` if they are not, or not so many."""
     found = np.asarray(labels)
-    if found.ndim != 1 or found.dtype.kind not in "iu" or not ((found >= 0) & (found < 10)).all():
-        raise ValueError("labels must be whole numbers from 0 to 9")
+    if found.shape != (count,) or found.dtype.kind not in "iu" or not ((found >= 0) & (found < 10)).all():
+        raise ValueError(f"labels must be {count} whole numbers from 0 to 9")
     return found.astype(np.int64)
 
 
 def _atlas(path: Path, out: np.ndarray, columns: int) -> None:
     """The first tiles of an atlas, row by row, into ``out`` (n, 3, s, s)."""
     side = out.shape[-1]
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            grid = np.asarray(picture.convert("RGB"))
+    with _expecting(path, f"an atlas of {side}x{side} tiles"), Image.open(path, formats=FORMATS) as picture:
+        grid = np.asarray(picture.convert("RGB"))
         tiles = grid.reshape(-1, side, columns, side, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, side, side)
         out[:] = tiles[: len(out)]
-    except Exception as error:  # Pillow raises many kinds for a broken image, all of them meaning this
-        raise _refused(path, f"is not an atlas of {side}x{side} tiles", error) from None
 
 
 # MNIST and Fashion-MNIST
@@ -63,35 +65,29 @@ IDX_PREFIX = {"train": "train", "test": "t10k"}
 IDX_FILES = tuple(f"{p}-{kind}-ubyte*" for p in IDX_PREFIX.values() for kind in ("images-idx3", "labels-idx1"))
 
 
-def _idx_path(place: Path, name: str) -> Path:
-    plain = place / f"{name}-ubyte"
-    return plain if plain.is_file() else place / f"{name}-ubyte.gz"
+def _idx_path(place: Path, split: str, kind: str) -> Path:
+    path = place / f"{IDX_PREFIX[split]}-{kind}-ubyte"
+    return path if path.is_file() else path.with_suffix(".gz")
 
 
 def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The bytes, n of the given shape, of a file of big-endian header words, then bytes; plain or gzipped."""
-    try:
+    with _expecting(path, f"a whole IDX file of {'28x28 images' if shape else 'labels'}"):
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(IDX_LARGEST)
         magic, count, *sides = np.frombuffer(content, ">u4", 2 + len(shape)).tolist()
         if magic != 0x801 + len(shape) or tuple(sides) != shape:
             raise ValueError("another header")
         return np.frombuffer(content, np.uint8, offset=8 + 4 * len(shape)).reshape(count, *shape)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise _refused(path, f"is not a whole IDX file of {'28x28 images' if shape else 'labels'}", error) from None
 
 
 def read_idx_part(place: Path, split: str) -> tuple[Tensor, Tensor]:
     """Images (n, 1, 28, 28) as uint8 and labels (n,) as int64 of one split, ``train`` or ``test``."""
-    images = _idx(_idx_path(place, f"{IDX_PREFIX[split]}-images-idx3"), (28, 28))
-    path = _idx_path(place, f"{IDX_PREFIX[split]}-labels-idx1")
-    try:
-        labels = _classes(_idx(path, ()))
-        if len(labels) != len(images):
-            raise ValueError(f"{len(labels)} for {len(images)} images")
-    except ValueError as error:
-        raise _refused(path, "does not hold the labels of its images", error) from None
-    return torch.from_numpy(images[:, None].copy()), torch.from_numpy(labels)
+    images = _idx(_idx_path(place, split, "images-idx3"), (28, 28))
+    path = _idx_path(place, split, "labels-idx1")
+    labels = _idx(path, ())
+    with _expecting(path, "the labels of its images"):
+        return torch.from_numpy(images[:, None].copy()), torch.from_numpy(_classes(labels, len(images)))
 
 
 def read_idx(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
@@ -151,13 +147,8 @@ def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
                 f"{place}: the {part} images have SHA-256 {found[:12]}... instead of {expected[:12]}...: {AGAIN}"
             )
         path = place / f"labels_{part}.npy"
-        try:
-            with path.open("rb") as file:
-                labels.append(_classes(np.lib.format.read_array(file, allow_pickle=False)[: len(images)]))
-            if len(labels[-1]) != len(images):
-                raise ValueError(f"{len(labels[-1])} for {len(images)} images")
-        except Exception as error:  # NumPy, too, raises many kinds for a broken header
-            raise _refused(path, "does not hold the labels of the images", error) from None
+        with _expecting(path, "the labels of the images"):
+            labels.append(_classes(np.load(path, allow_pickle=False)[: len(images)], len(images)))
         pixels.append(images)
     remark = ONLY_EXACT if "test" in _parts(split) else ""
     return torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(np.concatenate(labels)), remark
@@ -171,14 +162,16 @@ PARTITIONS = {"train": ("train",), "test": ("test",), "all": ("train", "valid", 
 CODES = {"0": "train", "1": "valid", "2": "test"}  # of list_eval_partition.txt
 
 
-def _inside(name: str) -> bool:
-    """Whether a list names a file of its own folder, not one elsewhere on the machine."""
-    return name not in ("", ".", "..") and not set(name) & set("\0/\\") and len(name.encode()) < 256
+def _inside(name: str) -> str:
+    """The name, if it is one of a file of the list's own folder, not of one elsewhere on the machine."""
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\\" in name:
+        raise ValueError(f"{name[:40]!r} is no file of the folder")
+    return name
 
 
-def _decoded(jobs: Iterable[tuple[Path, int]], read: Callable[[Path, np.ndarray], None], listed: Path) -> Tensor:
+def _decoded(jobs: list[tuple[Path, int]], read: Callable[[Path, np.ndarray], None], listed: Path) -> Tensor:
     """All faces of files with so many each, read in threads: Pillow decodes without Python's lock."""
-    jobs = list(jobs)
     if not jobs:
         raise UsageError(f"{listed} names no images of this split: {AGAIN}")
     ends = np.cumsum([n for _, n in jobs])
@@ -190,13 +183,10 @@ def _decoded(jobs: Iterable[tuple[Path, int]], read: Callable[[Path, np.ndarray]
 
 
 def _photograph(path: Path, out: np.ndarray) -> None:
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            left, top = (picture.width - CROP) // 2, (picture.height - CROP) // 2
-            face = picture.convert("RGB").crop((left, top, left + CROP, top + CROP))
-    except Exception as error:  # as above
-        raise _refused(path, "cannot be read", error) from None
-    out[:] = np.asarray(face.resize((FACE, FACE), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    with _expecting(path, "a photograph"), Image.open(path, formats=FORMATS) as picture:
+        left, top = (picture.width - CROP) // 2, (picture.height - CROP) // 2
+        face = picture.convert("RGB").crop((left, top, left + CROP, top + CROP))
+        out[0] = np.asarray(face.resize((FACE, FACE), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
 
 
 def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
@@ -208,32 +198,12 @@ def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
     """
     listed = place / "list_eval_partition.txt"
     names: dict[str, list[str]] = {part: [] for part in CODES.values()}
-    try:
+    with _expecting(listed, "the list of partitions"):
         for line in filter(str.strip, listed.read_text(encoding="utf8").splitlines()):
-            row = line.split()
-            if len(row) != 2 or row[1] not in CODES or not _inside(row[0]):
-                raise ValueError(f"{' '.join(row)[:40]!r} is no line of it")
-            names[CODES[row[1]]].append(row[0])
-    except (OSError, ValueError) as error:
-        raise _refused(listed, "is not the list of partitions", error) from None
+            name, code = line.split()
+            names[CODES[code]].append(_inside(name))
     jobs = [(place / "img_align_celeba" / name, 1) for part in PARTITIONS[split] for name in names[part]]
-    faces = _decoded(jobs, lambda path, out: _photograph(path, out[0]), listed)
-    return faces, None, "central 108x108 pixels, resized to 64x64"
-
-
-def _shards(place: Path) -> dict[str, dict[str, int]]:
-    """Images in each atlas, by partition, from the index."""
-    counts: dict[str, dict[str, int]] = {part: {} for part in CODES.values()}
-    try:
-        with (place / "index.csv").open(newline="", encoding="utf8") as file:
-            for row in csv.DictReader(file):
-                atlases = counts[row["partition"]]
-                if not all(map(_inside, (row["shard"] or "").split("/"))):
-                    raise ValueError(f"{row['shard']} is no atlas of the folder")
-                atlases[row["shard"]] = atlases.get(row["shard"], 0) + 1
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise UsageError(f"{place / 'index.csv'} is not the index of the atlases ({error!r}): {AGAIN}") from None
-    return counts
+    return _decoded(jobs, _photograph, listed), None, "central 108x108 pixels, resized to 64x64"
 
 
 def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
@@ -242,7 +212,12 @@ def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
     The faces are the central 178x178 pixels at 64x64, so they show more than the crop of 108 does, and they are a part
     of the data set: the remark says both.
     """
-    counts = _shards(place)
+    counts: dict[str, dict[str, int]] = {part: {} for part in CODES.values()}  # images in each atlas
+    index = place / "index.csv"
+    with _expecting(index, "the index of the atlases"), index.open(newline="", encoding="utf8") as file:
+        for row in csv.DictReader(file):
+            atlases, name = counts[row["partition"]], _inside(row["shard"])
+            atlases[name] = atlases.get(name, 0) + 1
     jobs = [(place / shard, n) for part in PARTITIONS[split] for shard, n in sorted(counts[part].items())]
-    faces = _decoded(jobs, lambda path, out: _atlas(path, out, FACE_COLUMNS), place / "index.csv")
+    faces = _decoded(jobs, lambda path, out: _atlas(path, out, FACE_COLUMNS), index)
     return faces, None, f"central 178x178, not the 108 crop; a part of the data set, {len(faces):,} images"

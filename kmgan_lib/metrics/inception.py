@@ -111,8 +111,7 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
     weights = _checked(found)
     if full and not weights.full:
         raise Unavailable(
-            f"{found} ends after the 768 features, where every number behind them is NaN: fid768 and kid768 can be had "
-            f"from it (`kmgan compare --layer 768`); for inception_score, fid and kid {WAYS}"
+            f"{found} ends after the 768 features: fid768 and kid768 can be had from it; for the others {WAYS}"
         )
     return weights
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kmgan_lib import checks, data, distributed, files, methods, presets
-from kmgan_lib.caller import import_untraced, put_aside
+from kmgan_lib.caller import put_aside
 from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.folder import place_of
@@ -133,7 +133,6 @@ def train(
     for key, place in (("data_root", data_root), ("out", out)):
         checks.path(key, place or "")
     target = pick_device(distributed.local_device(device))
-    import_untraced()
     settings = resolve_precision(settings, target)
     with distributed.process_group(target), contextlib.ExitStack() as held:
         ranks = distributed.world_size()

@@ -140,7 +140,7 @@ def test_an_atlas_of_another_size_is_named(shards: Path) -> None:
 def test_labels_that_are_too_few_are_refused(shards: Path) -> None:
     np.save(shards / "labels_train.npy", np.zeros(TRAIN - 1, np.uint8))
     with pytest.raises(
-        UsageError, match=r"labels_train\.npy does not hold the labels of the images \(\d+ for \d+ images\)"
+        UsageError, match=r"labels_train\.npy is not the labels of the images \(labels must be \d+ whole numbers"
     ):
         data.load("cifar10", root=shards.parent)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from kmgan_lib import data
 from kmgan_lib.data.images import Images
@@ -86,34 +84,26 @@ def test_another_size_is_cut_resized_and_said() -> None:
     assert data.load(wide, image_size=8).provenance["sha256"] != data.load(wide).provenance["sha256"]
 
 
-class Endless(IterableDataset[Tensor]):
-    """Nobody knows how long."""
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(BYTES)
-
-
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (BYTES[0], r"images are \(3, 8, 8\)"),
-        (BYTES.permute(0, 2, 3, 1), r"images are \(6, 8, 8, 3\)"),
-        (BYTES[:, :2], r"images are \(6, 2, 8, 8\)"),
-        (BYTES[:0], r"images are \(0, 3, 8, 8\)"),
+        (BYTES[0], r"images are .*\(3, 8, 8\)"),
+        (BYTES.permute(0, 2, 3, 1), r"images are .*\(6, 8, 8, 3\)"),
+        (BYTES[:, :2], r"images are .*\(6, 2, 8, 8\)"),
+        (BYTES[:0], r"images are .*\(0, 3, 8, 8\)"),
         (BYTES.int(), "images are torch.int32"),
-        (BYTES / 255 * 2 - 1, "values from -1 to 1: "),
-        (BYTES.float(), "values from 0 to 255"),
-        (torch.full((1, 1, 8, 8), torch.nan), "values from nan to nan"),
+        (BYTES / 255 * 2 - 1, "or have other values"),
+        (BYTES.float(), "or have other values"),
+        (torch.full((1, 1, 8, 8), torch.nan), "or have other values"),
         ([[1, 2], [3]], "images are a list"),
         (None, "images are a NoneType"),
-        (7, r"images are \(\)"),
+        (7, r"images are .*\(\)"),
         (np.array(["a"]), "images are a ndarray"),
-        (Items([]), "Items has no images"),
-        (Endless(), "Endless has no images, or no len"),
-        (Items([BYTES[0], BYTES[0, :, :4]]), r"image 1 of Items is torch.uint8 \(3, 4, 8\) and image 0"),
-        (Items([PICTURES[0], PICTURES[0].convert("L")]), "give it a transform"),
+        (Items([]), "images are a Items"),
+        (Items([BYTES[0], BYTES[0, :, :4]]), "equal size"),
+        (Items([PICTURES[0], PICTURES[0].convert("L")]), "equal size"),
     ],
-    ids=range(16),
+    ids=range(15),
 )
 def test_other_things_are_one_line(images: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:

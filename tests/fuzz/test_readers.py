@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kmgan_lib.data import readers
-from kmgan_lib.data.files import SUFFIXES
-from kmgan_lib.data.folder import folder
+from kmgan_lib.data.folder import SUFFIXES, folder
 from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 
@@ -68,17 +67,16 @@ def test_atlases_of_celeba(tmp_path: Path, content: bytes) -> None:
     refused(lambda: readers.read_face_atlases(tmp_path, "all"), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["/etc/hostname", "../secret.jpg", "..", "a/b.jpg", "a\\b.jpg"])
+@pytest.mark.parametrize("name", ["/etc/hostname", "../secret.jpg", "..", "a\\b.jpg"])
 def test_lists_of_celeba_name_files_of_their_folder_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / "img_align_celeba").mkdir()
     (tmp_path / "list_eval_partition.txt").write_text(f"{name} 0\n")
     (tmp_path / "secret.jpg").write_bytes(encoded((178, 218), "JPEG"))
-    with pytest.raises(UsageError, match="is no line of it"):
+    with pytest.raises(UsageError, match="is no file of the folder"):
         readers.read_photographs(tmp_path, "train")
-    (tmp_path / "index.csv").write_text(f"shard,partition\nx/{name},train\n")
-    if "a" not in name[:1]:
-        with pytest.raises(UsageError, match="is not the index"):
-            readers.read_face_atlases(tmp_path, "train")
+    (tmp_path / "index.csv").write_text(f"shard,partition\n{name},train\n")
+    with pytest.raises(UsageError, match="is not the index"):
+        readers.read_face_atlases(tmp_path, "train")
 
 
 # Pictures of one's own
@@ -90,17 +88,10 @@ def saved(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def arrays(*, zipped: bool) -> bytes:
-    buffer, images = io.BytesIO(), np.zeros((3, 9, 5), np.uint8)
-    np.savez(buffer, x=images, y=np.zeros(3)) if zipped else np.save(buffer, images)
-    return buffer.getvalue()
-
-
 OWN = [
     saved("PNG"), saved("PNG", "I;16"), saved("PNG", "LA"), saved("PNG", "P", transparency=0), saved("JPEG"),
     saved("WEBP"), saved("BMP"), saved("GIF", "P"), saved("TIFF"), saved("TIFF", "F"), saved("TIFF", "I"), saved("PPM"),
     saved("TIFF", compression="tiff_lzw"), saved("JPEG2000"), saved("TGA"),
-    arrays(zipped=False), arrays(zipped=True),
 ]  # fmt: skip
 
 
