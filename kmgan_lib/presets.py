@@ -39,11 +39,17 @@ GROUPS: dict[str, dict[str, Any]] = {
 
 # Step sizes that `benchmarks/tuning.py` chose for each group from one grid; what is not here keeps its method's own.
 _FAST = (
-    "dcgan", "dcgan-unconditional", "mbgan", "mlgan-clip", "ali", "improved_gan", "sngan", "kmgan_plus",
-    "kmgan_plus-random", "kmgan_plus-true", "kmgan_plus-center",
+    "dcgan", "dcgan-unconditional", "wgan", "wgan_gp", "mix_wgan", "mbgan", "mlgan-clip", "ali", "improved_gan",
+    "sngan", "kmgan_plus", "kmgan_plus-random", "kmgan_plus-true", "kmgan_plus-center",
 )  # fmt: skip
-RATES: dict[str, dict[str, float]] = {"mnist": {**dict.fromkeys(_FAST, 1e-3), "mlgan": 5e-4}}
-RATES["fashion"] = RATES["mnist"]  # tuned on MNIST alone
+RATES: dict[str, dict[str, float]] = {
+    "mnist": {**dict.fromkeys(_FAST, 1e-3), "mlgan": 5e-4},
+    "cifar10-32": {
+        **dict.fromkeys(("dcgan", "wgan", "mix_wgan", "ali", "sngan"), 1e-3),
+        **dict.fromkeys(("wgan_gp", "improved_gan"), 5e-4), "kmgan": 1e-4,
+    },
+}  # fmt: skip
+RATES["fashion"], RATES["cifar10"] = RATES["mnist"], RATES["cifar10-32"]  # tuned on MNIST, and at 32x32, alone
 
 # width, iterations, precision, snapshots, checkpoint_every, eval_samples
 SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {

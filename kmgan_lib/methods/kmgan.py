@@ -118,6 +118,7 @@ class KMGAN(Method):
             }  # fmt: skip
         return {
             "kmgan": weights, "kmgan-printed": printed, "kmgan-noclip": {},
+            "kmgan-lr2e4": weights | {"learning_rate": 2e-4},
             **{name: weights | changes for name, changes in controls.items()},
         }  # fmt: skip
 
