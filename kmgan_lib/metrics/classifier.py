@@ -72,6 +72,7 @@ class Judge:
         """The same judge on a device; the one that is asked, which others may hold, stays where it is."""
         return self if device == self.device else replace(self, net=copy.deepcopy(self.net).to(device))
 
+    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
@@ -79,19 +80,18 @@ class Judge:
         set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too. The network
         runs on its own device; the features come back to the CPU.
         """
-        with torch.no_grad():
-            parts = (self._fitted(to_unit(part.to(self.device))) for part in images.split(CHUNK))
-            return torch.cat([self.net[:-1](part).cpu() for part in parts])
+        parts = (self._fitted(to_unit(part.to(self.device))) for part in images.split(CHUNK))
+        return torch.cat([self.net[:-1](part).cpu() for part in parts])
 
     def _fitted(self, images: Tensor) -> Tensor:
         if self.side is None or images.shape[-1] == self.side:
             return images
         return F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
 
+    @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor:
         """Class probabilities (n, c) from `features`."""
-        with torch.no_grad():
-            return torch.cat([self.net[-1](part.to(self.device)).softmax(1).cpu() for part in features.split(CHUNK)])
+        return torch.cat([self.net[-1](part.to(self.device)).softmax(1).cpu() for part in features.split(CHUNK)])
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities (n, c) of images (n, c, h, w), as float in [0, 1] or as uint8."""
@@ -100,9 +100,7 @@ class Judge:
     def describe(self) -> dict[str, Any]:
         """What a reported number says about its extractor."""
         described = {"name": self.name, "data": self.kind, "test_accuracy": round(self.accuracy, 4)}
-        if self.train_accuracy is not None:
-            described["train_accuracy"] = round(self.train_accuracy, 4)
-        return described
+        return described | ({} if self.train_accuracy is None else {"train_accuracy": round(self.train_accuracy, 4)})
 
 
 def _fit(train: Images, recipe: Recipe) -> nn.Sequential:
@@ -154,12 +152,10 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     """The classifier from the cache, or trained now."""
     from safetensors.torch import save_file
 
-    kind = str(train.provenance["kind"])
-    small = stands_in(train.provenance)
+    kind, small = str(train.provenance["kind"]), stands_in(train.provenance)
     recipe = Recipe() if small else RECIPES.get(dataset, Recipe())
     name = f"{dataset} classifier v{recipe.version}" + (" (of test images)" if small and kind == "real" else "")
-    digest = str(train.provenance["sha256"])[:12]
-    path = cache_root() / "judges" / f"{dataset}-v{recipe.version}-{digest}.safetensors"
+    path = cache_root() / "judges" / f"{dataset}-v{recipe.version}-{train.provenance['sha256'][:12]}.safetensors"
     net = _network(train.tensor.shape[1], train.tensor.shape[2], len(train.classes)).eval()
     measured = _load(path, net)
     if measured is None:
@@ -168,8 +164,7 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
         measured = {"accuracy": _accuracy(fitted, test), "data": train.provenance}
         if dataset in RECIPES:
             measured["train_accuracy"] = _accuracy(fitted, train)
-        metadata = {"judge": json.dumps(measured)}
-        keep(path, lambda p: save_file(net.state_dict(), p, metadata))
+        keep(path, lambda p: save_file(net.state_dict(), p, {"judge": json.dumps(measured)}))
     return Judge(
         net.requires_grad_(False), dataset, float(measured["accuracy"]), train.classes, kind, name,
         measured.get("train_accuracy"), train.tensor.shape[-1],
@@ -187,8 +182,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     name = f"{dataset} ResNet-56 ({path.name})"
     judge = Judge(resnet.load_resnet56(path), dataset, 0.0, test.classes, "real", name, side=test.tensor.shape[-1])
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
-    digest = str(test.provenance["sha256"])[:12]
-    kept = cache_root() / "judges" / f"{path.stem}-{digest}.json"
+    kept = cache_root() / "judges" / f"{path.stem}-{test.provenance['sha256'][:12]}.json"
     measured = read_json(kept) if kept.exists() else {"accuracy": _accuracy(judge, test)}
     if not kept.exists():
         keep(kept, lambda p: p.write_text(as_json(measured), encoding="utf-8"))

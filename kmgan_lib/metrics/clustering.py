@@ -27,12 +27,9 @@ RAREST_MODE = 0.01  # least share that makes a class a mode, and a center used
 def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, float]:
     """Agreement of a clustering (n,) int64 with the true classes (n,) int64, whose numbers need not correspond.
 
-    Returns
-    -------
-    dict
-        ``nmi``: normalized mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
-        points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points
-        in the majority class of their cluster. All at most 1; a random clustering has ``nmi`` and ``ari`` near 0.
+    ``nmi``: normalized mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
+    points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points in
+    the majority class of their cluster. All at most 1; a random clustering has ``nmi`` and ``ari`` near 0.
     """
     if len(true_labels) != len(cluster_labels) or len(true_labels) == 0:
         raise ValueError(f"{len(true_labels)} classes and {len(cluster_labels)} clusters: need equally many, and some")
@@ -97,22 +94,14 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
     count as one. To merge two clusters at a distance :math:`\delta s` raises the K-Means loss by at most
     :math:`\delta^2/4` of the features' variance: by 0.25% at the tolerance of 0.1, so such clusters say nothing.
 
-    Parameters
-    ----------
-    centers : Tensor, (k, d)
-    features : Tensor, (n, d)
-        Of real images.
-    tolerance : float
+    From centers (k, d) and features (n, d) of real images to a dictionary.
 
-    Returns
-    -------
-    dict
-        ``spread``: s. ``distance``, ``smallest_distance``: mean and minimum over pairs of centers, in units of s (0
-        for k = 1 or s = 0). ``distinct``: number of distinct centers, 1 ... k. ``used``: number of centers that are
-        nearest to at least a share ``least_share`` of the features: 1%, or half of an equal share where k is above 50.
-        A center that lost its features stays where it was and may be distinct for ever. ``entropy``:
-        :math:`-\sum_m p_m \ln p_m` of the shares of features assigned to each center, in nats; ``evenness``: the same
-        over :math:`\ln k`, 1 for equal shares (0 for k = 1).
+    ``spread``: s. ``distance``, ``smallest_distance``: mean and minimum over pairs of centers, in units of s (0 for
+    k = 1 or s = 0). ``distinct``: number of distinct centers, 1 ... k. ``used``: number of centers that are nearest to
+    at least a share ``least_share`` of the features: 1%, or half of an equal share where k is above 50. A center that
+    lost its features stays where it was and may be distinct for ever. ``entropy``: :math:`-\sum_m p_m \ln p_m` of the
+    shares of features assigned to each center, in nats; ``evenness``: the same over :math:`\ln k`, 1 for equal shares
+    (0 for k = 1).
     """
     centers, features, k = centers.detach().cpu().double(), features.detach().cpu().double(), len(centers)
     spread = (features - features.mean(0)).square().sum(1).mean().sqrt().item()
@@ -122,15 +111,11 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
     measured = len(gaps) > 0 and spread > 0
     least = min(RAREST_MODE, 1 / (2 * k))
     return {
-        "spread": spread,
-        "distance": gaps.mean().item() / spread if measured else 0.0,
+        "spread": spread, "distance": gaps.mean().item() / spread if measured else 0.0,
         "smallest_distance": gaps.min().item() / spread if measured else 0.0,
-        "distinct": distinct_points(centers, tolerance * spread),
-        "used": int((shares >= least).sum()),
-        "least_share": least,
-        "entropy": entropy,
-        "evenness": entropy / math.log(k) if k > 1 else 0.0,
-    }
+        "distinct": distinct_points(centers, tolerance * spread), "used": int((shares >= least).sum()),
+        "least_share": least, "entropy": entropy, "evenness": entropy / math.log(k) if k > 1 else 0.0,
+    }  # fmt: skip
 
 
 @checks.tensors(images="real n>0 ...", labels="int64 n", real="real m>0 ...", real_labels="int64 m")
@@ -145,12 +130,9 @@ def within_class_scores(
     A generator that draws one image a class has a perfect class score, and ratios near 0. From generated images
     (n, ...) and real ones (m, ...), as uint8 or as float in [0, 1], with their classes by the same classifier.
 
-    Returns
-    -------
-    dict
-        ``within``: mean of the ratios over the classes present; ``smallest``: the smallest; ``present``: number of
-        these classes, which have a share of at least ``rarest`` and two images in both, and varying real ones;
-        ``ratios``: list over all classes, None for the others. ``within`` and ``smallest`` are 0 where no class is.
+    ``ratios``: list over all classes, None for those that lack a share of ``rarest`` or two images in either, or
+    variance in the real ones. ``present``: number of the others; ``within``, ``smallest``: mean and least of their
+    ratios, 0 where there are none.
     """
     checks.at_least(0, label=int(labels.min()), real_label=int(real_labels.min()))
     ratios: list[float | None] = []

@@ -22,33 +22,26 @@ def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> li
     The K-Means part of an iteration: labels of a real and of a generated batch by the k real centers, then the update
     of both kinds of centers. Seconds, one number a batch.
     """
-    banks = []
-    for batch in rows:
-        bank = CenterBank(k, batch.shape[1], device=batch.device)
+    banks = [CenterBank(k, batch.shape[1], device=batch.device) for batch in rows]
+    for batch, bank in zip(rows, banks, strict=True):
         bank.real.copy_(batch[torch.arange(k, device=batch.device) % len(batch)])
-        banks.append(bank)
+    wait = torch.cuda.synchronize if rows[0].is_cuda else lambda: None
     taken: list[list[float]] = [[] for _ in rows]
-    for repeat in range(repeats + 1):
+    for _ in range(repeats + 1):
         for batch, bank, times in zip(rows, banks, taken, strict=True):
-            _wait(batch)
+            wait()
             begun = time.perf_counter()
-            with torch.no_grad():
-                bank.update(batch, batch, assign(batch, bank.real), assign(batch, bank.real))
-            _wait(batch)
-            if repeat:  # the first one warms up
-                times.append(time.perf_counter() - begun)
-    return [statistics.median(times) for times in taken]
-
-
-def _wait(batch: Tensor) -> None:
-    if batch.is_cuda:
-        torch.cuda.synchronize(batch.device)
+            bank.update(batch, batch, assign(batch, bank.real), assign(batch, bank.real))
+            wait()
+            times.append(time.perf_counter() - begun)
+    return [statistics.median(times[1:]) for times in taken]  # the first one warms up
 
 
 @measure(
     "kmeans_cost", "time of K-Means on pixels over that on features", CENTERS_OF_IMAGES,
     "{ratio:.2f} ({pixel_milliseconds:.3f} ms for {pixels}, {feature_milliseconds:.3f} ms for {feature_dim})",
 )  # fmt: skip
+@torch.no_grad()
 def kmeans_cost(subject: Subject) -> dict[str, Any]:
     """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""
     method, preset = subject.method, subject.run.preset

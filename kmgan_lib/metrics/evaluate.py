@@ -48,15 +48,9 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
 
-    Parameters
-    ----------
-    run : Run
-    data_root, inception_weights : path, optional
-        As in `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`.
-    only : sequence of str, optional
-        Names of measures; by default the quick ones that apply.
-    everything : bool
-        All that apply; those whose weights or packages are not on this machine are left out with a warning.
+    ``only`` names measures; by default they are the quick ones that apply. ``everything`` is all that apply; those
+    whose weights or packages are not on this machine are left out with a warning. ``data_root`` and
+    ``inception_weights`` as in `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`.
 
     Returns
     -------

@@ -88,10 +88,7 @@ def _checked(path: Path) -> Weights:
     except OSError as error:
         raise Unavailable(f"no Inception weights at {path} ({error.strerror}): {WAYS}") from None
     if not digest.startswith((FULL_SHA256, PART_SHA256)):
-        raise UsageError(
-            f"{path} has SHA-256 {digest[:8]}... and the 2015 weights have {FULL_SHA256}... "
-            f"(up to 768 features {PART_SHA256[:8]}...): get {FULL_NAME} again"
-        )
+        raise UsageError(f"{path} has SHA-256 {digest[:8]}..., not {FULL_SHA256}...: get {FULL_NAME} again")
     return Weights(path, digest, digest.startswith(FULL_SHA256))
 
 
@@ -145,19 +142,17 @@ def _plain_data_only() -> Iterator[None]:
 
     The features that it keeps are arrays, so these are plain data, too.
     """
-    names = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before = {name: os.environ.pop(name, None) for name in names}
-    os.environ[names[0]] = "1"
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
     arrays = [np.empty(0).__reduce__()[0], np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8"))]
     try:
         with torch.serialization.safe_globals(arrays), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no plain data is refused anyway
             yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.pop(name)
+        os.environ |= {} if before is None else {name: before}
 
 
 def inception_measures(
@@ -171,16 +166,9 @@ def inception_measures(
     outputs without their bias, on 10 consecutive splits; KID on 100 subsets of 1,000, or of half the images where there
     are fewer than 2,000. A CPU core takes some 0.15 s an image up to the 768 features.
 
-    Parameters
-    ----------
-    layer : str
-        Features of FID and KID: ``2048``, the real one, or ``768``; then there is no Inception Score.
-    weights, extractor : Path and str
-        From `find_weights`, for `EXTRACTOR`; others of torch-fidelity's registry may need none.
-    real_name, fake_name : str, optional
-        Names for the images, under which their features are kept in the cache.
-    kid : bool
-        Whether to compute KID beside FID.
+    ``layer`` has the features of FID and KID: ``2048``, the real one, or ``768``; then there is no Inception Score.
+    ``weights`` are those of `find_weights` for `EXTRACTOR`; others of torch-fidelity's registry may need none. Under
+    ``real_name`` and ``fake_name``, where they are given, features are kept in the cache; ``kid`` may be left out.
 
     Returns
     -------
@@ -241,10 +229,7 @@ def blurred(images: Tensor) -> Tensor:
 
 @checks.tensors(images="uint8 n>0 c h w")
 def noisy(images: Tensor) -> Tensor:
-    """Images (n, c, h, w) of uint8 with independent normal noise of standard deviation `NOISE`, cut to the range.
-
-    The noise is the same every time.
-    """
+    """Images (n, c, h, w) of uint8 with normal noise of deviation `NOISE`, the same every time, cut to the range."""
     generator = torch.Generator().manual_seed(0)
 
     def part(some: Tensor) -> Tensor:

@@ -43,16 +43,13 @@ def _levels(result: Mapping[str, Any]) -> str:
 )  # fmt: skip
 def classifier_score(subject: Subject) -> dict[str, Any]:
     """Eq. (8) with the judge's probabilities."""
-    probabilities = subject.fake_probabilities
-    real = subject.judge.classify(subject.reference_features)
-    mean, std = scores.inception_score(probabilities)
-    real_mean, real_std = scores.inception_score(real)
-    last, untrained = subject.last_weights_features, subject.untrained_features
-    last_mean, untrained_mean = (scores.inception_score(subject.judge.classify(rows))[0] for rows in (last, untrained))
+    kinds = {kind: subject.probabilities(kind) for kind in ("fake", "last", "untrained", "reference")}
+    found = {kind: scores.inception_score(probabilities) for kind, probabilities in kinds.items()}
     return {
-        "value": mean, "std": std, "splits": 10, "samples": len(probabilities), "last_weights_value": last_mean,
-        "untrained_value": untrained_mean, "untrained_samples": len(untrained), "real_value": real_mean,
-        "real_std": real_std, "real_samples": len(real), "reference": subject.reference,
+        "value": found["fake"][0], "std": found["fake"][1], "splits": 10, "samples": len(kinds["fake"]),
+        "last_weights_value": found["last"][0], "untrained_value": found["untrained"][0],
+        "untrained_samples": len(kinds["untrained"]), "real_value": found["reference"][0],
+        "real_std": found["reference"][1], "real_samples": len(kinds["reference"]), "reference": subject.reference,
         "extractor": subject.judge.describe(),
     }  # fmt: skip
 
@@ -64,27 +61,26 @@ def classifier_score(subject: Subject) -> dict[str, Any]:
 )  # fmt: skip
 def classifier_frechet(subject: Subject) -> dict[str, Any]:
     """Fréchet distance to real images in the judge's features: of samples, and of others that tell what it is worth."""
-    fake, train, reference = subject.fake_features, subject.train_features, subject.reference_features
-    untrained = subject.untrained_features
+    reference = subject.features("reference")
+    kinds = {kind: subject.features(kind) for kind in ("fake", "last", "untrained", "train")}
+    found = {kind: scores.frechet_distance(features, reference) for kind, features in kinds.items()}
     return {
-        "value": scores.frechet_distance(fake, reference), "samples": len(fake), "reference_samples": len(reference),
-        "reference": subject.reference,
-        "last_weights_value": scores.frechet_distance(subject.last_weights_features, reference),
-        "untrained_value": scores.frechet_distance(untrained, reference), "untrained_samples": len(untrained),
-        "real_value": scores.frechet_distance(train, reference), "real_samples": len(train), "features": fake.shape[1],
-        "extractor": subject.judge.describe(),
+        "value": found["fake"], "samples": len(kinds["fake"]), "reference_samples": len(reference),
+        "reference": subject.reference, "last_weights_value": found["last"], "untrained_value": found["untrained"],
+        "untrained_samples": len(kinds["untrained"]), "real_value": found["train"], "real_samples": len(kinds["train"]),
+        "features": reference.shape[1], "extractor": subject.judge.describe(),
     }  # fmt: skip
 
 
 @measure("class_frequency", "share of each class by the classifier", JUDGED, _shares, quick=True)
 def frequency(subject: Subject) -> dict[str, Any]:
     """Share of each class by the judge's verdicts, and corrected for its confusions of real test images."""
-    labels = subject.fake_probabilities.argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
+    labels = subject.probabilities("fake").argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
     classes = len(subject.judge.classes)
     result = scores.class_frequency(labels, classes)
     truth = subject.images("test").labels
     assert truth is not None
-    confusion = scores.confusion_matrix(truth, subject.judge.classify(subject.test_features).argmax(1), classes)
+    confusion = scores.confusion_matrix(truth, subject.probabilities("test").argmax(1), classes)
     corrected = scores.corrected_frequency(labels, confusion)
     return {
         "value": min(result["frequency"]), **result, **corrected, "corrected_least": min(corrected["corrected"]),
@@ -98,8 +94,8 @@ def frequency(subject: Subject) -> dict[str, Any]:
 )  # fmt: skip
 def within_class(subject: Subject) -> dict[str, Any]:
     """Variance of pixels within the classes that the judge sees, over that of real images."""
-    real_labels = subject.judge.classify(subject.reference_features).argmax(1)
-    labels, real = subject.fake_probabilities.argmax(1), subject.reference_images
+    labels, real_labels = (subject.probabilities(kind).argmax(1) for kind in ("fake", "reference"))
+    real = subject.rows("reference")
     found = clustering.within_class_scores(subject.samples, labels, real, real_labels)
     extractor = {**subject.judge.describe(), "name": f"pixels; {subject.judge.name}"}
     return {
@@ -115,7 +111,7 @@ def within_class(subject: Subject) -> dict[str, Any]:
 )  # fmt: skip
 def coverage(subject: Subject) -> dict[str, Any]:
     """Precision, recall, density and coverage in the judge's features, with equally many real images."""
-    fake, train, known = subject.fake_features, subject.train_features, subject.reference_features
+    fake, train, known = (subject.features(kind) for kind in ("fake", "train", "reference"))
     n = min(COVERED, len(fake), len(known), len(train))
     reference = chosen(known, n)
     found = neighbours.coverage_scores(reference, fake[:n])

@@ -18,67 +18,44 @@ def flat(rows: Tensor) -> Tensor:
     return to_unit(rows).double().flatten(1)
 
 
-def squared_distances(a: Tensor, b: Tensor, origin: Tensor) -> Tensor:
-    """Squared distances (n, m) of rows (n, p) and (m, p) in float64, at least 0.
-
-    ``origin`` (p,) is a point near the rows: far from it the expansion of the square would lose digits.
-    """
-    a, b = a - origin, b - origin
-    return (a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)).clamp_min(0)
-
-
 @checks.tensors(samples="real n ...", training="real m>0 ...")
 def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
     r"""The nearest training row of each sample: :math:`\min_j \|s_i - t_j\|_2` (n,), and its index (n,).
 
-    It is the lowest index on a tie. Memory is that of ``chunk`` rows of each, and of as many distances.
+    It is the lowest index on a tie. Memory is that of the samples, and of ``chunk`` training rows at a time.
     """
-    checks.at_least(1, chunk=chunk)
-    origin = flat(training[:chunk]).mean(0)
-    distances, indices = [], []
-    for part in samples.split(chunk):
-        rows = flat(part)
-        best = torch.full((len(rows),), torch.inf, dtype=torch.float64)
-        where = torch.zeros(len(rows), dtype=torch.int64)
-        for start, others in zip(range(0, len(training), chunk), training.split(chunk), strict=True):
-            least, column = squared_distances(rows, flat(others), origin).min(1)
-            closer = least < best
-            best, where = torch.where(closer, least, best), torch.where(closer, column + start, where)
-        distances.append(best.sqrt())
-        indices.append(where)
-    return torch.cat(distances), torch.cat(indices)
+    origin = flat(training[:chunk]).mean(0)  # far from it the matrix product behind `torch.cdist` would lose digits
+    rows = flat(samples) - origin
+    nearest = [torch.cdist(rows, flat(part) - origin).min(1) for part in training.split(chunk)]
+    distances, part = torch.stack([found.values for found in nearest]).min(0)
+    columns = torch.stack([found.indices for found in nearest])
+    return distances, columns.gather(0, part[None])[0] + chunk * part
 
 
 @checks.tensors(rows="real n ...")
 def kth_distances(rows: Tensor, k: int, chunk: int = CHUNK) -> Tensor:
     """Distance (n,) of each row to its k-th nearest other row; a row is not its own neighbour."""
-    checks.at_least(1, chunk=chunk)
     rows, k = flat(rows), checks.whole("k", k)
     if not 1 <= k < len(rows):
         raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
-    origin, radii = rows.mean(0), []
-    for start in range(0, len(rows), chunk):
-        squared = squared_distances(rows[start : start + chunk], rows, origin)
-        squared[torch.arange(len(squared)), torch.arange(start, start + len(squared))] = torch.inf
-        radii.append(squared.topk(k, dim=1, largest=False).values[:, -1].sqrt())  # kthvalue takes longer
+    rows = rows - rows.mean(0)
+    radii = []
+    for start, part in enumerate(rows.split(chunk)):
+        distances = torch.cdist(part, rows)
+        distances.diagonal(chunk * start).fill_(torch.inf)
+        radii.append(distances.topk(k, dim=1, largest=False).values[:, -1])  # kthvalue takes longer
     return torch.cat(radii)
 
 
 @checks.tensors(samples="real s>0 ...", training="real t ...", held_out="real h>0 ...", baseline="real b ...")
 def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, baseline: Tensor) -> dict[str, object]:
-    r"""How near samples are to training images, measured by how near unseen real images are.
+    r"""How near samples (s, ...) are to training images (t, ...), measured by how near unseen real images are.
 
     .. math:: r_i = \frac{\min_j \|s_i - t_j\|}{\mathrm{median}_h \min_j \|h - u_j\|}
 
-    A ratio of 1 is what an image that the method never saw would have; copies have ratios near 0. Blurred or empty
-    images lie near many others, so a small ratio is a reason to look at the pair, not yet a proof.
-
-    Parameters
-    ----------
-    samples, training : Tensor, (n, ...) and (m, ...)
-        Generated images or their features, and what the method was trained on.
-    held_out, baseline : Tensor, (h, ...) and (u, ...)
-        Real images, and others that none of them is among: the scale.
+    The scale is set by real images h (``held_out``), and others u (``baseline``) that none of them is among. A ratio of
+    1 is what an image that the method never saw would have; copies have ratios near 0. Blurred or empty images lie near
+    many others, so a small ratio is a reason to look at the pair, not yet a proof.
 
     Returns
     -------
@@ -112,26 +89,22 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
        \text{coverage} &= \tfrac1n \textstyle\sum_i 1[\exists j: g_j \in B(f_i)]
 
     From features f (n, d) of real and g (m, d) of generated images to a dictionary of these four, in [0, 1] but for the
-    density, which is around 1 for equal distributions. 10,000 by 10,000 features take about 100 MB.
+    density, which is around 1 for equal distributions.
     """
     k, real, fake = checks.whole("k", k), flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
-    real_radii, fake_radii = (kth_distances(f, k).square() for f in (real, fake))
+    real_radii, fake_radii = kth_distances(real, k), kth_distances(fake, k)
     origin = real.mean(0)
-    balls_of_fake = torch.zeros(len(fake), dtype=torch.int64)  # in how many real balls each generated feature lies
-    recalled, covered = [], []
+    inside, recalled = [], []
     for part, radii in zip(real.split(CHUNK), real_radii.split(CHUNK), strict=True):
-        squared = squared_distances(part, fake, origin)
-        inside = squared <= radii.unsqueeze(1)
-        balls_of_fake += inside.sum(0)
-        covered.append(inside.any(1))
-        recalled.append((squared <= fake_radii).any(1))
-    return {
-        "precision": (balls_of_fake > 0).double().mean().item(),
-        "recall": torch.cat(recalled).double().mean().item(),
-        "density": balls_of_fake.double().mean().item() / k,
-        "coverage": torch.cat(covered).double().mean().item(),
-    }
+        distances = torch.cdist(part - origin, fake - origin)
+        inside.append(distances <= radii[:, None])
+        recalled.append((distances <= fake_radii).any(1))
+    balls = torch.cat(inside)  # of real features (rows), and which generated ones lie in them
+    shares = balls.any(0), torch.cat(recalled), balls.any(1)
+    precision, recall, coverage = (share.double().mean().item() for share in shares)
+    density = balls.sum().item() / (k * len(fake))
+    return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
 
 @checks.tensors(frames="float t>1 n d")
@@ -165,19 +138,10 @@ def line_scores(start: Tensor, middle: Tensor, end: Tensor, real: Tensor, held_o
     .. math:: \text{span} = \frac{E\|x_0 - x_1\|}{E\|r - h\|}, \qquad
               \text{validity} = \frac{E \min_j \|x_{1/2} - r_j\|}{E_h \min_j \|h - r_j\|}
 
-    Parameters
-    ----------
-    start, middle, end : Tensor, (n, ...)
-        Images at the ends and in the middle of n lines.
-    real, held_out : Tensor, (m, ...) and (h, ...)
-        r and h, real images and others. They pair one by one, so both need a random order.
-
-    Returns
-    -------
-    dict
-        ``span``: around 1 where ends differ as two real images do, 0 where all images are one. ``validity``: 1 where
-        an image in the middle is as near to real ones as an unseen real image is, more where it is none. Blurred images
-        lie near many others: a value below 1 is not better than 1.
+    From images (n, ...) at the ends and in the middle of n lines, and real images r (m, ...) and others h (h, ...),
+    which pair one by one, so that both need a random order. ``span`` is around 1 where ends differ as two real images
+    do, 0 where all images are one. ``validity`` is 1 where an image in the middle is as near to real ones as an unseen
+    real image is, more where it is none. Blurred images lie near many others: a value below 1 is not better than 1.
     """
     pairs = min(len(real), len(held_out))
     apart, real_apart = (

@@ -21,17 +21,8 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     The name Inception Score is right only for probabilities of the Inception network of 2015; for those of a
     classifier of ours it is called *classifier score*. It lies between 1 and the number of classes.
 
-    Parameters
-    ----------
-    probabilities : Tensor, (n, c)
-        Rows sum to 1.
-    splits : int
-        Number of consecutive parts, at most n; each has its own marginal.
-
-    Returns
-    -------
-    mean, std : float
-        Over the splits; the population standard deviation, as in the original code.
+    From probabilities (n, c), whose rows sum to 1, mean and population standard deviation over so many consecutive
+    ``splits``, at most n; each has its own marginal, as in the original code.
     """
     splits = checks.whole("splits", splits)
     if splits < 1 or len(probabilities) < splits:
@@ -86,19 +77,9 @@ def kernel_distance(
 
     Unlike the Fréchet distance it has no bias in n, so values of different n may be compared.
 
-    Parameters
-    ----------
-    features_a, features_b : Tensor, (n, d) and (m, d)
-    subsets, subset_size : int
-        Number of pairs of random subsets, and rows s of each, drawn without replacement; at most n and m.
-    seed : int
-        Fixes the subsets.
-
-    Returns
-    -------
-    mean, std : float
-        Over the subsets, the population standard deviation; computed in double precision. Around 0 for equal
-        distributions, and then also below it.
+    From features (n, d) and (m, d) mean and population standard deviation over ``subsets`` pairs of random subsets of
+    ``subset_size`` rows s each, at most n and m, drawn without replacement, which the seed fixes; in double precision.
+    The mean is around 0 for equal distributions, and then also below it.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     subsets, size = checks.whole("subsets", subsets), checks.whole("subset_size", subset_size)
@@ -118,17 +99,9 @@ def kernel_distance(
 def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
     r"""Share of each class with its Wilson 95% interval, and a test against equal shares (Section 4.3, Fig. 5c).
 
-    Parameters
-    ----------
-    predicted_labels : Tensor, (n,) int64
-        Class of each generated image, 0 ... classes - 1, by a classifier.
-    classes : int
-
-    Returns
-    -------
-    dict
-        ``frequency``, ``low``, ``high``: lists of length ``classes``, shares in [0, 1]. ``chi2``, ``p``: Pearson's
-        statistic against equal shares with classes - 1 degrees of freedom, and its p-value.
+    From the classes (n,) int64 of generated images, 0 ... classes - 1, by a classifier. ``frequency``, ``low``,
+    ``high``: lists of length ``classes``, shares in [0, 1]. ``chi2``, ``p``: Pearson's statistic against equal shares
+    with classes - 1 degrees of freedom, and its p-value.
     """
     checks.at_least(1, classes=classes)
     checks.classes(classes, labels=predicted_labels)
@@ -165,19 +138,9 @@ def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int =
     where p are the predicted shares. This takes generated images to be confused like real ones, which holds less the
     worse they are. The intervals resample both the predictions and the rows of C (the 95% of a parametric bootstrap).
 
-    Parameters
-    ----------
-    predicted_labels : Tensor, (n,) int64
-        Class of each generated image by the classifier.
-    confusion : Tensor, (c, c)
-        Counts: true classes in rows, predicted ones in columns; no empty row.
-    seed : int
-        Fixes the resampling.
-
-    Returns
-    -------
-    dict
-        ``corrected``, ``corrected_low``, ``corrected_high``: lists of length c, shares in [0, 1].
+    From the predicted classes (n,) int64 of generated images and the counts (c, c) of real ones, true classes in rows,
+    predicted ones in columns, no empty row, to ``corrected``, ``corrected_low`` and ``corrected_high``, lists of c
+    shares in [0, 1]. The seed fixes the resampling.
     """
     if not (confusion.isfinite() & (confusion >= 0) & (confusion < 2**31)).all():
         raise ValueError("confusion must hold counts, which are finite, not negative and below 2**31")

@@ -32,6 +32,7 @@ class Subject:
     data_root: str | None
     inception_weights: Path | None = None
     _loaded: dict[str, Images] = field(default_factory=dict)
+    _features: dict[str, Tensor] = field(default_factory=dict)
     _inception: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -78,10 +79,7 @@ class Subject:
         images = self.images(self.run.preset.split)
         then, now = self.run.result["data"], images.provenance
         if then.get("sha256") != now["sha256"]:
-            log.warning(
-                "the run was trained on %s (%s images), and is measured against %s (%d images), which differ",
-                then.get("source"), then.get("count"), now["source"], now["count"],
-            )  # fmt: skip
+            log.warning("the run was trained on %s, and is measured against %s, which differ", then, now)
         return images
 
     @functools.cached_property
@@ -90,56 +88,42 @@ class Subject:
         return self.generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu()
 
     @functools.cached_property
-    def fake_features(self) -> Tensor:
-        """The judge's features (n, d) of the samples."""
-        return self.judge.features(self.samples)
-
-    @functools.cached_property
-    def test_features(self) -> Tensor:
-        """The judge's features of all real test images."""
-        return self.judge.features(self.images("test").tensor)
-
-    @property
-    def reference_images(self) -> Tensor:
-        """The real images to compare with; see `reference`."""
-        if self.reference == "test":
-            return self.images("test").tensor
-        return chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:]
-
-    @functools.cached_property
-    def reference_features(self) -> Tensor:
-        """The judge's features of `reference_images`."""
-        return self.test_features if self.reference == "test" else self.judge.features(self.reference_images)
-
-    @functools.cached_property
     def reference(self) -> str:
-        """``test``, or ``train`` where there are too few test images: other ones than those of `train_features`."""
+        """``test``, or ``train`` where there are too few test images: other ones than those of ``train`` features."""
         few = len(self.images("test")) < REFERENCE // 2 and len(self.images("train")) >= 2 * REFERENCE
         return "train" if few else "test"
 
-    @functools.cached_property
-    def train_features(self) -> Tensor:
-        """The judge's features of as many real training images as there are samples, or of all."""
-        return self.judge.features(chosen(self.images("train").tensor, min(REFERENCE, len(self.fake_features))))
+    def rows(self, kind: str) -> Tensor:
+        """Images (n, c, h, w) of one kind.
 
-    @functools.cached_property
-    def fake_probabilities(self) -> Tensor:
-        """The judge's opinion (n, c) of the samples."""
-        return self.judge.classify(self.fake_features)
-
-    @functools.cached_property
-    def last_weights_features(self) -> Tensor:
-        """The judge's features of samples of the last weights of G instead of their average."""
-        last = Generator(self.method.frozen_generator(averaged=False), self.run.preset)
-        return self.judge.features(last.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED))
-
-    @functools.cached_property
-    def untrained_features(self) -> Tensor:
-        """The judge's features of `UNTRAINED` samples of G as it was before training: the level of no skill."""
+        ``fake``: the samples. ``last``: of the last weights of G, not of their average. ``untrained``: of G as it was
+        before training, the level of no skill. ``test``: all real test images. ``reference``: the real images to
+        compare with; see `reference`. ``train``: as many real training images as there are samples, or all.
+        """
         preset = self.run.preset
-        method = methods.create(preset, device=self.device, seed=self.run.seed)
-        untrained = Generator(method.frozen_generator(averaged=False), preset)
-        return self.judge.features(untrained.sample(min(UNTRAINED, preset.eval_samples), seed=SAMPLE_SEED))
+        if kind in ("last", "untrained"):
+            fresh = kind == "untrained"
+            method = methods.create(preset, device=self.device, seed=self.run.seed) if fresh else self.method
+            count = min(UNTRAINED, preset.eval_samples) if fresh else preset.eval_samples
+            return Generator(method.frozen_generator(averaged=False), preset).sample(count, seed=SAMPLE_SEED)
+        if kind == "fake":
+            return self.samples
+        if kind == "train":
+            return chosen(self.images("train").tensor, min(REFERENCE, len(self.samples)))
+        if kind == "test" or self.reference == "test":
+            return self.images("test").tensor
+        return chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:]
+
+    def features(self, kind: str) -> Tensor:
+        """The judge's features (n, d) of the images of a kind; see `rows`."""
+        kind = self.reference if kind == "reference" and self.reference == "test" else kind
+        if kind not in self._features:
+            self._features[kind] = self.judge.features(self.rows(kind))
+        return self._features[kind]
+
+    def probabilities(self, kind: str) -> Tensor:
+        """The judge's opinion (n, c) of the images of a kind."""
+        return self.judge.classify(self.features(kind))
 
     def inception(self, layer: str) -> dict[str, Any]:
         """All Inception measures at a layer of features against as many images that the run was trained on."""

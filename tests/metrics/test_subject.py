@@ -77,9 +77,9 @@ def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_judge: Judge) -> N
     there, here = Subject(Run.open(pictures.directory), None), Subject(Run.open(pictures.directory), None)
     here.__dict__["device"] = torch.device("cpu")
     assert (there.judge.device.type, there.method.device.type, there.generator.device.type) == ("cuda",) * 3
-    for part in ("samples", "fake_features", "fake_probabilities", "last_weights_features", "untrained_features"):
-        assert getattr(there, part).device.type == "cpu"
-        torch.testing.assert_close(getattr(there, part), getattr(here, part), atol=0.02, rtol=0.02)  # TF32
+    for kind in ("fake", "last", "untrained"):
+        assert there.features(kind).device.type == "cpu"
+        torch.testing.assert_close(there.features(kind), here.features(kind), atol=0.02, rtol=0.02)  # TF32
     assert digits_judge.device.type == "cpu"
 
 
@@ -95,7 +95,7 @@ def compared(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, i
             made._loaded[split] = Images(grey, None)
         flat = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Identity())
         made.__dict__["judge"] = Judge(flat, "digits", 1.0, (), "real", "its grey")
-        made.__dict__["fake_features"] = torch.zeros(30, 1)
+        made.__dict__["samples"] = torch.zeros(30, 1)
         return made
 
     return make
@@ -111,7 +111,7 @@ def test_enough_test_images_are_the_reference_or_those_that_there_are(
 ) -> None:
     made = compared(train, test)
     assert made.reference == "test"
-    assert greys(made.reference_features) == list(range(100, 100 + test))
+    assert greys(made.features("reference")) == list(range(100, 100 + test))
 
 
 def test_with_few_test_images_it_is_other_training_images_than_those_compared_with_them(
@@ -119,7 +119,7 @@ def test_with_few_test_images_it_is_other_training_images_than_those_compared_wi
 ) -> None:
     made = compared(30, 4)
     assert made.reference == "train"
-    reference, train = greys(made.reference_features), greys(made.train_features)
+    reference, train = greys(made.features("reference")), greys(made.features("train"))
     assert len(reference) == len(train) == 10
     assert set(reference) & set(train) == set()
     assert max(reference + train) < 100
