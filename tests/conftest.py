@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -56,6 +54,8 @@ QUICK: dict[str, Any] = {
 }  # fmt: skip
 PICTURES: dict[str, Any] = {**QUICK, "width": 0.125, "iterations": 40, "feature_dim": 20, "eval_samples": 60}
 Quick = Callable[..., Run]
+Command = Callable[..., tuple[int, str, str]]
+MadeUp = Callable[..., Record]
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +85,7 @@ def digits_judge(cache: Path) -> Judge:
 
 
 @pytest.fixture
-def kmgan(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
+def kmgan(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return a function that runs a command line in an empty folder: exit status, output, errors."""
     work = tmp_path / "work"
     work.mkdir()
@@ -136,5 +134,5 @@ def made_up(
 
 
 @pytest.fixture(name="made_up", scope="session")
-def _made_up() -> Callable[..., Record]:
+def _made_up() -> MadeUp:
     return made_up

@@ -1,7 +1,5 @@
 """What a caller's process has set does not disturb the library, and the library leaves it as it was."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
@@ -25,7 +23,7 @@ from kmgan_lib.methods import KMGAN
 from kmgan_lib.training.batches import Batches
 from kmgan_lib.training.run import Run, pick_device
 
-Quick = Callable[..., Run]
+from .conftest import Quick
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +80,6 @@ def test_a_training_is_the_same_whatever_the_caller_has_set(
     expected = kmgan_lib.load_generator(reference.directory)
     assert torch.equal(drawn, expected.sample(2))
     assert torch.equal(line, expected.interpolate(0, 1, 3))
-
-
-# Numbers, names and paths
 
 
 def test_whole_numbers_of_every_library_are_numbers(quick: Quick, generator: Generator, tmp_path: Path) -> None:
@@ -148,9 +143,6 @@ def test_wrong_names_and_paths_are_one_line(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
-# Samples and own noise
-
-
 def test_samples_are_ordinary_tensors(generator: Generator) -> None:
     for images in (generator.sample(2), generator.interpolate(0, 1, 2)):
         assert not images.is_inference()
@@ -183,9 +175,6 @@ def test_noise_and_labels_of_another_shape_or_kind_are_one_line() -> None:
     for labels in ([0, 1], [0, 1, 10], [0, 1, -1], [0.0, 1.0, 2.0], [[0], [1], [2]], "012"):
         with pytest.raises(UsageError, match=r"^labels "):
             generator.images(generator.noise(3), labels)  # pyright: ignore[reportArgumentType]
-
-
-# Apple's GPUs have no float64
 
 
 def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,9 +227,6 @@ def test_a_closed_gate_is_closed_on_apples_gpus_too(
         object.__setattr__(method.options, "d_round", d_round)
         losses = method._center_step(noise, labels, labels, images, images, None, None)
         assert (len(stepped), float(losses["center_step"])) == (steps, steps)
-
-
-# Advice and what a failed call leaves behind
 
 
 @pytest.mark.parametrize("count", [1, 2])

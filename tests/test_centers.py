@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -47,9 +45,6 @@ def inertia(features: Tensor, centers: Tensor) -> float:
     return torch.cdist(features.double(), centers.double()).min(1).values.square().sum().item()
 
 
-# Assignment
-
-
 @pytest.mark.parametrize("shift", [0.0, 1e3, -1e4], ids=["origin", "1e3", "-1e4"])
 @pytest.mark.parametrize(("b", "k", "d"), [(40, 5, 3), (1, 1, 1), (16, 20, 100), (8, 3, 1)])
 def test_assign_is_the_nearest_center_near_and_far_from_the_origin(b: int, k: int, d: int, shift: float) -> None:
@@ -86,18 +81,12 @@ def test_assign_equals_subtraction_on_whole_numbers(features: list, centers: lis
     torch.testing.assert_close(chosen, distances.min(1).values, rtol=0, atol=1e-2)
 
 
-# The fraction of Eq. (4)
-
-
 @pytest.mark.parametrize(("b", "k", "d"), [(12, 4, 3), (1, 5, 2), (7, 1, 2), (3, 9, 1)])
 def test_updated_centers_are_the_fraction_of_equation_4(b: int, k: int, d: int) -> None:
     centers, features, labels = normal(k, d), normal(b, d, seed=1), torch.randint(k, (b,), generator=rng(2))
     torch.testing.assert_close(
         updated_centers(centers, features, labels), naive_means(centers, [1] * k, features, labels)
     )
-
-
-# k-means++
 
 
 @given(
@@ -149,9 +138,6 @@ def test_kmeans_plus_plus_draws_by_the_squared_distance() -> None:
     assert share == pytest.approx((1 / 5) ** 2, abs=0.03)
 
 
-# Lloyd's algorithm
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_every_round_of_lloyd_lowers_the_inertia(seed: int) -> None:
     features = normal(300, 2, seed=seed)
@@ -176,9 +162,6 @@ def test_lloyd_keeps_a_center_without_features_and_changes_none_in_no_rounds() -
     features, centers = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.4], [50.0]])
     assert lloyd(features, centers, 3).tolist() == [[0.5], [50.0]]
     assert torch.equal(lloyd(features, centers, 0), centers)
-
-
-# The bank
 
 
 def bank_and_batches(update: str, batches: int = 4) -> tuple[CenterBank, list[tuple[Tensor, Tensor, Tensor, Tensor]]]:

@@ -1,10 +1,7 @@
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,8 @@ from kmgan_lib import presets
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.training.run import Run
 
-Quick = Callable[..., Run]
-Command = Callable[..., tuple[int, str, str]]
+from .conftest import Command, Quick
+
 TINY = [
     part
     for pair in ("batch=16", "iterations=3", "width=0.125", "eval_samples=20", "snapshots=1", "init_images=100")
@@ -129,9 +126,6 @@ def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
     assert status == 2
     assert err.count("\n") == 1
     assert "train-images-idx3-ubyte" in err
-
-
-# Train, sample, interpolate, evaluate
 
 
 def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, digits_judge: Judge) -> None:

@@ -1,11 +1,8 @@
 """What the commands print: whole names on a narrow terminal, whole lines in a pipe, whatever the encoding."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ from rich.console import Console
 from kmgan_lib import cli, cli_output, presets
 from kmgan_lib.training.run import Run
 
-Command = Callable[..., tuple[int, str, str]]
+from .conftest import Command
 
 
 def test_a_pipe_gets_a_line_for_each_preset(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,6 @@
 Skipped without a GPU. ``benchmarks/gpu.sh`` runs these first.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import dataclasses
 import gzip
 import hashlib
@@ -93,9 +91,6 @@ def test_a_truncated_gzip_file_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         readers._idx(path, (28, 28))
 
 
-# Data roots
-
-
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion", "FashionMNIST")])
 def test_a_data_root_is_read_in_place(tmp_path: Path, name: str, folder: str, zipped: bool) -> None:
@@ -172,16 +167,10 @@ def test_unknown_words_are_refused() -> None:
             data.load(**arguments)
 
 
-# Stand-ins
-
-
 def test_real_data_go_before_a_stand_in_unless_it_is_asked_for(tmp_path: Path) -> None:
     write_mnist(tmp_path / "MNIST" / "raw")
     counts = {s: len(data.load("mnist", root=tmp_path, standin=s)) for s in ("auto", "always", "never")}
     assert counts == {"auto": 6, "always": 8_000, "never": 6}
-
-
-# Digits and synthetic points
 
 
 def test_digits_are_real_grey_28_by_28_and_split_by_writers() -> None:
@@ -243,9 +232,6 @@ def test_hidden_classes_have_the_means_of_dcn_and_covariances_of_their_own() -> 
     assert all((covariances[0] - other).abs().max() > 0.3 for other in covariances[1:])
 
 
-# Downloads, without a network
-
-
 class Downloader:
     """torchvision's MNIST as `fetch` calls it: it writes some files, then perhaps fails."""
 
@@ -294,16 +280,10 @@ def test_no_download_where_it_is_not_wanted(downloader: type[Downloader]) -> Non
         data.load("mnist", download=False, standin="never")
 
 
-# The container
-
-
 def test_to_unit_scales_pictures_and_leaves_points_alone() -> None:
     assert to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
     points = torch.tensor([-3.0, 300.0])
     assert torch.equal(to_unit(points), points)
-
-
-# Other sizes
 
 
 def test_resizing_is_bilinear_between_the_centres_of_pixels() -> None:

@@ -1,7 +1,5 @@
 """The quick forms of the layers against PyTorch's own, and whole runs against the plain loop of the benchmark."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

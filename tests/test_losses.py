@@ -1,7 +1,5 @@
 """Eqs. (4) to (7) against loops over single numbers, written from the paper and not from the code."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -166,9 +164,6 @@ def test_reestimated_network_gives_a_sample_the_same_value_alone_and_in_company(
     points = torch.rand(32, 100)
     reestimate_batch_norm(net, lambda _: net(points), 1)
     torch.testing.assert_close(net(points[:1]), net(points)[:1])
-
-
-# Tables 3 and 5
 
 
 @pytest.mark.parametrize(("image_size", "classes"), [(32, 10), (64, 0)])

@@ -1,7 +1,5 @@
 """Runs on images of one's own: handed over in Python, in folders that change or move, and runs that move."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -20,11 +18,12 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import evaluate
 from kmgan_lib.training.run import Run
 
+from .conftest import Command, Quick
+
 SMALL: dict[str, Any] = {
     "profile": "smoke", "device": "cpu", "batch": 4, "iterations": 4, "checkpoint_every": 2, "snapshots": 1, "k": 2,
     "width": 0.125, "feature_dim": 8, "eval_samples": 10,
 }  # fmt: skip
-Command = Callable[..., tuple[int, str, str]]
 
 
 def own(n: int = 12, channels: int = 3, side: int = 16) -> torch.Tensor:
@@ -41,9 +40,6 @@ def album(place: Path, n: int = 12) -> Path:
 
 def on_folder(place: Path | str, **changes: Any) -> Run:
     return train(f"folder:{place}", **{**SMALL, "image_size": 16, **changes})
-
-
-# Handed over in Python
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -109,9 +105,6 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# Data that change between a run and its resume
-
-
 def changed(place: Path, how: str) -> None:
     files = sorted(place.iterdir())
     if how == "other content":
@@ -155,7 +148,7 @@ def test_allowed_changes_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureF
     assert further.result["data"] == run.result["data"]
 
 
-def test_any_data_set_that_changed_is_refused(tmp_path: Path, quick: Callable[..., Run]) -> None:
+def test_any_data_set_that_changed_is_refused(tmp_path: Path, quick: Quick) -> None:
     run = quick(tmp_path / "run", iterations=2)
     config = json.loads((run.directory / "config.json").read_text())
     config["data"] |= {"sha256": "0" * 64, "source": "an older drawing"}
@@ -163,9 +156,6 @@ def test_any_data_set_that_changed_is_refused(tmp_path: Path, quick: Callable[..
     with pytest.raises(UsageError, match=r"other data .an older drawing, 10000 images, SHA-256 000000000000. than"):
         quick(run.directory, iterations=4, resume=True)
     assert quick(run.directory, iterations=4, resume=True, allow_changed_data=True).result["iterations"] == 4
-
-
-# Places
 
 
 def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +197,7 @@ def test_a_default_directory_is_named_after_the_folder(
 
 
 def test_a_tilde_makes_no_folder_of_that_name(
-    quick: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kmgan: Command
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kmgan: Command
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     run = quick(Path("~") / "mine", "digits/kmgan", iterations=1, snapshots=1)
@@ -227,10 +217,7 @@ def test_a_home_of_nobody_is_one_line() -> None:
             data.load(name, root="~nobody-of-this-name", standin="never")
 
 
-# Runs that move
-
-
-def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Callable[..., Run]) -> None:
+def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Quick) -> None:
     whole = quick(tmp_path / "whole", iterations=8)
     quick(tmp_path / "run", iterations=4)
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "run")
@@ -245,7 +232,7 @@ def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: 
     assert run.generator.sample(3).equal(whole.generator.sample(3))
 
 
-def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=4)
     for name in ("checkpoint.pt", "checkpoint-previous.pt"):
         (run.directory / name).unlink(missing_ok=True)
@@ -255,7 +242,7 @@ def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Callable
     assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
 
 
-def test_the_config_of_another_version_is_one_line(quick: Callable[..., Run], tmp_path: Path) -> None:
+def test_the_config_of_another_version_is_one_line(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=4)
     path = run.directory / "config.json"
     whole = path.read_text()
@@ -271,9 +258,6 @@ def test_the_config_of_another_version_is_one_line(quick: Callable[..., Run], tm
         path.write_text(json.dumps(config))
         with pytest.raises(UsageError, match=message):
             quick(run.directory, iterations=8, resume=True)
-
-
-# The command line
 
 
 def test_a_path_that_is_no_preset_is_said_to_be_a_folder(kmgan: Command, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The repository's files agree with each other."""
 
-from __future__ import annotations
-
 import ast
 import graphlib
 import importlib.util

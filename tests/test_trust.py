@@ -1,7 +1,5 @@
 """Nothing is run from a file: no module has the means to, and pickles that carry code are refused, their code unrun."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Tiny books in a temporary folder: chapters without torch, built by the project's own tools; and a browser."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path

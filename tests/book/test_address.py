@@ -1,7 +1,5 @@
 """The first cell of a chapter fetches the library where there is none, and the address stands everywhere alike."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

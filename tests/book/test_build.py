@@ -1,7 +1,5 @@
 """Whole builds of tiny books: what is shown, what is kept, what a failure says."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

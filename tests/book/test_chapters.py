@@ -1,7 +1,5 @@
 """Every chapter works with other parameters than its own."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,12 +1,9 @@
 """Names of records, presets and files are text on the page, words for a command are words: neither runs anything."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,11 +16,11 @@ from book.tools.execute import Outcome
 from book.tools.profiles import Profile
 from kmgan_book import answer, claims, records, report
 from kmgan_book.explore.frames import frames_html
-from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
 
+from ..conftest import MadeUp
+
 ROOT = Path(__file__).resolve().parents[2]
-MadeUp = Callable[..., Record]
 EVIL = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>', "' onload='alert(1)", "</td></table><iframe src=//e.org>",

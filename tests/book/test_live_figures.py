@@ -1,7 +1,5 @@
 """What runs in the page, in a real browser: generators, the loss lab, thresholds and the wall of evidence."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from pathlib import Path

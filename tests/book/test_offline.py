@@ -1,7 +1,5 @@
 """Two checks of built pages: nothing is fetched from another host, and no page is too large."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

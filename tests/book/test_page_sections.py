@@ -1,7 +1,5 @@
 """Sections that are folded on a page, and functions printed without their docstrings."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """The pages in a real browser: what loads, what is shown, what keys, fingers and screen readers find."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is wrong with profiles and parameters cells is said in one line before anything runs."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

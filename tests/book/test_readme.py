@@ -1,7 +1,5 @@
 """The README and its image say what the records say; in the prose of chapters no result is typed by hand."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import xml.etree.ElementTree as ET

@@ -1,7 +1,5 @@
 """One process for all tests of faults: it imports torch once, and its children are killed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Run as a script it is that process: jobs come in as lines of JSON, answers go out. `Forks` is the other end.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

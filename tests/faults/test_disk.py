@@ -1,11 +1,8 @@
 """A disk without room, and files that came to harm on it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +15,10 @@ from kmgan_lib.files import GENERATOR
 from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, PREVIOUS, load_checkpoint, save_checkpoint
 from kmgan_lib.training.run import Run
 
+from ..conftest import MadeUp, Quick
 from ..training.test_trainer import assert_same_run
 from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks
-
-Quick = Callable[..., Run]
-MadeUp = Callable[..., Any]
 
 
 def words(out: Path) -> list[str]:
@@ -49,9 +44,6 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
 
     assert forks.run(train={**TINY, "out": str(out), "resume": True}).status == 0
     assert_same_files(out, whole.out)
-
-
-# The checkpoint before
 
 
 def harm(path: Path, how: str) -> None:
@@ -124,9 +116,6 @@ def test_a_run_that_goes_on_has_no_result_until_its_end(quick: Quick, tmp_path: 
     with pytest.raises(Stopped):
         quick(tmp_path / "run", callback=stop, resume=True)
     assert not (tmp_path / "run" / "result.json").exists()
-
-
-# Other files of a run
 
 
 def test_a_broken_generator_is_named(pictures: Run, tmp_path: Path) -> None:

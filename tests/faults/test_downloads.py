@@ -1,7 +1,5 @@
 """Downloads that are cut in the middle or are not the file: from a server on this machine, torchvision's way."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +15,8 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.files import cache_root
 from kmgan_lib.metrics import inception
 
-Command = Any
+from ..conftest import Command
+
 PROMISED, SENT = 100_000, 30_000
 
 

@@ -1,7 +1,5 @@
 """kill -9, at any moment: the run goes on from its last checkpoint and ends as if nothing had been."""
 
-from __future__ import annotations
-
 import random
 import signal
 import time

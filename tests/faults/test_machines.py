@@ -1,7 +1,5 @@
 """Machines unlike the developer's: no git, no home, another user's cache, Windows, a wheel without its checkout."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import logging
@@ -24,13 +22,10 @@ from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.metrics.classifier import judge
 from kmgan_lib.metrics.neighbours import memorisation_scores
 from kmgan_lib.training import run
-from kmgan_lib.training.run import Run
 
-Quick = Callable[..., Run]
+from ..conftest import Quick
+
 LIBRARY = Path(kmgan_lib.__file__).parent
-
-
-# The commit
 
 
 @pytest.fixture
@@ -79,9 +74,6 @@ def test_a_training_needs_no_git(quick: Quick, tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(subprocess, "run", missing)
         result = quick(tmp_path / str(place), iterations=3).result
         assert (result["commit"], result["status"]) == (None, "completed")
-
-
-# Files
 
 
 @pytest.fixture
@@ -147,9 +139,6 @@ def test_a_ratio_to_a_distance_of_zero_is_none() -> None:
     assert METRICS["memorisation"].shown({**result, "unseen": True}).startswith("distance –, at least –")
 
 
-# The cache
-
-
 def test_a_cache_that_cannot_be_written_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, digits_judge: Judge
 ) -> None:
@@ -191,9 +180,6 @@ def test_a_user_without_a_home_has_a_cache_for_the_process(
     assert place.is_dir()
     assert files.cache_root() == place
     assert [record.getMessage() for record in caplog.records if "no home" in record.getMessage()] != []
-
-
-# A wheel
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Memory that runs out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,9 @@ import torch
 from kmgan_lib.errors import RunFailed
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
-from kmgan_lib.training.run import Run
 
-Quick = Callable[..., Run]
-Command = Callable[..., tuple[int, str, str]]
+from ..conftest import Command, Quick
+
 ON_THE_CPU = (
     "[enforce fail at alloc_cpu.cpp:114] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 )

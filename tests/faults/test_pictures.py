@@ -1,7 +1,5 @@
 """One broken picture among thousands."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Two processes that want the same run directory."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import json
@@ -21,11 +19,10 @@ from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
 from kmgan_lib.training.lock import held, in_use
 from kmgan_lib.training.run import Run
 
+from ..conftest import Quick
 from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks
 from .test_disk import words
-
-Quick = Callable[..., Run]
 
 
 def wait_for(path: Path) -> None:
@@ -139,9 +136,6 @@ def test_where_there_are_no_locks_everything_goes_on(
     monkeypatch.setattr(fcntl, "flock", refuse)
     assert quick(tmp_path / "run", iterations=1).result["iterations"] == 1
     assert not in_use(tmp_path / "run")
-
-
-# Sweeps
 
 
 def pretended(made: Path, tmp_path: Path, train: str) -> str:

@@ -4,8 +4,6 @@
 that must be tried at the least: every test tries more of them, and other ones each time, by a seed that is printed.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import sys

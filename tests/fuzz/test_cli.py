@@ -1,7 +1,5 @@
 """Every option of every command, given anything: a status and one line, nothing written elsewhere or started."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import io

@@ -1,13 +1,10 @@
 """Files of runs and records from anywhere: read, or refused in one line that names the file."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json
 import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ import torch
 from hypothesis import strategies as st
 
 from kmgan_book import records, tables
-from kmgan_book.records import Record
 from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
@@ -24,9 +20,9 @@ from kmgan_lib.presets import PRESETS
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.run import Run
 
+from ..conftest import MadeUp
 from .conftest import JUNK, WORDS, cases, damaged, refused
 
-MadeUp = Callable[..., Record]
 STATE = {**dict.fromkeys(checkpoint.KEYS, 1), "method": {"weights": torch.arange(6.0), "name": "x"}}
 
 

@@ -1,10 +1,7 @@
 """The two YAML files of the book, changed by anybody: computed, or refused in one line that says where."""
 
-from __future__ import annotations
-
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +12,11 @@ from hypothesis import strategies as st
 from book.tools import profiles
 from book.tools.profiles import Parameter, Profile, WrongUse
 from kmgan_book import claims, tables
-from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
 
+from ..conftest import MadeUp
 from .conftest import JUNK, WORDS, cases, damaged, refused
 
-MadeUp = Callable[..., Record]
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER = yaml.safe_load((ROOT / "book" / "claims.yml").read_text(encoding="utf8"))
 PROFILES = yaml.safe_load((ROOT / "book" / "profiles.yml").read_text(encoding="utf8"))

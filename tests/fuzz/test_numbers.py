@@ -1,7 +1,5 @@
 """Tensors of any shape, type and value: a result, or a ValueError in one line."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable

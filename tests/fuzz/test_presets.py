@@ -1,7 +1,5 @@
 """Every field of every preset, given anything: a preset that a run can have, or one line that names the field."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Files of data sets from anywhere: read, or refused in one line that names the file."""
 
-from __future__ import annotations
-
 import gzip
 import io
 from collections.abc import Callable
@@ -34,9 +32,6 @@ def test_an_idx_file(tmp_path: Path, content: bytes, name: str) -> None:
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     found = refused(lambda: readers._idx(path, (28, 28)), path)
     assert isinstance(found, UsageError) or found.size <= len(content)
-
-
-# CIFAR-10
 
 
 def encoded(size: tuple[int, int], kind: str) -> bytes:
@@ -77,9 +72,6 @@ def test_lists_of_celeba_name_files_of_their_folder_alone(tmp_path: Path, name: 
     (tmp_path / "index.csv").write_text(f"shard,partition\n{name},train\n")
     with pytest.raises(UsageError, match="is not the index"):
         readers.read_face_atlases(tmp_path, "train")
-
-
-# Pictures of one's own
 
 
 def saved(kind: str, mode: str = "RGB", **options: Any) -> bytes:

@@ -1,7 +1,5 @@
 """The answer of the book: sentences that fit whatever the verdicts become."""
 
-from __future__ import annotations
-
 import re
 from types import SimpleNamespace
 from typing import Any

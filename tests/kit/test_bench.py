@@ -1,7 +1,5 @@
 """The structure of a speed report, at tiny sizes; no time is judged."""
 
-from __future__ import annotations
-
 import io
 import json
 from typing import Any

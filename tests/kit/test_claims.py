@@ -1,10 +1,7 @@
 """The ledger: how a verdict follows from records, and the verdicts of the book."""
 
-from __future__ import annotations
-
 import copy
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +10,12 @@ import yaml
 
 from kmgan_book import claims, records, report, tables, vocabulary
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, VERDICTS, Needed
-from kmgan_book.records import Record
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import METRICS
 
-MadeUp = Callable[..., Record]
+from ..conftest import MadeUp
+
 ENTRY: dict[str, Any] = {
     "title": "It works", "quote": "it works", "section": "4", "paper": "no number", "chapter": "intro",
     "measure": "a score", "rule": "Holds if it works.", "needs": {"mnist/kmgan": [0, 1]},
@@ -39,9 +36,6 @@ def ledger(folder: Path, **entries: Any) -> Path:
 def word(results: Path, **changes: Any) -> str:
     path = ledger(results, X1={**ENTRY, **changes})
     return claims.verdicts(path, results=results)[0].word
-
-
-# The verdicts
 
 
 @pytest.mark.parametrize(
@@ -195,9 +189,6 @@ def test_what_most_claims_wait_for_is_lacking_first(made_up: MadeUp, tmp_path: P
     assert len(claims.lacking("quick", path, results=tmp_path)) == 4
 
 
-# The book's ledger
-
-
 def test_the_book_s_ledger_has_fourteen_claims_of_the_paper_and_two_of_its_own_and_reads_what_it_needs() -> None:
     found = claims.load()
     assert [claim.name for claim in found] == [*(f"C{i + 1}" for i in range(14)), "P1", "P2"]
@@ -220,9 +211,6 @@ def test_every_verdict_of_the_book_is_a_known_word_with_its_reasons() -> None:
         assert verdict.waits == (verdict.word == NOT_RUN) == (not verdict.findings)
         assert not verdict.missing or verdict.word in (NOT_RUN, UNTESTABLE)
         assert all(finding.text for finding in verdict.findings)
-
-
-# What is no ledger
 
 
 def changed(**changes: Any) -> dict[str, Any]:

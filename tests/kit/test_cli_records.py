@@ -1,9 +1,6 @@
 """The commands about many runs, `kmgan sweep` and `kmgan records`, and what they print."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +12,7 @@ from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
 from kmgan_lib.errors import UsageError
 
-Command = Callable[..., tuple[int, str, str]]
-MadeUp = Callable[..., Record]
+from ..conftest import Command, MadeUp
 
 
 def shown(what: RenderableType) -> str:
@@ -29,9 +25,6 @@ def shown(what: RenderableType) -> str:
 def outcome(record: Record, status: str = "completed", error: str = "") -> Outcome:
     run = Needed(record.result["preset"]["name"], record.result["profile"], record.seed)
     return Outcome(run, record.directory, status, error, record.result)
-
-
-# Tables
 
 
 def test_an_ended_run_is_one_line(made_up: MadeUp, tmp_path: Path) -> None:
@@ -92,9 +85,6 @@ def test_only_records_that_match_are_listed(made_up: MadeUp, tmp_path: Path) -> 
         tables.recorded("*", "tiny", results=tmp_path)
 
 
-# kmgan records
-
-
 @pytest.fixture
 def results(made_up: MadeUp, tmp_path: Path) -> Path:
     for seed in range(10):
@@ -143,9 +133,6 @@ def test_a_run_is_added(kmgan: Command, made_up: MadeUp, tmp_path: Path) -> None
     status, out, err = kmgan("records", "add", str(record.directory), "--results", "results")
     assert (status, out.strip(), err) == (0, "results/mnist/kmgan/quick-seed0", "")
     assert [found.result for found in records.everything(results=Path("results"))] == [record.result]
-
-
-# kmgan sweep
 
 
 def test_print_shows_one_command_a_run_and_does_nothing(kmgan: Command) -> None:

@@ -1,7 +1,5 @@
 """The conditions of the ledger: what each says of records, and what is no condition."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Since when a rule stands, and which of its runs are younger: by a history made for the test."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

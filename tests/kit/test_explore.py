@@ -1,7 +1,5 @@
 """Explorers: widgets, moved as messages of a browser would move them; frames without JavaScript; kept trainings."""
 
-from __future__ import annotations
-
 import base64
 import re
 import sys

@@ -1,7 +1,5 @@
 """Figures: what is drawn is what was passed in, the badge is there, the background is opaque."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator

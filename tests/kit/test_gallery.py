@@ -1,7 +1,5 @@
 """Tiles of every seed, when failed runs could be told from good ones, and the wall of all records."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

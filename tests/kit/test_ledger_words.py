@@ -1,7 +1,5 @@
 """Every word of every claim can come out: records are planted that make it, claim by claim."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The scripts of the pages, run by Node as they are, against PyTorch."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

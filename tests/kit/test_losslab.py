@@ -1,7 +1,5 @@
 """The gradients of the loss lab, computed by Node, against autograd on the library's losses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

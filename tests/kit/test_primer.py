@@ -1,7 +1,5 @@
 """The primer's figures show what their captions say, whatever the seed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt

@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,8 @@ from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.training.run import Run
 
-Quick = Callable[..., Run]
+from ..conftest import Quick
+
 METRICS = {"clustering": {"value": 0.5, "nmi": 0.5}}
 
 

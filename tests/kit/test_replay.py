@@ -1,7 +1,5 @@
 """Replays: what is recorded of a run's snapshots, and what the page gets of it."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

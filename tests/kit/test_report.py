@@ -1,7 +1,5 @@
 """Tables and sentences: every number comes from the runs that are passed in."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

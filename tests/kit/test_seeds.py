@@ -1,7 +1,5 @@
 """Exact tests of few seeds, against published numbers and against counting all arrangements one by one."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """Whether records are sound."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +8,9 @@ from typing import Any
 import pytest
 
 from kmgan_book import records
-from kmgan_book.records import Record
 
-MadeUp = Callable[..., Record]
+from ..conftest import MadeUp
+
 PLACE = "mnist/kmgan/quick-seed0"
 
 

@@ -1,7 +1,5 @@
 """Many runs, one process each."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -23,11 +21,9 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge
 from kmgan_lib.training import checkpoint
 
-MadeUp = Callable[..., Record]
+from ..conftest import MadeUp
+
 DIGITS = Needed("digits/kmgan", "smoke", 0)
-
-
-# The plan
 
 
 def test_a_time_has_a_unit() -> None:
@@ -171,9 +167,6 @@ def test_when_the_time_is_up_nothing_begins_and_what_runs_is_stopped(
     assert time.monotonic() - begun < 15
     assert [(outcome.run.seed, outcome.status) for outcome in outcomes] == [(0, "unfinished"), (1, "unfinished")]
     assert not (tmp_path / "results").exists()
-
-
-# The real thing
 
 
 class Clock:

@@ -1,7 +1,5 @@
 """The short functions that the book shows do what the library's do."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

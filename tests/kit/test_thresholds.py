@@ -1,7 +1,5 @@
 """The verdicts that the page computes, by Node, against Python's."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import functools

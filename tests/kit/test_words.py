@@ -1,8 +1,5 @@
 """Sentences of the ledger: what a field may ask for, and what it becomes."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +7,10 @@ import pytest
 import yaml
 
 from kmgan_book import claims, words
-from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
 
-MadeUp = Callable[..., Record]
+from ..conftest import MadeUp
+
 SCORE = "classifier_score.value"
 READS = {("mnist/kmgan", SCORE), ("mnist/dcgan", "clustering.nmi")}
 NONE: dict[str, list[str]] = {"unready": [], "unmet": []}
