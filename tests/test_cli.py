@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -164,16 +163,6 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert "trained on too" in " ".join(out.replace("│", " ").split())
 
 
-def test_train_resumes_to_a_new_total(kmgan: Command) -> None:
-    words = ["train", "synthetic/kmgan", "--profile", "smoke", "--device", "cpu", "--out", "run"]
-    sizes = ["--set", "batch=16", "--set", "init_images=100", "--set"]
-    assert kmgan(*words, *sizes, "iterations=3")[0] == 0
-    status, out, _ = kmgan(*words, "--resume", *sizes, "iterations=5")
-    assert status == 0
-    assert "5 iterations" in out
-    assert json.loads(Path("run/result.json").read_text())["iterations"] == 5
-
-
 def test_the_recorded_command_repeats_the_run(kmgan: Command) -> None:
     words = ["train", "synthetic/kmgan", "--profile", "smoke", "--seed", "4"]
     sizes = ["--set", "iterations=2", "--set", "batch=16", "--set", "init_images=100"]
@@ -251,20 +240,6 @@ def test_a_run_that_diverges_is_status_1_and_one_line(kmgan: Command) -> None:
     assert err.startswith("kmgan: a loss was not finite at iteration ")
     assert err.count("\n") == 1
     assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
-
-
-def test_a_folder_of_your_own_trains_without_measures(kmgan: Command, tmp_path: Path) -> None:
-    album = tmp_path / "album"
-    album.mkdir()
-    noise = np.random.default_rng(0)
-    for i in range(20):
-        Image.fromarray(noise.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(album / f"{i}.png")
-    status, out, err = kmgan(
-        "train", f"folder:{album}", "--profile", "smoke", "--device", "cpu", *TINY, "--set", "image_size=16"
-    )
-    assert (status, err) == (0, "")
-    assert "runs/folder/album/smoke-seed0" in out.replace("\n", "")
-    assert kmgan("sample", "runs/folder/album/smoke-seed0", "-n", "1")[0] == 0
 
 
 def test_importing_the_library_imports_nothing_heavy_but_torch_and_never_jupyter() -> None:

@@ -1,14 +1,19 @@
+"""Saved generators, what they draw, and the sheets that show it."""
+
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from kmgan_lib import methods, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
+from kmgan_lib.pictures import save_sheet, sheet
 
 
 def make(name: str, **overrides: object) -> Generator:
@@ -24,13 +29,6 @@ def plain() -> Generator:
 @pytest.fixture(scope="module")
 def conditional() -> Generator:
     return make("digits/dcgan", conditional=True)
-
-
-def test_samples_are_pictures_in_the_unit_range(plain: Generator) -> None:
-    samples = plain.sample(5)
-    assert samples.shape == (5, 1, 28, 28)
-    assert samples.dtype == torch.float32
-    assert 0 <= samples.min() < samples.max() <= 1
 
 
 def test_a_sample_is_fixed_by_its_seed_alone(plain: Generator) -> None:
@@ -100,21 +98,6 @@ def test_a_preset_name_means_its_newest_run(plain: Generator, tmp_path: Path, mo
     assert load_generator("digits/kmgan").preset.z_dim == plain.preset.z_dim
 
 
-def test_no_images_are_too_few_and_a_line_needs_two(plain: Generator) -> None:
-    for n in (0, -1):
-        with pytest.raises(UsageError, match="at least 1"):
-            plain.sample(n)
-    for steps in (1, 0):
-        with pytest.raises(UsageError, match="at least 2"):
-            plain.interpolate(0, 1, steps)
-
-
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match=f"{path}.* does not exist"):
-            load_generator(path)
-
-
 def test_foreign_and_damaged_safetensors_are_refused(plain: Generator, tmp_path: Path) -> None:
     path = tmp_path / "generator.safetensors"
     for about, message in (
@@ -131,3 +114,35 @@ def test_weights_that_do_not_fit_their_preset_are_refused(plain: Generator, tmp_
     Generator(plain.net, presets.resolve("digits/kmgan", "smoke", z_dim=21, width=0.125)).save(path)
     with pytest.raises(UsageError, match="does not fit its own preset"):
         load_generator(path)
+
+
+def test_tiles_stand_row_by_row_with_white_between() -> None:
+    images = torch.arange(5).view(5, 1, 1, 1).expand(5, 1, 2, 3) / 5
+    canvas = sheet(images, columns=3)
+    assert canvas.shape == (2 * 2 + 1, 3 * 3 + 2, 3)
+    assert [canvas[0, x, 0] for x in (0, 4, 8)] == [0, 51, 102]
+    assert [canvas[3, x, 0] for x in (0, 4, 8)] == [153, 204, 255]
+    assert (canvas[2] == 255).all()
+    assert (canvas[:, 3] == 255).all()
+
+
+def test_a_sheet_is_as_square_as_it_can_be() -> None:
+    assert sheet(torch.zeros(9, 1, 4, 4), pad=0).shape == (12, 12, 3)
+    assert sheet(torch.zeros(7, 3, 4, 4), pad=0).shape == (12, 12, 3)
+    assert sheet(torch.zeros(1, 3, 4, 4), pad=0).shape == (4, 4, 3)
+
+
+def test_colours_keep_their_order_and_values_out_of_range_are_cut() -> None:
+    image = torch.tensor([2.0, 0.5, -1.0]).view(1, 3, 1, 1)
+    assert sheet(image).tolist() == [[[255, 128, 0]]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp"])
+def test_a_saved_sheet_reads_back_and_nothing_lies_beside_it(tmp_path: Path, suffix: str) -> None:
+    images = torch.rand(4, 3, 8, 8)
+    path = save_sheet(images, tmp_path / f"grid{suffix}", zoom=2)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    with Image.open(path) as picture:
+        assert picture.size == (34, 34)
+        if suffix != ".webp":  # which loses a little
+            assert np.array_equal(np.asarray(picture)[::2, ::2], sheet(images))

@@ -148,16 +148,6 @@ def test_allowed_changes_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureF
     assert further.result["data"] == run.result["data"]
 
 
-def test_any_data_set_that_changed_is_refused(tmp_path: Path, quick: Quick) -> None:
-    run = quick(tmp_path / "run", iterations=2)
-    config = json.loads((run.directory / "config.json").read_text())
-    config["data"] |= {"sha256": "0" * 64, "source": "an older drawing"}
-    (run.directory / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UsageError, match=r"other data .an older drawing, 10000 images, SHA-256 000000000000. than"):
-        quick(run.directory, iterations=4, resume=True)
-    assert quick(run.directory, iterations=4, resume=True, allow_changed_data=True).result["iterations"] == 4
-
-
 def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     album(tmp_path / "here" / "album")
     (tmp_path / "there").mkdir()

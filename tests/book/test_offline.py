@@ -1,11 +1,13 @@
-"""Two checks of built pages: nothing is fetched from another host, and no page is too large."""
+"""Built pages: nothing is fetched from another host, no page is too large, and the book prints."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from book.tools import limits, offline
+from book.tools import browser, limits, offline, pdf, render
+
+from .conftest import MakeBook
 
 LOADS = (
     '<script src="https://cdn.example/x.js"></script>', '<script src="//cdn.example/x.js"></script>',
@@ -76,3 +78,24 @@ def test_what_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "book/one.html: 2.0 MB with its pictures, at most 1",
         "the whole book: 4.0 MB, at most 3",
     ]
+
+
+def test_what_is_missing_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(browser, "chromium", lambda: None)
+    assert pdf.main(["--root", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "pdf: needs Chromium, for example Debian's package: apt-get install chromium\n"
+    monkeypatch.setattr(browser, "chromium", lambda: "chromium")
+    assert pdf.main(["--root", str(tmp_path), "--profile", "quick"]) == 2
+    assert capsys.readouterr().err == "pdf: no book of profile quick yet: make book PROFILE=quick\n"
+
+
+@pytest.mark.skipif(browser.chromium() is None, reason="no Chromium: apt-get install chromium")
+def test_the_book_is_printed(make_book: MakeBook) -> None:
+    root = make_book({"one": ["1 + 1"]})
+    hidden = (root / "book" / "one.ipynb").read_text(encoding="utf8").replace('"parameters"', '"hide-input"')
+    (root / "book" / "one.ipynb").write_text(hidden, encoding="utf8")
+    render.stage(root, root / "build" / "book" / "smoke", "# Status\n")
+    assert pdf.main(["--root", str(root)]) == 0
+    assert (root / pdf.PDF).read_bytes().startswith(b"%PDF")

@@ -1,4 +1,4 @@
-"""Files of runs and records from anywhere: read, or refused in one line that names the file."""
+"""Presets, and files of runs and records from anywhere: read, or refused in one line that names field or file."""
 
 import functools
 import io
@@ -16,12 +16,12 @@ from kmgan_book import records, tables
 from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
-from kmgan_lib.presets import PRESETS
+from kmgan_lib.presets import PRESETS, Preset, from_dict, resolve
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.run import Run
 
 from ..conftest import MadeUp
-from .conftest import JUNK, WORDS, cases, damaged, refused
+from .conftest import JUNK, NUMBERS, WORDS, cases, damaged, refused
 
 STATE = {**dict.fromkeys(checkpoint.KEYS, 1), "method": {"weights": torch.arange(6.0), "name": "x"}}
 
@@ -146,3 +146,39 @@ def test_a_record_is_shown_or_named(results: Path, tmp_path: Path, changes: dict
     found = refused(lambda: records.everything(results=tmp_path / "results"))
     if not isinstance(found, UsageError):
         refused(lambda: records.badge(found))
+
+
+NAMES = st.sampled_from(sorted(PRESETS))
+CHOICES = sorted({word for p in PRESETS.values() for f in p.fields().values() for word in f.metadata["choices"]})
+VALUES = JUNK | NUMBERS | NUMBERS.map(lambda n: str(n)[:50]) | st.sampled_from(CHOICES)
+
+
+def sound(preset: Preset) -> None:
+    """What every preset can do."""
+    assert len(preset.hash) == 12
+    text = json.dumps(preset.as_dict(), allow_nan=False)
+    assert from_dict(json.loads(text)) == preset
+    assert from_dict(json.loads(text)).hash == preset.hash
+
+
+@cases(600, st.sampled_from(FIELDS), NAMES, VALUES)
+def test_a_field_given_anything(field: str, name: str, value: Any) -> None:
+    found = refused(lambda: resolve(name, **{field: value}), field)
+    if isinstance(found, Preset):
+        sound(found)
+
+
+@cases(
+    60,
+    NAMES,
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3),
+    st.sets(st.sampled_from(FIELDS)),
+)
+def test_a_preset_from_a_file(name: str, changes: dict[str, Any], missing: set[str]) -> None:
+    fields = {**PRESETS[name].as_dict(), **changes}
+    for key in missing if len(missing) < 3 else ():
+        fields.pop(key, None)
+    found = refused(lambda: from_dict(fields))
+    if isinstance(found, Preset):
+        assert len(found.hash) == 12
+        json.dumps(found.as_dict(), allow_nan=False)

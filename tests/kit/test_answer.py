@@ -1,14 +1,16 @@
-"""The answer of the book: sentences that fit whatever the verdicts become."""
+"""The answer of the book and its tables: sentences that fit whatever the verdicts become, numbers of the runs."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kmgan_book import answer, claims
+from kmgan_book import answer, claims, report
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, VERDICTS
 from kmgan_book.conditions import Finding
+from kmgan_book.records import Record
 from kmgan_book.report import Html
 
 BESIDE = Html("<em>beside</em>")
@@ -103,3 +105,46 @@ def test_each_claim_of_the_ledger_is_a_line_with_its_verdict() -> None:
     for verdict in claims.verdicts():
         assert f'<li id="verdict-{verdict.claim.name}">' in shown
     assert shown.count("<details") == shown.count("</details>") == len(claims.load())
+
+
+def record(seed: int, nmi: float | None, status: str = "completed") -> Record:
+    result: dict[str, Any] = {
+        "seed": seed, "status": status, "profile": "quick", "device": "CPU", "commit": "abc",
+        "data": {"kind": "real", "name": "mnist"}, "metrics": {} if nmi is None else {"clustering": {"nmi": nmi}},
+    }  # fmt: skip
+    return Record(Path("nowhere"), result)
+
+
+def test_values_leave_out_runs_without_the_measure() -> None:
+    assert report.values([record(0, 0.5), record(1, None, "diverged")], report.NMI) == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([], "–"), ([0.5], "0.50"), ([0.25, 0.75], "0.50 (0.25 to 0.75)")], ids=["none", "one", "two"]
+)
+def test_span_prints_mean_and_range(numbers: list[float], text: str) -> None:
+    assert report.span(numbers) == text
+
+
+def test_numbers_have_decimals_a_format_or_are_p_values() -> None:
+    assert report.span([0.1234], ".1%") == "12.3%"
+    assert [report.span([p], "p") for p in (0.0004, 0.25)] == ["< 0.001", "0.250"]
+
+
+def test_failures_count_the_seeds_below_the_bound() -> None:
+    assert report.failures([1.0, report.FAILED, 8.0]) == "1 of 3 seeds"
+
+
+def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None:
+    groups = {
+        "one": [record(0, 0.5), record(1, None, "diverged")],
+        "two": [],
+        "three": [record(0, 0.2), record(1, 0.4)],
+    }
+    columns = {"NMI": report.NMI, "score": report.SCORE, "share": ("clustering", "nmi", ".0%")}
+    text = report.table(groups, columns, "recorded · quick")._repr_html_()
+    assert "<td>2, 1 diverged</td><td>0.50</td><td>50%</td>" in text
+    assert '<td>0.30<br><span class="range">0.20 to 0.40</span></td>' in text
+    assert "score" not in text  # nobody has one
+    assert "<p>Not yet recorded: two.</p>" in text
+    assert 'class="badge-recorded"' in text

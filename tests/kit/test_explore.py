@@ -120,12 +120,6 @@ def test_frames_show_the_last_picture_without_javascript() -> None:
     assert "http" not in html
 
 
-def test_frames_escape_what_is_written() -> None:
-    html = frames_html([b"one"], ['<b>"1"</b>'], 'x" onload="y')
-    assert "<b>" not in html
-    assert 'x" onload' not in html
-
-
 @pytest.mark.parametrize(("images", "labels"), [([], []), ([b"one"], []), ([b"one"], ["a", "b"])])
 def test_frames_need_a_label_each(images: list[bytes], labels: list[str]) -> None:
     with pytest.raises(ValueError, match="one label for each image"):

@@ -1,4 +1,4 @@
-"""Figures: what is drawn is what was passed in, the badge is there, the background is opaque."""
+"""Figures: what is drawn is what was passed in or computed, the badge is there, the background is opaque."""
 
 import base64
 import io
@@ -12,9 +12,10 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.quiver import Quiver
 from PIL import Image
 
-from kmgan_book import clouds, diagrams, figures, palette, phone
+from kmgan_book import clouds, diagrams, figures, phone, primer
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -46,15 +47,6 @@ def test_the_background_is_opaque_white_for_dark_pages() -> None:
     figure = figures.strips([torch.rand(4, 3, 8, 8)], LIVE)
     assert to_rgb(figure.get_facecolor()) == (1, 1, 1)
     assert plt.rcParams["savefig.facecolor"] == "white"
-
-
-def test_live_and_recorded_badges_differ_in_colour() -> None:
-    boxes = []
-    for text in (LIVE, "recorded · quick"):
-        figure = figures.badge(plt.figure(), text)
-        patch = figure._supxlabel.get_bbox_patch()  # pyright: ignore[reportAttributeAccessIssue]
-        boxes.append(to_rgb(patch.get_facecolor()))
-    assert boxes == [to_rgb(palette.LIVE), to_rgb(palette.RECORDED)]
 
 
 def test_feature_moments_draw_the_same_points_in_the_colours_of_their_classes() -> None:
@@ -128,3 +120,41 @@ def test_a_phone_gets_the_panels_below_each_other_and_the_figure_stays(capsys: p
     labels = [label.get_text() for label in phone.narrow(logarithmic).axes[0].get_yticklabels()]
     assert any("$" in label for label in labels)
     assert not any("\n" in label for label in labels)
+
+
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title() for ax in figure.axes]
+
+
+def dots(figure: Figure, panel: int, which: int) -> np.ndarray:
+    return np.asarray(figure.axes[panel].collections[which].get_offsets())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_generator_comes_to_the_real_points_when_it_learns_too(seed: int) -> None:
+    figure = primer.two_networks(seed)
+
+    def distance(panel: int) -> float:
+        real, fake = dots(figure, panel, 0), dots(figure, panel, 1)
+        return float(np.linalg.norm(fake[:, None] - real, axis=2).min(0).mean())  # of a real point to the nearest
+
+    assert distance(2) < 0.5 * distance(1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_centers_move_to_means_and_the_collapsed_generator_has_the_same_loss(seed: int) -> None:
+    figure = primer.k_means(seed)
+    first, last = dots(figure, 0, 1), dots(figure, 3, 1)
+    assert not np.allclose(first, last)
+    good, bad = titles(primer.collapse(seed))
+    assert good.partition("loss of G")[2].split(",")[0] == bad.partition("loss of G")[2].split(",")[0]
+    assert good.endswith("1.39")
+    assert bad.endswith("0.00")
+
+
+def test_the_pulls_are_gradients_of_the_library() -> None:
+    each, together = primer.pulls(0).axes
+    arrows = [next(c for c in ax.collections if isinstance(c, Quiver)) for ax in (each, together)]
+    angles = [np.arctan2(arrow.V, arrow.U) for arrow in arrows]
+    assert np.ptp(angles[1]) < 0.1  # one direction
+    assert np.ptp(angles[0]) > 1
