@@ -45,8 +45,9 @@ _FAST = (
 RATES: dict[str, dict[str, float]] = {
     "mnist": {**dict.fromkeys(_FAST, 1e-3), "mlgan": 5e-4},
     "cifar10-32": {
-        **dict.fromkeys(("dcgan", "wgan", "mix_wgan", "ali", "sngan"), 1e-3),
-        **dict.fromkeys(("wgan_gp", "improved_gan"), 5e-4), "kmgan": 1e-4,
+        **dict.fromkeys(("ali", "dcgan", "mix_wgan", "sngan", "wgan"), 1e-3),
+        **dict.fromkeys(("improved_gan", "wgan_gp"), 5e-4),
+        **dict.fromkeys(("kmgan", "kmgan-noclip"), 1e-4),
     },
 }  # fmt: skip
 RATES["fashion"], RATES["cifar10"] = RATES["mnist"], RATES["cifar10-32"]  # tuned on MNIST, and at 32x32, alone
