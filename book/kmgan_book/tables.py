@@ -19,24 +19,25 @@ from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 
 
-def _table() -> Table:
-    # Columns hold the cells, so every table has its own.
-    numbers = ("classifier score", "of the last weights", "rarest class", "minutes")
-    return Table(Column("run", no_wrap=True), "status", *(Column(name, justify="right") for name in numbers))
-
-
 def _number(result: dict[str, Any], measure: str, key: str, form: str) -> str:
     value = result.get("metrics", {}).get(measure, {}).get(key)
     return format(value, form) if type(value) in (int, float) else "–"
 
 
-def _cells(name: str, status: str, result: dict[str, Any]) -> list[str]:
-    minutes = f"{result['wall_seconds'] / 60:.1f}" if "wall_seconds" in result else "–"
-    return [
-        name, status, _number(result, "classifier_score", "value", ".2f"),
-        _number(result, "classifier_score", "last_weights_value", ".2f"),
-        _number(result, "class_frequency", "value", ".1%"), minutes,
-    ]  # fmt: skip
+def _runs(found: Sequence[tuple[str, int, str, dict[str, Any]]]) -> Group:
+    """A row a run, of preset, seed, status and result; where rows of Table 4 are among them, that table too."""
+    numbers = ("classifier score", "of the last weights", "rarest class", "minutes")
+    table = Table(Column("run", no_wrap=True), "status", *(Column(name, justify="right") for name in numbers))
+    for name, seed, status, result in found:
+        table.add_row(
+            f"{name} seed {seed}", status, _number(result, "classifier_score", "value", ".2f"),
+            _number(result, "classifier_score", "last_weights_value", ".2f"),
+            _number(result, "class_frequency", "value", ".1%"),
+            f"{result['wall_seconds'] / 60:.1f}" if "wall_seconds" in result else "–",
+        )  # fmt: skip
+    # Of each row the first seed; the chapter has the means.
+    ours = {name: result for name, _, _, result in sorted(found, key=lambda run: -run[1]) if name.startswith("cifar10")}
+    return Group(table, *_table_4(ours))
 
 
 def line(outcome: Outcome) -> str:
@@ -52,12 +53,7 @@ def line(outcome: Outcome) -> str:
 
 def outcomes(found: Sequence[Outcome]) -> Group:
     """All runs of a sweep; where rows of Table 4 are among them, that table too."""
-    table = _table()
-    for outcome in found:
-        table.add_row(*_cells(f"{outcome.run.preset} seed {outcome.run.seed}", outcome.status, outcome.result))
-    first = sorted(found, key=lambda outcome: -outcome.run.seed)  # of each row the first seed stays
-    ours = {outcome.run.preset: outcome.result for outcome in first if outcome.run.preset.startswith("cifar10")}
-    return Group(table, *_table_4(ours))
+    return _runs([(each.run.preset, each.run.seed, each.status, each.result) for each in found])
 
 
 def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
@@ -95,13 +91,7 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
     ]
     if not found:
         raise UsageError(f"no {profile} record matches {pattern}: `kmgan records table` shows all")
-    table = _table()
-    for record in found:
-        name = f"{record.result['preset']['name']} seed {record.seed}"
-        table.add_row(*_cells(name, record.result["status"], record.result))
-    # The first seed of each row of Table 4; the chapter has the means.
-    ours = {r.result["preset"]["name"]: r.result for r in reversed(found)}
-    return Group(table, *_table_4({name: r for name, r in ours.items() if name.startswith("cifar10")}))
+    return _runs([(r.result["preset"]["name"], r.seed, r.result["status"], r.result) for r in found])
 
 
 def ledger(verdicts: Sequence[Verdict]) -> str:

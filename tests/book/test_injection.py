@@ -15,7 +15,7 @@ from book.tools import profiles, status
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
 from kmgan_book import answer, claims, records, report
-from kmgan_book.explore.frames import frames_html
+from kmgan_book.explore import frames_html
 from kmgan_lib.errors import UsageError
 
 from ..conftest import MadeUp

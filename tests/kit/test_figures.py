@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from kmgan_book import clouds, diagrams, figures, phone, primer
+from kmgan_book import diagrams, figures, phone, primer
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -51,7 +51,7 @@ def test_the_background_is_opaque_white_for_dark_pages() -> None:
 
 def test_feature_moments_draw_the_same_points_in_the_colours_of_their_classes() -> None:
     features, labels = torch.rand(50, 2), torch.arange(50) % 4
-    figure = clouds.feature_moments({"KM-GAN": {"0": features, "1": features + 1}}, labels, LIVE, most=30)
+    figure = diagrams.feature_moments({"KM-GAN": {"0": features, "1": features + 1}}, labels, LIVE, most=30)
     first, second = (ax.collections[0] for ax in figure.axes)
     assert len(np.asarray(first.get_offsets())) == 30
     assert np.allclose(np.asarray(first.get_offsets()) + 1, np.asarray(second.get_offsets()), atol=1e-6)
@@ -81,7 +81,7 @@ def test_seeds_draw_a_point_a_seed_and_an_empty_group_none() -> None:
 
 
 def test_points_and_framework_draw() -> None:
-    figure = clouds.points(torch.rand(20, 2), torch.arange(20) % 2, ("A", "B"), LIVE)
+    figure = diagrams.points(torch.rand(20, 2), torch.arange(20) % 2, ("A", "B"), LIVE)
     assert len(figure.axes[0].collections) == 2
     texts = " ".join(text.get_text() for text in diagrams.framework().axes[0].texts)
     assert "L_{center}" in texts

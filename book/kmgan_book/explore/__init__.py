@@ -3,8 +3,7 @@
 ipywidgets is imported only when a widget is made, so that the library does without it.
 """
 
-from kmgan_book.explore.explorer import Control, Explorer
-from kmgan_book.explore.frames import frames_html
+from kmgan_book.explore.explorer import Control, Explorer, frames_html
 from kmgan_book.explore.moments import Moments, training_frames
 from kmgan_book.explore.widgets import explore_classes, explore_clusters, explore_gate, explore_interpolation
 

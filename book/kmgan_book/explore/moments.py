@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from kmgan_book.explore import drawing
-from kmgan_book.explore.frames import frames_html
+from kmgan_book.explore.explorer import frames_html
 from kmgan_book.report import Html
 from kmgan_lib.data import Images
 from kmgan_lib.errors import UsageError
