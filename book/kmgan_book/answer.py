@@ -51,8 +51,7 @@ def _verdicts() -> dict[str, Verdict]:
 
 def _group(preset: str) -> list[Record]:
     """Records of a preset at the largest profile that has any of KM-GAN's."""
-    profile = next((p for p in claims.PROFILES if records.load(OURS, p)), "quick")
-    return records.load(preset, profile)
+    return records.load(preset, report.largest(OURS))
 
 
 def _count(group: Sequence[Record], failed: bool) -> str:

@@ -159,25 +159,27 @@ def _clusters(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def pulls(seed: int) -> Figure:
-    """The pull of Eq. (6) on each generated feature, and that of the center loss, Eq. (4), on all: exact gradients."""
+    """The pull of Eq. (6) on each generated feature, and that of the center loss, Eq. (4), on both batches."""
     real, centers, fake = _clusters(seed)
     figure, axes = _planes(2)
     titles = (
         "G's loss, Eq. (6): each to its\nnearest real center",
-        "center loss, Eq. (4): all together,\nuntil the sums agree",
+        "center loss, Eq. (4): both batches\ntowards each other",
     )
     for ax, title in zip(axes, titles, strict=True):
-        moved = fake.clone().requires_grad_()
-        labels = assign(moved.detach(), centers)
-        if ax is axes[0]:
-            loss = generator_loss(moved, centers[labels])
-        else:
-            loss = center_loss(real, moved, assign(real, centers), labels, centers, centers.clone())
-        loss.backward()
-        pull = -cast("Tensor", moved.grad)
-        pull = 0.45 * pull / pull.norm(dim=1).max()
+        f, g = real.clone().requires_grad_(), fake.clone().requires_grad_()
+        labels = assign(fake, centers)
         _groups(ax, real, fake, centers)
-        ax.quiver(*fake.T, *pull.T, color=FAKE, angles="xy", scale_units="xy", scale=1, width=0.006)
+        if ax is axes[0]:
+            generator_loss(g, centers[labels]).backward()
+            pulled = ((g, FAKE),)
+        else:
+            center_loss(f, g, assign(real, centers), labels, centers, centers.clone()).backward()
+            pulled = ((g, FAKE), (f, REAL))
+        longest = max(cast("Tensor", points.grad).norm(dim=1).max() for points, _ in pulled)
+        for points, color in pulled:
+            pull = -0.45 * cast("Tensor", points.grad) / longest
+            ax.quiver(*points.detach().T, *pull.T, color=color, angles="xy", scale_units="xy", scale=1, width=0.006)
         ax.set_title(title)
     return _told(figure)
 

@@ -201,6 +201,29 @@ def recorded(presets: Mapping[str, str], profile: str = "quick") -> dict[str, li
     return {legend: records.load(preset, profile) for legend, preset in presets.items()}
 
 
+def largest(preset: str) -> str:
+    """The largest profile at which there are records of a preset."""
+    return next((profile for profile in claims.PROFILES if records.load(preset, profile)), "quick")
+
+
+def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
+    """`table` of those of the presets that are recorded at a larger profile than `quick`; nothing if none is.
+
+    Parameters
+    ----------
+    presets : mapping
+        Legend to preset.
+    columns : mapping
+        As in `table`.
+    """
+    parts = []
+    for profile in claims.PROFILES[: claims.PROFILES.index("quick")]:
+        found = {legend: group for legend, group in recorded(presets, profile).items() if group}
+        if found:
+            parts.append(f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, made_by(found)).text}")
+    return Html("".join(parts))
+
+
 def made_by(groups: Mapping[str, Sequence[Any]]) -> str:
     """The badge of everything in ``groups``: of all records together, or of the live runs."""
     members = [run for group in groups.values() for run in group]

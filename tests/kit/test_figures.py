@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from kmgan_book import diagrams, figures, phone, primer
+from kmgan_book import diagrams, figures, phone, primer, why
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 
@@ -157,4 +158,25 @@ def test_the_pulls_are_gradients_of_the_library() -> None:
     arrows = [next(c for c in ax.collections if isinstance(c, Quiver)) for ax in (each, together)]
     angles = [np.arctan2(arrow.V, arrow.U) for arrow in arrows]
     assert np.ptp(angles[1]) < 0.1  # one direction
+    generated, real = (np.stack([c.U, c.V], 1) for c in together.collections if isinstance(c, Quiver))
+    assert (generated @ real.T).max() < 0  # towards each other
     assert np.ptp(angles[0]) > 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_center_sees_nothing_behind_batch_normalization_and_four_see_the_collapse(seed: int) -> None:
+    title = why.normalized(seed).axes[1].get_title().replace("−", "-")
+    real, copies, four, one = map(float, re.findall(r"-?\d+\.\d+", title))
+    assert real > copies + 0.1
+    assert four < -1
+    assert one == 0
+
+
+def test_clusters_reach_every_group_and_a_random_partition_does_not() -> None:
+    panels = why.ring(0, seeds=2).axes
+    found = [tuple(map(int, re.findall(r"\d+", ax.get_title()))) for ax in panels]
+    told = [(reached, share) for reached, _, share in found]
+    for none, random, clusters in (told[:3], told[3:]):
+        assert clusters[0] == 8
+        assert clusters[1] > 90
+        assert max(none[0], random[0]) < 8 or max(none[1], random[1]) < clusters[1]
