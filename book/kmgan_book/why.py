@@ -15,7 +15,8 @@ from torch.nn.functional import one_hot, softplus
 
 from kmgan_book.figures import _canvas, badge
 from kmgan_book.phone import PageFigure
-from kmgan_book.primer import CORNERS, DRAWN, FAKE, REAL, _descend, _dots, _points
+from kmgan_book.primer import CORNERS, DRAWN, FAKE, REAL, _dots, _points
+from kmgan_book.teaching import descend
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.losses import discriminator_loss
 
@@ -123,7 +124,7 @@ def _told(kind: str, seed: int, steps: int) -> Tensor:
             real, told = GROUPS[member] + 0.08 * torch.randn(64, 2), ARMS[kind](member)
             fake = generator(torch.cat([torch.randn(64, 2), told], 1))
             judged = (discriminator(torch.cat([points, told], 1)) for points in (real, fake.detach()))
-            _descend(adams[0], softplus(-next(judged)).mean() + softplus(next(judged)).mean())
-            _descend(adams[1], softplus(-discriminator(torch.cat([fake, told], 1))).mean())
+            descend(adams[0], softplus(-next(judged)).mean() + softplus(next(judged)).mean())
+            descend(adams[1], softplus(-discriminator(torch.cat([fake, told], 1))).mean())
         with torch.no_grad():
             return generator(torch.cat([torch.randn(240, 2), ARMS[kind](torch.arange(240) % 8)], 1))
