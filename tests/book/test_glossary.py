@@ -1,7 +1,5 @@
 """The glossary's terms are linked where a page uses them first."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
