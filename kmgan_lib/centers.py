@@ -16,11 +16,7 @@ STARVED, RESEEDINGS = 0.1, 5  # see `fed`
 
 
 def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
-    """Squared Euclidean distances (b, k), difference by difference.
-
-    The expansion |f|^2 - 2 f.c + |c|^2 would be one matrix product, but far from the origin it cancels the digits that
-    decide between two centers.
-    """
+    """Squared Euclidean distances (b, k), without the matrix product that cancels digits far from the origin."""
     return torch.cdist(*checks.common(features, centers), compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
@@ -37,6 +33,12 @@ def cluster_sums(features: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tens
     """Sum (k, d) and number (k, 1) of the features of each cluster, as one matrix product without a branch."""
     hot = one_hot(labels, k, features.dtype)
     return hot.T @ features, hot.sum(0).unsqueeze(1)
+
+
+def cluster_means(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
+    """Means (k, d) of the features of each cluster; one without features keeps its center."""
+    sums, counts = cluster_sums(features, labels, len(centers))
+    return torch.where(counts > 0, sums / counts.clamp_min(1), centers)
 
 
 @checks.tensors(centers="float k d", features="float b d", labels="int64 b")
@@ -85,13 +87,9 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
 
 
 def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
-    """At most ``iterations`` rounds of Lloyd's algorithm, Eq. (3), on features (n, d) from centers (k, d).
-
-    A cluster without features keeps its center.
-    """
+    """At most ``iterations`` rounds of Lloyd's algorithm, Eq. (3), on features (n, d) from centers (k, d)."""
     for _ in range(iterations):
-        sums, counts = cluster_sums(features, assign(features, centers), len(centers))
-        moved = torch.where(counts > 0, sums / counts.clamp_min(1), centers)
+        moved = cluster_means(features, assign(features, centers), centers)
         if torch.equal(moved, centers):
             break
         centers = moved
@@ -135,25 +133,14 @@ def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
 class CenterBank(nn.Module):
     r"""The k real centers c and the k generated centers :math:`\hat c`, and how they move.
 
-    Parameters
-    ----------
-    k, feature_dim : int
-        Number of centers, and d.
-    update : {"eq4", "counts", "counts100", "ema", "recluster"}
-        How a batch moves the centers (readings, row 6).
+    ``real`` and ``fake`` are (k, d); ``real_counts`` and ``fake_counts`` (k, 1) the features seen by each center: the
+    weights of ``counts``, and how one finds a dead center. ``update`` says how a batch moves them (readings, row 6):
 
-        - ``eq4``: the fraction of Eq. (4), `updated_centers`. It follows the features as D changes.
-        - ``counts``: Sculley's mini-batch K-Means: the mean of all features ever assigned; its rate falls to 0.
-        - ``counts100``: the same with counts that start at 100, as in DCN (Yang et al., 2017).
-        - ``ema``: :math:`c \leftarrow 0.9\,c + 0.1\,\bar f` for clusters with features in the batch.
-        - ``recluster``: the batch moves nothing; `recluster` runs Lloyd's algorithm on many features now and then.
-    device : torch.device or str
-
-    Attributes
-    ----------
-    real, fake : Tensor, (k, d)
-    real_counts, fake_counts : Tensor, (k, 1)
-        Features seen by each center; the weights of ``counts``, and how one finds a dead center.
+    - ``eq4``: the fraction of Eq. (4), `updated_centers`. It follows the features as D changes.
+    - ``counts``: Sculley's mini-batch K-Means: the mean of all features ever assigned; its rate falls to 0.
+    - ``counts100``: the same with counts that start at 100, as in DCN (Yang et al., 2017).
+    - ``ema``: :math:`c \leftarrow 0.9\,c + 0.1\,\bar f` for clusters with features in the batch.
+    - ``recluster``: the batch moves nothing; `recluster` runs Lloyd's algorithm on many features now and then.
     """
 
     real: Tensor
@@ -163,8 +150,7 @@ class CenterBank(nn.Module):
 
     def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
         super().__init__()
-        if update not in UPDATES:
-            raise ValueError(f"update is {update!r}; it must be one of {', '.join(UPDATES)}")
+        checks.one_of(UPDATES, update=update)
         checks.at_least(1, k=k, feature_dim=feature_dim)
         self.update_rule = update
         start = 100.0 if update == "counts100" else 0.0
@@ -214,5 +200,4 @@ class CenterBank(nn.Module):
         """Lloyd's algorithm on many real features (n, d), then one step of it that groups the generated ones."""
         self._fits(real_features)
         self.real.copy_(lloyd(real_features, self.real, iterations))
-        sums, counts = cluster_sums(fake_features, assign(fake_features, self.real), len(self.fake))
-        self.fake.copy_(torch.where(counts > 0, sums / counts.clamp_min(1), self.fake))
+        self.fake.copy_(cluster_means(fake_features, assign(fake_features, self.real), self.fake))

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +84,13 @@ def at_least(least: int, **named: int) -> None:
     for name, number in named.items():
         if whole(name, number) < least:
             raise ValueError(f"{name}={number} must be at least {least}")
+
+
+def one_of(allowed: Iterable[str], **named: str) -> None:
+    """Refuse other words than these, by a `ValueError`."""
+    for name, word in named.items():
+        if word not in allowed:
+            raise ValueError(f"{name} is {word!r}; it must be one of {', '.join(allowed)}")
 
 
 def classes(count: int, **named: Tensor) -> None:

@@ -27,15 +27,9 @@ def center_loss(
     .. math:: L_{center} = \Big\| \sum_{m=1}^k \frac{c_m + \sum_{i: \ell_i = m} D(x_i)}{1 + n_m}
               - \sum_{m=1}^k \frac{\hat c_m + \sum_{i: \hat\ell_i = m} D(G(z_i))}{1 + \hat n_m} \Big\|_1
 
-    Parameters
-    ----------
-    real_features, fake_features, real_labels, fake_labels
-        Labels are those of the first forward pass.
-    real_centers, fake_centers : Tensor, (k, d)
-        :math:`c` and :math:`\hat c` after the last iteration.
-    per_cluster : bool
-        Sum the distances of corresponding centers, :math:`\sum_m \|A_m - B_m\|_1`, which the text describes, instead
-        of the distance of the two sums, which the equation prints (readings, row 2).
+    Labels are those of the first forward pass, centers :math:`c` and :math:`\hat c` those after the last iteration.
+    ``per_cluster`` sums the distances of corresponding centers, :math:`\sum_m \|A_m - B_m\|_1`, which the text
+    describes, instead of the distance of the two sums, which the equation prints (readings, row 2).
     """
     real = updated_centers(real_centers.detach(), real_features, real_labels)
     fake = updated_centers(fake_centers.detach(), fake_features, fake_labels)
@@ -48,14 +42,9 @@ def block_norm(block: Tensor) -> Tensor:
     return (block.square().sum() + ROOT_EPS).sqrt()
 
 
-def _check(reduction: str, allowed: tuple[str, ...]) -> None:
-    if reduction not in allowed:
-        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(allowed)}")
-
-
 @checks.tensors(features="float b d", targets="float b d")
 def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    _check(reduction, REDUCTIONS)
+    checks.one_of(REDUCTIONS, reduction=reduction)
     difference = features - targets.detach()
     if reduction == "frobenius":
         return block_norm(difference)
@@ -70,13 +59,9 @@ def discriminator_loss(
 
     .. math:: L_D = \|D(x) - C_{real}\|_2 - \|D(G(z)) - C_{gen}\|_2
 
-    Parameters
-    ----------
-    real_features, fake_features, real_targets, fake_targets
-        Targets are :math:`C_{real}` and :math:`C_{gen}`.
-    reduction : {"frobenius", "mean"}
-        The norm of the whole b x d block, which is what the symbols say and what TensorFlow's ``tf.norm`` computes, or
-        the mean over the batch of each row's Euclidean norm (readings, row 9).
+    Targets are :math:`C_{real}` and :math:`C_{gen}`. ``reduction`` is ``frobenius``, the norm of the whole b x d block,
+    which is what the symbols say and what TensorFlow's ``tf.norm`` computes, or ``mean``, the mean over the batch of
+    each row's Euclidean norm (readings, row 9).
     """
     return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
 
@@ -91,7 +76,7 @@ def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: st
 
 @checks.tensors(real_features="float n d", fake_features="float m d")
 def _pairwise(real_features: Tensor, fake_features: Tensor, reduction: str) -> Tensor:
-    _check(reduction, PAIR_REDUCTIONS)
+    checks.one_of(PAIR_REDUCTIONS, reduction=reduction)
     total = torch.cdist(*checks.common(real_features, fake_features), p=1).sum()
     return total if reduction == "sum" else total / (len(real_features) * len(fake_features))
 
@@ -107,15 +92,11 @@ def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
 
     .. math:: L_{intra} = \sum_{i,j} \|D(x_i) - D(x_j)\|_1 + \sum_{i,j} \|D(G(z_i)) - D(G(z_j))\|_1
 
-    Parameters
-    ----------
-    real_features, fake_features
-    reduction : {"sum", "mean", "pairs"}
-        The sums over all :math:`b^2` ordered pairs, as printed; each sum divided by the number of its pairs; or, with
-        :math:`i, j` read as unordered pairs of two samples, half the mean distance of two different real samples plus
-        half that of two generated ones (readings, row 33). In the last :math:`L_{intra} - L_{inter}` is minus half the
-        energy distance (Székely and Rizzo, 2013), which is 0 where the distributions are equal, so that nothing is
-        gained by shrinking the features.
+    ``reduction``: the ``sum`` over all :math:`b^2` ordered pairs, as printed; each sum divided by the number of its
+    pairs, ``mean``; or, with :math:`i, j` read as unordered ``pairs`` of two samples, half the mean distance of two
+    different real samples plus half that of two generated ones (readings, row 33). In the last
+    :math:`L_{intra} - L_{inter}` is minus half the energy distance (Székely and Rizzo, 2013), which is 0 where the
+    distributions are equal, so that nothing is gained by shrinking the features.
     """
     return _within(real_features, reduction) + _within(fake_features, reduction)
 

@@ -44,21 +44,12 @@ class Method(Copies, ABC):
     """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
 
     A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
-    `train` and `load_generator`. Nothing else needs to be changed (see the book's chapter on a new method). The seed
-    fixes the initial weights.
+    `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights.
 
-    Attributes
-    ----------
-    generator_net, discriminator_net : nn.Module
-        G, and D as a feature extractor.
-    average_net : nn.Module or None
-        Running average of G's weights, from which samples are drawn; None if ``preset.average`` is 0.
-    training_set : Tensor or None
-        All images (n, ...), for methods that look at more than a batch; set by the trainer.
-    classes : int
-        Number of classes that G and D are told, 0 for unconditional methods.
-    rng : torch.Generator
-        Source of the randomness inside a step, on the device: labels, codes, dropout.
+    Attributes are G as ``generator_net`` and D, a feature extractor, as ``discriminator_net``; ``average_net``, the
+    running average of G's weights, from which samples are drawn, or None; ``training_set``, all images (n, ...), set by
+    the trainer for methods that look at more than a batch; ``classes``, the number of classes that G and D are told, 0
+    for unconditional methods; and ``rng``, the source of the randomness inside a step, on the device.
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
@@ -91,14 +82,15 @@ class Method(Copies, ABC):
     @classmethod
     def check_data(cls, preset: Preset, images: Images) -> None:
         """Raise a `UsageError` for data that this method cannot learn from."""
-        if preset.conditional and images.labels is None:
+        known = 0 if images.labels is None else 1 + int(images.labels.max())
+        if preset.conditional and not known:
             raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
-        if preset.conditional and images.labels is not None and (most := int(images.labels.max())) >= CLASSES:
-            raise UsageError(f"conditional=true knows {CLASSES} classes, and {preset.dataset} has {most + 1}")
+        if preset.conditional and known > CLASSES:
+            raise UsageError(f"conditional=true knows {CLASSES} classes, and {preset.dataset} has {known}")
         there = min(len(images), int(getattr(preset, cls.clustered)) if cls.clustered else 0)
         if cls.clustered and preset.k > there:
             raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-        if getattr(preset.options, "grouping", None) == "true" and (images.labels is None or preset.k < CLASSES):
+        if getattr(preset.options, "grouping", None) == "true" and (not known or preset.k < CLASSES):
             raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
@@ -129,9 +121,9 @@ class Method(Copies, ABC):
         wide = self.preset.replace(width=1.0)
         with torch.device("meta"):
             full = self.make_generator(wide), self.make_discriminator(wide)
-        for net, other in zip((self.generator_net, self.discriminator_net), full, strict=True):
-            if self.preset.norm != "spectral" or net is self.generator_net:
-                layers.widen_weights(net, other)
+        layers.widen_weights(self.generator_net, full[0])
+        if self.preset.norm != "spectral":
+            layers.widen_weights(self.discriminator_net, full[1])
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
         """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""
@@ -250,12 +242,11 @@ class Method(Copies, ABC):
 
     def batches(self, images: Tensor, size: int | None = None) -> Iterator[Tensor]:
         """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""
-        size = size or self.preset.batch
-        edges = list(range(0, len(images), size))
-        if len(images) - edges[-1] < 2 and len(edges) > 1:
-            edges.pop()
-        for start, end in zip(edges, [*edges[1:], len(images)], strict=True):
-            yield to_unit(images[start:end].to(self.device))
+        *parts, last = images.split(size or self.preset.batch)
+        if parts and len(last) < 2:
+            last = torch.cat([parts.pop(), last])
+        for part in (*parts, last):
+            yield to_unit(part.to(self.device))
 
     def kept(self) -> dict[str, nn.Module | Tensor | None]:
         """What checkpoints hold beside networks, optimizers and random numbers, such as centers, by name."""

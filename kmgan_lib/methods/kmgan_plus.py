@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib import distributed
-from kmgan_lib.centers import assign, cluster_sums, fed, kmeans_plus_plus, lloyd
+from kmgan_lib.centers import assign, cluster_means, fed, kmeans_plus_plus, lloyd
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather
@@ -20,7 +20,7 @@ from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
 from kmgan_lib.methods.base import Method, detached, frozen
 from kmgan_lib.methods.parts import feature_dim, unnormalised
-from kmgan_lib.models.layers import one_hot, reestimate_batch_norm
+from kmgan_lib.models.layers import one_hot, reestimate_batch_norm, require_labels
 
 ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
 
@@ -74,12 +74,9 @@ class KMGANPlus(Method):
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
         """The repair, its controls, and with the paper's center loss."""
         own = unnormalised(base)
-        controls: dict[str, dict[str, Any]] = {
-            "random": {"grouping": "partition"}, "center": {"center_loss": 0.01}, "true": {"grouping": "true"},
-        }  # fmt: skip
-        if base.dataset == "celeba":
-            del controls["true"]
-        return {cls.name: own, **{f"{cls.name}-{word}": own | changes for word, changes in controls.items()}}
+        random, center = {"grouping": "partition"}, {"center_loss": 0.01}
+        true: dict[str, Any] = {"kmgan_plus-true": own | {"grouping": "true"}} if base.dataset != "celeba" else {}
+        return {"kmgan_plus": own, "kmgan_plus-random": own | random, "kmgan_plus-center": own | center, **true}
 
     @classmethod
     def generator_classes(cls, preset: Preset) -> int:
@@ -136,11 +133,7 @@ class KMGANPlus(Method):
             batches = list(itertools.islice(self.batches(images), NORM_BATCHES))
             reestimate_batch_norm(self.anchor, lambda i: self.anchor(batches[i]), len(batches))
         f = self._anchored(images)
-        if before is None:
-            start = kmeans_plus_plus(f, k, generator)
-        else:
-            sums, counts = cluster_sums(f, before, k)
-            start = torch.where(counts > 0, sums / counts.clamp_min(1), self.centers)
+        start = kmeans_plus_plus(f, k, generator) if before is None else cluster_means(f, before, self.centers)
         centers = fed(f, lloyd(f, start, ROUNDS), generator, ROUNDS)
         if before is not None:
             shared = one_hot(before, k).T @ one_hot(assign(f, centers), k)
@@ -159,13 +152,11 @@ class KMGANPlus(Method):
     @torch.no_grad()
     def clusters(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Clusters (b,) of real images (b, ...): those that both networks are told."""
-        o = self.options
-        if o.grouping == "true":
-            assert labels is not None
-            return labels
-        if o.grouping == "partition":
-            return content_keys(images) % o.k
-        if o.grouping == "none":
+        if self.options.grouping == "true":
+            return require_labels(labels)
+        if self.options.grouping == "partition":
+            return content_keys(images) % self.options.k
+        if self.options.grouping == "none":
             return torch.zeros(len(images), dtype=torch.int64, device=images.device)
         return assign(self.run_net(self.anchor, images), self.centers)
 

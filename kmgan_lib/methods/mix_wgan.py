@@ -57,31 +57,28 @@ class MixtureGenerator(nn.Module):
 
 
 class MixtureDiscriminator(nn.Module):
-    """Feature extractors side by side: images to features (b, n * d)."""
+    """Feature extractors side by side: images (b, c, h, w) to features (b, n * d)."""
 
     def __init__(self, components: list[nn.Module]):
         super().__init__()
         self.components = nn.ModuleList(components)
         self.feature_dim = sum(map(feature_dim, components))
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (b, c, h, w) to the features (b, n * d) of all extractors."""
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: D102 - see the class
         return torch.cat([net(images) for net in self.components], 1)
 
 
 class Critics(nn.Module):
-    """One linear unit on the features of each extractor, and the weights of the critics' mixture."""
+    """One linear unit on the features of each of n extractors, (b, n * d) to (b, n), and their mixture's weights."""
 
-    def __init__(self, count: int, features: int):
+    def __init__(self, units: nn.Linear):
         super().__init__()
-        self.count = count
-        self.weight = nn.Parameter(torch.zeros(count, features))
-        self.bias = nn.Parameter(torch.zeros(count))
+        count = units.out_features
+        self.weight, self.bias = nn.Parameter(units.weight.detach()), nn.Parameter(torch.zeros(count))
         self.logits = nn.Parameter(torch.zeros(count))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (b, n * d) to the values (b, n) of the critics."""
-        return (features.view(len(features), self.count, -1) * self.weight).sum(2) + self.bias
+    def forward(self, features: Tensor) -> Tensor:  # noqa: D102 - see the class
+        return (features.unflatten(1, self.weight.shape) * self.weight).sum(2) + self.bias
 
 
 class MixWGAN(WGAN):
@@ -98,8 +95,8 @@ class MixWGAN(WGAN):
 
     *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
     label-conditional MIX+DCGAN only. From it comes the regulariser; the objective, RMSprop, clipping and five updates
-    of the critics are WGAN's, without WGAN's bursts. The presets have 2 + 2 members where that code has 5 + 5, whose 25
-    pairs would leave no time to train them (ours). The mixture weights are not clipped.
+    of the critics are WGAN's, without bursts. The presets have 2 + 2 members where that code has 5 + 5, whose 25 pairs
+    would leave no time to train them (ours). The mixture weights are not clipped.
     """
 
     name = "mix_wgan"
@@ -135,10 +132,7 @@ class MixWGAN(WGAN):
 
     def _build(self) -> None:
         count = self.options.components
-        features = feature_dim(self.discriminator_net) // count
-        self.critic = Critics(count, features)
-        with torch.no_grad():
-            self.critic.weight.copy_(self.linear(features, count).weight)
+        self.critic = Critics(self.linear(feature_dim(self.discriminator_net) // count, count))
 
     def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
         """Weighted sum of F, without its first term if ``images`` is None."""

@@ -1,5 +1,6 @@
 """Small pieces that several methods are made of."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ class Dropout(nn.Module):
     """Dropout whose masks come from a generator of its own, so that a run can be resumed exactly.
 
     A share p of the values becomes 0, the others grow by 1 / (1 - p). Every rank draws the masks of the whole batch and
-    takes its rows, or all where the inputs are ``gathered``. Before a generator is set nothing is dropped.
+    takes its rows, or all where the inputs are ``gathered``.
     """
 
     def __init__(self, p: float, *, gathered: bool = False):
@@ -73,8 +74,8 @@ class Dropout(nn.Module):
 def initialise_by_data(net: nn.Module, images: Tensor) -> None:
     """Set gain and bias of each weight-normalised layer so that its outputs have mean 0 and variance 1, in place.
 
-    Salimans and Kingma (2016), Section 3, on a batch of images (b, ...) as the network gets them. Without it the layers
-    of a narrow network begin so small that D sees hardly anything of the image.
+    Salimans and Kingma (2016), Section 3, on a batch of images (b, ...) as the network gets them: else the layers of a
+    narrow network begin so small that D sees hardly anything of the image.
     """
 
     def rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
@@ -88,12 +89,10 @@ def initialise_by_data(net: nn.Module, images: Tensor) -> None:
         return (output - mean.view(shape)) / deviation.view(shape)
 
     layers = [layer for layer in net.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
-    hooks = [layer.register_forward_hook(rescale) for layer in layers]
-    try:
+    with contextlib.ExitStack() as hooked:
+        for layer in layers:
+            hooked.callback(layer.register_forward_hook(rescale).remove)
         net(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class WeightNormalised(Method):

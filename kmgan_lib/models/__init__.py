@@ -6,6 +6,7 @@ padding. TensorFlow pads (1, 2) for stride 2 on even sizes where PyTorch pads (2
 row: a known, small difference from the code that the paper builds on (readings, row 46).
 """
 
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -24,25 +25,23 @@ __all__ = [
 
 def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
     """The preset's generator network, weights drawn from PyTorch's default random generator."""
-    if preset.network == "synthetic":
-        return SyntheticGenerator(z_dim=preset.z_dim, width=preset.width)
-    size: dict[str, Any] = {
-        "z_dim": preset.z_dim, "channels": preset.channels, "image_size": preset.image_size, "width": preset.width,
-        "classes": classes,
-    }  # fmt: skip
-    return MnistGenerator(**size) if preset.network == "mnist" else ConvGenerator(preset.network, **size)
+    p = preset
+    if p.network == "synthetic":
+        return SyntheticGenerator(z_dim=p.z_dim, width=p.width)
+    make: Any = MnistGenerator if p.network == "mnist" else partial(ConvGenerator, p.network)
+    return make(z_dim=p.z_dim, channels=p.channels, image_size=p.image_size, width=p.width, classes=classes)
 
 
 def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
     """The preset's discriminator network, which ends in features."""
-    if preset.network == "synthetic":
-        return SyntheticDiscriminator(width=preset.width)
-    size: dict[str, Any] = {
-        "head": preset.head, "feature_dim": preset.feature_dim, "channels": preset.channels,
-        "image_size": preset.image_size, "width": preset.width, "classes": classes, "tail": preset.tail,
-    }  # fmt: skip
-    if preset.network == "mnist":
-        net: nn.Module = MnistDiscriminator(conv_channels=(preset.conv_first, preset.conv_second), **size)
-    else:
-        net = ConvDiscriminator(preset.network, **size)
-    return normalised(net, preset.norm)
+    p = preset
+    if p.network == "synthetic":
+        return SyntheticDiscriminator(width=p.width)
+    make: Any = partial(ConvDiscriminator, p.network)
+    if p.network == "mnist":
+        make = partial(MnistDiscriminator, conv_channels=(p.conv_first, p.conv_second))
+    net = make(
+        head=p.head, feature_dim=p.feature_dim, channels=p.channels, image_size=p.image_size, width=p.width,
+        classes=classes, tail=p.tail,
+    )  # fmt: skip
+    return normalised(net, p.norm)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib import checks
 from kmgan_lib.models.layers import Down, Up, concat_labels, feature_head, initialise, scale_width, to_float32
 
 # Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
@@ -17,8 +18,7 @@ HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
 
 def _stages(table: str, image_size: int) -> int:
     """Number of stages between the picture and 4x4: four at 64x64, three at 32x32."""
-    if table not in GENERATOR_CHANNELS:
-        raise ValueError(f"table is {table!r}; it must be one of {', '.join(GENERATOR_CHANNELS)}")
+    checks.one_of(GENERATOR_CHANNELS, table=table)
     if image_size not in (32, 64):
         raise ValueError(f"image_size is {image_size}; it must be 64 or 32")
     return 4 if image_size == 64 else 3
@@ -63,15 +63,9 @@ class ConvDiscriminator(nn.Module):
     Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
     normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). 38,284,972
     parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5. At 32x32 the 512-channel
-    convolution is left out.
-
-    Parameters
-    ----------
-    head, feature_dim
-        See `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d = 100.
-    tail : {"table", "plain", "linear"}
-        FC 4096 as Table 3 prints it, without its batch normalisation, or none: the head gets the flattened maps.
-        Table 5 has none anyway.
+    convolution is left out. For ``head`` see `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table
+    5 ``sigmoid``, both with d = 100. ``tail``: FC 4096 as printed (``table``), without its batch normalisation
+    (``plain``), or none (``linear``): the head gets the flattened maps.
     """
 
     def __init__(

@@ -24,10 +24,7 @@ def scale_width(channels: int, width: float) -> int:
 
 
 def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Labels (b,) as rows (b, classes) with a one at the label.
-
-    A comparison: `F.one_hot` looks at the labels first, for which it waits for the device.
-    """
+    """Labels (b,) as rows (b, classes) with a one at the label, without `F.one_hot`'s wait for the device."""
     return (labels.unsqueeze(1) == torch.arange(classes, device=labels.device)).to(dtype)
 
 
@@ -51,19 +48,15 @@ def _phases(weight: Tensor) -> Tensor:
 def sub_pixel_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d` with 5x5 kernels and stride 2, as a 3x3 convolution to four times the channels.
 
-    Every output pixel sees at most 3x3 input pixels; which taps of the 5x5 kernel they meet depends on whether its row
-    and column are even or odd, so there are four kernels, whose outputs are shuffled into one image. x (b, c, h, w),
-    weights (c, m, 5, 5) and biases (m,) to (b, m, 2 h, 2 w).
+    Which taps of the 5x5 kernel an output pixel meets depends on whether its row and column are even or odd: there are
+    four kernels, whose outputs are shuffled into one image. x (b, c, h, w), weights (c, m, 5, 5) to (b, m, 2 h, 2 w).
     """
     kernels = _phases(weight).flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
     return F.pixel_shuffle(F.conv2d(x, kernels, None if bias is None else bias.repeat_interleave(4), padding=1), 2)
 
 
 def sub_pixel_down(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.conv2d` with 5x5 kernels and stride 2, as a 3x3 convolution from four times the channels.
-
-    x (b, c, h, w) with h and w even, weights (m, c, 5, 5) and biases (m,) to (b, m, h / 2, w / 2).
-    """
+    """`F.conv2d` with 5x5 kernels and stride 2, as a 3x3 convolution from four times the channels; h and w even."""
     kernels = _phases(weight).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
     return F.conv2d(F.pixel_unshuffle(x, 2), kernels, bias, padding=1)
 
@@ -184,13 +177,12 @@ def without_batch_norm(
 def normalised(net: nn.Module, norm: str) -> nn.Module:
     """The network with another normalisation than that of batches, in place.
 
-    ``batch``: as built. ``none``: without batch normalisation. ``spectral``: besides, the weights of convolutions and
-    linear layers divided by their largest singular value (Miyato et al., 2018), which one step of the power method a
-    pass follows.
+    ``none``: without batch normalisation. ``spectral``: besides, the weights of convolutions and linear layers divided
+    by their largest singular value (Miyato et al., 2018), which one step of the power method a pass follows.
     """
-    return (
-        net if norm == "batch" else without_batch_norm(net, nn.Identity, spectral_norm if norm == "spectral" else None)
-    )
+    if norm == "batch":
+        return net
+    return without_batch_norm(net, nn.Identity, spectral_norm if norm == "spectral" else None)
 
 
 @torch.no_grad()
@@ -219,8 +211,7 @@ def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], c
     measured with them (readings, row 22). ``batches(i)`` runs the i-th batch through the module, which is left in
     evaluation mode.
     """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    momenta = [m.momentum for m in norms]
+    norms = {m: m.momentum for m in module.modules() if isinstance(m, _BatchNorm)}
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's cumulative average
@@ -228,7 +219,7 @@ def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], c
     with torch.no_grad():
         for i in range(count):
             batches(i)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum in norms.items():
         norm.momentum = momentum
     module.eval()
 

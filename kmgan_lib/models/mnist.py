@@ -43,16 +43,10 @@ class MnistDiscriminator(nn.Module):
 
     LeakyReLU with slope 0.2. Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13.
 
-    Parameters
-    ----------
-    head, feature_dim
-        See `kmgan_lib.models.layers.feature_head`; the others as in `MnistGenerator`.
-    conv_channels : tuple of int
-        Channels of the two convolutions. carpedm20 has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only
-        make sense with ten labels at hand.
-    tail : {"table", "plain", "linear"}
-        What follows the convolutions: FC 1024 with batch normalisation, FC 1024 without it, or nothing, so that the
-        flattened maps are the units that the head gets.
+    For ``head`` and ``feature_dim`` see `kmgan_lib.models.layers.feature_head`. Of the two ``conv_channels`` carpedm20
+    has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only make sense with ten labels at hand. ``tail``, what
+    follows the convolutions: FC 1024 with batch normalisation (``table``) or without it (``plain``), or nothing
+    (``linear``), so that the flattened maps are the units that the head gets.
     """
 
     def __init__(
