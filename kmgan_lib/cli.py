@@ -163,16 +163,14 @@ def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
     from kmgan_lib.metrics import METRICS
     from kmgan_lib.metrics import evaluate as evaluate_
 
-    results = evaluate_(run, data_root=str(data_root) if data_root else None, **choice)
-    if not results:
-        return
     rows = table("measure", "value", "samples", "measured with", "seconds")
-    for name, result in results.items():
+    for name, result in evaluate_(run, data_root=str(data_root) if data_root else None, **choice).items():
         accuracy = result["extractor"].get("test_accuracy")
         extractor = result["extractor"]["name"] + (f", {100 * accuracy:.2f} % right" if accuracy else "")
         shown = METRICS[name].shown(result)
         rows.add_row(name, shown, f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
-    console.print(rows)
+    if rows.row_count:
+        console.print(rows)
 
 
 @app.command()
@@ -253,8 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         _die(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
     except Exception as error:
-        # Click's own complaints (a wrong option) know how to show themselves; everything else is a bug and stays loud.
-        if not hasattr(error, "format_message"):
+        if not hasattr(error, "format_message"):  # which typer's complaints about options have; all else stays loud
             raise
         _die(error.format_message(), 2)  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -29,9 +29,8 @@ class Options:
 class Preset:
     """One experiment: data, networks, optimisation, the method's options and, from the profile, size and length.
 
-    Every field carries its source (an equation, table, section or row of the readings; "ours" where the paper is
-    silent and nothing decides) in its metadata; ``kmgan list PRESET`` prints them. Options read like fields:
-    ``preset.k`` is ``preset.options.k``.
+    Every field carries its source in its metadata (`kmgan_lib.fields.field`); ``kmgan list PRESET`` prints them.
+    Options read like fields: ``preset.k`` is ``preset.options.k``.
     """
 
     name: str = field("", "ours", "dataset/method[-variant]")

@@ -123,14 +123,6 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def preset_of(fields: dict[str, Any], where: Path) -> Preset:
-    """The preset that a file names; unknown or missing fields are refused."""
-    try:
-        return presets.from_dict(fields)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
 @put_aside()
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
     """Load a trained generator from a run directory or a ``generator.safetensors``.
@@ -159,7 +151,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
             raise ValueError("its checksum is wrong")
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a generator written by kmgan ({error!r:.200})") from None
-    preset = preset_of(fields, path)
+    preset = presets.from_dict(fields, path)
     try:
         with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge
             net = methods.method_class(preset).make_generator(preset)

@@ -104,6 +104,10 @@ PRESETS: Mapping[str, Preset] = _Presets()
 """All presets by name, put together from the groups and the registered methods when first looked at."""
 
 
+def _convert(preset: Preset, key: str, value: Any) -> Any:
+    return convert(Preset if key in FIELDS else type(preset.options), key, value)
+
+
 def _check(preset: Preset) -> None:
     check(preset)
     check(preset.options)
@@ -148,21 +152,26 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     fields["iterations"] = max(1, round(fields["iterations"] * share))
     for key, value in overrides.items():
         check_key(key, preset)
-        fields[key] = convert(Preset if key in FIELDS else type(preset.options), key, value)
+        fields[key] = _convert(preset, key, value)
     preset = preset.replace(**fields)
     _check(preset)
     return preset
 
 
-def from_dict(fields: Mapping[str, Any]) -> Preset:
-    """The preset that `Preset.as_dict` gave; a `UsageError` if another version wrote it, or no run can have a value."""
+def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
+    """The preset that `Preset.as_dict` gave, found in a file.
+
+    A `UsageError` if another version wrote it, or no run can have a value.
+    """
     if not isinstance(fields, Mapping) or str(fields.get("method")) not in METHODS:
-        raise UsageError("written by another version of kmgan, or its method's file is not imported")
+        raise UsageError(f"{where}: written by another version of kmgan, or its method's file is not imported")
     blank = _base(method(fields["method"]))
     later = {name for name, f in blank.fields().items() if f.metadata["later"]}
     if odd := ", ".join(sorted((set(fields) ^ set(blank.fields())) - (later - set(fields)))):
-        raise UsageError(f"written by another version of kmgan (fields that differ: {shown(odd)})")
-    known = {key: convert(Preset if key in FIELDS else type(blank.options), key, fields[key]) for key in fields}
-    preset = blank.replace(**known)
-    _check(preset)
+        raise UsageError(f"{where}: written by another version of kmgan (fields that differ: {shown(odd)})")
+    try:
+        preset = blank.replace(**{key: _convert(blank, key, value) for key, value in fields.items()})
+        _check(preset)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
     return preset

@@ -13,10 +13,9 @@ from torch import Tensor
 from kmgan_lib import data
 from kmgan_lib.data import images as container
 from kmgan_lib.data import readers
-from kmgan_lib.data.digits import digits
 from kmgan_lib.data.images import resized, to_unit
 from kmgan_lib.data.load import fetch
-from kmgan_lib.data.synthetic import MEANS, hidden_points, synthetic
+from kmgan_lib.data.toys import MEANS, digits, hidden_points, synthetic
 from kmgan_lib.errors import UsageError
 
 

@@ -1,5 +1,6 @@
 """Images that are in memory already: a tensor, an array, or a data set of PyTorch's."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def given(images: Given, labels: Any = None, *, image_size: int | None = None, c
         images, labels = images.tensor, images.labels if labels is None else labels
     found = images if isinstance(images, Images) else _collected(images, labels)
     if isinstance(images, Images) and labels is not None:
-        found = Images(found.tensor, _labels(labels, len(found)), found.provenance, found.classes)
+        found = replace(found, labels=_labels(labels, len(found)))
     if found.tensor.ndim != 4:
         raise UsageError(f"images are {tuple(found.tensor.shape)}: {SHAPE}")
     if channels not in (None, found.tensor.shape[1]):

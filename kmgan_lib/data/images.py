@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from kmgan_lib.fields import shown
 
 LARGEST = 1024  # pixels on a side; the largest network makes 64
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
-RESIZED_AT_ONCE = 1000  # images; as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
+RESIZED_AT_ONCE = 1000  # as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Images:
     def to(self, device: torch.device | str) -> "Images":
         """The same data on another device."""
         labels = None if self.labels is None else self.labels.to(device)
-        return Images(self.tensor.to(device), labels, self.provenance, self.classes)
+        return replace(self, tensor=self.tensor.to(device), labels=labels)
 
     def at(self, size: int) -> "Images":
         """The same images at another side length (`resized`), which the source then says."""
@@ -92,10 +92,9 @@ def _factors(count: int, device: torch.device) -> Tensor:
 
 
 def content_keys(images: Tensor) -> Tensor:
-    """A number (n,) for each floating-point image (n, ...) that depends on nothing but its values, at least 0.
+    """A number (n,), at least 0, for each floating-point image (n, ...): equal for equal images, arbitrary otherwise.
 
-    Equal for equal images, arbitrary otherwise: a partition or an order made from it is the same however the rows are
-    arranged, and on every device.
+    A partition or an order made from it is the same however the rows are arranged, and on every device.
     """
     bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
     mixed = (bits * _factors(bits.shape[1], bits.device)).sum(1)  # int64 wraps around
@@ -105,8 +104,7 @@ def content_keys(images: Tensor) -> Tensor:
 def resized(tensor: Tensor, size: int) -> Tensor:
     """Images (n, c, h, w) of uint8 at another side length in pixels, by bilinear interpolation (readings, row 24).
 
-    Where images shrink, the filter widens with the factor (antialiasing); where they grow, that changes nothing.
-    Values are rounded. It is made in pieces, so that at any time only a few images are there as floats.
+    Where images shrink, the filter widens with the factor (antialiasing). Values are rounded.
     """
     if tensor.shape[-2:] == (size, size):
         return tensor

@@ -14,11 +14,10 @@ from torch import Tensor
 from kmgan_lib import checks
 from kmgan_lib.caller import put_aside
 from kmgan_lib.data import readers, standins
-from kmgan_lib.data.digits import digits
 from kmgan_lib.data.folder import folder
 from kmgan_lib.data.given import LOST, Given, given
 from kmgan_lib.data.images import Images, check_sides
-from kmgan_lib.data.synthetic import synthetic
+from kmgan_lib.data.toys import digits, synthetic
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import Name, word
 from kmgan_lib.files import cache_root, expanded, first_line

@@ -75,12 +75,12 @@ class _Canvas:
         return np.asarray(self.image.resize((self.size, self.size), Image.Resampling.BOX))
 
 
-def shape(name: str, random: Generator) -> np.ndarray:
+def shape(label: int, random: Generator) -> np.ndarray:
     """One of the `SHAPES` (32, 32, 3) of random colours, place, size and turn."""
     ground = tuple(random.integers(0, 256, 3).tolist())
     turn, size = random.uniform(-0.35, 0.35), random.uniform(0.5, 0.85)
     cos, sin, (left, top) = size * math.cos(turn), size * math.sin(turn), random.uniform(size - 1, 1 - size, 2)
-    points = [(left + cos * x - sin * y, top + sin * x + cos * y) for x, y in SHAPES[name]]
+    points = [(left + cos * x - sin * y, top + sin * x + cos * y) for x, y in list(SHAPES.values())[label]]
     canvas = _Canvas(32, ground)
     canvas.polygon(points, tuple((c + int(random.integers(80, 176))) % 256 for c in ground))  # far from the ground
     return canvas.array()
@@ -106,6 +106,10 @@ def face(factors: Sequence[float]) -> np.ndarray:
     return canvas.array()
 
 
+def _random_face(_: int, random: Generator) -> np.ndarray:
+    return face(random.random(len(FACTORS)).tolist())
+
+
 @functools.cache
 def _drawn(draw: Callable[[int, Generator], np.ndarray], split: str) -> tuple[Tensor, Tensor]:
     random = np.random.default_rng(list(COUNTS).index(split))
@@ -120,19 +124,11 @@ def _images(draw: Callable[[int, Generator], np.ndarray], classes: tuple[str, ..
     return Images.create(tensor, labels if classes else None, classes=classes, kind="stand-in", split=split, **known)
 
 
-def _shape(label: int, random: Generator) -> np.ndarray:
-    return shape(list(SHAPES)[label], random)
-
-
-def _face(_: int, random: Generator) -> np.ndarray:
-    return face(random.random(len(FACTORS)).tolist())
-
-
 def shapes(split: str = "train") -> Images:
     """Ten coloured shapes, 32x32 RGB, as many of each: the stand-in for CIFAR-10. ``split`` as for `load`."""
-    return _images(_shape, tuple(SHAPES), split, name="cifar10", source="drawn coloured shapes")
+    return _images(shape, tuple(SHAPES), split, name="cifar10", source="drawn coloured shapes")
 
 
 def faces(split: str = "train") -> Images:
     """Faces of random factors, 64x64 RGB: the stand-in for CelebA. ``split`` as for `load`."""
-    return _images(_face, (), split, name="celeba", source="drawn faces")
+    return _images(_random_face, (), split, name="celeba", source="drawn faces")

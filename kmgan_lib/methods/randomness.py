@@ -13,10 +13,9 @@ log = logging.getLogger(__name__)
 
 def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
     """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
-    shape = (count, preset.z_dim)
-    if preset.z_distribution == "normal":
-        return torch.randn(shape, generator=generator, device=generator.device)
-    return torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
+    draw = torch.randn if preset.z_distribution == "normal" else torch.rand
+    noise = draw(count, preset.z_dim, generator=generator, device=generator.device)
+    return noise if preset.z_distribution == "normal" else noise * 2 - 1
 
 
 def set_rng(generator: torch.Generator, state: Tensor) -> None:

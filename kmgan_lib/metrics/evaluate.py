@@ -13,10 +13,8 @@ from kmgan_lib.caller import put_aside
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import did_you_mean
 from kmgan_lib.metrics import measures  # noqa: F401 - its measures register themselves
-from kmgan_lib.metrics.cost import kmeans_cost  # noqa: F401 - as above
 from kmgan_lib.metrics.inception import Unavailable
-from kmgan_lib.metrics.registry import METRICS
-from kmgan_lib.metrics.subject import Subject
+from kmgan_lib.metrics.subject import METRICS, Subject
 from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run
 

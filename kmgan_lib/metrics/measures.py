@@ -1,18 +1,20 @@
 """The measures of a run, one function each: what is compared with what, how many, and by which extractor."""
 
-from collections.abc import Mapping
+import statistics
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from kmgan_lib.centers import CenterBank, assign
 from kmgan_lib.data.images import resized, to_bytes, to_unit
 from kmgan_lib.fields import OWN
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics import clustering, neighbours, scores
 from kmgan_lib.metrics.classifier import judged
-from kmgan_lib.metrics.registry import CENTERS, CLASSES, IMAGES, JUDGED, measure
-from kmgan_lib.metrics.subject import REFERENCE, SAMPLE_SEED, Subject, chosen
+from kmgan_lib.metrics.subject import REFERENCE, SAMPLE_SEED, Subject, chosen, measure
 
 CLUSTERED = 10_000
 RAW_SIDE = 32  # K-Means on pixels sees larger pictures at this side
@@ -37,7 +39,7 @@ def _levels(result: Mapping[str, Any]) -> str:
 
 
 @measure(
-    "classifier_score", "Eq. (8) with a classifier of the data set", JUDGED,
+    "classifier_score", "Eq. (8) with a classifier of the data set", "classes",
     "{value:.3f} ± {std:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
     "real images {real_value:.3f})", quick=True,
 )  # fmt: skip
@@ -55,7 +57,7 @@ def classifier_score(subject: Subject) -> dict[str, Any]:
 
 
 @measure(
-    "classifier_frechet", "Fréchet distance in the classifier's features", JUDGED,
+    "classifier_frechet", "Fréchet distance in the classifier's features", "classes",
     "{value:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
     "real images {real_value:.3f})", quick=True,
 )  # fmt: skip
@@ -72,7 +74,7 @@ def classifier_frechet(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure("class_frequency", "share of each class by the classifier", JUDGED, _shares, quick=True)
+@measure("class_frequency", "share of each class by the classifier", "classes", _shares, quick=True)
 def frequency(subject: Subject) -> dict[str, Any]:
     """Share of each class by the judge's verdicts, and corrected for its confusions of real test images."""
     labels = subject.probabilities("fake").argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
@@ -89,7 +91,7 @@ def frequency(subject: Subject) -> dict[str, Any]:
 
 
 @measure(
-    "within_class", "variance of pixels within classes, over that of real images", JUDGED,
+    "within_class", "variance of pixels within classes, over that of real images", "classes",
     "{within:.3f} times that of real images, at least {smallest:.3f}, in {present} classes", quick=True,
 )  # fmt: skip
 def within_class(subject: Subject) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def within_class(subject: Subject) -> dict[str, Any]:
 
 
 @measure(
-    "coverage", "precision, recall, density and coverage in the classifier's features", JUDGED,
+    "coverage", "precision, recall, density and coverage in the classifier's features", "classes",
     "precision {precision:.3f}, recall {recall:.3f}, density {density:.3f}, coverage {coverage:.3f} "
     "(real images {real_precision:.3f}, {real_recall:.3f}, {real_density:.3f}, {real_coverage:.3f})", quick=True,
 )  # fmt: skip
@@ -123,7 +125,7 @@ def coverage(subject: Subject) -> dict[str, Any]:
 
 
 @measure(
-    "clustering", "agreement of D's clusters with the classes", CLASSES,
+    "clustering", "agreement of D's clusters with the classes", "untold classes",
     lambda r: f"NMI {r['nmi']:.3f} (of pixels {r['raw_nmi']:.3f}), ARI {r['ari']:.3f}, "
     f"accuracy {r['accuracy']:.3f}, silhouette {r['silhouette']:.3f}", quick=True,
 )  # fmt: skip
@@ -148,7 +150,7 @@ def agreement(subject: Subject) -> dict[str, Any]:
 
 
 @measure(
-    "centers", "have K-Means' centers become one (Section 3.3)", CENTERS,
+    "centers", "have K-Means' centers become one (Section 3.3)", "centers",
     "{distinct} of {k} distinct, {used} used; distance {distance:.2f}, at least {smallest_distance:.2f}, "
     "of the features' spread; entropy {entropy:.2f}", quick=True,
 )  # fmt: skip
@@ -165,7 +167,7 @@ def centers(subject: Subject) -> dict[str, Any]:
 
 
 @measure(
-    "memorisation", "nearest training images of 64 samples", IMAGES,
+    "memorisation", "nearest training images of 64 samples", "images",
     lambda r: f"distance {r['ratio']:.2f}, at least {r['smallest']:.2f}, times that of "
     + ("unseen real images" if r["unseen"] else "other real images, trained on too"),
 )  # fmt: skip
@@ -201,7 +203,7 @@ def _apart(subject: Subject, most: int) -> tuple[Tensor, Tensor, bool]:
 
 
 @measure(
-    "interpolation", "steps, ends and middle of an interpolation (Section 4.5), in pixels", IMAGES,
+    "interpolation", "steps, ends and middle of an interpolation (Section 4.5), in pixels", "images",
     "largest step {largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line; "
     "ends {span:.2f} times as far apart as real images, middle {validity:.2f} times as far from them as others",
     quick=True,
@@ -224,11 +226,11 @@ def interpolation(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure("kid768", "KID's formula on 768 features", IMAGES, "{value:.5f} ± {std:.5f}", key="kid", layer="768")
-@measure("fid768", "FID's formula on 768 features, not comparable with FID", IMAGES, _levels, key="fid", layer="768")
-@measure("kid", "Kernel Inception Distance", IMAGES, "{value:.5f} ± {std:.5f}", key="kid")
-@measure("fid", "Fréchet Inception Distance", IMAGES, "{value:.3f}", key="fid")
-@measure("inception_score", "Inception Score, Eq. (8)", IMAGES, "{value:.3f} ± {std:.3f}", key="inception_score")
+@measure("kid768", "KID's formula on 768 features", "images", "{value:.5f} ± {std:.5f}", key="kid", layer="768")
+@measure("fid768", "FID's formula on 768 features, not comparable with FID", "images", _levels, key="fid", layer="768")
+@measure("kid", "Kernel Inception Distance", "images", "{value:.5f} ± {std:.5f}", key="kid")
+@measure("fid", "Fréchet Inception Distance", "images", "{value:.3f}", key="fid")
+@measure("inception_score", "Inception Score, Eq. (8)", "images", "{value:.3f} ± {std:.3f}", key="inception_score")
 def inception_measure(subject: Subject, key: str, layer: str = "2048") -> dict[str, Any]:
     """One of the Inception measures; those of one layer share the passes through the network."""
     measured = subject.inception(layer)
@@ -239,3 +241,45 @@ def inception_measure(subject: Subject, key: str, layer: str = "2048") -> dict[s
     # The full network has levels of its own in the literature; these features have none.
     levels = subject.inception_levels(layer) if key == "fid" and layer == "768" else {}
     return {"value": measured[key], **spread, **levels, **kept}
+
+
+REPEATS = 50
+
+
+def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> list[float]:
+    """Median time of assigning and updating on batches (b, d) of different width, taken in turn: load hits all alike.
+
+    The K-Means part of an iteration: labels of a real and of a generated batch by the k real centers, then the update
+    of both kinds of centers. Seconds, one number a batch.
+    """
+    banks = [CenterBank(k, batch.shape[1], device=batch.device) for batch in rows]
+    for batch, bank in zip(rows, banks, strict=True):
+        bank.real.copy_(batch[torch.arange(k, device=batch.device) % len(batch)])
+    wait = torch.cuda.synchronize if rows[0].is_cuda else lambda: None
+    taken: list[list[float]] = [[] for _ in rows]
+    for _ in range(repeats + 1):
+        for batch, bank, times in zip(rows, banks, taken, strict=True):
+            wait()
+            begun = time.perf_counter()
+            bank.update(batch, batch, assign(batch, bank.real), assign(batch, bank.real))
+            wait()
+            times.append(time.perf_counter() - begun)
+    return [statistics.median(times[1:]) for times in taken]  # the first one warms up
+
+
+@measure(
+    "kmeans_cost", "time of K-Means on pixels over that on features", "centers of images",
+    "{ratio:.2f} ({pixel_milliseconds:.3f} ms for {pixels}, {feature_milliseconds:.3f} ms for {feature_dim})",
+)  # fmt: skip
+@torch.no_grad()
+def kmeans_cost(subject: Subject) -> dict[str, Any]:
+    """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""
+    method, preset = subject.method, subject.run.preset
+    images = chosen(subject.seen.tensor, preset.batch)
+    batch, features = to_unit(images).to(method.device), method.features(images)
+    seconds = kmeans_seconds([features, batch.flatten(1)], preset.k)
+    return {
+        "value": seconds[1] / seconds[0], "ratio": seconds[1] / seconds[0], "feature_milliseconds": 1000 * seconds[0],
+        "pixel_milliseconds": 1000 * seconds[1], "feature_dim": features.shape[1], "pixels": batch[0].numel(),
+        "k": preset.k, "batch": preset.batch, "samples": REPEATS, "extractor": {"name": str(method.device)},
+    }  # fmt: skip

@@ -1,21 +1,23 @@
-"""What the measures look at: a run, its data, its judge, and what they make of each other, each made once."""
+"""What the measures look at, each part made once: a run, its data, its judge; and the registry of measures."""
 
 import functools
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from kmgan_lib import data, methods
+from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.generator import Generator, load_generator
-from kmgan_lib.methods import Method
+from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception as inception_
-from kmgan_lib.metrics.classifier import Judge, judge
+from kmgan_lib.metrics.classifier import Judge, judge, judged
 from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
@@ -162,3 +164,60 @@ class Subject:
 def chosen(rows: Tensor, count: int) -> Tensor:
     """A fixed random choice of ``count`` rows without replacement, or all of them in random order if fewer."""
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]
+
+
+Compute = TypeVar("Compute", bound=Callable[..., dict[str, Any]])
+Show = str | Callable[[Mapping[str, Any]], str]
+
+
+class _NoValue:
+    """A dash in the place of a number that there is not, such as a ratio to a distance of 0."""
+
+    def __format__(self, format_spec: str) -> str:
+        return "–"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of runs; `shown` puts its result into one line."""
+
+    compute: Callable[[Subject], dict[str, Any]]  # at least ``value``, ``samples`` and ``extractor``
+    text: str
+    applies: Callable[[Preset], bool]
+    needs: str  # of a preset
+    show: Show  # the result in a table: a format string over its keys, or a function of it
+    quick: bool = False  # measured after every training
+
+    def shown(self, result: Mapping[str, Any]) -> str:
+        """The result in one line."""
+        shown = {key: _NoValue() if value is None else value for key, value in result.items()}
+        return self.show.format(**shown) if isinstance(self.show, str) else self.show(shown)
+
+
+METRICS: dict[str, Measure] = {}
+NEEDS: dict[str, tuple[Callable[[Preset], bool], str]] = {
+    "images": (lambda p: p.network != "synthetic", "images"),
+    "classes": (lambda p: judged(p.dataset), "a data set with classes"),
+    "centers": (lambda p: issubclass(methods.method_class(p), KMGAN), "a method with K-Means"),
+    "centers of images": (
+        lambda p: issubclass(methods.method_class(p), KMGAN) and p.network != "synthetic",
+        "a method with K-Means, and images",
+    ),
+    # A conditional D is told the class: clustering its features would measure the label it was given.
+    "untold classes": (
+        lambda p: (judged(p.dataset) or p.dataset == "synthetic") and not p.conditional,
+        "known classes, and a D that is not told them: it would only give them back",
+    ),
+}
+
+
+def measure(
+    name: str, text: str, need: str, show: Show, *, quick: bool = False, **arguments: str
+) -> Callable[[Compute], Compute]:
+    """Decorate a function that computes a measure: `METRICS` has it under this name, with these further arguments."""
+
+    def register(compute: Compute) -> Compute:
+        METRICS[name] = Measure(functools.partial(compute, **arguments), text, *NEEDS[need], show, quick)
+        return compute
+
+    return register

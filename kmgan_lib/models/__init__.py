@@ -12,10 +12,15 @@ from typing import Any
 from torch import nn
 
 from kmgan_lib.config import Preset
-from kmgan_lib.models.convolutional import ConvDiscriminator, ConvGenerator
 from kmgan_lib.models.layers import normalised, parameter_count
-from kmgan_lib.models.mnist import MnistDiscriminator, MnistGenerator
-from kmgan_lib.models.synthetic import SyntheticDiscriminator, SyntheticGenerator
+from kmgan_lib.models.networks import (
+    ConvDiscriminator,
+    ConvGenerator,
+    MnistDiscriminator,
+    MnistGenerator,
+    SyntheticDiscriminator,
+    SyntheticGenerator,
+)  # fmt: skip
 
 __all__ = [
     "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator", "SyntheticDiscriminator",

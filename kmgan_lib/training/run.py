@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checks, files, methods
+from kmgan_lib import checks, files, methods, presets
 from kmgan_lib.caller import put_aside
 from kmgan_lib.config import PROFILES, Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, shown
-from kmgan_lib.generator import Generator, load_generator, preset_of
+from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods.base import Method
 from kmgan_lib.training import checkpoint, lock
 from kmgan_lib.training.history import read_history
@@ -49,7 +49,7 @@ class Run:
             raise UsageError(f"{directory / files.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
         if config["profile"] not in PROFILES or type(config["seed"]) is not int:
             raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible profile or seed")
-        preset = preset_of(config["preset"], directory / files.CONFIG)
+        preset = presets.from_dict(config["preset"], directory / files.CONFIG)
         path = directory / files.RESULT
         result = files.read_json(path) if path.exists() else {}
         if not all(isinstance(result.get(key, {}), dict) for key in ("data", "metrics")):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.generator import Generator
-from kmgan_lib.metrics import cost, measures
+from kmgan_lib.metrics import measures
 from kmgan_lib.metrics.subject import Subject
 from kmgan_lib.training.run import Run
 
@@ -30,8 +30,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(features.shape[1])
         return torch.cdist(features, centers).argmin(1)
 
-    monkeypatch.setattr(cost, "assign", assign)
-    monkeypatch.setattr(cost.time, "perf_counter", tick)
+    monkeypatch.setattr(measures, "assign", assign)
+    monkeypatch.setattr(measures.time, "perf_counter", tick)
     return seen
 
 
@@ -40,7 +40,7 @@ def rows(width: int) -> Tensor:
 
 
 def test_spaces_take_turns_and_the_first_turn_does_not_count(steps: list[int]) -> None:
-    assert cost.kmeans_seconds([rows(2), rows(10)], k=3, repeats=4) == [2, 10]
+    assert measures.kmeans_seconds([rows(2), rows(10)], k=3, repeats=4) == [2, 10]
     assert steps == [2, 2, 10, 10] * 5
 
 
@@ -48,19 +48,19 @@ def test_spaces_take_turns_and_the_first_turn_does_not_count(steps: list[int]) -
 def test_more_centers_than_rows_and_batches_that_stay_as_they_were() -> None:
     batch = rows(4)
     before = batch.clone()
-    assert cost.kmeans_seconds([batch], k=9, repeats=1) == [4]
+    assert measures.kmeans_seconds([batch], k=9, repeats=1) == [4]
     assert torch.equal(batch, before)
 
 
 def test_the_real_clock_gives_positive_times() -> None:
-    few, many = cost.kmeans_seconds([rows(2), torch.rand(64, 50_000)], k=10, repeats=5)
+    few, many = measures.kmeans_seconds([rows(2), torch.rand(64, 50_000)], k=10, repeats=5)
     assert 0 < few < many
 
 
 def test_the_cost_of_a_run_is_on_its_own_features_and_leaves_the_method_alone(pictures: Run) -> None:
     assert pictures.method is not None
     before = {name: value.clone() for name, value in pictures.method.discriminator_net.state_dict().items()}
-    result = cost.kmeans_cost(Subject(pictures, None))
+    result = measures.kmeans_cost(Subject(pictures, None))
     assert result["ratio"] == result["value"] > 0
     assert (result["k"], result["batch"], result["pixels"]) == (10, 16, 784)
     assert result["extractor"] == {"name": "cpu"}

@@ -1,7 +1,8 @@
-"""The synthetic data of Section 4.1: four Gaussians in the plane, mapped into R^100 by a random network."""
+"""Small data that come with the library: synthetic points (Section 4.1), and real digits of scikit-learn."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kmgan_lib.data.images import Images
 
@@ -42,4 +43,26 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
     return Images.create(
         mapped, labels, classes=("A", "B", "C", "D"), name="synthetic", kind="synthetic", split="all",
         source=f"four Gaussians mapped by M of Table 2, seed {seed}",
+    )  # fmt: skip
+
+
+TEST_COUNT = 297
+
+
+def digits(split: str = "train") -> Images:
+    """Real 8x8 digits (UCI, part of scikit-learn), enlarged to 20x20 and centred on 28x28 as MNIST's are.
+
+    ``train`` is the first 1,500 images, ``test`` the last 297: the file's order keeps the writers of the two apart.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.tensor(bunch.images, dtype=torch.float32).unsqueeze(1) / 16  # pyright: ignore[reportAttributeAccessIssue]
+    large = F.interpolate(small, size=20, mode="bicubic", align_corners=False).clamp(0, 1)
+    tensor = F.pad((large * 255).round().to(torch.uint8), (4, 4, 4, 4))
+    labels = torch.tensor(bunch.target, dtype=torch.int64)  # pyright: ignore[reportAttributeAccessIssue]
+    part = {"train": slice(None, -TEST_COUNT), "test": slice(-TEST_COUNT, None), "all": slice(None)}[split]
+    return Images.create(
+        tensor[part], labels[part], classes=tuple("0123456789"), split=split, name="digits", kind="real",
+        source="scikit-learn's 8x8 digits, enlarged to 28x28",
     )  # fmt: skip

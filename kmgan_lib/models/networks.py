@@ -1,0 +1,203 @@
+"""The networks of Table 2 (points), of the MNIST DCGAN (Section 4.2), of Table 3 (CIFAR-10) and Table 5 (CelebA)."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kmgan_lib import checks
+from kmgan_lib.models.layers import Down, Up, concat_labels, feature_head, initialise, scale_width, to_float32
+
+
+def _dense(sizes: list[int]) -> list[nn.Module]:
+    """FC, ReLU, BN for each pair of sizes: Table 2 prints "ReLU BN", in this order (readings, row 29)."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
+    return layers
+
+
+class SyntheticGenerator(nn.Module):
+    """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too."""
+
+    def __init__(self, *, z_dim: int = 100, width: float = 1.0):
+        super().__init__()
+        self.classes = 0
+        self.layers = nn.Sequential(*_dense([z_dim, scale_width(10, width), scale_width(50, width), 100]))
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) to points (b, 100)."""
+        return self.layers(noise)
+
+
+class SyntheticDiscriminator(nn.Module):
+    """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid, at any width."""
+
+    def __init__(self, *, width: float = 1.0):
+        super().__init__()
+        self.classes, self.feature_dim = 0, 2
+        hidden = [scale_width(n, width) for n in (100, 50, 10)]
+        self.layers = nn.Sequential(*_dense([100, *hidden]), nn.Linear(hidden[-1], 2), nn.Sigmoid())
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Points (b, 100) to features (b, 2) in (0, 1)."""
+        return self.layers(images)
+
+
+class MnistGenerator(nn.Module):
+    """The generator of the MNIST DCGAN: z -> FC 1024 -> FC 7x7x128 -> deconv 128 -> deconv c, sigmoid.
+
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``. The side length ``image_size`` in pixels is a multiple of 4; 1 is
+    the original ``width``; the one-hot label of so many ``classes`` joins every layer's input (conditional DCGAN).
+    """
+
+    def __init__(
+        self, *, z_dim: int = 100, channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0
+    ):
+        super().__init__()
+        hidden, maps = scale_width(1024, width), scale_width(128, width)
+        self.classes, self.maps, self.side = classes, maps, image_size // 4
+        self.fc1 = nn.Linear(z_dim + classes, hidden)
+        self.bn1 = nn.BatchNorm1d(hidden)
+        self.fc2 = nn.Linear(hidden + classes, maps * self.side**2)
+        self.bn2 = nn.BatchNorm1d(maps * self.side**2)
+        self.up1 = Up(maps, maps, classes)
+        self.bn3 = nn.BatchNorm2d(maps)
+        self.up2 = Up(maps, channels, classes)
+        initialise(self)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) and, if conditional, labels (b,) to images (b, c, h, w) in [0, 1]."""
+        x = F.relu(self.bn1(self.fc1(concat_labels(noise, labels, self.classes))))
+        x = F.relu(self.bn2(self.fc2(concat_labels(x, labels, self.classes))))
+        x = x.view(-1, self.maps, self.side, self.side)
+        x = F.relu(self.bn3(self.up1(x, labels)))
+        return torch.sigmoid(to_float32(self.up2(x, labels)))
+
+
+class MnistDiscriminator(nn.Module):
+    """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
+
+    LeakyReLU with slope 0.2. Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13.
+
+    For ``head`` and ``feature_dim`` see `kmgan_lib.models.layers.feature_head`. Of the two ``conv_channels`` carpedm20
+    has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only make sense with ten labels at hand. ``tail``, what
+    follows the convolutions: FC 1024 with batch normalisation (``table``) or without it (``plain``), or nothing
+    (``linear``), so that the flattened maps are the units that the head gets.
+    """
+
+    def __init__(
+        self, *, head: str = "bn-relu", feature_dim: int = 100, conv_channels: tuple[int, int] = (11, 74),
+        tail: str = "table", channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0,
+    ):  # fmt: skip
+        super().__init__()
+        first, second, hidden = (scale_width(n, width) for n in (*conv_channels, 1024))
+        self.classes = classes
+        self.conv1 = Down(channels, first, classes)
+        self.conv2 = Down(first, second, classes)
+        self.bn2 = nn.BatchNorm2d(second)
+        units = second * (image_size // 4) ** 2 + classes
+        self.fc, self.bn3, self.act = nn.Identity(), nn.Identity(), nn.Identity()
+        if tail == "linear":
+            hidden = units
+        else:
+            self.fc, self.act = nn.Linear(units, hidden), nn.LeakyReLU(0.2)
+        if tail == "table":
+            self.bn3 = nn.BatchNorm1d(hidden)
+        self.head = feature_head(hidden, head, feature_dim)
+        self.feature_dim = hidden if head == "penultimate" else feature_dim
+        initialise(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (b, c, h, w) and, if conditional, labels (b,) to features (b, d)."""
+        x = F.leaky_relu(self.conv1(images, labels), 0.2)
+        x = F.leaky_relu(self.bn2(self.conv2(x, labels)), 0.2)
+        return self.head(self.act(self.bn3(self.fc(concat_labels(x.flatten(1), labels, self.classes)))))
+
+
+# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
+GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
+# Channels of D's convolutions, the same in both tables. A smaller picture drops the end.
+DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
+HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
+
+
+def _stages(table: str, image_size: int) -> int:
+    """Number of stages between the picture and 4x4: four at 64x64, three at 32x32."""
+    checks.one_of(GENERATOR_CHANNELS, table=table)
+    if image_size not in (32, 64):
+        raise ValueError(f"image_size is {image_size}; it must be 64 or 32")
+    return 4 if image_size == 64 else 3
+
+
+class ConvGenerator(nn.Module):
+    r"""Generator of Table 3 or Table 5: z -> FC 4x4x512 -> deconv 256 -> 128 -> 64 (Table 5: 128) -> 3.
+
+    Every layer but the last is followed by batch normalisation and ReLU. Table 3 ends in a sigmoid. Table 5 ends in
+    :math:`\tanh`, that is in pictures between -1 and 1; everywhere else in this library pictures lie in [0, 1], so the
+    forward pass returns :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with :math:`2x - 1`. No other place
+    knows of the second range. 5,135,363 parameters for Table 3 and 5,345,155 for Table 5; batch normalisation after FC
+    4x4x512 is over 512 maps. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row
+    24). ``width`` and ``classes`` as in `MnistGenerator`.
+    """
+
+    def __init__(
+        self, table: str, *, z_dim: int = 100, channels: int = 3, image_size: int = 64, width: float = 1.0,
+        classes: int = 0,
+    ):  # fmt: skip
+        super().__init__()
+        stages = _stages(table, image_size)
+        maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
+        self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
+        self.fc = nn.Linear(z_dim + classes, 16 * maps[0])
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
+        self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, channels]))
+        initialise(self)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) and, if conditional, labels (b,) to images (b, c, h, w) in [0, 1]."""
+        x = self.fc(concat_labels(noise, labels, self.classes)).view(-1, self.maps, 4, 4)
+        for norm, up in zip(self.norms, self.ups, strict=True):
+            x = up(F.relu(norm(x)), labels)
+        x = to_float32(x)
+        return (torch.tanh(x) + 1) / 2 if self.signed else torch.sigmoid(x)
+
+
+class ConvDiscriminator(nn.Module):
+    """Discriminator of Table 3 or Table 5: conv 64 -> 128 -> 256 -> 512 -> features, all with ReLU.
+
+    Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
+    normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). 38,284,972
+    parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5. At 32x32 the 512-channel
+    convolution is left out. For ``head`` see `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table
+    5 ``sigmoid``, both with d = 100. ``tail``: FC 4096 as printed (``table``), without its batch normalisation
+    (``plain``), or none (``linear``): the head gets the flattened maps.
+    """
+
+    def __init__(
+        self, table: str, *, head: str = "bn-relu", feature_dim: int = 100, channels: int = 3, image_size: int = 64,
+        width: float = 1.0, classes: int = 0, tail: str = "table",
+    ):  # fmt: skip
+        super().__init__()
+        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(table, image_size)]]
+        self.classes, self.signed = classes, table == "celeba"
+        self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([channels, *maps]))
+        first = nn.BatchNorm2d(maps[0]) if table == "celeba" else nn.Identity()
+        self.norms = nn.ModuleList([first, *(nn.BatchNorm2d(c) for c in maps[1:])])
+        hidden = 16 * maps[-1] + classes
+        self.hidden: nn.Module = nn.Identity()
+        if table == "cifar10" and tail != "linear":
+            units = scale_width(HIDDEN, width)
+            norm = nn.BatchNorm1d(units) if tail == "table" else nn.Identity()
+            self.hidden, hidden = nn.Sequential(nn.Linear(hidden, units), norm, nn.ReLU()), units
+        self.head = feature_head(hidden, head, feature_dim)
+        self.feature_dim = hidden if head == "penultimate" else feature_dim
+        initialise(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (b, c, h, w) in [0, 1] and, if conditional, labels (b,) to features (b, d)."""
+        x = 2 * images - 1 if self.signed else images
+        for norm, down in zip(self.norms, self.downs, strict=True):
+            x = F.relu(norm(down(x, labels)))
+        return self.head(self.hidden(concat_labels(x.flatten(1), labels, self.classes)))
