@@ -59,9 +59,11 @@ def when_known(group: Sequence[Record], columns: Mapping[str, str], *, rows: int
         if sign
     ]
     unknown = [text for text, sign in signs.items() if not sign]
-    texts = [f"{count_failed(group)}. Averaged over {span:,.0f} iterations, {'; '.join(known)}."] if known else []
+    texts = [f"{count_failed(group)}."]
+    if known:
+        texts.append(f"Averaged over {span:,.0f} iterations, {'; '.join(known)}.")
     if unknown:
-        texts.append(f"No threshold on {' or '.join(unknown)} tells them apart until the end.")
+        texts.append(f"No threshold on {' or '.join(unknown)} tells them from the others until the end.")
     if known:
         texts.append("Such a threshold is found afterwards, on these very runs: it says where to look first.")
     return " ".join(texts)
