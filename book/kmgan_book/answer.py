@@ -14,6 +14,7 @@ from kmgan_book.records import Record
 from kmgan_book.report import Html
 
 OURS, OTHER, WITHOUT = "mnist/kmgan", "mnist/dcgan-unconditional", "mnist/kmgan-nocenter"
+_ELSEWHERE = {"Fashion": "fashion/kmgan", "CIFAR-10": "cifar10-32/kmgan"}
 # What the verdict on C14 makes of the comparison, in the headline and as advice; all other words: it is open.
 _COMPARED = {
     HOLDS: ", as well as a DCGAN without labels does",
@@ -72,7 +73,10 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
     compared = _COMPARED.get(
         verdicts["C14"].word, "; whether it does so as well as a DCGAN without labels is not shown yet"
     )
-    return f"KM-GAN draws digits without labels in {only}{alive} of {len(ours)} runs{compared}."
+    elsewhere = {where: records.load(preset, report.largest(preset)) for where, preset in _ELSEWHERE.items()}
+    failed = [f"{_count(group, True)} on {where}" for where, group in elsewhere.items() if group]
+    worse = f"; {words.listed(failed)} fail" if failed else ""
+    return f"KM-GAN draws digits without labels in {only}{alive} of {len(ours)} runs{compared}{worse}."
 
 
 def counted(verdicts: Mapping[str, Verdict]) -> str:

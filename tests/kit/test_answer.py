@@ -39,6 +39,7 @@ def text(html: Html) -> str:
      (UNTESTABLE, " is not shown yet."), (NOT_RUN, " is not shown yet.")],
 )  # fmt: skip
 def test_the_headline_follows_the_runs_and_the_comparison(monkeypatch: pytest.MonkeyPatch, word: str, end: str) -> None:
+    monkeypatch.setattr(answer, "_ELSEWHERE", {})
     for failed, begin in ((0, "in 4 of 4 runs"), (2, "in 2 of 4 runs"), (3, "in only 1 of 4 runs")):
         monkeypatch.setattr(answer, "_group", lambda _, failed=failed: list(range(4 - failed)) + [-1] * failed)
         monkeypatch.setattr(answer, "has_failed", lambda record: record < 0)
@@ -46,6 +47,15 @@ def test_the_headline_follows_the_runs_and_the_comparison(monkeypatch: pytest.Mo
         assert said.startswith(f"KM-GAN draws digits without labels {begin}")
         assert said.endswith(end)
         assert "\n" not in said
+
+
+def test_the_headline_says_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = {"fashion/kmgan": [1, -1], "cifar10-32/kmgan": [-1, -1, 1]}
+    monkeypatch.setattr(answer.records, "load", lambda preset, _: runs.get(preset, [1]))
+    monkeypatch.setattr(answer, "has_failed", lambda record: record < 0)
+    assert answer.headline(verdicts(FAILS)).endswith("; 1 of 2 on Fashion and 2 of 3 on CIFAR-10 fail.")
+    runs["fashion/kmgan"] = runs["cifar10-32/kmgan"] = []
+    assert answer.headline(verdicts(FAILS)).endswith(" than a DCGAN without labels.")
 
 
 def test_claims_are_counted_by_verdict() -> None:
