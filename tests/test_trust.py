@@ -70,18 +70,33 @@ def bomb(tmp_path: Path) -> Iterator[Bomb]:
     assert not made.target.exists()
 
 
-def test_a_bomb_as_checkpoint(tmp_path: Path, bomb: Bomb) -> None:
-    for content in written(bomb) + written({**dict.fromkeys(checkpoint.KEYS, 1), "history": bomb}):
-        (tmp_path / checkpoint.CHECKPOINT).write_bytes(content)
-        with pytest.raises(UsageError, match=r"checkpoint\.pt is not a usable checkpoint"):
-            checkpoint.load_checkpoint(tmp_path, "cpu")
+PLAIN = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
+# What a file is, its names, who reads it, and what is said; as if checksums were right, where there are any.
+READ: dict[str, tuple[list[str], Callable[[Path], object], str]] = {
+    "checkpoint": ([checkpoint.CHECKPOINT], lambda p: checkpoint.load_checkpoint(p, "cpu"),
+                   r"checkpoint\.pt is not a usable checkpoint"),
+    "generator": ([files.GENERATOR], generator.load_generator, "is not a generator written by kmgan"),
+    "batch of CIFAR": ([f"cifar-10-batches-py/{name}" for name in readers.BATCHES],
+                       lambda p: data.load("cifar10", root=p), "data_batch_1 is not the file of the release"),
+    "pretrained judge": (["resnet-.th"], lambda p: resnet.load_resnet56(p / "resnet-.th"),
+                         "is not the ResNet-56 it should be"),
+    "weights of Inception": (["weights.pth"], lambda p: inception_measures(PLAIN, PLAIN, weights=p / "weights.pth"),
+                             "is no plain data"),
+}  # fmt: skip
 
 
-def test_a_bomb_as_generator(tmp_path: Path, bomb: Bomb) -> None:
-    for content in written(bomb):
-        (tmp_path / files.GENERATOR).write_bytes(content)
-        with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-            generator.load_generator(tmp_path)
+@pytest.mark.parametrize("what", READ)
+def test_a_bomb_in_a_file_is_refused(tmp_path: Path, bomb: Bomb, what: str) -> None:
+    names, read, message = READ[what]
+    if what == "weights of Inception":
+        pytest.importorskip("torch_fidelity")
+    around = dict.fromkeys(("data", "labels", "state_dict", "weights", "history"), bomb)
+    for content in written(bomb) + written({**dict.fromkeys(checkpoint.KEYS, 1), **around}):
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match=message):
+            read(tmp_path)
 
 
 def test_a_bomb_as_configuration_and_result(tmp_path: Path, bomb: Bomb, pictures: Run) -> None:
@@ -93,16 +108,6 @@ def test_a_bomb_as_configuration_and_result(tmp_path: Path, bomb: Bomb, pictures
             (tmp_path / name).write_bytes(content)
             with pytest.raises(UsageError, match="cannot be read"):
                 Run.open(tmp_path)
-
-
-def test_a_bomb_as_a_batch_of_cifar(tmp_path: Path, bomb: Bomb) -> None:
-    place = tmp_path / "cifar-10-batches-py"
-    place.mkdir()
-    for content in written(bomb) + written({"data": bomb, "labels": []}) + written({"data": 1, "labels": bomb}):
-        for name in readers.BATCHES:
-            (place / name).write_bytes(content)
-        with pytest.raises(UsageError, match="data_batch_1 is not the file of the release"):
-            data.load("cifar10", root=tmp_path)
 
 
 def test_a_bomb_as_labels_of_cifar(tmp_path: Path, bomb: Bomb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,26 +124,6 @@ def test_a_bomb_as_a_judge_of_the_cache(tmp_path: Path, bomb: Bomb, caplog: pyte
         (tmp_path / "judge.safetensors").write_bytes(content)
         assert classifier._load(tmp_path / "judge.safetensors", torch.nn.Sequential()) is None
     assert caplog.text.count("cannot be used") == 3
-
-
-def test_a_bomb_as_the_pretrained_judge(tmp_path: Path, bomb: Bomb) -> None:
-    path = tmp_path / "resnet-.th"  # a name that asks for no checksum, as if the file had the right one
-    for content in written({"state_dict": bomb}):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match="is not the ResNet-56 it should be"):
-            resnet.load_resnet56(path)
-
-
-PLAIN = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
-
-
-def test_a_bomb_as_weights_of_inception(tmp_path: Path, bomb: Bomb) -> None:
-    pytest.importorskip("torch_fidelity")
-    path = tmp_path / "weights.pth"
-    for content in written({"weights": bomb}):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match="is no plain data"):  # as if its SHA-256 were the right one
-            inception_measures(PLAIN, PLAIN, weights=path)
 
 
 def test_a_bomb_among_the_kept_features_of_inception(
