@@ -24,6 +24,7 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
 
     It is the lowest index on a tie. Memory is that of the samples, and of ``chunk`` training rows at a time.
     """
+    checks.at_least(1, chunk=chunk)
     origin = flat(training[:chunk]).mean(0)  # far from it the matrix product behind `torch.cdist` would lose digits
     rows = flat(samples) - origin
     nearest = [torch.cdist(rows, flat(part) - origin).min(1) for part in training.split(chunk)]
@@ -36,6 +37,7 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
 def kth_distances(rows: Tensor, k: int, chunk: int = CHUNK) -> Tensor:
     """Distance (n,) of each row to its k-th nearest other row; a row is not its own neighbour."""
     rows, k = flat(rows), checks.whole("k", k)
+    checks.at_least(1, chunk=chunk)
     if not 1 <= k < len(rows):
         raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
     rows = rows - rows.mean(0)

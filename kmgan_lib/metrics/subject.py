@@ -81,6 +81,7 @@ class Subject:
         images = self.images(self.run.preset.split)
         then, now = self.run.result["data"], images.provenance
         if then.get("sha256") != now["sha256"]:
+            then, now = (f"{d.get('source')} ({d.get('count')} images)" for d in (then, now))
             log.warning("the run was trained on %s, and is measured against %s, which differ", then, now)
         return images
 
