@@ -16,7 +16,7 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
@@ -192,11 +192,12 @@ def seeds(
     *,
     lines: Mapping[str, float] | None = None,
     scores: bool = False,
+    counts: bool = False,
 ) -> Figure:
     """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
 
     `lines` are reference values by name; `scores` says that the values are classifier scores, of which the ledger calls
-    the lowest failed.
+    the lowest failed, `counts` that they are whole numbers, on a linear axis.
     """
     figure, axes = _canvas(1, 1, 6.4, 0.36 * len(values) + 1.2)
     ax: Axes = axes[0, 0]
@@ -216,7 +217,9 @@ def seeds(
         ax.axvline(FAILED, color=FAILURE, linestyle=":", linewidth=1)
         ax.text(FAILED, -0.72, "failed ", color=FAILURE, va="center", ha="right")
     found = [value for group in values.values() for value in group]
-    if found and not scores and 0 < 10 * min(found) < max(found):  # else one failed seed hides all differences
+    if counts:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    elif found and not scores and 0 < 10 * min(found) < max(found):  # else one failed seed hides all differences
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
