@@ -125,6 +125,11 @@ PLANTS: dict[str, tuple[Plant, dict[str, Plant]]] = {
          FAILS: {"mnist/kmgan": {F: 30.0}, "fashion/kmgan": {F: 30.0}},
          UNDECIDED: {"mnist/kmgan": {F: MIXED}, "fashion/kmgan": {F: MIXED}}},
     ),
+    "C15": (
+        {"*/kmgan": {SCORE: 5.0, F: 10.0}, "*/dcgan": {SCORE: 5.0, F: 11.0}},
+        {HOLDS: {}, UNTESTABLE: {"*/dcgan": {SCORE: 3.0}}, FAILS: {"*/kmgan": {SCORE: 1.0, F: 90.0}},
+         UNDECIDED: {"*/kmgan": {F: [10, 10, 14]}}},
+    ),
     "P1": (
         {PLUS: {F: 8.0}, "fashion/kmgan_plus": {F: 8.0}, DCGAN: {SCORE: 8.0, F: 12.0},
          "fashion/dcgan-unconditional": {SCORE: 6.0, F: 12.0}},
