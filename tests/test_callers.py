@@ -94,11 +94,9 @@ def test_whole_numbers_of_every_library_are_numbers(quick: Quick, generator: Gen
 
 CALLS: dict[str, Callable[[Generator, Any], object]] = {
     "seed": lambda _, x: kmgan_lib.train("synthetic/kmgan", profile="smoke", seed=x, out="run"),
-    "n": lambda g, x: g.sample(x),
-    "seed of a sample": lambda g, x: g.sample(2, seed=x),
+    "n": lambda g, x: g.sample(x), "seed of a sample": lambda g, x: g.sample(2, seed=x),
     "seed of the first end": lambda g, x: g.interpolate(x, 1, 3),
-    "seed of the second end": lambda g, x: g.interpolate(0, x, 3),
-    "steps": lambda g, x: g.interpolate(0, 1, x),
+    "seed of the second end": lambda g, x: g.interpolate(0, x, 3), "steps": lambda g, x: g.interpolate(0, 1, x),
     "image_size": lambda _, x: data.load("digits", image_size=x),
     "subsets": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), x, 3),
     "subset_size": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), 2, x),
@@ -107,7 +105,7 @@ CALLS: dict[str, Callable[[Generator, Any], object]] = {
     "k": lambda _, x: metrics.coverage_scores(torch.rand(9, 2), torch.rand(9, 2), x),
     "classes": lambda _, x: metrics.class_frequency(torch.zeros(3, dtype=torch.int64), x),
     "k of centers": lambda _, x: centers.kmeans_plus_plus(torch.rand(9, 2), x, torch.Generator()),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("call", CALLS)

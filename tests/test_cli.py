@@ -1,4 +1,7 @@
+"""The commands of the library: what they do, what they refuse in one line, and how they print."""
+
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -6,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import kmgan_lib
-from kmgan_lib import presets
+from kmgan_lib import cli, cli_output, presets
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.training.run import Run
 
@@ -43,29 +47,20 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "synthetic/kmgan", "--device", "cuda:99"], "device cuda:99"),
     (["train", "synthetic/kmgan", "--device", "abacus"], "device abacus"),
     (["train", "mnist/kmgan", "--data-root", "."], "Three ways"),
-    (["train", "fashion/kmgan", "--data-root", "nowhere"], "Three ways"),
-    (["train", "folder:."], "no images"),
-    (["train", "synthetic/kmgan", "--garbage"], "--garbage"),
-    (["train", "synthetic/kmgan", "garbage"], "garbage"),
-    (["garbage"], "garbage"),
-    (["train"], "preset"),
-    (["list", "nothing"], "unknown preset nothing"),
-    (["data", "eat"], "data eat"),
-    (["data", "show", "imagenet"], "imagenet"),
-    (["data", "fetch", "celeba"], "no dependable download"),
-    (["data", "fetch"], "needs a name"),
-    (["data", "fetch", "digits"], "digits"),
-    (["sample", "nowhere"], "does not exist"),
-    (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"),
-    (["interpolate", "nowhere"], "does not exist"),
-    (["data", "fetch", "inceptions"], "inceptions"),
-    (["evaluate", "nowhere"], "is not a run"),
+    (["train", "fashion/kmgan", "--data-root", "nowhere"], "Three ways"), (["train", "folder:."], "no images"),
+    (["train", "synthetic/kmgan", "--garbage"], "--garbage"), (["train", "synthetic/kmgan", "garbage"], "garbage"),
+    (["garbage"], "garbage"), (["train"], "preset"), (["list", "nothing"], "unknown preset nothing"),
+    (["data", "eat"], "data eat"), (["data", "show", "imagenet"], "imagenet"),
+    (["data", "fetch", "celeba"], "no dependable download"), (["data", "fetch"], "needs a name"),
+    (["data", "fetch", "digits"], "digits"), (["sample", "nowhere"], "does not exist"),
+    (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"), (["interpolate", "nowhere"], "does not exist"),
+    (["data", "fetch", "inceptions"], "inceptions"), (["evaluate", "nowhere"], "is not a run"),
     (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),
     (["train", "synthetic/kmgan", "--seed", "2147483648"], "seed="),
     (["train", "synthetic/kmgan", "--set", "k=50", "--set", "init_images=40"], "k=50"),
     (["train", "digits/kmgan", "--set", "channels=3"], "digits has images"),
     (["train", "folder:nowhere"], "no such folder"),
-]
+]  # fmt: skip
 
 
 def test_bad_input_is_one_line_and_status_2_and_nothing_written(kmgan: Command) -> None:
@@ -177,8 +172,7 @@ def run_directory(pictures: Run, tmp_path: Path) -> Path:
 
 
 BAD_FOR_A_RUN = [
-    (["sample", "RUN", "-n", "0"], "at least 1"),
-    (["interpolate", "RUN", "--steps", "1"], "at least 2"),
+    (["sample", "RUN", "-n", "0"], "at least 1"), (["interpolate", "RUN", "--steps", "1"], "at least 2"),
     (["sample", "RUN", "-o", "grid.xyz"], "unknown image format"),
     (["interpolate", "RUN", "-o", "strip"], "unknown image format"),
     (["train", "digits/kmgan", "--out", "RUN"], "--resume"),
@@ -187,7 +181,7 @@ BAD_FOR_A_RUN = [
     (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
     (["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"], "SHA-256"),
     (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile smoke, not quick"),
-]
+]  # fmt: skip
 
 
 def test_bad_input_about_a_run_is_one_line_and_leaves_it_alone(kmgan: Command, run_directory: Path) -> None:
@@ -256,3 +250,41 @@ import kmgan_book.records, kmgan_book.explore
     command = [sys.executable, "-W", "error::UserWarning", "-c", code]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_a_pipe_gets_a_line_for_each_preset(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")  # of the terminal behind the pipe
+    lines = kmgan("list")[1].splitlines()
+    for name in presets.PRESETS:
+        (line,) = [line for line in lines if f" {name} " in line]
+        assert ("center_loss=False" in line) == name.endswith("-nocenter")
+
+
+def test_a_pipe_gets_a_path_in_one_line(kmgan: Command, pictures: Run) -> None:
+    long = Path(*["a folder with a name of some length"] * 5) / "grid.png"
+    assert kmgan("sample", str(pictures.directory), "-n", "1", "-o", str(long)) == (0, f"{long}\n", "")
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "mnist/kmgan"], ["data"]])
+def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    whole = kmgan(*words)[1]
+    narrow = Console(width=80, force_terminal=True, color_system=None, markup=False, emoji=False)
+    monkeypatch.setattr(cli, "console", narrow)
+    monkeypatch.setattr(cli_output, "console", narrow)
+    lines = kmgan(*words)[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    cells = {cell.strip() for line in whole.splitlines() for cell in line.split("│")}
+    words_there = {word for line in lines for word in line.replace("│", " ").split()}
+    assert {word for cell in cells for word in cell.split() if "━" not in word and "─" not in word} <= words_there | {
+        "┃"
+    }
+
+
+def test_an_output_without_utf_8_takes_everything_and_a_reader_who_has_enough_is_no_error() -> None:
+    command = f"{sys.executable} -W error -m kmgan_lib list | grep -m 1 chet"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    assert answer.stderr == ""
+    assert answer.stdout.count("\n") == 1
+    assert r"Fr\xe9chet" in answer.stdout

@@ -50,17 +50,12 @@ def write_mnist(raw: Path, *, zipped: bool = False, train: int = 6, test: int = 
 GOOD = idx_bytes(np.zeros((2, 28, 28)))
 HUGE = (2**32 - 1).to_bytes(4, "big")
 BROKEN = {
-    "empty": b"",
-    "wrong magic": b"\x00\x00\x0d" + GOOD[3:],
-    "another format": b"\x89PNG\r\n\x1a\n" * 5,
-    "ends in its header": GOOD[:10],
-    "truncated": GOOD[:-5],
-    "longer than its header": GOOD + b"x",
-    "labels": idx_bytes(np.zeros(2)),
-    "another size": idx_bytes(np.zeros((2, 27, 28))),
+    "empty": b"", "wrong magic": b"\x00\x00\x0d" + GOOD[3:], "another format": b"\x89PNG\r\n\x1a\n" * 5,
+    "ends in its header": GOOD[:10], "truncated": GOOD[:-5], "longer than its header": GOOD + b"x",
+    "labels": idx_bytes(np.zeros(2)), "another size": idx_bytes(np.zeros((2, 27, 28))),
     "a header that promises too much": GOOD[:4] + HUGE + GOOD[8:],
     "a header that promises too much of nothing": GOOD[:4] + bytes(4) + HUGE * 2,
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())

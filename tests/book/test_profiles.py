@@ -60,7 +60,7 @@ def test_wrong_requests_and_settings_stop_the_build(make_book: MakeBook, build: 
         ("size: int = 3  # k = 10 in the paper", "papermill cannot read parameter 'size'"),
         ("size: int = (", "parameters cell, line 1"),
     ],
-)
+)  # fmt: skip
 def test_parameters_cell(tmp_path: Path, source: str | None, said: str) -> None:
     write_chapter(tmp_path / "one.ipynb", parameters=source)
     with pytest.raises(profiles.WrongUse) as caught:
@@ -87,23 +87,16 @@ def test_chapters_in_the_order_of_the_contents(tmp_path: Path) -> None:
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 CHANGED: list[tuple[str, dict[str, Any]]] = [
-    ("intro", {"dataset": "fashion", "iterations": 30, "seed": 1}),
-    ("primer", {"seed": 1}),
-    ("method", {"seed": 5, "k": 7, "d": 2, "b": 12}),
-    ("synthetic", {"seed": 3}),
-    ("pixels", {"dataset": "fashion", "k": 5, "seed": 1}),
-    ("clipping", {"dataset": "fashion", "seed": 1}),
-    ("fashion", {"dataset": "digits", "k": 5, "seed": 1}),
-    ("cifar10", {"group": "cifar10", "seed": 1}),
+    ("intro", {"dataset": "fashion", "iterations": 30, "seed": 1}), ("primer", {"seed": 1}),
+    ("method", {"seed": 5, "k": 7, "d": 2, "b": 12}), ("synthetic", {"seed": 3}),
+    ("pixels", {"dataset": "fashion", "k": 5, "seed": 1}), ("clipping", {"dataset": "fashion", "seed": 1}),
+    ("fashion", {"dataset": "digits", "k": 5, "seed": 1}), ("cifar10", {"group": "cifar10", "seed": 1}),
     ("celeba", {"lambda_pair": 1.0, "k": 5, "seed": 1}),
     ("ablations", {"dataset": "fashion", "k": 5, "d_round": 100.0, "lambda_pair": 2.0, "clip": 1.0, "iterations": 40}),
-    ("ablations", {"dataset": "digits", "grouping": "random", "iterations": 40, "seed": 2}),
-    ("speed", {"seed": 1}),
-    ("own_images", {"k": 5, "image_size": 28, "iterations": 20, "seed": 1}),
-    ("verdict", {}),
-    ("evidence", {}),
+    ("ablations", {"dataset": "digits", "grouping": "random", "iterations": 40, "seed": 2}), ("speed", {"seed": 1}),
+    ("own_images", {"k": 5, "image_size": 28, "iterations": 20, "seed": 1}), ("verdict", {}), ("evidence", {}),
     ("repair", {"dataset": "fashion", "k": 5, "iterations": 40, "seed": 1}),
-]
+]  # fmt: skip
 
 
 @pytest.mark.long

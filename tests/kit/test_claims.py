@@ -256,17 +256,8 @@ def test_a_claim_that_makes_no_sense_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.yml"
-    for content in (
-        b"",
-        b"- a\n",
-        b"5\n",
-        b"X1: [\n",
-        b"a: b: c\n",
-        b"X1: 2020-13-45\n",
-        b"\x00",
-        b"X1: \xff\xfe",
-        None,
-    ):
+    texts = b"", b"- a\n", b"5\n", b"X1: [\n", b"a: b: c\n", b"X1: 2020-13-45\n", b"\x00", b"X1: \xff\xfe", None
+    for content in texts:
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(UsageError) as error:
             claims.load(path)

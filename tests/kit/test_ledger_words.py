@@ -19,12 +19,8 @@ CLAIMS = {claim.name: claim for claim in claims.load()}
 SCORE, F, FID = "classifier_score.value", "classifier_frechet.value", "fid768.value"
 NMI, RAW = "clustering.nmi", "clustering.raw_nmi"
 LEAST, MOST, HIGH, LOW = (f"class_frequency.{key}" for key in ("frequency.min", "frequency.max", "high.min", "low.max"))
-JUMP, SPAN, NEAR, COPY = (
-    "interpolation.largest_step",
-    "interpolation.span",
-    "interpolation.validity",
-    "memorisation.ratio",
-)
+JUMP, SPAN, NEAR = (f"interpolation.{key}" for key in ("largest_step", "span", "validity"))
+COPY = "memorisation.ratio"
 STEP, USED, COST = "history.center_step", "centers.used", "kmeans_cost.ratio"
 
 # Numbers of a preset: one for all seeds, or one a seed; None diverged. `base` is planted first, then what a word adds.
@@ -299,15 +295,10 @@ def test_numbers_have_the_decimals_and_the_unit_of_their_measure(measure: str, n
 
 
 def test_systems_are_listed() -> None:
-    assert [words.listed(names) for names in ([], ["A"], ["A", "B", "A"], list("ABC"))] == [
-        "",
-        "A",
-        "A and B",
-        "A, B and C",
-    ]
-    assert (
-        words.waiting({"A": 1, "B": 2, "C": 1, "D": 4}, 9) == "Waits for 8 of 9 runs: A (1), B (2), C (1) and 1 more."
-    )
+    said = [words.listed(names) for names in ([], ["A"], ["A", "B", "A"], list("ABC"))]
+    assert said == ["", "A", "A and B", "A, B and C"]
+    waits = words.waiting({"A": 1, "B": 2, "C": 1, "D": 4}, 9)
+    assert waits == "Waits for 8 of 9 runs: A (1), B (2), C (1) and 1 more."
 
 
 @pytest.mark.parametrize(

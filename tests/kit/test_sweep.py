@@ -128,14 +128,11 @@ def test_a_run_that_diverges_is_recorded_too(pretend: Callable[..., None], tmp_p
 @pytest.mark.parametrize(
     ("train", "status", "error"),
     [
-        ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"),
-        ("exit 4", "failed", "exit status 4"),
-        ("exit 0", "failed", "exit status 0"),
-        ("kill -9 $$", "failed", "ended by signal 9"),
-        ("exit 130", "unfinished", ""),
-        ("kill -2 $$", "unfinished", ""),
+        ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"), ("exit 4", "failed", "exit status 4"),
+        ("exit 0", "failed", "exit status 0"), ("kill -9 $$", "failed", "ended by signal 9"),
+        ("exit 130", "unfinished", ""), ("kill -2 $$", "unfinished", ""),
     ],
-)
+)  # fmt: skip
 def test_a_run_that_does_not_end_well_is_not_recorded(
     pretend: Callable[..., None], tmp_path: Path, train: str, status: str, error: str
 ) -> None:
