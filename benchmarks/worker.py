@@ -16,9 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import plain_loop
 from kmgan_lib import methods, presets
 from kmgan_lib.data import Images
-from kmgan_lib.training.batches import Batches
 from kmgan_lib.training.graph import WARM_UP, Stepper
-from kmgan_lib.training.machine import resolve_precision
+from kmgan_lib.training.loop import Batches
+from kmgan_lib.training.run import resolve_precision
 
 PICTURES = 4_096
 

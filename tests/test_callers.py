@@ -19,7 +19,7 @@ from kmgan_lib import centers, data, methods, metrics, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
-from kmgan_lib.training.batches import Batches
+from kmgan_lib.training.loop import Batches
 from kmgan_lib.training.run import Run, pick_device
 
 from .conftest import Quick

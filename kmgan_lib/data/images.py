@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,6 +66,11 @@ class Images:
 def stands_in(provenance: dict[str, Any]) -> bool:
     """Whether data stand in for the data set of their name: drawings, or its embedded test images alone."""
     return provenance.get("kind") == "stand-in" or str(provenance.get("source")).startswith(EMBEDDED)
+
+
+def described(provenance: dict[str, Any]) -> str:
+    """Data in a message: where they are from, how many, and the beginning of their hash."""
+    return "{source}, {count} images, SHA-256 {sha256!s:.12}".format_map(defaultdict(str, provenance))
 
 
 def check_sides(size: int) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from kmgan_lib import data, methods
 from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
-from kmgan_lib.data.images import stands_in
+from kmgan_lib.data.images import described, stands_in
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception as inception_
@@ -81,8 +81,8 @@ class Subject:
         images = self.images(self.run.preset.split)
         then, now = self.run.result["data"], images.provenance
         if then.get("sha256") != now["sha256"]:
-            then, now = (f"{d.get('source')} ({d.get('count')} images)" for d in (then, now))
-            log.warning("the run was trained on %s, and is measured against %s, which differ", then, now)
+            known = described(then), described(now)
+            log.warning("the run was trained on %s, and is measured against %s, which differ", *known)
         return images
 
     @functools.cached_property

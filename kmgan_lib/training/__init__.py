@@ -1,1 +1,1 @@
-"""Training: the trainer and its loop, batches, history, CUDA graphs, checkpoints, and the run directory."""
+"""Training: the trainer and its loop, history, CUDA graphs, checkpoints, and the run directory."""

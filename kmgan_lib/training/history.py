@@ -25,6 +25,15 @@ def read_history(directory: Path) -> list[dict[str, float]]:
         raise UsageError(f"{path} cannot be read ({files.first_line(error)})") from None
 
 
+def _append(path: Path, rows: list[dict[str, float]]) -> None:
+    new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="", encoding="utf8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if new:
+            writer.writeheader()
+        writer.writerows({**row, "iteration": int(row["iteration"])} for row in rows)
+
+
 class History:
     """Window means of the losses, kept on the device until a row is written; and the first iteration gone wrong."""
 
@@ -60,30 +69,18 @@ class History:
         means = dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
         row = {"iteration": iteration, "seconds": round(seconds, 3), **means}
         if to_file:
-            new = not self.path.exists()
-            with self.path.open("a", newline="", encoding="utf8") as file:
-                writer = csv.DictWriter(file, list(row))
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+            _append(self.path, [row])
         self.sums.zero_()
         self.count = 0
         return row
 
     def truncate(self, iteration: int) -> None:
         """Drop rows of iterations that a resumed run will do again."""
-        if not self.path.exists():
-            return
-        try:
-            lines = self.path.read_text(encoding="utf8").splitlines()
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path} cannot be read ({files.first_line(error)})") from None
-        if not lines:
-            return
-        columns = lines[0].count(",")
-        whole = [line for line in lines[1:] if line.count(",") == columns and line.partition(",")[0].isdigit()]
-        kept = [line for line in whole if int(line.partition(",")[0]) <= iteration]
-        files.write_atomically(self.path, lambda p: p.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf8"))
+        kept = [row for row in read_history(self.path.parent) if row["iteration"] <= iteration]
+        if kept:
+            files.write_atomically(self.path, lambda path: _append(path, kept))
+        else:
+            self.path.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished window."""

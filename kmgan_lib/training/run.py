@@ -1,6 +1,7 @@
 """A run directory: what is in it, where it goes, and what may continue it."""
 
 import contextlib
+import itertools
 import os
 import platform
 import subprocess
@@ -14,7 +15,7 @@ from kmgan_lib import checks, files, methods, presets
 from kmgan_lib.caller import put_aside
 from kmgan_lib.config import PROFILES, Preset
 from kmgan_lib.data import Images
-from kmgan_lib.data.images import stands_in
+from kmgan_lib.data.images import described, stands_in
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, shown
 from kmgan_lib.generator import Generator, load_generator
@@ -24,6 +25,9 @@ from kmgan_lib.training.history import read_history
 
 # What a resumed run may change: how long and how often, never what is trained.
 FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
+
+
+TAKEN = "{} is not empty: --resume continues a run, another --out starts a new one"
 
 
 @dataclass
@@ -97,6 +101,27 @@ def pick_device(name: str | torch.device) -> torch.device:
     return device
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bf16, rather than imitating it."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+
+
+def resolve_precision(preset: Preset, device: torch.device) -> Preset:
+    """The preset with ``precision=auto`` replaced by what a device trains with.
+
+    It is bf16 where the device has it, for presets that were found to learn as well in it as in float32, over three
+    seeds (``benchmarks/precision.py``); KM-GAN was found not to, and most were not tried.
+    """
+    if preset.precision != "auto":
+        return preset
+    quick = preset.name.partition("/")[2] in methods.method_class(preset).bf16_as_good and has_bf16(device)
+    return preset.replace(precision="bf16" if quick else "float32")
+
+
 def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
     name = preset.name
     if name.startswith(OWN):
@@ -108,8 +133,8 @@ def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
 def choose_run_dir(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
     """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
     directory = files.expanded(out) if out else _default_directory(preset, profile, seed)
-    in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), None)
-    if in_the_way is not None and not in_the_way.is_dir():
+    in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), directory.parent)
+    if in_the_way.exists() and not in_the_way.is_dir():
         raise UsageError(f"{in_the_way} is a file; give --out a folder")
     busy = lock.in_use(directory)
     if busy and (out or resume):
@@ -120,11 +145,9 @@ def choose_run_dir(preset: Preset, profile: str, seed: int, out: str | Path | No
     if not taken or resume:
         return directory
     if out:
-        raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
-    number = 2
-    while directory.with_name(f"{directory.name}-{number}").exists():
-        number += 1
-    return directory.with_name(f"{directory.name}-{number}")
+        raise UsageError(TAKEN.format(directory))
+    numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
+    return next(place for place in numbered if not place.exists())
 
 
 def _in_it(directory: Path) -> bool:
@@ -147,7 +170,7 @@ def claim_run_dir(
     directory.mkdir(parents=True, exist_ok=True)
     held.enter_context(lock.held(directory))
     if not resume and _in_it(directory):  # a run that began and ended since the look at it
-        raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
+        raise UsageError(TAKEN.format(directory))
     return directory
 
 
@@ -164,10 +187,7 @@ def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | 
         _check_resumable(directory, old, {"profile": profile, "seed": seed, "preset": preset.as_dict()})
         return old
     if result.exists() and files.read_json(result).get("status") == "completed":
-        raise UsageError(
-            f"{directory} is finished, and has no {checkpoint.CHECKPOINT} to go on from: put it back, or name another "
-            "--out"
-        )
+        raise UsageError(f"{directory} is finished, and its {checkpoint.CHECKPOINT} is gone: name another --out")
     return {}
 
 
@@ -182,13 +202,9 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
     own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
     free = (*FREE_ON_RESUME, "name", "dataset") if own else FREE_ON_RESUME
     for key in wanted:
-        if key not in fields:
-            raise UsageError(f"{directory} was trained by another version of kmgan, without {key}: name another --out")
-        if key not in free and fields[key] != wanted[key]:
-            raise UsageError(
-                f"{directory} was trained with {key}={fields[key]}, not {wanted[key]}: "
-                "use the same, or --out for a new run"
-            )
+        if key not in free and fields.get(key, "nothing") != wanted[key]:
+            had = f"{directory} was trained with {key}={fields.get(key, 'nothing')}"
+            raise UsageError(f"{had}, not {wanted[key]}: use the same, or --out for a new run")
 
 
 def check_data(old: dict[str, Any], data: dict[str, Any], allowed: bool) -> dict[str, Any]:
@@ -199,14 +215,10 @@ def check_data(old: dict[str, Any], data: dict[str, Any], allowed: bool) -> dict
     before = old.get("data", data)
     earlier = before.get("earlier", [])
     if before.get("sha256") != data["sha256"]:
-        then, now = (
-            f"{d.get('source')}, {d.get('count')} images, SHA-256 {d.get('sha256')!s:.12}" for d in (before, data)
-        )
         if not allowed:
-            raise UsageError(
-                f"the run was trained on other data ({then}) than there are now ({now}): bring those back, or go on "
-                "with these by --allow-changed-data"
-            )
+            then, now = described(before), described(data)
+            way = "bring those back, or go on with these by --allow-changed-data"
+            raise UsageError(f"the run was trained on other data ({then}) than there are now ({now}): {way}")
         earlier = [*earlier, {key: before.get(key) for key in ("source", "count", "sha256")}]
     return {**data, "earlier": earlier} if earlier else data
 
@@ -216,9 +228,8 @@ def data_label(provenance: dict[str, Any]) -> str:
     name = str(provenance.get("name"))
     if not stands_in(provenance):
         return name
-    count = provenance.get("count")
-    real = f"{name} ({count:,} test images)" if isinstance(count, int) else f"{name} (test images)"
-    return real if provenance.get("kind") == "real" else f"stand-in for {name}"
+    real = provenance.get("kind") == "real"
+    return f"{name} ({provenance.get('count', 0):,} test images)" if real else f"stand-in for {name}"
 
 
 def commit() -> str | None:

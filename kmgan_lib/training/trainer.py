@@ -18,8 +18,7 @@ from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import Name, shown, word
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.loop import Callback, Training
-from kmgan_lib.training.machine import resolve_precision
-from kmgan_lib.training.run import Run, check_data, claim_run_dir, config_to_resume, pick_device
+from kmgan_lib.training.run import Run, check_data, claim_run_dir, config_to_resume, pick_device, resolve_precision
 
 
 def _handed_over(

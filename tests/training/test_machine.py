@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kmgan_lib import presets
-from kmgan_lib.training import machine
+from kmgan_lib.training import run
 
 CPU = torch.device("cpu")
 
@@ -16,9 +16,9 @@ def test_bf16_is_chosen_where_it_was_found_as_good_and_is_there(monkeypatch: pyt
         ("mnist/dcgan-carpedm20", True, "bf16"), ("mnist/dcgan-carpedm20", False, "float32"),
         ("mnist/dcgan", True, "float32"), ("mnist/kmgan", True, "float32"), ("mnist/wgan", True, "float32"),
     ):  # fmt: skip
-        monkeypatch.setattr(machine, "has_bf16", lambda _, has=has_bf16: has)
-        settled = machine.resolve_precision(presets.resolve(name, "paper"), CPU)
+        monkeypatch.setattr(run, "has_bf16", lambda _, has=has_bf16: has)
+        settled = run.resolve_precision(presets.resolve(name, "paper"), CPU)
         assert settled == presets.resolve(name, "paper", precision=expected)
         for asked in ("float32", "bf16"):
             preset = presets.resolve(name, "paper", precision=asked)
-            assert machine.resolve_precision(preset, CPU) == preset
+            assert run.resolve_precision(preset, CPU) == preset

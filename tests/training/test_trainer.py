@@ -16,8 +16,8 @@ from kmgan_lib import load_generator
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.training.batches import Batches
 from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.training.loop import Batches
 from kmgan_lib.training.run import Run
 
 Quick = Callable[..., Run]
@@ -60,7 +60,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 def test_a_run_directory_holds_what_the_readme_promises(pictures: Run) -> None:
     found = {str(p.relative_to(pictures.directory)) for p in pictures.directory.rglob("*") if p.is_file()}
     assert found == {
-        "config.json", "history.csv", "checkpoint.pt", "checkpoint-previous.pt", "generator.safetensors", "result.json",
+        "config.json", "history.csv", "checkpoint.pt", "generator.safetensors", "result.json",
         "samples/000020.png", "samples/000040.png",
     }  # fmt: skip
 
