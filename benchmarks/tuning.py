@@ -117,7 +117,7 @@ def main() -> None:
 
     with ThreadPoolExecutor(options.jobs) as pool:
         waiting = [job for job in plan if job not in known]
-        for run in pool.map(lambda job: tried(*job[:4], options.runs, job[4]), waiting):
+        for run in pool.map(lambda job: tried(job[0], job[1], job[2], job[3], options.runs, job[4]), waiting):
             keep(run)
 
 
