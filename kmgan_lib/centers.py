@@ -119,15 +119,18 @@ def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iteration
 def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
     r"""Share :math:`R^2` of the variance of features (b, d) with labels (b,) that lies between clusters, 0 ... 1.
 
-    .. math:: R^2 = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
+    .. math:: R^2 = \frac{\sum_m n_m \|\mu_m - \mu\|^2}{\sum_i \|f_i - \mu\|^2}
+              = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
 
-    with :math:`\mu_m` the mean of cluster m and :math:`\mu` that of all. Behind a batch normalisation, which fixes the
-    denominator, it is all that the distances of Eqs. (5) and (6) can tell (apart from moved centers).
+    with :math:`\mu_m` the mean of the :math:`n_m` features of cluster m and :math:`\mu` that of all; 0 where they
+    differ by rounding alone. Behind a batch normalisation, which fixes the denominator, it is all that the distances of
+    Eqs. (5) and (6) can tell (apart from moved centers).
     """
-    sums, counts = cluster_sums(features, labels, k)
-    within = (features - (sums / counts.clamp_min(1))[labels]).square().sum()
-    total = (features - features.mean(0)).square().sum()
-    return 1 - within / total.clamp_min(torch.finfo(total.dtype).tiny)
+    centered, limits = features - features.mean(0), torch.finfo(features.dtype)
+    sums, counts = cluster_sums(centered, labels, k)
+    between, total = (sums.square() / counts.clamp_min(1)).sum(), centered.square().sum()
+    rounding = 1e3 * limits.eps**2 * features.square().sum() + limits.tiny
+    return (between / total.clamp_min(rounding)).clamp(max=1)
 
 
 class CenterBank(nn.Module):

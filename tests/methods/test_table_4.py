@@ -504,3 +504,5 @@ def test_share_between_clusters_is_that_of_the_variance() -> None:
     total = ((features - features.mean(0)) ** 2).sum()
     torch.testing.assert_close(share_between(features, labels, 4), 1 - within / total)
     assert share_between(features, torch.zeros(20, dtype=torch.int64), 1) == pytest.approx(0, abs=1e-12)
+    equal = torch.full((256, 100), 0.1)
+    assert 0 <= share_between(equal, torch.arange(256) % 4, 4) < 0.01  # and not what rounding makes of 0 / 0
