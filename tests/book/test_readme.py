@@ -57,8 +57,9 @@ def test_the_preview_of_links_is_made_from_the_image() -> None:
 def test_the_readme_is_short_whatever_is_decided() -> None:
     """At most 800 words, also once every claim has its sentence of at most 30 words."""
     own = re.sub(r"<!-- ledger.*end of the ledger -->", "", TEXT, flags=re.DOTALL)
+    seen, own = (re.sub(r"<!--.*?-->", "", text) for text in (TEXT, own))
     assert len(own.split()) + 30 * len(claims.load()) <= 800
-    assert len(TEXT.split()) <= 800
+    assert len(seen.split()) <= 800
 
 
 def test_a_readme_without_the_marks_is_left_alone() -> None:
