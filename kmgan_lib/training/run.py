@@ -229,7 +229,8 @@ def data_label(provenance: dict[str, Any]) -> str:
     if not stands_in(provenance):
         return name
     real = provenance.get("kind") == "real"
-    return f"{name} ({provenance.get('count', 0):,} test images)" if real else f"stand-in for {name}"
+    count = f"{provenance['count']:,} " if provenance.get("count") else ""
+    return f"{name} ({count}test images)" if real else f"stand-in for {name}"
 
 
 def commit() -> str | None:
