@@ -3,7 +3,7 @@
 #
 # It needs a checkout, KMGAN_DATA, and Python (PYTHON=...) with the library's own requirements, pytest-xdist and
 # hypothesis. JOBS runs (8) of PROFILE (paper) share the card. Small networks leave most of it idle: with NVIDIA's
-# Multi-Process Service, used where it is installed, eight runs took 0.6 of the time that they took without it. In OUT
+# Multi-Process Service, used where it is installed, eight runs took 27 s, and 44 s without it, tried once. In OUT
 # it leaves tests.txt, records.tar.gz, to unpack in book/results, and bench-gpu.json, for benchmarks/results/. BUDGET is
 # the sweep's, 20m by default; called again, the sweep goes on where it stopped, as long as RUNS (by default
 # ~/kmgan-runs) is still there. The exit status is that of the first part that failed; the later ones run all the same.

@@ -32,5 +32,5 @@ def progress(items: Iterable[Any] | None, text: str, total: int | None = None) -
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches standard error, which a window has not."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether somebody watches standard error, which a window has not, and which a logger may replace."""
+    return getattr(sys.stderr, "isatty", bool)()

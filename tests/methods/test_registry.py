@@ -112,8 +112,8 @@ def test_step_sizes_are_those_that_the_tuning_chose() -> None:
     chosen = [(profile, *item) for profile, rates in found["chosen"].items() for item in rates.items()]
     for profile, name, rate in chosen:
         runs = [run for run in found["runs"] if (run["preset"], run["profile"], run["changes"]) == (name, profile, [])]
-        if {run["rate"] for run in runs} >= {1e-4, 2e-4, 5e-4, 1e-3}:
-            assert presets.PRESETS[name].learning_rate == rate, name
-            assert {run["hash"] for run in runs if run["rate"] == rate} == {presets.PRESETS[name].hash}, name
-            for other in ("mnist/", "fashion/"), ("cifar10-32/", "cifar10/"):
-                assert presets.PRESETS[name.replace(*other)].learning_rate == rate
+        assert {run["rate"] for run in runs} >= {1e-4, 2e-4, 5e-4, 1e-3}, name
+        assert presets.PRESETS[name].learning_rate == rate, name
+        assert {run["hash"] for run in runs if run["rate"] == rate} == {presets.PRESETS[name].hash}, name
+        for other in ("mnist/", "fashion/"), ("cifar10-32/", "cifar10/"):
+            assert presets.PRESETS[name.replace(*other)].learning_rate == rate
