@@ -69,7 +69,7 @@ def tried(name: str, profile: str, rate: float, seed: int, runs: Path, changes: 
 
 
 def chosen(found: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """By profile, the rate of the smallest mean distance, for presets that tried all; a failed run is infinitely far."""
+    """By profile, the best rate of each preset that tried all: the smallest mean distance (a failed run: infinite)."""
     best: dict[str, dict[str, float]] = {}
     for profile, name in dict.fromkeys((run["profile"], run["preset"]) for run in found):
         mine = [run for run in found if (run["profile"], run["preset"]) == (profile, name) and not run["changes"]]
