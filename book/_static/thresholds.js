@@ -104,12 +104,12 @@
           if (!isDistance(given.measure)) return [mine - limit];
           return [logarithm(mine) === logarithm(limit) ? 0 : logarithm(mine) - logarithm(limit)];
         });
-        return signFlip(given.lower ? gaps : gaps.map((gap) => -gap)) <= rule.level;
+        return signFlip(given.lower ? gaps : gaps.map((gap) => -gap)) <= (given.level ?? rule.level);
       }
       case "ranks": {
         const ours = of.map((record) => value(record, given.measure));
         const theirs = rule.found[given.against].map((record) => times * value(record, given.measure) + plus);
-        return (given.lower ? ranks(ours, theirs) : ranks(theirs, ours)) <= rule.level;
+        return (given.lower ? ranks(ours, theirs) : ranks(theirs, ours)) <= (given.level ?? rule.level);
       }
       default: throw new Error(`unknown condition ${kind}`);
     }

@@ -12,7 +12,7 @@ from kmgan_book.records import Record
 
 SCORE = "classifier_score.value"
 FAILED = 3.0  # a classifier score below this, of 10, is a failed run: less than a third of what is possible
-LEVEL = 0.05  # of the one-sided tests
+LEVEL = 0.05  # of the one-sided tests, where a condition names no `level`
 # Of these lower is better, and of two the quotient counts, not the difference. Of all other measures higher is better.
 DISTANCES = ("classifier_frechet", "fid", "fid768")
 Found = Mapping[str, Sequence[Record]]
@@ -191,7 +191,9 @@ def _find_paired(arguments: Arguments, found: Found) -> Finding:
     p = seeds.sign_flip(gaps if lower else [-gap for gap in gaps])
     logs = ", of logarithms" if measure.partition(".")[0] in DISTANCES else ""
     listed = ", ".join(f"seed {seed} {_said(a)} and {_said(b)}" for seed, (a, b) in pairs.items()) or "no common seed"
-    return Finding(p <= LEVEL, f"{what}: {listed}; p = {p:.2g} (exact test of {len(pairs)} pairs{logs})")
+    return Finding(
+        p <= arguments.get("level", LEVEL), f"{what}: {listed}; p = {p:.2g} (exact test of {len(pairs)} pairs{logs})"
+    )
 
 
 def _find_ranks(arguments: Arguments, found: Found) -> Finding:
@@ -200,9 +202,8 @@ def _find_ranks(arguments: Arguments, found: Found) -> Finding:
     limits = [arguments.get("times", 1) * value + arguments.get("plus", 0) for value in theirs]
     p = seeds.ranks(ours, limits) if lower else seeds.ranks(limits, ours)
     numbers = f"{len(ours)} against {len(theirs)}"
-    return Finding(
-        p <= LEVEL, f"{what}: {_listed(ours)} and {_listed(theirs)}; p = {p:.2g} (exact test of ranks, {numbers})"
-    )
+    text = f"{what}: {_listed(ours)} and {_listed(theirs)}; p = {p:.2g} (exact test of ranks, {numbers})"
+    return Finding(p <= arguments.get("level", LEVEL), text)
 
 
 _FIND: dict[str, Callable[[Arguments, Found], Finding]] = {

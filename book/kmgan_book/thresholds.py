@@ -63,6 +63,8 @@ def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, flo
             yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, [key]
     for key in {"times", "plus"} & arguments.keys():
         yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], [key]
+    if "level" in arguments:
+        yield "level of the tests, p", arguments["level"], ["level"]
     for key in {"at_least", "at_most"} & arguments.keys():
         yield (
             f"runs that {'fail' if arguments['failed'] else 'succeed'}, {key.replace('_', ' ')}",

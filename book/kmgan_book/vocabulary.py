@@ -19,8 +19,8 @@ _KINDS = {
     for kind, parts in {
         "count": ("of failed", "at_least at_most all", ""), "fails_more": ("of than", "", ""),
         "rate_gap": ("of less", "above below", ""), "every": ("of measure", "above below", "alive"),
-        "mean": ("of measure", "above below", ""), "paired": ("of against measure", "lower higher", "times plus"),
-        "ranks": ("of against measure", "lower higher", "times plus"),
+        "mean": ("of measure", "above below", ""), "paired": ("of against measure", "lower higher", "times plus level"),
+        "ranks": ("of against measure", "lower higher", "times plus level"),
     }.items()
 }  # fmt: skip
 KINDS = (*_KINDS, "any", "all", "not")
@@ -43,6 +43,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "measure": (_is_measure, f"a name and a key, such as {SCORE}"),
     "failed": (lambda value: type(value) is bool, "true or false"),
     "times": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "level": (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1"),
     **dict.fromkeys(("at_least", "at_most"), (_is_count, "a whole number")),
     **dict.fromkeys(("above", "below", "plus"), (_is_number, "a number")),
     **dict.fromkeys(("all", "alive", "lower", "higher"), (lambda value: value is True, "true")),

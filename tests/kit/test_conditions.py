@@ -144,6 +144,7 @@ def test_pairs_are_of_common_seeds_and_five_that_agree_decide() -> None:
     assert text.endswith(", seed 4 9 and 9; p = 0.031 (exact test of 5 pairs)")
     assert not paired(a, b, lower=True, plus=-0.5)[0]
     assert paired(a, b, lower=True, plus=0.5)[0]
+    assert not paired(a, b, lower=True, plus=0.5, level=0.025)[0], "five pairs reach 0.031"
     assert not paired(group(9, 9, 9, 9), group(1, 1, 1, 1), higher=True)[0], "four pairs cannot"
     assert paired(a, group(1, seeds=[77]), higher=True)[1].endswith("no common seed; p = 1 (exact test of 0 pairs)")
 
@@ -268,6 +269,7 @@ BAD: list[tuple[Any, str]] = [
     (bad("paired", against="b", measure=SCORE), "one of higher, lower"),
     (bad("ranks", against="b", measure=SCORE, lower=True, higher=True), "one of higher, lower"),
     (bad("ranks", against="b", measure=SCORE, lower=True, times=0), "times=0 must be"),
+    (bad("paired", against="b", measure=SCORE, lower=True, level=1), "level=1 must be"),
     ({"any": bad("count")}, "any needs a list"), ({"all": []}, "all needs a list"),
     ({"any": [{"not": bad("most")}]}, "unknown condition most"),
 ]  # fmt: skip

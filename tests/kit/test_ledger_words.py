@@ -151,7 +151,7 @@ def plant(claim: Claim, profile: str, numbers: Mapping[str, Numbers], results: P
             measures: dict[str, dict[str, Any]] = {}
             step: Any = 0.0
             for measure, values in numbers[name].items():
-                value = values[place] if isinstance(values, list) else values
+                value = values[place % len(values)] if isinstance(values, list) else values
                 metric, _, key = measure.partition(".")
                 key, _, end = key.partition(".")
                 if metric == "history":
