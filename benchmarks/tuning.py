@@ -17,9 +17,9 @@ is less than two thirds of the best with 0.02 (one seed varies by less), that st
 on fresh seeds; where it is not, 0.02 stays, and the pages say that the start does not explain KM-GAN's failures.
 
 KM-GAN+ clusters anew every 1,000 iterations, the last time 1,000 before the end of ``quick``, within the span of the
-running average of G's weights; in its judged runs the last weights are the better ones on MNIST. Every 1,000, 2,500 and
-5,000 are tried with ``--set iterations=10000 --set recluster_every=N``, on MNIST, seeds 100 to 102; the smallest mean
-of log F decides. If it is not 1,000, it becomes a preset of its own, judged by a new claim on seeds 5 to 9.
+running average of G's weights; in its judged runs the last weights are the better ones on MNIST. Every 1,000 and every
+2,500 are tried with ``--set iterations=10000 --set recluster_every=N``, on MNIST, seeds 100 to 102; the smaller mean
+of log F decides. If it is that of 2,500, it becomes a preset of its own, judged by a new claim on seeds 5 to 9.
 """
 
 from __future__ import annotations
