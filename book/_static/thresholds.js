@@ -177,7 +177,8 @@
       const slider = make("input", label, "", { type: "range", min: knob.low, max: knob.high, step, "aria-label": knob.label });
       const band = make("div", line, "", { class: "live-band", "aria-hidden": "true" });
       for (const [from, to, word] of parts) {
-        const part = make("span", band, word, { class: rule.marks[word] });
+        const part = make("span", band, "", { class: rule.marks[word] });
+        make("i", part, word);
         part.style.flexGrow = Math.max((to - from) / (knob.high - knob.low), 0.02);
       }
       const said = ([from, to, word], i) => `${word} ${i ? `from ${shown(from, knob)}` : `below ${shown(to, knob)}`}`;

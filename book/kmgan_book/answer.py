@@ -121,10 +121,13 @@ def numbers() -> list[tuple[str, str]]:
     ours, other, without = (_group(preset) for preset in (OURS, OTHER, WITHOUT))
     real = next((r.metric("classifier_score", "real_value") for r in ours if not r.diverged), None)
     return [
-        (f"{_middle(ours)} of 10", f"score of KM-GAN, which sees no labels ({_count(ours, False)} runs succeed)"),
+        (
+            f"{_middle(ours)} of 10",
+            f"median score of KM-GAN, told no labels ({_count(ours, False)} runs succeed)",
+        ),
         (
             f"{_middle(other)} of 10",
-            f"score of DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}",
+            f"median score of DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}",
         ),
         (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, with it {_count(ours, True)}"),
     ]
@@ -153,6 +156,7 @@ def first_screen(beside: Html) -> Html:
     """The answer, three numbers with something beside them, and a line per verdict that is given."""
     verdicts = _verdicts()
     given = [v for v in verdicts.values() if not v.waits]
+    given.sort(key=lambda v: (v.claim.name[0], VERDICTS.index(v.word)))  # as they are counted above, our own last
     three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
     lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
     repair = f"<p {_SAID}>{html.escape(repaired(verdicts))}</p>" if repaired(verdicts) else ""
@@ -170,26 +174,16 @@ def samples() -> Path:
     return _group(OURS)[0].samples
 
 
-def ledger() -> Html:
-    """Every claim of the ledger with its verdict, and behind a closed heading how it was decided."""
-    items = []
-    for found in claims.verdicts():
+def ledger(*names: str) -> Html:
+    """These claims of the ledger with their verdicts, and behind a closed heading how each was decided."""
+    items, verdicts = [], _verdicts()
+    for found in map(verdicts.__getitem__, names):
         claim = found.claim
         title = f"<p>{claim.name} {_link(found, claim.title)} <small>({html.escape(claim.section)})</small></p>"
         items.append(
             _item(found, title + report.verdict_text(found, dates.sentence(found)), f' id="verdict-{claim.name}"')
         )
     return Html(f'<ul class="verdicts ledger">{"".join(items)}</ul>')
-
-
-def said(*names: str) -> Html:
-    """A paragraph with the sentences of some claims, each with its mark; those that wait for runs at its end."""
-    verdicts = _verdicts()
-    given = [verdicts[name] for name in names if not verdicts[name].waits]
-    wait = [name for name in names if verdicts[name].waits]
-    texts = [f"{html.escape(v.sentence[:-1])} ({_link(v, v.claim.name)} {html.escape(v.word)})." for v in given]
-    verb = "waits" if len(wait) == 1 else "wait"
-    return Html(f"<p {_SAID}>{' '.join(texts + ([f'{words.listed(wait)} {verb} for runs.'] if wait else []))}</p>")
 
 
 def summary(repair: bool = True) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[dict[str, Any]
 
 
 def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
-    bars = ax.barh(list(values), list(values.values()), color=sns.color_palette(PALETTE)[0])
+    names = [textwrap.fill(name, 30) for name in values]
+    bars = ax.barh(names, list(values.values()), color=sns.color_palette(PALETTE)[0])
     ax.bar_label(bars, fmt=form, padding=3, fontsize=9)
     ax.invert_yaxis()
     ax.margins(x=0.18)
-    ax.tick_params(axis="y", labelsize=9)
     ax.set_title(title)
 
 
@@ -40,8 +41,9 @@ def speed(report: dict[str, Any]) -> Figure:
     Sections that were not measured have no panel.
     """
     sections = [name for name in ("methods", "plain", "growth") if report.get(name)]
-    count = max(1, len(sections))
-    figure, axes = _canvas(count, 1, 6.6, 3.2 * count)
+    heights = [2.6 if name == "growth" else 0.42 * len(report[name]) + 0.8 for name in sections] or [2.6]
+    grid = {"height_ratios": heights}
+    figure, axes = _canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw=grid)
     for ax, name in zip(axes.flat, sections, strict=False):
         results = report[name]
         if name == "methods":
@@ -53,7 +55,7 @@ def speed(report: dict[str, Any]) -> Figure:
                 first, begun = points[0]
                 ax.plot([n / first for n, _ in points], [s / begun for _, s in points], marker="o", label=variable)
             ax.set(xscale="log", yscale="log", title="K-Means", xlabel="size, relative", ylabel="time, relative")
-            ax.legend(title="growing")
+            ax.legend(title="growing", title_fontsize=9, loc="upper left")
     sns.despine(figure)
     return badge(figure, made_by(report))
 

@@ -16,13 +16,13 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
 from kmgan_book.conditions import FAILED
 from kmgan_book.gallery import failed
-from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors
+from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors, known
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
@@ -80,7 +80,8 @@ def strips(rows: Sequence[Tensor], made_by: str, *, title: str = "") -> Figure:
     columns = max(len(row) for row in rows)
     picture = sheet(torch.cat(list(rows)), columns=columns)
     height, width = picture.shape[:2]
-    figure, axes = _canvas(1, 1, min(8.0, 0.8 * columns), min(8.0, 0.8 * columns) * height / width + 0.7)
+    wide = min(6.8, 0.8 * columns)
+    figure, axes = _canvas(1, 1, wide, wide * height / width + 0.7)
     axes[0, 0].imshow(picture, interpolation="nearest")
     axes[0, 0].set_title(title)
     axes[0, 0].set_axis_off()
@@ -192,12 +193,11 @@ def seeds(
     *,
     lines: Mapping[str, float] | None = None,
     scores: bool = False,
-    counts: bool = False,
 ) -> Figure:
     """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
 
     `lines` are reference values by name; `scores` says that the values are classifier scores, of which the ledger calls
-    the lowest failed, `counts` that they are whole numbers, on a linear axis.
+    the lowest failed.
     """
     figure, axes = _canvas(1, 1, 6.4, 0.36 * len(values) + 1.2)
     ax: Axes = axes[0, 0]
@@ -217,9 +217,7 @@ def seeds(
         ax.axvline(FAILED, color=FAILURE, linestyle=":", linewidth=1)
         ax.text(FAILED, -0.72, "failed ", color=FAILURE, va="center", ha="right")
     found = [value for group in values.values() for value in group]
-    if counts:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    elif found and not scores and 0 < 10 * min(found) < max(found):  # else one failed seed hides all differences
+    if found and not scores and 0 < 10 * min(found) < max(found):  # else one failed seed hides all differences
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
@@ -234,10 +232,11 @@ def seeds(
 
 
 def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "{:.3g}") -> Figure:
-    """One horizontal bar a name, with its value written behind it."""
+    """One horizontal bar a name, with its value written behind it; in colors if the names are methods."""
     figure, axes = _canvas(1, 1, 6.4, 0.42 * len(values) + 1.1)
     ax: Axes = axes[0, 0]
-    drawn = ax.barh(list(values), list(values.values()), height=0.6, color="#5b7fa6")
+    bar_colors = colors(values) if all(map(known, values)) else "#5b7fa6"
+    drawn = ax.barh(list(values), list(values.values()), height=0.6, color=bar_colors)
     ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
     ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
     ax.invert_yaxis()
@@ -258,9 +257,9 @@ def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made
     for name, color in zip(pairs, colors(pairs), strict=True):
         start, end = (names.index(name) for names in order)
         ax.plot([0, 1], [start, end], color=color, marker="o")
-        ax.text(-0.04, start, f"{name} {pairs[name][0]:.2f}", ha="right", va="center")
-        ax.text(1.04, end, f"{pairs[name][1]:.2f} {name}", ha="left", va="center")
-    ax.set(xlim=(-1.3, 2.3), ylim=(len(pairs) - 0.5, -1.2))
+        ax.text(-0.08, start, f"{name} {pairs[name][0]:.2f}", ha="right", va="center")
+        ax.text(1.08, end, f"{pairs[name][1]:.2f} {name}", ha="left", va="center")
+    ax.set(xlim=(-1.7, 2.7), ylim=(len(pairs) - 0.5, -1.2))
     ax.text(0, -0.9, left, ha="right")
     ax.text(1, -0.9, right, ha="left")
     ax.set_axis_off()

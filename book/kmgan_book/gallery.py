@@ -7,11 +7,14 @@ import io
 from collections.abc import Mapping, Sequence
 from html import escape
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from kmgan_book.conditions import SCORE, has_failed
 from kmgan_book.records import Record
 from kmgan_book.report import Html, badge_of
+from kmgan_lib.pictures import sheet
 
 SHEET = 8  # recorded samples are a grid of 8 x 8
 
@@ -56,6 +59,18 @@ def every_seed(
         rows.append(f'<p class="group">Not yet recorded: {"; ".join(missing)}.</p>')
     return Html(
         f'<figure class="kmgan-gallery{" large" if large else ""}">{"".join(rows)}'
+        f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
+    )
+
+
+def strips(rows: Sequence[Tensor], made_by: str, *, caption: str, alt: str) -> Html:
+    """Rows of images (n, c, h, w), as for interpolations (Fig. 8)."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(sheet(torch.cat(list(rows)), columns=len(rows[0])))
+    image.save(buffer, format="WEBP", quality=80, method=4)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Html(
+        f'<figure class="kmgan-gallery"><img class="pixels" src="data:image/webp;base64,{data}" alt="{escape(alt)}">'
         f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
     )
 

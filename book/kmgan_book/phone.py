@@ -51,7 +51,7 @@ def narrow(figure: Figure) -> Figure:
         for index, (ax, _) in enumerate(panels):
             ax.set_subplotspec(grid[index // across, index % across])
         height = sum(heights)
-    else:
+    elif columns > 1:
         height *= WIDTH / width
     for ax in figure.axes:
         names = [label.get_text() for label in ax.get_yticklabels()]

@@ -121,10 +121,11 @@ def _curves(history: Mapping[str, Sequence[float]], ranges: Mapping[str, tuple[f
             f"{WIDTH * step / length:.1f},{top + height * (1 - (value - low) / ((high - low) or 1)):.1f}"
             for step, value in zip(history["iteration"], history.get(column, ()), strict=False)
         )
-        text = f"{CURVES[column]}: {low:.3g} to {high:.3g}".replace("-", "−")
+        span = f": {low:.3g} to {high:.3g}".replace("-", "−")  # for which a phone has no room
+        text = f"{CURVES[column]}<tspan>{span}</tspan>"
         drawn.append(f'<text x="0" y="{top - 5}">{text}</text><polyline points="{points}"/>')
     height = PANEL * len(drawn)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" aria-hidden="true">{"".join(drawn)}'
-        f'<line class="replay-cursor" x1="{WIDTH}" x2="{WIDTH}" y1="0" y2="{height}"/></svg>'
+        f'<svg viewBox="0 0 {WIDTH} {height}" aria-hidden="true"><line class="replay-cursor" x1="{WIDTH}" x2="{WIDTH}" '
+        f'y1="0" y2="{height}"/>{"".join(drawn)}</svg>'
     )

@@ -27,6 +27,9 @@ NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
 
 
+_MEANS = '<span class="range">means and ranges</span>'
+
+
 class Html:
     """A piece of HTML that Jupyter shows as it is."""
 
@@ -192,7 +195,7 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
         rows.append(["untrained", "", *begun])
     missing = "; ".join(html.escape(name) for name, group in groups.items() if not group)
     waits = f"<p>Not yet recorded: {missing}.</p>" if missing else ""
-    body = html_table(["", *map(html.escape, ["seeds", *columns])], rows)
+    body = html_table([_MEANS, *map(html.escape, ["seeds", *columns])], rows)
     return Html(f"{body}{waits}<p>{badge_of(made_by)}</p>")
 
 

@@ -1,4 +1,4 @@
-"""Eqs. (3) to (7) and Algorithm 1 in as few lines as they take, for reading; a test holds them equal to the library's.
+"""Eqs. (3) to (7), Algorithm 1 and KM-GAN+ in as few lines as they take, for reading; tests compare them.
 
 ``f`` are D(x), ``g`` are D(G(z)), both (b, d); ``c`` and ``c_hat`` are real and generated centers, (k, d).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor, cdist
-from torch.nn.functional import one_hot
+from torch.nn.functional import one_hot, softplus
 from torch.optim import Optimizer
 
 Network = Callable[[Tensor], Tensor]
@@ -36,7 +36,9 @@ def center_loss(f: Tensor, g: Tensor, real: Tensor, generated: Tensor, c: Tensor
 
 def discriminator_loss(f: Tensor, g: Tensor, C_real: Tensor, C_gen: Tensor) -> Tensor:
     """Eq. (5)."""
-    return (f - C_real).norm() - (g - C_gen).norm()
+    pull = (f - C_real).norm()
+    push = (g - C_gen).norm()
+    return pull - push
 
 
 def generator_loss(g: Tensor, C_gen: Tensor) -> Tensor:
@@ -46,7 +48,8 @@ def generator_loss(g: Tensor, C_gen: Tensor) -> Tensor:
 
 def intra(f: Tensor, g: Tensor) -> Tensor:
     """Within both batches, over ordered pairs."""
-    real, generated = cdist(f, f, p=1), cdist(g, g, p=1)
+    real = cdist(f, f, p=1)
+    generated = cdist(g, g, p=1)
     return real.sum() + generated.sum()
 
 
@@ -83,3 +86,15 @@ def step(
 
     # the centers move, Eq. (3)
     return moved(c, f.detach(), real), moved(c_hat, g.detach(), generated)
+
+
+def value(f: Tensor, y: Tensor, w: Tensor, e: Tensor, b: Tensor) -> Tensor:
+    """What KM-GAN+ makes of features that are said to be of clusters ``y``."""
+    return (f * (w + e[y])).sum(1) + b
+
+
+def plus(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
+    """Both losses of KM-GAN+, from the values of real and of generated images."""
+    L_D = softplus(-real).mean() + softplus(generated).mean()
+    L_G = softplus(-generated).mean()
+    return L_D, L_G

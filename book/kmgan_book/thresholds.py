@@ -140,15 +140,15 @@ def rule(verdict: Verdict) -> dict[str, Any]:
 
 
 def figure(verdicts: Sequence[Verdict]) -> Html:
-    """A slider for each number of each rule, for the claims whose records are complete.
+    """A slider for each number of each rule, for the claims whose records are complete; the first claim is open.
 
     Without JavaScript only the verdicts show. Numbers that change nothing in their range are named in one line.
     """
     figures = [
-        f'<figure class="kmgan-live kmgan-thresholds"><strong>{escape(each.claim.name)}: {escape(each.claim.title)}'
-        f'</strong><p class="live-still">Verdict: {escape(each.word)}.</p><div class="live-knobs"></div>'
+        f'<figure class="kmgan-live kmgan-thresholds"><details{"" if index else " open"}><summary>'
+        f"{escape(each.claim.name)}: {escape(each.claim.title)}</summary>"
+        f'<p class="live-still">Verdict: {escape(each.word)}.</p><div class="live-knobs"></div></details>'
         f'<script type="application/json">{json.dumps(rule(each)).replace("<", chr(92) + "u003c")}</script></figure>'
-        for each in verdicts
-        if not each.missing
+        for index, each in enumerate(each for each in verdicts if not each.missing)
     ]
     return Html("\n".join([*figures, script("thresholds.js")] if figures else ["<p>No claim is decided yet.</p>"]))

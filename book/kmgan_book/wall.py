@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -41,7 +42,7 @@ def _tile(record: Record) -> str:
     preset = record.result["preset"]
     data, method = preset["name"].split("/")[0], preset["method"]
     failed = gallery.failed(record)
-    name = f"{preset['name']}, seed {record.seed}"
+    name = re.sub(r"(?<=[/_])", "<wbr>", escape(preset["name"])) + f", seed {record.seed}"
     state = "diverged" if record.diverged else "failed" if failed else ""
     picture = f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
     if record.samples.exists():
@@ -51,7 +52,7 @@ def _tile(record: Record) -> str:
     facts = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(record).items())
     return (
         f'<details class="tile{" failed" if failed else ""}" data-set="{escape(data)}" data-method="{escape(method)}">'
-        f"<summary>{picture}<span>{escape(name)}{score}{f' · {state}' if state else ''}</span></summary>"
+        f"<summary>{picture}<span>{name}{score}{f' · {state}' if state else ''}</span></summary>"
         f"<dl>{facts}</dl></details>"
     )
 

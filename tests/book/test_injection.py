@@ -80,7 +80,7 @@ def test_what_the_ledger_says_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path:
         path.write_text(json.dumps({"C2": entry}))
         (claim,) = load(path)
         monkeypatch.setattr(claims, "load", lambda *_, claim=claim: [claim])
-        for made in (report.verdict("C2"), answer.ledger()):
+        for made in (report.verdict("C2"), answer.ledger("C2")):
             harmless(made.text, text)
         # Its name and its chapter are words.
         for name, wrong in ((text, entries["C2"]), ("C2", {**entries["C2"], "chapter": text})):

@@ -242,6 +242,7 @@ def test_the_lab_is_moved_and_shows_its_points(shown: Callable[..., Any]) -> Non
 def test_a_threshold_is_moved_and_the_verdict_flips(shown: Callable[..., Any]) -> None:
     page = shown("thresholds")
     page.wait_for_function("!document.querySelector('.live-still')")
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     decided = [verdict for verdict in claims.verdicts() if not verdict.missing]
     figures = page.locator("figure")
     assert figures.count() == len(decided)

@@ -10,6 +10,7 @@ from torch import Tensor
 from kmgan_book import losslab, teaching
 from kmgan_lib import centers, losses, methods, presets
 from kmgan_lib.methods import KMGAN
+from kmgan_lib.methods.kmgan_plus import KMGANPlus
 
 from .test_live import by_node, needs_node
 
@@ -134,3 +135,20 @@ def test_the_short_equations_are_the_librarys() -> None:
     }  # fmt: skip
     for mine, library in pairs.items():
         torch.testing.assert_close(mine, library)
+
+
+def test_the_short_repair_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = methods.create(presets.resolve("digits/kmgan_plus", "smoke"), seed=0)
+    assert isinstance(library, KMGANPlus)
+    generator = torch.Generator().manual_seed(0)
+    library.setup(torch.randint(0, 256, (256, 1, 28, 28), generator=generator, dtype=torch.uint8))
+    x, z = torch.rand(16, 1, 28, 28, generator=generator), torch.rand(16, 100, generator=generator)
+    y = library.clusters(x)
+    f, g = library.D(x), library.D(library.G(z, y))
+    parts = library.logit.weight[0], library.embedding.weight, library.logit.bias
+    taken = list[torch.Tensor]()
+    monkeypatch.setattr(library, "_update", lambda adam, loss: taken.append(loss))
+    library.step(x, None, z)
+    short = teaching.plus(teaching.value(f, y, *parts), teaching.value(g, y, *parts))
+    torch.testing.assert_close(tuple(taken), short)
+    assert len(set(y.tolist())) > 1

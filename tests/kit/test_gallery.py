@@ -86,10 +86,10 @@ def test_nothing_is_told_apart_where_there_is_nothing_to_tell(tmp_path: Path, co
 
 
 def test_a_method_has_one_color_and_no_two_names_share_one() -> None:
-    names = ["DCGAN, with labels", "KM-GAN", "KM-GAN, no center loss", "KM-GAN, λ = 5"]
+    names = ["DCGAN", "KM-GAN", "DCGAN, with labels", "KM-GAN, no center loss", "KM-GAN, λ = 5"]
     chosen = palette.colors(names)
     assert len(set(chosen)) == len(names)
-    assert chosen[0] == palette.colors(["DCGAN"])[0]
+    assert chosen[0] == palette.colors(["DCGAN without labels"])[0]
     assert chosen[1] == palette.colors(["a", "KM-GAN"])[1]
 
 

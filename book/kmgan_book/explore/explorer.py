@@ -26,7 +26,9 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 _STYLE, _SCRIPT = ((STATIC / name).read_text(encoding="utf8") for name in ("frames.css", "frames.js"))
 
 
-def frames_html(images: list[bytes], labels: list[str], alt: str, *, poster: int | None = None) -> str:
+def frames_html(
+    images: list[bytes], labels: list[str], alt: str, *, poster: int | None = None, chart: bool = False
+) -> str:
     """A figure, as HTML with its own style and script, that shows one of several encoded images, chosen by a slider.
 
     Readers move through the frames with the slider, its arrow keys, by dragging across the image, or with a button
@@ -44,6 +46,8 @@ def frames_html(images: list[bytes], labels: list[str], alt: str, *, poster: int
     poster : int, optional
         Index of the image that shows first. Without one the last does, and the frames play once when they are seen,
         unless the reader asks for less motion.
+    chart : bool
+        Whether the images are dark lines on white, which a dark page turns round.
     """
     if not images or len(images) != len(labels):
         raise ValueError(f"frames_html needs one label for each image; got {len(images)} and {len(labels)}")
@@ -54,9 +58,9 @@ def frames_html(images: list[bytes], labels: list[str], alt: str, *, poster: int
         f' data-label="{escape(label)}"{"" if index == first else " hidden"}>'
         for index, (image, label) in enumerate(zip(images, labels, strict=True))
     )
-    autoplay = " data-autoplay" if poster is None else ""
+    kind, autoplay = " chart" if chart else "", " data-autoplay" if poster is None else ""
     return (
-        f'<style>\n{_STYLE}</style>\n<figure class="kmgan-frames"{autoplay}>\n{frames}\n<figcaption>'
+        f'<style>\n{_STYLE}</style>\n<figure class="kmgan-frames{kind}"{autoplay}>\n{frames}\n<figcaption>'
         f'<button type="button" hidden>Play</button>'
         f'<input type="range" min="0" max="{last}" value="{first}" aria-label="{escape(alt)}" hidden>'
         f"<output>{escape(labels[first])}</output></figcaption>\n</figure>\n<script>{{\n{_SCRIPT}}}</script>"
@@ -89,6 +93,8 @@ class Explorer:
         the first value of every control shows first.
     alt : str
         What the figure shows, for readers who do not see it.
+    chart : bool
+        As in `frames_html`.
     """
 
     def __init__(
@@ -97,8 +103,10 @@ class Explorer:
         controls: Sequence[Control],
         frames: Mapping[str, Mapping[str, Any]],
         alt: str,
+        *,
+        chart: bool = True,
     ):
-        self.draw, self.controls, self.frames, self.alt = draw, controls, frames, alt
+        self.draw, self.controls, self.frames, self.alt, self.chart = draw, controls, frames, alt, chart
 
     @functools.cached_property
     def widget(self) -> VBox:
@@ -134,7 +142,7 @@ class Explorer:
         drawn = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
         start = {control.name: control.start for control in self.controls}
         poster = list(self.frames.values()).index(start)
-        return frames_html(drawn, list(self.frames), self.alt, poster=poster)
+        return frames_html(drawn, list(self.frames), self.alt, poster=poster, chart=self.chart)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": self.alt, "text/html": self.html}

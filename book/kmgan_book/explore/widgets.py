@@ -57,7 +57,7 @@ def explore_interpolation(generator: Generator, made_by: str, *, seeds: int = 50
 
     controls = [Control("first", "first seed", range(seeds), 0), Control("last", "last seed", range(seeds), 1)]
     frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}
-    return Explorer(draw, controls, frames, "A strip of images along the line between two noise vectors")
+    return Explorer(draw, controls, frames, "A strip of images between two noise vectors", chart=False)
 
 
 def explore_classes(
