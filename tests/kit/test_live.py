@@ -105,7 +105,7 @@ def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path
     text = replay.replay({"<b>": "mnist-kmgan-seed0"}, caption="c", replays=tmp_path).text
     assert "recorded · quick · mnist · seed 0 · CPU · commit abcdefg" in text
     assert "<b>" not in text
-    assert "loss of D: −70 to −1" in text
+    assert "loss of D<tspan>: −70 to −1" in text
     assert "background-position:0% 100%" in text  # the last of seven frames, six a row
 
 
