@@ -69,7 +69,7 @@ def abstract() -> str:
         write(number, x, 226, 26, style="font-weight: 700")
         write(what, x, 250, 14, 24, "fill: var(--soft)")
     for place, (name, verdict) in enumerate(verdicts.items()):
-        x, y = 40 + 78 * (place % 8), 368 + 40 * (place // 8)
+        x, y = 40 + 70 * (place % 9), 368 + 40 * (place // 9)
         color = f"fill: var(--{report.anchor(verdict.word)}); font-weight: 700"
         write(f"{claims.MARKS[verdict.word]} {name}", x, y, 18, style=color)
     write(answer.counted(verdicts), 40, 462, 14, 90, "fill: var(--soft)")
