@@ -104,7 +104,7 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
         )
     given = {"frames": frames, "across": ACROSS, "rows": rows, "length": length}
     return Html(
-        f'<figure class="kmgan-live kmgan-replay"><div class="live-row">{"".join(sides)}</div>'
+        f'<figure class="kmgan-live kmgan-replay{" several" * (len(sides) > 1)}"><div class="live-row">{"".join(sides)}</div>'
         '<div class="live-controls" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Moment of training">'
         f"<output></output></div><figcaption>{escape(caption)} {badge_of(badge(list(told.values())))}</figcaption>"

@@ -95,6 +95,7 @@ def value(f: Tensor, y: Tensor, w: Tensor, e: Tensor, b: Tensor) -> Tensor:
 
 def plus(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
     """Both losses of KM-GAN+, from the values of real and of generated images."""
-    L_D = softplus(-real).mean() + softplus(generated).mean()
+    L_D = softplus(-real).mean()
+    L_D = L_D + softplus(generated).mean()
     L_G = softplus(-generated).mean()
     return L_D, L_G
