@@ -102,9 +102,10 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
             f"base64,{data}');background-size:{100 * ACROSS}% {100 * rows}%;background-position:{place}\"></div>"
             f"{_curves(each['history'], ranges, length)}</div>"
         )
+    kind = "kmgan-live kmgan-replay" + " several" * (len(sides) > 1)
     given = {"frames": frames, "across": ACROSS, "rows": rows, "length": length}
     return Html(
-        f'<figure class="kmgan-live kmgan-replay{" several" * (len(sides) > 1)}"><div class="live-row">{"".join(sides)}</div>'
+        f'<figure class="{kind}"><div class="live-row">{"".join(sides)}</div>'
         '<div class="live-controls" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Moment of training">'
         f"<output></output></div><figcaption>{escape(caption)} {badge_of(badge(list(told.values())))}</figcaption>"
