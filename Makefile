@@ -29,7 +29,7 @@ help:
 	@echo "make book [PROFILE=smoke|quick|paper] [ONLY=chapter]  execute the chapters, render _build/html/index.html"
 	@echo "make test     style, types, notebooks without outputs, tests"
 	@echo "make lint     the first three of these"
-	@echo "make test-long  the tests that take minutes each"
+	@echo "make test-long  the tests that take long and rarely fail"
 	@echo "make fuzz [SEED=n]  two hundred kills, and made-up input in large numbers: twenty minutes; SEED repeats the latter"
 	@echo "make serve [PORT=8000]  show the book at http://localhost:8000"
 	@echo "make pdf [PROFILE=smoke|quick|paper]  print the book that was built as one PDF; needs Chromium"

@@ -8,3 +8,4 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STATIC = CHECKOUT / "book" / "_static"
+PHONE = "application/vnd.kmgan.phone+webp"  # of a figure's second image, which the book's pages show to phones

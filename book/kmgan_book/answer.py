@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from kmgan_book import claims, dates, records, report, words
 from kmgan_book.claims import FAILS, HOLDS, MARKS, NOT_RUN, PARTLY, UNDECIDED, VERDICTS, Verdict
 from kmgan_book.conditions import SCORE, has_failed
@@ -15,35 +17,15 @@ from kmgan_book.report import Html
 
 OURS, OTHER, WITHOUT = "mnist/kmgan", "mnist/dcgan-unconditional", "mnist/kmgan-nocenter"
 _ELSEWHERE = {"Fashion": "fashion/kmgan", "CIFAR-10": "cifar10-32/kmgan"}
-# What the verdict on C14 makes of the comparison, in the headline and as advice; all other words: it is open.
-_COMPARED = {
-    HOLDS: ", as well as a DCGAN without labels does",
-    PARTLY: ", on one data set of two as well as a DCGAN without labels does",
-    FAILS: ", but less well than a DCGAN without labels",
-    UNDECIDED: "; whether it does so as well as a DCGAN without labels is undecided",
-}
-# What the verdict on P2 adds to that on P1 about the repair; all other words: nothing.
-_REASON = {
-    FAILS: "; a random partition in the place of its clusters does as well",
-    UNDECIDED: "; whether its clusters are the reason is undecided",
-}
 _DRAWN = {"mnist": "digits", "fashion": "garments"}
-_ADVICE = {
-    HOLDS: "For images alone it is as good a choice as DCGAN without labels, at the price of a third update of the "
-    "networks in each iteration.",
-    FAILS: "For images alone we would not: DCGAN without labels is simpler and draws better ones.",
-}
-_FEATURES = {
-    HOLDS: "For features that follow hidden classes we would.",
-    FAILS: "For features that follow hidden classes we would not: they show no advantage.",
-}
-_OPEN = (
-    "For images alone it is not settled; until it is, DCGAN without labels is the simpler choice.",
-    "Whether its features follow hidden classes is not settled either.",
-)
-_SAID = 'class="said"'
 _WIDTHS = {1: "the paper's width", 0.5: "half the paper's width", 0.25: "a quarter of the paper's width",
            0.125: "an eighth of the paper's width"}  # fmt: skip
+
+
+def _text(part: str, word: str) -> str:
+    """What ``answer.yml`` says where a verdict has this word."""
+    texts = yaml.safe_load((records.RESULTS.parent / "answer.yml").read_text(encoding="utf8"))[part]
+    return texts.get(word, texts["else"])
 
 
 def _verdicts() -> dict[str, Verdict]:
@@ -70,9 +52,7 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
     ours = _group(OURS)
     alive = sum(not has_failed(record) for record in ours)
     only = "only " if 2 * alive < len(ours) else ""
-    compared = _COMPARED.get(
-        verdicts["C14"].word, "; whether it does so as well as a DCGAN without labels is not shown yet"
-    )
+    compared = _text("compared", verdicts["C14"].word)
     elsewhere = {where: records.load(preset, report.largest(preset)) for where, preset in _ELSEWHERE.items()}
     failed = [f"{_count(group, True)} on {where}" for where, group in elsewhere.items() if group]
     worse = f"; {words.listed(failed)} fail" if failed else ""
@@ -82,20 +62,19 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
 def counted(verdicts: Mapping[str, Verdict]) -> str:
     """How many of the paper's claims, named C and a number, have which verdict."""
     found = [verdict.word for name, verdict in verdicts.items() if name.startswith("C")]
-    many = {word: found.count(word) for word in VERDICTS}
     one = {NOT_RUN: "waits for runs", UNDECIDED: "is undecided"}
     more = {HOLDS: "hold", PARTLY: "hold partly", FAILS: "do not hold", NOT_RUN: "wait for runs",
             UNDECIDED: "are undecided"}  # fmt: skip
-    texts = [f"{n} {(one if n == 1 else more).get(word, word)}" for word, n in many.items() if n]
+    counts = {word: found.count(word) for word in VERDICTS if word in found}
+    texts = [f"{n} {(one if n == 1 else more).get(word, word)}" for word, n in counts.items()]
     return f"Of {len(found)} claims of the paper, {words.listed(texts)}."
 
 
 def _won(verdict: Verdict) -> list[str]:
     """What a method draws better: the data sets on which all conditions for *holds* are met."""
-    met = dict.fromkeys(_DRAWN, True)
-    for condition, finding in zip(verdict.claim.parts["holds"], verdict.parts["holds"], strict=True):
-        met[condition["paired"]["of"].partition("/")[0]] &= finding.true
-    return [_DRAWN[group] for group, true in met.items() if true]
+    pairs = zip(verdict.claim.parts["holds"], verdict.parts["holds"], strict=True)
+    lost = {condition["paired"]["of"].partition("/")[0] for condition, finding in pairs if not finding.true}
+    return [drawn for group, drawn in _DRAWN.items() if group not in lost]
 
 
 def repaired(verdicts: Mapping[str, Verdict]) -> str:
@@ -107,11 +86,10 @@ def repaired(verdicts: Mapping[str, Verdict]) -> str:
         return ""
     won = _won(better)
     lost = [drawn for drawn in _DRAWN.values() if drawn not in won]
-    reason = _REASON.get(why.word, "")
+    reason = _text("reason", why.word)
     if why.word in (HOLDS, PARTLY):
-        shown = _won(why)
-        partly = f"; its clusters are the reason for {words.listed(shown)}"
-        reason = ", thanks to its clusters" if shown == won else partly
+        partly = f"; its clusters are the reason for {words.listed(_won(why))}"
+        reason = ", thanks to its clusters" if _won(why) == won else partly
     but = f", but not reliably better {words.listed(lost)}" if lost else ""
     return f"The repair of this book, KM-GAN+, draws better {words.listed(won)} than that DCGAN{reason}{but}."
 
@@ -121,16 +99,11 @@ def numbers() -> list[tuple[str, str]]:
     ours, other, without = (_group(preset) for preset in (OURS, OTHER, WITHOUT))
     real = next((r.metric("classifier_score", "real_value") for r in ours if not r.diverged), None)
     return [
-        (
-            f"{_middle(ours)} of 10",
-            f"median score of KM-GAN, told no labels ({_count(ours, False)} runs succeed)",
-        ),
-        (
-            f"{_middle(other)} of 10",
-            f"median score of DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}",
-        ),
+        (f"{_middle(ours)} of 10", f"median score of KM-GAN, told no labels ({_count(ours, False)} runs succeed)"),
+        (f"{_middle(other)} of 10",
+         f"median score of DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}"),
         (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, with it {_count(ours, True)}"),
-    ]
+    ]  # fmt: skip
 
 
 def scale() -> str:
@@ -152,6 +125,10 @@ def _item(found: Verdict, text: str, name: str = "") -> str:
     return f"<li{name}>{mark}<div>{text}</div></li>"
 
 
+def _said(text: str) -> str:
+    return f'<p class="said">{text}</p>' if text else ""
+
+
 def first_screen(beside: Html) -> Html:
     """The answer, three numbers with something beside them, and a line per verdict that is given."""
     verdicts = _verdicts()
@@ -159,7 +136,7 @@ def first_screen(beside: Html) -> Html:
     given.sort(key=lambda v: (v.claim.name[0], VERDICTS.index(v.word)))  # as they are counted above, our own last
     three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
     lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
-    repair = f"<p {_SAID}>{html.escape(repaired(verdicts))}</p>" if repaired(verdicts) else ""
+    repair = _said(html.escape(repaired(verdicts)))
     caveat = f'{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
     return Html(
         f'<div class="first-screen"><div class="brief">{summary(repair=False).text}</div>'
@@ -176,25 +153,23 @@ def samples() -> Path:
 
 def ledger(*names: str) -> Html:
     """These claims of the ledger with their verdicts, and behind a closed heading how each was decided."""
-    items, verdicts = [], _verdicts()
+    items, verdicts = "", _verdicts()
     for found in map(verdicts.__getitem__, names):
-        claim = found.claim
+        claim, text = found.claim, report.verdict_text(found, dates.sentence(found))
         title = f"<p>{claim.name} {_link(found, claim.title)} <small>({html.escape(claim.section)})</small></p>"
-        items.append(
-            _item(found, title + report.verdict_text(found, dates.sentence(found)), f' id="verdict-{claim.name}"')
-        )
-    return Html(f'<ul class="verdicts ledger">{"".join(items)}</ul>')
+        items += _item(found, title + text, f' id="verdict-{claim.name}"')
+    return Html(f'<ul class="verdicts ledger">{items}</ul>')
 
 
 def summary(repair: bool = True) -> Html:
     """The answer in one sentence, how many claims have which verdict, and what became of the repair."""
     verdicts = _verdicts()
     more = " ".join(filter(None, (counted(verdicts), repaired(verdicts) if repair else "")))
-    return Html(f"<p {_SAID}><strong>{html.escape(headline(verdicts))}</strong> {html.escape(more)}</p>")
+    return Html(_said(f"<strong>{html.escape(headline(verdicts))}</strong> {html.escape(more)}"))
 
 
 def advice() -> Html:
     """Whether we would use it, by the verdicts on images (C14) and on features (C13)."""
     verdicts = _verdicts()
-    images, features = _ADVICE.get(verdicts["C14"].word, _OPEN[0]), _FEATURES.get(verdicts["C13"].word, _OPEN[1])
-    return Html(f"<p {_SAID}>{html.escape(images)} {html.escape(features)}</p>")
+    texts = _text("images", verdicts["C14"].word), _text("features", verdicts["C13"].word)
+    return Html(_said(html.escape(" ".join(texts))))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
@@ -26,30 +25,26 @@ def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[dict[str, Any]
     return [read_json(path) for path in sorted(folder.glob(f"{kind}-*.json"))]
 
 
-def _bars(ax: Axes, values: dict[str, float], title: str, form: str) -> None:
-    names = [textwrap.fill(name, 30) for name in values]
-    bars = ax.barh(names, list(values.values()), color=sns.color_palette(PALETTE)[0])
-    ax.bar_label(bars, fmt=form, padding=3, fontsize=9)
-    ax.invert_yaxis()
-    ax.margins(x=0.18)
-    ax.set_title(title)
-
-
 def speed(report: dict[str, Any]) -> Figure:
     """What `benchmarks.bench.measure` found: speed of each method, against the plain loop, and the growth of K-Means.
 
     Sections that were not measured have no panel.
     """
-    sections = [name for name in ("methods", "plain", "growth") if report.get(name)]
+    bars = {"methods": ("images_per_second", "Images per second", "%.0f"),
+            "plain": ("speed", "Speed, the plain loop being 1", "%.2f")}  # fmt: skip
+    sections = [name for name in (*bars, "growth") if report.get(name)]
     heights = [2.6 if name == "growth" else 0.42 * len(report[name]) + 0.8 for name in sections] or [2.6]
-    grid = {"height_ratios": heights}
-    figure, axes = _canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw=grid)
+    figure, axes = _canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw={"height_ratios": heights})
     for ax, name in zip(axes.flat, sections, strict=False):
         results = report[name]
-        if name == "methods":
-            _bars(ax, {n: r["images_per_second"] for n, r in results.items()}, "Images per second", "%.0f")
-        elif name == "plain":
-            _bars(ax, {n: r["speed"] for n, r in results.items()}, "Speed, the plain loop being 1", "%.2f")
+        if name in bars:
+            key, title, form = bars[name]
+            names = [textwrap.fill(name, 30) for name in results]
+            drawn = ax.barh(names, [r[key] for r in results.values()], color=sns.color_palette(PALETTE)[0])
+            ax.bar_label(drawn, fmt=form, padding=3, fontsize=9)
+            ax.invert_yaxis()
+            ax.margins(x=0.18)
+            ax.set_title(title)
         else:
             for variable, points in results.items():
                 first, begun = points[0]
@@ -89,27 +84,17 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
     heads = ("", "float32", "bf16", "by the rule")
     tables = []
     for report in reports:
-        rows = [
-            (
-                html.escape(name), *(", ".join(_score(s) for s in found["scores"][p]) for p in ("float32", "bf16")),
-                "as good" if found["as_good"] else "not as good",
-            )
-            for name, found in report["presets"].items()
-        ]  # fmt: skip
+        rows = []
+        for name, found in report["presets"].items():
+            scores = ([f"{s:.2f}" if s else "diverged" for s in found["scores"][p]] for p in ("float32", "bf16"))
+            rows.append((html.escape(name), *map(", ".join, scores), f"{'' if found['as_good'] else 'not '}as good"))
         tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{html_table(heads, rows)}")
         tables.append(f"<p>{badge_of(made_by(report))}</p>")
     tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
 
 
-def _score(value: float | None) -> str:
-    return "diverged" if value is None else f"{value:.2f}"
-
-
 def share(clustering: float, iteration: float, made_by: str) -> Html:
     """Milliseconds of K-Means, of the whole iteration, and the share of the one in the other."""
-    text = (
-        f"K-Means takes {1000 * clustering:.3f} ms of an iteration of {1000 * iteration:.1f} ms: "
-        f"{clustering / iteration:.2%}."
-    )
-    return we_found(text, made_by)
+    share = f"{1000 * clustering:.3f} ms of an iteration of {1000 * iteration:.1f} ms: {clustering / iteration:.2%}"
+    return we_found(f"K-Means takes {share}.", made_by)

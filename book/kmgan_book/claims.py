@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from kmgan_book import conditions, records, vocabulary, words
 from kmgan_book.conditions import Finding
-from kmgan_book.entries import LEDGER, PARTS, PROFILES, Claim, Needed, load
+from kmgan_book.entries import LEDGER, PARTS, PROFILES, Claim, Needed, command_of, load
 from kmgan_book.records import Record
 
 __all__ = [
@@ -27,28 +28,16 @@ _OUTCOMES: dict[str, str] = dict(zip((HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABL
 class Verdict:
     """What the records say of a claim.
 
-    Attributes
-    ----------
-    claim : Claim
-    word : str
-        One of `VERDICTS`.
-    profile : str
-        The profile of the records that decided, or that are missing.
-    parts : mapping
-        Each list of the rule, as in `PARTS`, to what was found of its conditions.
-    missing : list of Needed
-        Runs without a record, or whose record lacks a measure. A claim that cannot be tested whatever they show is
-        judged without them.
-    found : mapping
-        Preset, as the ledger names it, to the records that the verdict was computed from.
+    Runs are missing that have no record, or whose record lacks a measure; a claim that cannot be tested whatever they
+    show is judged without them.
     """
 
     claim: Claim
-    word: str
-    profile: str
-    parts: Mapping[str, Sequence[Finding]]
+    word: str  # of `VERDICTS`
+    profile: str  # of the records that decided, or that are missing
+    parts: Mapping[str, Sequence[Finding]]  # of each list of the rule, as in `PARTS`, what was found of its conditions
     missing: list[Needed]
-    found: Mapping[str, Sequence[Record]]
+    found: Mapping[str, Sequence[Record]]  # by preset, as the ledger names it: what the verdict was computed from
 
     @property
     def waits(self) -> bool:
@@ -83,10 +72,7 @@ class Verdict:
         """The verdict in English, with its numbers; of a claim that was not yet run, what it waits for."""
         if self.waits:
             called = {self.claim.preset(name, self.profile): self.claim.called(name) for name in self.claim.needs}
-            counts: dict[str, int] = {}
-            for needed in self.missing:
-                name = called[needed.preset]
-                counts[name] = counts.get(name, 0) + 1
+            counts = Counter(called[needed.preset] for needed in self.missing)
             return words.waiting(counts, len(self.claim.runs(self.profile)))
         template = self.claim.says.get(_OUTCOMES[self.word], f"{self.claim.title}: {self.word}.")
         systems = {"unready": self._not_met("gate"), "unmet": self._not_met("holds")}
@@ -98,10 +84,7 @@ class Verdict:
         seeds: dict[str, list[int]] = {}
         for needed in self.missing:
             seeds.setdefault(needed.preset, []).append(needed.seed)
-        return [
-            f"kmgan sweep --profile {self.profile} --only {preset} --seeds {','.join(map(str, which))}"
-            for preset, which in seeds.items()
-        ]
+        return [command_of(preset, self.profile, which) for preset, which in seeds.items()]
 
     @property
     def strength(self) -> str:
@@ -197,11 +180,9 @@ def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULT
 
 def measures_of(preset: str, profile: str, path: Path = LEDGER) -> list[str]:
     """Measures beyond the quick ones that the ledger reads of a preset, for whoever makes its record."""
-    names = dict.fromkeys(
+    reads = (
         measure.partition(".")[0]
-        for claim in load(path)
-        if profile in claim.profiles
-        for name, measure in claim.measures()
-        if claim.preset(name, profile) == preset
-    )
-    return [name for name in names if name != "history"]
+        for claim in load(path) if profile in claim.profiles
+        for name, measure in claim.measures() if claim.preset(name, profile) == preset
+    )  # fmt: skip
+    return [name for name in dict.fromkeys(reads) if name != "history"]

@@ -40,9 +40,8 @@ def sweep(
 
     place = results or records.RESULTS
     limit = planning.seconds(budget) if budget is not None else float("inf")
-    plan = planning.planned(
-        profile, only=only or (), seeds=_seeds(seeds), results=place, shard=planning.shard_of(shard)
-    )
+    part = planning.shard_of(shard)
+    plan = planning.planned(profile, only=only or (), seeds=_seeds(seeds), results=place, shard=part)
     if print_:
         options = {"device": device if device != "auto" else None, "runs": runs if runs != library.RUNS else None}
         for run in plan:
@@ -56,10 +55,8 @@ def sweep(
         data_root=data_root, report=lambda outcome: say(tables.line(outcome)),
     )  # fmt: skip
     console.print(tables.outcomes(outcomes))
-    if any(outcome.status == "failed" for outcome in outcomes):
-        raise RunFailed(
-            f"{sum(o.status == 'failed' for o in outcomes)} of {len(plan)} runs failed: see their .log files"
-        )
+    if failed := sum(outcome.status == "failed" for outcome in outcomes):
+        raise RunFailed(f"{failed} of {len(plan)} runs failed: see their .log files")
 
 
 def _seeds(text: str | None) -> list[int] | None:
@@ -84,13 +81,14 @@ def records_(
     from kmgan_lib.training.run import Run
 
     place = results or records.RESULTS
-    if action not in ("ledger", "table", "check", "add", "replay"):
+    of_run = action in ("add", "replay")
+    if not of_run and action not in ("ledger", "table", "check"):
         raise UsageError(f"records {action}: choose ledger, table, check, add or replay")
-    if action in ("add", "replay") and target is None:
+    if of_run and target is None:
         raise UsageError(f"records {action} needs a run directory")
-    if action in ("ledger", "check") and target is not None:
+    if not of_run and action != "table" and target is not None:
         raise UsageError(f"records {action} takes all records: leave out {target}")
-    if results is not None and action not in ("add", "replay") and not place.is_dir():
+    if results is not None and not of_run and not place.is_dir():
         raise UsageError(f"{place} is no folder of records")
     if action == "ledger":
         print(tables.ledger(claims.verdicts(results=place)))

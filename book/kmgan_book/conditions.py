@@ -28,8 +28,8 @@ class Finding:
 
 
 def has_failed(record: Record) -> bool:
-    """Whether a run diverged or has a classifier score below `FAILED`."""
-    return record.diverged or record.value(SCORE) < FAILED
+    """Whether a run diverged or has a classifier score below `FAILED`; without one it cannot fail by it."""
+    return record.diverged or (record.has(SCORE) and record.value(SCORE) < FAILED)
 
 
 def find(condition: Mapping[str, Any], found: Found) -> Finding:
@@ -112,11 +112,10 @@ def _find_count(arguments: Arguments, found: Found) -> Finding:
     count = sum(has_failed(record) == failed for record in group)
     what = f"runs of {arguments['of']} {'fail' if failed else 'do not fail'}"
     counted = f"{count} of {len(group)} (scores {_listed(_values(group, SCORE))})"
-    if "all" in arguments:
-        return Finding(count == len(group), f"all of the {what}: {counted}")
-    if "at_least" in arguments:
-        return Finding(count >= arguments["at_least"], f"at least {arguments['at_least']} of the {what}: {counted}")
-    return Finding(count <= arguments["at_most"], f"at most {arguments['at_most']} of the {what}: {counted}")
+    kind = next(key for key in ("all", "at_least", "at_most") if key in arguments)
+    bound = len(group) if kind == "all" else arguments[kind]
+    much = "all" if kind == "all" else f"{kind.replace('_', ' ')} {bound}"
+    return Finding(count <= bound if kind == "at_most" else count >= bound, f"{much} of the {what}: {counted}")
 
 
 def _failures(arguments: Arguments, found: Found, *keys: str) -> tuple[tuple[int, int, int, int], str]:
@@ -191,9 +190,8 @@ def _find_paired(arguments: Arguments, found: Found) -> Finding:
     p = seeds.sign_flip(gaps if lower else [-gap for gap in gaps])
     logs = ", of logarithms" if measure.partition(".")[0] in DISTANCES else ""
     listed = ", ".join(f"seed {seed} {_said(a)} and {_said(b)}" for seed, (a, b) in pairs.items()) or "no common seed"
-    return Finding(
-        p <= arguments.get("level", LEVEL), f"{what}: {listed}; p = {p:.2g} (exact test of {len(pairs)} pairs{logs})"
-    )
+    text = f"{what}: {listed}; p = {p:.2g} (exact test of {len(pairs)} pairs{logs})"
+    return Finding(p <= arguments.get("level", LEVEL), text)
 
 
 def _find_ranks(arguments: Arguments, found: Found) -> Finding:

@@ -19,13 +19,11 @@ _DECIDES = ("rule", "needs", *(part for part in PARTS if part != "beside"))
 
 def _git(*words: str) -> str:
     """What git says; nothing where there is no git, no history, or only its end."""
+    options: Any = {"cwd": LEDGER.parent, "check": True, "capture_output": True, "encoding": "utf-8", "timeout": 60}
     try:
-        done = subprocess.run(
-            ["git", *words], cwd=LEDGER.parent, check=True, capture_output=True, encoding="utf-8", timeout=60
-        )
+        return subprocess.run(["git", *words], **options).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout
 
 
 @functools.cache
@@ -97,5 +95,6 @@ def _commit(name: str) -> datetime | None:
 
 def _added(record: Record) -> datetime | None:
     """When a record came into the checkout as it is."""
-    path = record.directory.relative_to(LEDGER.parent) if record.directory.is_relative_to(LEDGER.parent) else None
-    return _recordings().get(f"{path.as_posix()}/{RESULT}") if path else None
+    if not record.directory.is_relative_to(LEDGER.parent):
+        return None
+    return _recordings().get(f"{record.directory.relative_to(LEDGER.parent).as_posix()}/{RESULT}")

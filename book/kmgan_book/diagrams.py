@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from kmgan_book.figures import _canvas, badge
+from kmgan_book.figures import _canvas, _panel, badge
 from kmgan_book.palette import PALETTE, RC, SPARE, colors
 from kmgan_book.phone import PageFigure
+from kmgan_book.primer import CORNERS
 from kmgan_book.records import Record
+from kmgan_book.teaching import descend
 from kmgan_lib import losses
 
 # Each box: text and color; then, for pages and for phones, left edge, row and width.
@@ -67,23 +69,19 @@ def _framework(boxes: Mapping[str, tuple[float, float, float]], width: float, he
 
 def equal_center_loss() -> Figure:
     """Two arrangements of generated clusters, one good, one collapsed, with the same center loss, Eq. (4)."""
-    corners = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
     labels = torch.arange(4).repeat(16)
     noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     noise = 0.18 * (noise - noise.mean(0))
-    shift = torch.tensor([0.3, 0.1])
-    real = corners[labels] + noise
+    real = CORNERS[labels] + noise
     figure, axes = _canvas(1, 2, 6.6, 3.5, sharex=True, sharey=True)
     paint_real, paint_fake = colors(["K-Means", "DCGAN"])
     for ax, spread, name in zip(axes[0], (1.0, 0.0), ("matched", "collapsed"), strict=True):
-        fake_centers = spread * corners + shift
+        fake_centers = spread * CORNERS + torch.tensor([0.3, 0.1])
         fake = fake_centers[labels] + noise
-        groups = real, fake, labels, labels, corners, fake_centers
+        groups = real, fake, labels, labels, CORNERS, fake_centers
         printed, apart = (losses.center_loss(*groups, per_cluster=each) for each in (False, True))
-        for points, centers, color, who in (
-            (real, corners, paint_real, "real"),
-            (fake, fake_centers, paint_fake, "generated"),
-        ):
+        sides = (real, CORNERS, paint_real, "real"), (fake, fake_centers, paint_fake, "generated")
+        for points, centers, color, who in sides:
             ax.scatter(*points.T, s=9, color=color, alpha=0.6, linewidths=0, label=who)
             ax.scatter(*centers.T, s=70, color=color, marker="X", edgecolors="white")
         ax.set_title(f"{name}: Eq. (4) {printed:.2f},\ncenter by center {apart:.2f}")
@@ -120,10 +118,7 @@ def _spread(push: float, steps: int = 150) -> list[float]:
     for _ in range(steps):
         f, g, c = real @ weights, fake @ weights, groups @ weights
         spreads.append(f.std(0).mean().item())
-        loss = losses.block_norm(f - c[labels]) - push * losses.block_norm(g - c[labels])
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        descend(adam, losses.block_norm(f - c[labels]) - push * losses.block_norm(g - c[labels]))
     return spreads
 
 
@@ -131,16 +126,14 @@ def pair_terms() -> Figure:
     """The pair terms of Eq. (7) against one factor on all features, where real and generated ones are alike."""
     real, fake = torch.randn(2, 256, 100, generator=torch.Generator().manual_seed(0)).relu()
     factors = torch.linspace(0, 1.5, 16)
-    figure, axes = _canvas(1, 1, 5.2, 2.8)
-    ax = axes[0, 0]
+    figure, ax = _panel(5.2, 2.8)
     readings = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
     for (name, reduction), color in zip(readings.items(), SPARE, strict=False):
-        values = [
-            losses.intra_distance(s * real, s * fake, reduction=reduction)
-            - losses.inter_distance(s * real, s * fake, reduction=reduction)
-            for s in factors
-        ]
-        ax.plot(factors, values, label=name, color=color)
+        intra, inter = (
+            torch.stack([distance(s * real, s * fake, reduction=reduction) for s in factors])
+            for distance in (losses.intra_distance, losses.inter_distance)
+        )
+        ax.plot(factors, intra - inter, label=name, color=color)
     ax.set(xlabel="factor on all features", title="$L_{intra} - L_{inter}$")
     ax.legend(frameon=False)
     sns.despine(figure)
@@ -171,11 +164,9 @@ def feature_moments(
 
 def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str, *, title: str = "") -> Figure:
     """Points (n, 2) coloured by class (Fig. 2a)."""
-    figure, axes = _canvas(1, 1, 4.2, 3.8)
-    x, y = positions.cpu().numpy().T
+    figure, ax = _panel(4.2, 3.8)
     for index, name in enumerate(names):
-        mine = labels.cpu().numpy() == index
-        axes[0, 0].scatter(x[mine], y[mine], s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
-    axes[0, 0].set(title=title, aspect="equal")
-    axes[0, 0].legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+        ax.scatter(*positions[labels == index].cpu().T, s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
+    ax.set(title=title, aspect="equal")
+    ax.legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     return badge(figure, made_by)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -26,18 +26,17 @@ _MAY = ("before", "eye", "flips")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
 
 
-@dataclass(frozen=True)
-class Needed:
+class Needed(NamedTuple):
     """One run that a claim needs."""
 
     preset: str
     profile: str
     seed: int
 
-    @property
-    def command(self) -> str:
-        """The command that makes its record."""
-        return f"kmgan sweep --profile {self.profile} --only {self.preset} --seeds {self.seed}"
+
+def command_of(preset: str, profile: str, seeds: Iterable[int]) -> str:
+    """The command that makes the records of a preset."""
+    return f"kmgan sweep --profile {profile} --only {preset} --seeds {','.join(map(str, seeds))}"
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,9 @@ class Claim:
 
 
 def _claim(name: str, entry: Any, path: Path) -> Claim:
-    def wrong(text: object) -> UsageError:
-        return UsageError(f"{path.name}, {name}: {text}")
-
     def need(true: object, text: str) -> None:
         if not true:
-            raise wrong(text)
+            raise UsageError(f"{path.name}, {name}: {text}")
 
     need(isinstance(entry, dict), "a claim is a mapping")
     need(_NAME.fullmatch(name), "a claim's name is of letters, digits, - and _")
@@ -107,44 +103,42 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     need(_NAME.fullmatch(entry["chapter"]), "chapter is the name of a page, of letters, digits, - and _")
     for key in PARTS:
         need(isinstance(entry.get(key, []), list), f"{key} must be a list of conditions")
-    decides = entry.get("decides")
+    decides, needs = entry.get("decides"), entry["needs"]
     need(decides is None or (type(decides) is int and decides > 0), "decides is a number of seeds")
+    need(isinstance(needs, dict), "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
+    for key, allowed, kind in (
+        ("groups", PROFILES, "groups"), ("says", words.OUTCOMES, "texts"), ("calls", needs, "texts"),
+    ):  # fmt: skip
+        texts = entry.get(key, {})
+        are_texts = isinstance(texts, dict) and all(n in allowed and isinstance(t, str) for n, t in texts.items())
+        need(are_texts, f"{key} maps some of {', '.join(map(str, allowed))} to {kind}")
     groups = entry.get("groups", {})
-    are_groups = isinstance(groups, dict) and all(p in PROFILES and isinstance(g, str) for p, g in groups.items())
-    need(are_groups, f"groups maps profiles ({', '.join(PROFILES)}) to groups")
     possible = list(groups or PROFILES)
     profiles = entry.get("profiles", possible)
     some = isinstance(profiles, list) and profiles and all(profile in possible for profile in profiles)
     need(some, f"profiles lists some of {', '.join(possible)}")
-    needs = entry["needs"]
-    need(isinstance(needs, dict), "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
     for preset, seeds in needs.items():
         whole = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
         need(whole, f"the seeds of {preset} must be a list of whole numbers")
         need(groups or not str(preset).startswith("*/"), f"{preset} needs groups, which say what * stands for")
-    says, calls = (entry.get(key, {}) for key in ("says", "calls"))
-    for key, texts, allowed in (("says", says, words.OUTCOMES), ("calls", calls, needs)):
-        are_texts = isinstance(texts, dict) and all(n in allowed and isinstance(t, str) for n, t in texts.items())
-        need(are_texts, f"{key} maps some of {', '.join(map(str, allowed))} to texts")
-    claim = Claim(
-        name=name, **{key: entry[key] for key in _TEXTS}, needs={str(preset): seeds for preset, seeds in needs.items()},
-        parts={key: tuple(entry.get(key, ())) for key in PARTS}, groups=groups, decides=decides,
-        profiles=tuple(profile for profile in PROFILES if profile in profiles),
-        **{key: entry.get(key, "") for key in _MAY}, says=says, calls=calls,
-    )  # fmt: skip
+    given = {key: entry[key] for key in entry if key not in PARTS} | {
+        "name": name, "needs": {str(preset): seeds for preset, seeds in needs.items()},
+        "parts": {key: tuple(entry.get(key, ())) for key in PARTS},
+        "profiles": tuple(profile for profile in PROFILES if profile in profiles),
+    }  # fmt: skip
+    claim = Claim(**given)
     for needed in (needed for profile in claim.profiles for needed in claim.runs(profile)):
         need(needed.preset in presets.PRESETS, f"unknown preset {needed.preset} in needs")
+    where, used = "", set[tuple[str, str]]()
     try:
-        used = set(claim.measures())
+        used.update(claim.measures())
+        for outcome, sentence in claim.says.items():
+            where = f"says {outcome}: "
+            words.check(sentence, used)
     except UsageError as error:
-        raise wrong(error) from None
+        need(False, f"{where}{error}")
     for preset, _ in sorted(used):
         need(preset in claim.needs, f"a condition reads {preset}, which needs does not list")
-    for outcome, sentence in says.items():
-        try:
-            words.check(sentence, used)
-        except UsageError as error:
-            raise wrong(f"says {outcome}: {error}") from None
     return claim
 
 

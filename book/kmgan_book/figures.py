@@ -20,8 +20,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
-from kmgan_book.conditions import FAILED
-from kmgan_book.gallery import failed
+from kmgan_book.conditions import FAILED, has_failed
 from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors, known
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
@@ -30,10 +29,12 @@ from kmgan_lib.pictures import sheet
 
 def _canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
     sns.set_theme(style="ticks", palette=PALETTE, rc=RC)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, FigureClass=PageFigure, **options
-    )
-    return figure, axes
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, FigureClass=PageFigure, **options)
+
+
+def _panel(width: float, height: float) -> tuple[Figure, Axes]:
+    figure, axes = _canvas(1, 1, width, height)
+    return figure, axes[0, 0]
 
 
 def badge(figure: Figure, text: str) -> Figure:
@@ -46,7 +47,7 @@ def badge(figure: Figure, text: str) -> Figure:
 
 def _nothing(made_by: str) -> Figure:
     """A figure that no page shows, where no run is recorded yet; a line says so."""
-    figure, _ = _canvas(1, 1, 1.0, 1.0)
+    figure, _ = _panel(1.0, 1.0)
     plt.close(figure)
     print("This figure waits for runs that are not yet recorded.")
     return badge(figure, made_by)
@@ -65,12 +66,8 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (title, images) in zip(axes.flat, panels.items(), strict=False):
-        if isinstance(images, Tensor):
-            picture = sheet(images, columns=columns)
-        else:
-            with Image.open(images) as file:
-                picture = np.asarray(file.convert("RGB"))
-        ax.imshow(picture, interpolation="nearest")
+        drawn = sheet(images, columns=columns) if isinstance(images, Tensor) else Image.open(images).convert("RGB")
+        ax.imshow(np.asarray(drawn), interpolation="nearest")
         ax.set_title(title)
     return badge(figure, made_by)
 
@@ -78,13 +75,11 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
 def strips(rows: Sequence[Tensor], made_by: str, *, title: str = "") -> Figure:
     """Rows of images (n, c, h, w), as for interpolations (Fig. 8)."""
     columns = max(len(row) for row in rows)
-    picture = sheet(torch.cat(list(rows)), columns=columns)
-    height, width = picture.shape[:2]
-    wide = min(6.8, 0.8 * columns)
-    figure, axes = _canvas(1, 1, wide, wide * height / width + 0.7)
-    axes[0, 0].imshow(picture, interpolation="nearest")
-    axes[0, 0].set_title(title)
-    axes[0, 0].set_axis_off()
+    picture, wide = sheet(torch.cat(list(rows)), columns=columns), min(6.8, 0.8 * columns)
+    figure, ax = _panel(wide, wide * picture.shape[0] / picture.shape[1] + 0.7)
+    ax.imshow(picture, interpolation="nearest")
+    ax.set_title(title)
+    ax.set_axis_off()
     return badge(figure, made_by)
 
 
@@ -96,8 +91,8 @@ def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mappin
     """
     if not runs:
         return _nothing(made_by)
-    styles = [{"color": color, "linewidth": 1.3} for color in colors(runs)]
-    lines = list(zip(runs, runs.values(), styles, strict=True))
+    styles = ({"color": color, "linewidth": 1.3} for color in colors(runs))
+    lines = [(name, rows, style) for (name, rows), style in zip(runs.items(), styles, strict=True)]
     return _curves(lines, columns, made_by, height=2.6, across=min(3, len(runs)))
 
 
@@ -113,16 +108,12 @@ def _curves(
             if kept:
                 ax.plot(*zip(*kept, strict=True), label=label, **style)
         ax.set(title=title, xlabel="iteration")
-        ax.xaxis.set_major_formatter(_thousands)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
         ax.locator_params(axis="x", nbins=5)
     handles = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, frameon=False, ncols=across, loc="outside upper left")
     sns.despine(figure)
     return badge(figure, made_by)
-
-
-def _thousands(value: float, _: object) -> str:
-    return f"{value / 1000:g}k" if value else "0"
 
 
 def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, str], made_by: str) -> Figure:
@@ -132,13 +123,13 @@ def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, 
     """
     if not any(groups.values()):
         return _nothing(made_by)
-    several = sum(any(map(failed, group)) for group in groups.values()) > 1
+    several = sum(any(map(has_failed, group)) for group in groups.values()) > 1
     lines = []
     for (name, group), color in zip(groups.items(), colors(groups), strict=True):
         good = {"color": color, "linewidth": 1.1, "alpha": 0.8}
         bad = good | {"color": color if several else FAILURE, "linestyle": "--"}
         lines += [
-            (f"{name}, failed", record.history, bad) if failed(record) else (name, record.history, good)
+            (f"{name}, failed", record.history, bad) if has_failed(record) else (name, record.history, good)
             for record in group
         ]
     return _curves(lines, columns, made_by, height=2.8, across=2)
@@ -151,8 +142,7 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
     """
     if not shares:
         return _nothing(made_by)
-    figure, axes = _canvas(1, 1, 7.0, 3.2)
-    ax: Axes = axes[0, 0]
+    figure, ax = _panel(7.0, 3.2)
     wide = 0.8 / len(shares)
     for index, ((name, share), color) in enumerate(zip(shares.items(), colors(shares), strict=True)):
         middle = 100 * np.asarray(share["frequency"])
@@ -174,33 +164,28 @@ def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by:
     """
     if not runs:
         return _nothing(made_by)
-    figure, axes = _canvas(1, 1, 7.0, 0.32 * len(runs) + 1.5)
+    figure, ax = _panel(7.0, 0.32 * len(runs) + 1.5)
     percent = 100 * np.asarray([share["frequency"] for share in runs.values()])
     # A square root keeps apart what lies around equal shares, whatever one collapsed run has.
-    axes[0, 0].imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10, aspect="auto")
+    ax.imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10, aspect="auto")
     for (row, column), value in np.ndenumerate(percent):
-        axes[0, 0].text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 40 else "black")
-    axes[0, 0].set_xticks(range(len(names)), names, rotation=40, ha="right")
-    axes[0, 0].set_yticks(range(len(runs)), list(runs))
-    axes[0, 0].tick_params(length=0)
+        ax.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 40 else "black")
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    ax.set_yticks(range(len(runs)), list(runs))
+    ax.tick_params(length=0)
     return badge(figure, made_by)
 
 
 def seeds(
-    values: Mapping[str, Sequence[float]],
-    label: str,
-    made_by: str,
-    *,
-    lines: Mapping[str, float] | None = None,
+    values: Mapping[str, Sequence[float]], label: str, made_by: str, *, lines: Mapping[str, float] | None = None,
     scores: bool = False,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
 
     `lines` are reference values by name; `scores` says that the values are classifier scores, of which the ledger calls
     the lowest failed.
     """
-    figure, axes = _canvas(1, 1, 6.4, 0.36 * len(values) + 1.2)
-    ax: Axes = axes[0, 0]
+    figure, ax = _panel(6.4, 0.36 * len(values) + 1.2)
     for index, (group, color) in enumerate(zip(values.values(), colors(values), strict=True)):
         edges = [FAILURE if scores and value < FAILED else color for value in group]
         apart = [index + 0.13 * (place % 3 - 1) * (len(group) > 3) for place in range(len(group))]
@@ -233,8 +218,7 @@ def seeds(
 
 def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "{:.3g}") -> Figure:
     """One horizontal bar a name, with its value written behind it; in colors if the names are methods."""
-    figure, axes = _canvas(1, 1, 6.4, 0.42 * len(values) + 1.1)
-    ax: Axes = axes[0, 0]
+    figure, ax = _panel(6.4, 0.42 * len(values) + 1.1)
     bar_colors = colors(values) if all(map(known, values)) else "#5b7fa6"
     drawn = ax.barh(list(values), list(values.values()), height=0.6, color=bar_colors)
     ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
@@ -251,8 +235,7 @@ def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made
     """
     if not pairs:
         return _nothing(made_by)
-    figure, axes = _canvas(1, 1, 5.2, 0.34 * len(pairs) + 1.2)
-    ax: Axes = axes[0, 0]
+    figure, ax = _panel(5.2, 0.34 * len(pairs) + 1.2)
     order = [sorted(pairs, key=lambda name: -pairs[name][side]) for side in (0, 1)]
     for name, color in zip(pairs, colors(pairs), strict=True):
         start, end = (names.index(name) for names in order)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -11,36 +9,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kmgan_book.conditions import SCORE, has_failed
+from kmgan_book.conditions import SCORE
+from kmgan_book.conditions import has_failed as failed
 from kmgan_book.records import Record
-from kmgan_book.report import Html, badge_of
+from kmgan_book.report import Html, badge_of, webp
 from kmgan_lib.pictures import sheet
 
 SHEET = 8  # recorded samples are a grid of 8 x 8
 
 
-def failed(record: Record) -> bool:
-    """Whether a run diverged or failed by the ledger's line; a run without a classifier score cannot fail by it."""
-    return record.diverged or (record.has(SCORE) and has_failed(record))
-
-
 def count_failed(group: Sequence[Record]) -> str:
     """How many runs of a group failed: ``1 of 3 runs failed``, or how many there are where no score tells."""
-    runs = "run" if len(group) == 1 else "runs"
-    if not any(record.diverged or record.has(SCORE) for record in group):
-        return f"{len(group)} {runs}"
-    return f"{sum(map(failed, group))} of {len(group)} {runs} failed"
+    runs = f"{len(group)} {'run' if len(group) == 1 else 'runs'}"
+    told = any(record.diverged or record.has(SCORE) for record in group)
+    return f"{sum(map(failed, group))} of {runs} failed" if told else runs
 
 
 def every_seed(
-    groups: Mapping[str, Sequence[Record]],
-    made_by: str,
-    *,
-    caption: str,
-    measure: str = SCORE,
-    side: int = 4,
+    groups: Mapping[str, Sequence[Record]], made_by: str, *, caption: str, measure: str = SCORE, side: int = 4,
     large: bool = False,
-) -> Html:
+) -> Html:  # fmt: skip
     """Samples of every recorded seed, a row of tiles a group; failed runs are framed and say so.
 
     Groups of one run share a row, and those without any are named at the end. Under each tile stands its `measure`, as
@@ -50,7 +38,9 @@ def every_seed(
     rows, single = list[str](), list[str]()
     for title, group in groups.items():
         if len(group) > 1:
-            rows += [_tiles(single), _group(title, group, measure, side)]
+            tiles = [_tile(title, record, measure, side) for record in group]
+            head = f'<p class="group"><strong>{escape(title)}</strong> {count_failed(group)}</p>'
+            rows += [_tiles(single), head, _tiles(tiles)]
             single = []
         single += [_tile(title, record, measure, side, named=True) for record in group if len(group) == 1]
     rows.append(_tiles(single))
@@ -65,19 +55,11 @@ def every_seed(
 
 def strips(rows: Sequence[Tensor], made_by: str, *, caption: str, alt: str) -> Html:
     """Rows of images (n, c, h, w), as for interpolations (Fig. 8)."""
-    buffer = io.BytesIO()
     image = Image.fromarray(sheet(torch.cat(list(rows)), columns=len(rows[0])))
-    image.save(buffer, format="WEBP", quality=80, method=4)
-    data = base64.b64encode(buffer.getvalue()).decode()
     return Html(
-        f'<figure class="kmgan-gallery"><img class="pixels" src="data:image/webp;base64,{data}" alt="{escape(alt)}">'
-        f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
+        f'<figure class="kmgan-gallery"><img class="pixels" src="{webp(image, quality=80, method=4)}" '
+        f'alt="{escape(alt)}"><figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>'
     )
-
-
-def _group(title: str, group: Sequence[Record], measure: str, side: int) -> str:
-    tiles = [_tile(title, record, measure, side) for record in group]
-    return f'<p class="group"><strong>{escape(title)}</strong> {count_failed(group)}</p>{_tiles(tiles)}'
 
 
 def _tiles(tiles: Sequence[str]) -> str:
@@ -90,20 +72,15 @@ def _tile(title: str, record: Record, measure: str, side: int, *, named: bool = 
     text = f"seed {record.seed}{value}" + (" · failed" if wrong else "")
     shown = '<span class="nothing">diverged</span>'
     if record.samples.exists():
-        data = base64.b64encode(_part(record, side)).decode()
         alt = escape(f"{title}, {text}: {side * side} generated images")
-        shown = f'<img class="pixels" src="data:image/webp;base64,{data}" alt="{alt}">'
+        shown = f'<img class="pixels" src="{part(record, side)}" alt="{alt}">'
     said = f"<strong>{escape(title)}</strong><br>{text}" if named else text
     return f'<div class="tile{" failed" if wrong else ""}">{shown}<span>{said}</span></div>'
 
 
-def _part(record: Record, side: int) -> bytes:
-    """The first images of a recorded grid, encoded."""
+def part(record: Record, side: int) -> str:
+    """The first images of a recorded grid, as an address."""
     with Image.open(record.samples) as file:
         tile = (file.width + 1) // SHEET  # images lie a pixel apart
-        part = file.crop((0, 0, side * tile - 1, side * tile - 1))
-        buffer = io.BytesIO()
-        part.convert("L" if record.result["preset"]["channels"] == 1 else "RGB").save(
-            buffer, format="WEBP", quality=80, method=4
-        )
-    return buffer.getvalue()
+        first = file.crop((0, 0, side * tile - 1, side * tile - 1))
+        return webp(first.convert("L" if record.result["preset"]["channels"] == 1 else "RGB"), quality=80, method=4)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,19 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from kmgan_book import STATIC, records
+from kmgan_book import records, report
 from kmgan_book.records import Record
-from kmgan_book.report import Html, badge_of
+from kmgan_book.report import Html, badge_of, script, webp
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.models import ConvGenerator, MnistGenerator
 from kmgan_lib.pictures import sheet
-
-
-def script(name: str) -> str:
-    """A script of the book with the style of its figures, as HTML that a notebook carries in its output."""
-    style, text = ((STATIC / file).read_text(encoding="utf8") for file in ("live.css", name))
-    return f"<style>{style}</style>\n<script>\n{text}</script>"
 
 
 def _packed(array: np.ndarray) -> str:
@@ -87,9 +79,7 @@ def exported(generator: Generator) -> dict[str, Any]:
 def _still(generator: Generator, noise: Tensor, columns: int) -> str:
     """What the script draws first: a class after the other, where there are classes."""
     labels = torch.arange(len(noise)) % generator.classes if generator.classes else None
-    buffer = io.BytesIO()
-    Image.fromarray(sheet(generator.images(noise, labels), columns=columns)).save(buffer, format="WEBP", lossless=True)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return webp(Image.fromarray(sheet(generator.images(noise, labels), columns=columns)), lossless=True)
 
 
 def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", images: int = 9, seed: int = 0) -> Html:
@@ -98,17 +88,9 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
     A slider, its keys, a finger or the mouse moves every image between two noise vectors; buttons play and draw new
     noise. Without JavaScript the images at the start show. It takes about 330 KB for each generator of digits.
 
-    Parameters
-    ----------
-    groups : mapping
-        Title to records, as from `kmgan_book.report.recorded`. Of each the first that keeps a generator is shown; the
-        caption names groups without one. A `UsageError` says that they cannot draw from the same noise.
-    caption : str
-        What a reader sees, in a sentence or two; the badge follows.
-    images : int
-        Images that each generator draws, about square.
-    seed : int
-        Of the noise at the start.
+    Of each group, as from `kmgan_book.report.recorded`, the first record that keeps a generator is shown, with so many
+    `images`; the caption names groups without one. A `UsageError` says that they cannot draw from the same noise, of
+    which `seed` is that of the start.
     """
     found = {title: [record for record in group if record.generator.is_file()] for title, group in groups.items()}
     kept = {title: group[0] for title, group in found.items() if group}
@@ -136,11 +118,10 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
         "z": presets[0].z_dim, "normal": presets[0].z_distribution == "normal", "images": images, "columns": columns,
         "side": side, "noise": _packed(noise.numpy()), "networks": networks,
     }  # fmt: skip
-    return Html(
-        f'<figure class="kmgan-live kmgan-generator"><div class="live-row">{cells}</div>'
-        '<div class="live-controls" hidden><button type="button">Play</button>'
+    body = (
+        f'<div class="live-row">{cells}</div><div class="live-controls" hidden><button type="button">Play</button>'
         '<input type="range" min="0" max="100" value="0" aria-label="From one noise vector to another">'
         '<button type="button">New noise</button><output></output></div>'
         f"<figcaption>{escape(caption)} {badge_of(records.badge(list(kept.values())))}</figcaption>"
-        f'<script type="application/json">{json.dumps(given)}</script></figure>\n{script("generator.js")}'
     )
+    return Html(f"{report.live('generator', body, given)}\n{script('generator.js')}")

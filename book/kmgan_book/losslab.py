@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from string import Template
 
@@ -12,9 +11,8 @@ from torch import Tensor
 
 from kmgan_book import STATIC
 from kmgan_book.explore.drawing import encoded
-from kmgan_book.figures import _canvas
-from kmgan_book.live import script
-from kmgan_book.report import Html
+from kmgan_book.figures import _panel
+from kmgan_book.report import Html, script, webp
 from kmgan_lib.centers import assign
 from kmgan_lib.losses import discriminator_loss
 
@@ -44,8 +42,7 @@ def _still(points: dict[str, Tensor]) -> str:
     real, fake = (points[name].clone().requires_grad_() for name in ("real", "fake"))
     centers = points["centers"][:4]
     discriminator_loss(real, fake, centers[assign(real, centers)], centers[assign(fake, centers)]).backward()
-    figure, axes = _canvas(1, 1, 4.2, 4.2)
-    ax = axes[0, 0]
+    figure, ax = _panel(4.2, 4.2)
     for side, colour in ((real, "#3451b2"), (fake, "#c44601")):
         assert side.grad is not None
         (x, y), (u, v) = (np.asarray(each.detach()).T for each in (side, -side.grad))
@@ -53,7 +50,7 @@ def _still(points: dict[str, Tensor]) -> str:
         ax.quiver(x, y, u, v, color=colour, angles="xy", scale_units="xy", scale=1, width=0.004)
     ax.scatter(*np.asarray(centers).T, color="#3451b2", marker="x", s=60)
     ax.set(xlim=(-_VIEW, _VIEW), ylim=(-_VIEW, _VIEW), xticks=[], yticks=[])
-    return base64.b64encode(encoded(figure)).decode()
+    return webp(encoded(figure))
 
 
 def loss_lab() -> Html:

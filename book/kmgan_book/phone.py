@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
-PHONE = "application/vnd.kmgan.phone+webp"  # what the book's pages show to phones; everything else ignores it
+from kmgan_book import PHONE
+
 WIDTH, LABEL, AXIS, BADGE = 3.6, 20, 26, 54  # inches, and characters of a line
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import shlex
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from kmgan_book import claims, records
-from kmgan_book.claims import Needed
+from kmgan_book.entries import Needed, command_of
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown
@@ -23,14 +25,11 @@ TABLE_4: tuple[tuple[str, str, float, float | None], ...] = (
 
 def seconds(text: str) -> float:
     """Seconds of a time such as ``90s``, ``25m`` or ``3h``; a `UsageError` if it is none."""
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    try:
-        amount = float(text[:-1]) * unit
-    except ValueError:
-        amount = 0
-    if not 0 < amount < float("inf"):
-        raise UsageError(f"{text}: write a time as 90s, 25m or 3h")
-    return amount
+    with contextlib.suppress(ValueError):
+        amount = float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+        if 0 < amount < float("inf"):
+            return amount
+    raise UsageError(f"{text}: write a time as 90s, 25m or 3h")
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -47,18 +46,12 @@ def planned(
 ) -> list[Needed]:  # fmt: skip
     """The runs that a sweep has before it, the most valuable first.
 
-    Parameters
-    ----------
-    profile : str
-    only : sequence of str
-        Patterns of presets' names, such as ``cifar10/*``. Without any: what the ledger of claims lacks.
-    seeds : sequence of int, optional
-        With patterns 0 by default; without, only these of the ledger's.
-    results : Path
-        Folder of the records; runs that have one are left out, unless the ledger reads a measure that it lacks.
-    shard : (int, int)
-        (i, n) for the i-th of n parts. The parts divide the runs that there would be without any record, one by one in
-        turn, so that each machine's part stays the same while others record theirs.
+    Those of the presets whose names match `only`, such as ``cifar10/*``, of `seeds` (0 by default); without patterns
+    what the ledger of claims lacks, of these seeds if they are given. Runs that have a record in `results` are left
+    out, unless the ledger reads a measure that it lacks.
+
+    A shard (i, n) is the i-th of n parts. The parts divide the runs that there would be without any record, one by one
+    in turn, so that each machine's part stays the same while others record theirs.
     """
     i, n = shard
     if n > 1:
@@ -73,14 +66,12 @@ def planned(
     lacking = claims.lacking(profile, results=results)
     if not only:
         return [run for run in lacking if seeds is None or run.seed in seeds]
-    names: list[str] = []
-    for pattern in only:
-        matching = [name for name in presets.PRESETS if fnmatch.fnmatchcase(name, pattern)]
-        if not matching:
-            raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
-        names += matching
+    matching = {pattern: fnmatch.filter(presets.PRESETS, pattern) for pattern in only}
+    for pattern in (pattern for pattern, names in matching.items() if not names):
+        raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
+    names = [name for found in matching.values() for name in found]
     runs = dict.fromkeys(Needed(name, profile, seed) for seed in seeds or (0,) for name in names)
-    recorded = {run for run in runs if records.place(run.preset, profile, run.seed, results=results).exists()}
+    recorded = {run for run in runs if records.place(*run, results=results).exists()}
     return [run for run in runs if run not in recorded - set(lacking)]
 
 
@@ -90,4 +81,4 @@ def command(run: Needed, **options: object) -> str:
     `options` are those of ``kmgan sweep``, such as ``data_root``; None stands for the default.
     """
     given = [(f"--{key.replace('_', '-')}", str(value)) for key, value in options.items() if value is not None]
-    return shlex.join([*shlex.split(run.command), *(word for pair in given for word in pair)])
+    return shlex.join([*shlex.split(command_of(run.preset, run.profile, [run.seed])), *chain.from_iterable(given)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import seaborn as sns
 import torch
@@ -56,8 +54,25 @@ def _told(figure: Figure, **options: float) -> Figure:
     return badge(figure, DRAWN)
 
 
-def _network(outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(2, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, outputs))
+class Duel:
+    """A generator and a discriminator of points of a plane, each told `told` numbers more, with their optimizers."""
+
+    def __init__(self, told: int, width: int, activation: type[nn.Module], rate: float):
+        self.generator, self.discriminator = (
+            nn.Sequential(nn.Linear(2 + told, width), activation(), nn.Linear(width, width), activation(),
+                          nn.Linear(width, outputs))
+            for outputs in (2, 1)
+        )  # fmt: skip
+        networks = (self.discriminator, self.generator)
+        self.adams = [torch.optim.Adam(net.parameters(), rate, betas=(0.5, 0.9)) for net in networks]
+
+    def step(self, real: Tensor, told: Tensor, both: bool = True) -> None:
+        """One step of D, and of G if both learn, on real points and what both networks are told of each."""
+        fake = self.generator(torch.cat([torch.randn(real.shape), told], 1))
+        of_real, of_fake = (self.discriminator(torch.cat([x, told], 1)) for x in (real, fake.detach()))
+        descend(self.adams[0], softplus(-of_real).mean() + softplus(of_fake).mean())
+        if both:
+            descend(self.adams[1], softplus(-self.discriminator(torch.cat([fake, told], 1))).mean())
 
 
 def two_networks(seed: int, *, alone: int = 60, together: int = 400) -> Figure:
@@ -67,21 +82,15 @@ def two_networks(seed: int, *, alone: int = 60, together: int = 400) -> Figure:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator, discriminator = _network(2), _network(1)
+        duel, untold = Duel(0, 24, nn.Tanh, 0.005), torch.zeros(128, 0)
         real = torch.stack([torch.linspace(-1.3, 1.3, 128), torch.linspace(-1.3, 1.3, 128).square() - 0.7], 1)
         real += 0.08 * torch.randn(128, 2)
-        adams = [torch.optim.Adam(net.parameters(), 0.005, betas=(0.5, 0.9)) for net in (discriminator, generator)]
         figure, axes = _planes(3)
-        titles = (f"D alone, {alone} steps", f"both, {together} steps")
-        _judged(axes[0], discriminator, real, generator(torch.randn(128, 2)), "at the start")
-        for ax, steps, title in zip(axes[1:], (alone, together), titles, strict=True):
+        titles = {"at the start": 0, f"D alone, {alone} steps": alone, f"both, {together} steps": together}
+        for ax, (title, steps) in zip(axes, titles.items(), strict=True):
             for _ in range(steps):
-                fake = generator(torch.randn(128, 2))
-                loss = softplus(-discriminator(real)).mean() + softplus(discriminator(fake.detach())).mean()
-                descend(adams[0], loss)
-                if steps == together:
-                    descend(adams[1], softplus(-discriminator(fake)).mean())
-            _judged(ax, discriminator, real, generator(torch.randn(128, 2)), title)
+                duel.step(real, untold, both=ax is axes[2])
+            _judged(ax, duel.discriminator, real, duel.generator(torch.randn(128, 2)), title)
     return _told(figure, markerscale=2)
 
 
@@ -162,24 +171,20 @@ def pulls(seed: int) -> Figure:
     """The pull of Eq. (6) on each generated feature, and that of the center loss, Eq. (4), on both batches."""
     real, centers, fake = _clusters(seed)
     figure, axes = _planes(2)
-    titles = (
-        "G's loss, Eq. (6): each to its\nnearest real center",
-        "center loss, Eq. (4): both batches\ntowards each other",
-    )
-    for ax, title in zip(axes, titles, strict=True):
-        f, g = real.clone().requires_grad_(), fake.clone().requires_grad_()
-        labels = assign(fake, centers)
+    f, g, labels = real.clone().requires_grad_(), fake.clone().requires_grad_(), assign(fake, centers)
+    losses = {
+        "G's loss, Eq. (6): each to its\nnearest real center": generator_loss(g, centers[labels]),
+        "center loss, Eq. (4): both batches\ntowards each other":
+            center_loss(f, g, assign(real, centers), labels, centers, centers.clone()),
+    }  # fmt: skip
+    for ax, (title, loss) in zip(axes, losses.items(), strict=True):
         _groups(ax, real, fake, centers)
-        if ax is axes[0]:
-            generator_loss(g, centers[labels]).backward()
-            pulled = ((g, FAKE),)
-        else:
-            center_loss(f, g, assign(real, centers), labels, centers, centers.clone()).backward()
-            pulled = ((g, FAKE), (f, REAL))
-        longest = max(cast("Tensor", points.grad).norm(dim=1).max() for points, _ in pulled)
-        for points, color in pulled:
-            pull = -0.45 * cast("Tensor", points.grad) / longest
-            ax.quiver(*points.detach().T, *pull.T, color=color, angles="xy", scale_units="xy", scale=1, width=0.006)
+        pulls = torch.autograd.grad(loss, (g, f), materialize_grads=True, allow_unused=True)
+        longest = max(pull.norm(dim=1).max() for pull in pulls)
+        for points, pull, color in zip((fake, real), pulls, (FAKE, REAL), strict=True):
+            if pull.any():
+                arrows = *points.T, *(-0.45 * pull / longest).T
+                ax.quiver(*arrows, color=color, angles="xy", scale_units="xy", scale=1, width=0.006)
         ax.set_title(title)
     return _told(figure)
 

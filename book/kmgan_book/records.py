@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from kmgan_book import CHECKOUT
 from kmgan_lib import files, presets
 from kmgan_lib.errors import UsageError
@@ -33,10 +35,21 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def garbled(result: Mapping[str, Any]) -> list[str]:
-    """Fields and measures of a result that cannot be what they should be; all `REQUIRED` fields are there."""
+def _garbled(result: Mapping[str, Any]) -> str:
+    """What is missing in a result, or cannot be what it should be; nothing if it is a record."""
+    if missing := [key for key in REQUIRED if key not in result]:
+        return f"lacks {', '.join(missing)}"
     wrong = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind) or isinstance(result[key], bool)]
-    return wrong or [name for name, measured in result["metrics"].items() if not isinstance(measured, dict)]
+    if not wrong:
+        wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
+        for name, measured in result["metrics"].items():
+            if not (
+                isinstance(measured, dict)
+                and (measured.get("value") is None or _is_number(measured["value"]))  # None: it has none, as 0 / 0
+                and isinstance(measured.get("extractor", {}), dict)
+            ):
+                wrong.append(name)
+    return f"has no sensible {shown(', '.join(wrong))}" if wrong else ""
 
 
 def _is_number(value: Any) -> bool:
@@ -112,18 +125,8 @@ class Record:
 
 def _read(directory: Path) -> Record:
     result = files.read_json(directory / files.RESULT)
-    missing = [key for key in REQUIRED if key not in result]
-    if missing:
-        raise UsageError(f"{directory / files.RESULT} lacks {', '.join(missing)}: it is not a record")
-    wrong = garbled(result)
-    if not wrong:
-        wrong += [] if isinstance(result["preset"].get("name"), str) else ["preset"]
-        for name, measured in result["metrics"].items():
-            sensible = measured.get("value") is None or _is_number(measured["value"])  # None: it has none, as 0 / 0
-            if not sensible or not isinstance(measured.get("extractor", {}), dict):
-                wrong.append(name)
-    if wrong:
-        raise UsageError(f"{directory / files.RESULT} has no sensible {shown(', '.join(wrong))}: it is not a record")
+    if wrong := _garbled(result):
+        raise UsageError(f"{directory / files.RESULT} {wrong}: it is not a record")
     return Record(directory, result)
 
 
@@ -139,7 +142,7 @@ def everything(*, results: Path = RESULTS) -> list[Record]:
 
 def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
     """All records of a preset at a profile, by seed; an empty list if there are none."""
-    found = [_read(path) for path in sorted((results / preset).glob(f"{profile}-seed*")) if path.is_dir()]
+    found = (_read(path) for path in (results / preset).glob(f"{profile}-seed*") if path.is_dir())
     return sorted(found, key=lambda record: record.seed)
 
 
@@ -157,10 +160,9 @@ def badge(records: Sequence[Record]) -> str:
     devices = dict.fromkeys(str(record.result["device"]).partition(",")[0] for record in records)
     commits = dict.fromkeys(_short(str(record.result["commit"])) for record in records)
     first = records[0].result
-    words = ["recorded", first["profile"], data_label(first["data"])]
-    words.append(f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}")
-    words += [", ".join(devices), f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"]
-    return " · ".join(words)
+    of = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}"
+    code = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
+    return " · ".join(("recorded", first["profile"], data_label(first["data"]), of, ", ".join(devices), code))
 
 
 def save(run: Run, *, results: Path = RESULTS) -> Record:
@@ -181,16 +183,12 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
         raise UsageError("runs on images of your own are not recorded: nobody else could repeat them")
     target = place(run.preset.name, run.profile, run.seed, results=results)
     files.write_json(target / files.RESULT, run.result)
-    history = run.directory / files.HISTORY
-    if history.exists():
-        files.write_atomically(target / files.HISTORY, lambda p: shutil.copyfile(history, p))
-    generator = run.directory / files.GENERATOR
-    if run.seed == 0 and generator.exists() and generator.stat().st_size <= PLAYED_WITH:
-        files.write_atomically(target / files.GENERATOR, lambda p: shutil.copyfile(generator, p))
+    for name, most in {files.HISTORY: math.inf, files.GENERATOR: 0 if run.seed else PLAYED_WITH}.items():
+        source = run.directory / name
+        if source.exists() and source.stat().st_size <= most:
+            files.write_atomically(target / name, functools.partial(shutil.copyfile, source))
     grids = sorted((run.directory / "samples").glob("*.png"))
     if grids:
-        from PIL import Image
-
         with Image.open(grids[-1]) as picture:
             grey = picture.convert("L") if run.preset.channels == 1 else picture
             files.write_atomically(target / "samples.webp", lambda p: grey.save(p, format="WEBP", quality=85, method=6))
@@ -205,21 +203,18 @@ def _changed(preset: Mapping[str, Any], named: presets.Preset) -> list[str]:
 
 def check(*, results: Path = RESULTS) -> list[str]:
     """What is wrong with the records, a line each; an empty list if they are sound."""
-    wrong: list[str] = []
-    for path in sorted(p for p in results.rglob("*") if p.is_file()):
-        place = path.relative_to(results)
-        if not _PLACE.fullmatch(place.parent.as_posix()) or path.name not in FILES:
-            wrong.append(f"{place}: no file of a record")
-    for directory in sorted({p.parent for p in results.rglob("*") if p.is_file()}):
-        place = directory.relative_to(results).as_posix()
-        if not _PLACE.fullmatch(place):
-            continue
+    found = sorted(path for path in results.rglob("*") if path.is_file())
+    places = {path.parent: path.parent.relative_to(results).as_posix() for path in found}
+    known = {directory: place for directory, place in places.items() if _PLACE.fullmatch(place)}
+    strays = [path for path in found if path.parent not in known or path.name not in FILES]
+    wrong = [f"{path.relative_to(results)}: no file of a record" for path in strays]
+    for directory, place in known.items():
         try:
             record = Record(directory, files.read_json(directory / files.RESULT))
             wrong += [f"{place}: {problem}" for problem in _problems(record, place)]
         except UsageError as error:
             wrong.append(str(error))
-    total = sum(p.stat().st_size for p in results.rglob("*") if p.is_file())
+    total = sum(path.stat().st_size for path in found)
     if total > MOST_BYTES:
         wrong.append(f"{total / 1e6:.1f} MB of records are more than {MOST_BYTES / 1e6:.0f} MB")
     return wrong
@@ -227,16 +222,12 @@ def check(*, results: Path = RESULTS) -> list[str]:
 
 def _problems(record: Record, place: str) -> Iterator[str]:
     result = record.result
-    missing = [key for key in REQUIRED if key not in result]
-    if missing:
-        yield f"lacks {', '.join(missing)}"
-        return
-    if wrong := garbled(result):
-        yield f"has no sensible {shown(', '.join(wrong))}"
+    if wrong := _garbled(result):
+        yield wrong
         return
     preset, status = result["preset"], result["status"]
-    said = f"{preset.get('name')}/{result['profile']}-seed{result['seed']}"
-    today = presets.PRESETS.get(str(preset.get("name")))
+    said = f"{preset['name']}/{result['profile']}-seed{result['seed']}"
+    today = presets.PRESETS.get(preset["name"])
     fields = presets.FIELDS if today is None else today.fields()
     changed = [] if today is None else _changed(preset, today)
     drawn = preset.get("network") != "synthetic" and status == "completed"

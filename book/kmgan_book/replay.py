@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -11,9 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from kmgan_book import CHECKOUT
-from kmgan_book.live import script
-from kmgan_book.report import Html, badge_of
+from kmgan_book import CHECKOUT, report
+from kmgan_book.report import Html, badge_of, script, webp
 from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 from kmgan_lib.training.run import Run, data_label
@@ -58,17 +55,10 @@ def record(run: Run, *, replays: Path = REPLAYS) -> Path:
     return target
 
 
-def load(name: str, *, replays: Path = REPLAYS) -> dict[str, Any]:
-    """What `record` has written beside the image; a `UsageError` if there is none."""
-    return files.read_json(replays / f"{name}.json")
-
-
 def badge(told: Sequence[Mapping[str, Any]]) -> str:
     """The badge of replays: what was recorded, of which seeds, where and by which code."""
-    parts = [
-        ", ".join(dict.fromkeys(str(each[key]) for each in told))
-        for key in ("profile", "data", "seed", "device", "commit")
-    ]
+    keys = ("profile", "data", "seed", "device", "commit")
+    parts = [", ".join(dict.fromkeys(str(each[key]) for each in told)) for key in keys]
     return "recorded · {} · {} · seed {} · {} · commit {}".format(*parts)
 
 
@@ -78,7 +68,7 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
     A slider, its keys, a finger or the mouse moves through them. Without JavaScript, and in print, the end shows.
     `names` maps titles to names of replays, all with frames of the same iterations; the caption's badge follows it.
     """
-    told = {title: load(name, replays=replays) for title, name in names.items()}
+    told = {title: files.read_json(replays / f"{name}.json") for title, name in names.items()}
     frames = next(iter(told.values()))["frames"]
     if any(each["frames"] != frames for each in told.values()):
         raise UsageError("replays beside each other need frames of the same iterations")
@@ -92,25 +82,25 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
     }
     sides = []
     for (title, each), name in zip(told.items(), names.values(), strict=True):
-        data = base64.b64encode((replays / f"{name}.webp").read_bytes()).decode()
+        data = webp((replays / f"{name}.webp").read_bytes())
         score = "" if each["score"] is None else f", score {each['score']:.2f}"
         place = f"{100 * (last % ACROSS) / (ACROSS - 1):.4g}% {100 * (last // ACROSS) / max(1, rows - 1):.4g}%"
         sides.append(
             f"<div><strong>{escape(title)}{score}</strong>"
             f'<div class="replay-frame" role="img" aria-label="{escape(title)}: {SHOWN**2} generated images, always of '
-            f'the same noise, through {len(frames)} moments of training" style="background-image:url(\'data:image/webp;'
-            f"base64,{data}');background-size:{100 * ACROSS}% {100 * rows}%;background-position:{place}\"></div>"
+            f"the same noise, through {len(frames)} moments of training\" style=\"background-image:url('{data}');"
+            f'background-size:{100 * ACROSS}% {100 * rows}%;background-position:{place}"></div>'
             f"{_curves(each['history'], ranges, length)}</div>"
         )
-    kind = "kmgan-live kmgan-replay" + " several" * (len(sides) > 1)
     given = {"frames": frames, "across": ACROSS, "rows": rows, "length": length}
-    return Html(
-        f'<figure class="{kind}"><div class="live-row">{"".join(sides)}</div>'
+    body = (
+        f'<div class="live-row">{"".join(sides)}</div>'
         '<div class="live-controls" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Moment of training">'
         f"<output></output></div><figcaption>{escape(caption)} {badge_of(badge(list(told.values())))}</figcaption>"
-        f'<script type="application/json">{json.dumps(given)}</script></figure>\n{script("replay.js")}'
     )
+    kind = "replay several" if len(sides) > 1 else "replay"
+    return Html(f"{report.live(kind, body, given)}\n{script('replay.js')}")
 
 
 def _curves(history: Mapping[str, Sequence[float]], ranges: Mapping[str, tuple[float, float]], length: int) -> str:

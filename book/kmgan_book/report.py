@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from kmgan_book import claims, records
+from kmgan_book import STATIC, claims, records
 from kmgan_book.conditions import FAILED
 from kmgan_book.plan import TABLE_4
 from kmgan_book.records import Record
@@ -40,6 +44,27 @@ class Html:
         return self.text
 
 
+def webp(image: Image.Image | bytes, **options: Any) -> str:
+    """The address of an image, as one to encode or as a file's bytes, that holds it whole."""
+    if isinstance(image, Image.Image):
+        buffer = io.BytesIO()
+        image.save(buffer, format="WEBP", **options)
+        image = buffer.getvalue()
+    return f"data:image/webp;base64,{base64.b64encode(image).decode()}"
+
+
+def script(name: str) -> str:
+    """A script of the book with the style of its figures, as HTML that a notebook carries in its output."""
+    style, text = ((STATIC / file).read_text(encoding="utf8") for file in ("live.css", name))
+    return f"<style>{style}</style>\n<script>\n{text}</script>"
+
+
+def live(kind: str, body: str, given: Any) -> str:
+    """A figure that a script moves, with what the script reads."""
+    text = json.dumps(given).replace("<", "\\u003c")
+    return f'<figure class="kmgan-live kmgan-{kind}">{body}<script type="application/json">{text}</script></figure>'
+
+
 def badge_of(text: str) -> str:
     """The badge of a result, as HTML: what it was made by, and whether it is recorded or live."""
     kind = "badge-live" if text.startswith("live") else "badge-recorded"
@@ -54,34 +79,21 @@ def we_found(text: str, made_by: str) -> Html:
     )
 
 
-_ANCHOR = {
-    claims.HOLDS: "verdict-holds", claims.PARTLY: "verdict-partly", claims.FAILS: "verdict-fails",
-    **dict.fromkeys((claims.UNDECIDED, claims.UNTESTABLE, claims.NOT_RUN), "verdict-open"),
-}  # fmt: skip
-
-
 def anchor(word: str) -> str:
     """The class of a verdict's word on the page."""
-    return _ANCHOR[word]
-
-
-def _word(word: str) -> str:
-    return f'<span class="verdict {_ANCHOR[word]}">{html.escape(word)}</span>'
+    own = {claims.HOLDS: "holds", claims.PARTLY: "partly", claims.FAILS: "fails"}
+    return f"verdict-{own.get(word, 'open')}"
 
 
 def _why(verdict: claims.Verdict) -> str:
-    if verdict.waits:
-        return "<p>The missing records are made by</p>" + _list(
-            f"<code>{html.escape(c)}</code>" for c in verdict.commands
+    lines: Iterable[str] = (f"<code>{html.escape(command)}</code>" for command in verdict.commands)
+    if not verdict.waits:
+        lines = (
+            f"{'Yes' if finding.true else 'No'} ({html.escape(role)}): {html.escape(finding.text)}"
+            for finding, role in verdict.findings.items()
         )
-    return _list(
-        f"{'Yes' if finding.true else 'No'} ({html.escape(role)}): {html.escape(finding.text)}"
-        for finding, role in verdict.findings.items()
-    )
-
-
-def _list(items: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+    made_by = "<p>The missing records are made by</p>" if verdict.waits else ""
+    return f"{made_by}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
 def verdict_text(found: claims.Verdict, when: str = "") -> str:
@@ -90,7 +102,8 @@ def verdict_text(found: claims.Verdict, when: str = "") -> str:
     beside = (("By eye", claim.eye), ("Before", claim.before), ("When", when))
     more = "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in beside if text)
     return (
-        f'<p>{_word(found.word)} {html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
+        f'<p><span class="verdict {anchor(found.word)}">{html.escape(found.word)}</span> '
+        f'{html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
         f'<details class="decided"><summary>How this {"will be" if found.waits else "was"} decided</summary>'
         f"<p><em>{html.escape(claim.rule)}</em></p>"
         f"{_why(found)}{more}<p>{badge_of(records.badge(found.records))}</p></details>"
@@ -99,9 +112,7 @@ def verdict_text(found: claims.Verdict, when: str = "") -> str:
 
 def verdict(name: str) -> Html:
     """The box with the verdict on one claim of the ledger."""
-    claim = next((claim for claim in claims.load() if claim.name == name), None)
-    if claim is None:
-        raise ValueError(f"{name} is not in the ledger")
+    claim = {claim.name: claim for claim in claims.load()}[name]
     return Html(
         f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
         f"{html.escape(claim.title)}</p>{verdict_text(claims.verdict(claim))}</div>"
@@ -121,7 +132,7 @@ def table_4(profile: str = "long") -> Html:
         count = f"{len(found)}{failed}" if found else "not yet recorded"
         rows.append([html.escape(row), printed, _cell(found, SCORE), count, *(_cell(found, c) for c in others)])
     if everything:
-        begun = [_cell(everything, untrained(column)) for column in (SCORE, FRECHET)]
+        begun = [_cell(everything, (column[0], "untrained_value", column[2])) for column in (SCORE, FRECHET)]
         rows.append(["untrained", "–", begun[0], "", begun[1], "–"])
     heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: Fréchet distance", "coverage"]
     return Html(f"{html_table(heads, rows)}<p>{badge_of(records.badge(everything))}</p>")
@@ -143,22 +154,11 @@ def _cell(group: Sequence[Record | Run], column: Column) -> str:
     return mean if low == high else f'{mean}<br><span class="range">{low} to {high}</span>'
 
 
-def untrained(column: Column) -> Column:
-    """The column of the same measure for G at initialisation."""
-    return column[0], "untrained_value", column[2]
-
-
 def values(group: Sequence[Record | Run], column: Column) -> list[float]:
     """One number of each completed run of a group; runs without this measure are left out."""
     measure, key, _ = column
     found = [run.result["metrics"].get(measure, {}).get(key) for run in group]
     return [float(value) for value in found if value is not None]
-
-
-def _number(value: float, form: int | str) -> str:
-    if form == "p":
-        return "< 0.001" if value < 0.001 else f"{value:.3f}"
-    return format(value, form if isinstance(form, str) else f".{form}f")
 
 
 def span(numbers: Sequence[float], form: int | str = 2) -> str:
@@ -168,7 +168,9 @@ def span(numbers: Sequence[float], form: int | str = 2) -> str:
     """
     if len(numbers) == 0:
         return "–"
-    mean, low, high = (_number(value, form) for value in (float(np.mean(numbers)), min(numbers), max(numbers)))
+    code = ".3f" if form == "p" else form if isinstance(form, str) else f".{form}f"
+    three = (float(np.mean(numbers)), min(numbers), max(numbers))
+    mean, low, high = ("< 0.001" if form == "p" and value < 0.001 else format(value, code) for value in three)
     return mean if len(numbers) == 1 else f"{mean} ({low} to {high})"
 
 
@@ -190,7 +192,8 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
             count = f"{len(group)}" + (f", {diverged} diverged" if diverged else "")
             rows.append([html.escape(name), count, *(_cell(group, column) for column in columns.values())])
     members = [run for group in groups.values() for run in group]
-    begun = [_cell(members, untrained(column)) if column[1] == "value" else "–" for column in columns.values()]
+    own = [(name, "untrained_value", form) if key == "value" else None for name, key, form in columns.values()]
+    begun = [_cell(members, column) if column else "–" for column in own]
     if set(begun) - {"–"}:
         rows.append(["untrained", "", *begun])
     missing = "; ".join(html.escape(name) for name, group in groups.items() if not group)
@@ -210,15 +213,7 @@ def largest(preset: str) -> str:
 
 
 def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
-    """`table` of those of the presets that are recorded at a larger profile than `quick`; nothing if none is.
-
-    Parameters
-    ----------
-    presets : mapping
-        Legend to preset.
-    columns : mapping
-        As in `table`.
-    """
+    """`table` of those of the presets, by legend, that have records at a larger profile than `quick`, if any have."""
     parts = []
     for profile in claims.PROFILES[: claims.PROFILES.index("quick")]:
         found = {legend: group for legend, group in recorded(presets, profile).items() if group}
@@ -230,7 +225,4 @@ def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
 def made_by(groups: Mapping[str, Sequence[Any]]) -> str:
     """The badge of everything in ``groups``: of all records together, or of the live runs."""
     members = [run for group in groups.values() for run in group]
-    live = [run for run in members if isinstance(run, Run)]
-    if live:
-        return live[0].label
-    return records.badge(members)
+    return next((run.label for run in members if isinstance(run, Run)), None) or records.badge(members)

@@ -40,8 +40,7 @@ def sign_flip(gaps: Sequence[float]) -> float:
     """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
 
     The share of the :math:`2^n` choices of signs whose sum is at most the one found: not below :math:`2^{-n}`, and 1
-    with fewer than two pairs. An infinite gap outweighs all finite ones together. The time doubles with each pair:
-    seconds at 22.
+    with fewer than two pairs. An infinite gap outweighs all finite ones. The time doubles with each: seconds at 22.
     """
     known = np.asarray(gaps, float)
     if len(known) < 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import subprocess
@@ -22,7 +21,6 @@ from kmgan_lib.errors import DirectoryInUse, UsageError
 from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run
 
-log = logging.getLogger(__name__)
 RUNS = Path("runs")
 WAIT = 0.2  # seconds between two looks at the processes
 GRACE = 120.0  # seconds that a run has to write its checkpoint when the time is up
@@ -43,11 +41,6 @@ class Outcome:
     result: dict[str, Any]
 
 
-def run_dir(run: Needed, runs: Path) -> Path:
-    """The directory of a run below the folder of all runs."""
-    return runs / run.preset / f"{run.profile}-seed{run.seed}"
-
-
 def read_result(directory: Path) -> dict[str, Any]:
     """``result.json``; nothing where there is none, or a garbled one, of which the run's own process will complain."""
     with contextlib.suppress(UsageError):
@@ -58,12 +51,6 @@ def read_result(directory: Path) -> dict[str, Any]:
 def lacking_measures(run: Needed, result: Mapping[str, Any]) -> list[str]:
     """Measures that the ledger reads and the result does not have."""
     return [name for name in claims.measures_of(run.preset, run.profile) if name not in result.get("metrics", {})]
-
-
-def _train_command(run: Needed, directory: Path, device: str, data_root: Path | None) -> list[str]:
-    words = ["train", run.preset, "--profile", run.profile, "--seed", str(run.seed), "--out", str(directory)]
-    words += ["--device", device, "--resume"]
-    return words + (["--data-root", str(data_root)] if data_root else [])
 
 
 def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.Popen[bytes]:
@@ -82,11 +69,13 @@ class _Job:
         self, run: Needed, directory: Path, held: contextlib.ExitStack, device: str, data_root: Path | None,
         threads: int,
     ):  # fmt: skip
-        self.run, self.directory, self.threads, self.data_root = run, directory, threads, data_root
+        self.run, self.directory, self.threads = run, directory, threads
+        self.data = ["--data-root", str(data_root)] if data_root else []
         self.log_file = directory.with_name(f"{directory.name}.log")
         self.stopped = False
         self.held = held  # what keeps other sweeps from this run
-        self.process = _process(_train_command(run, self.directory, device, data_root), self.log_file, threads)
+        words = ["train", run.preset, "--profile", run.profile, "--seed", str(run.seed), "--out", str(directory)]
+        self.process = _process([*words, "--device", device, "--resume", *self.data], self.log_file, threads)
 
     def ended(self) -> bool:
         """Whether nothing is left to do; starts the measures when the training is over."""
@@ -96,8 +85,7 @@ class _Job:
         if self.process.returncode or not lacking:
             return True
         words = ["evaluate", str(self.directory), *(word for name in lacking for word in ("--only", name))]
-        words += ["--data-root", str(self.data_root)] if self.data_root else []
-        self.process = _process(words, self.log_file, self.threads)
+        self.process = _process([*words, *self.data], self.log_file, self.threads)
         return False
 
     def stop(self) -> None:
@@ -135,28 +123,14 @@ def sweep(
     budget: float = float("inf"), device: str = "auto", data_root: Path | None = None,
     report: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:  # fmt: skip
-    """Train, measure and record runs, one process each.
+    """Train, measure and record the runs of a plan, one process each, and report how each ended.
 
     A run that was begun before goes on from its checkpoint, and one that another process is doing, or has done since,
-    is left to it: sweeps may share their folders. When the time is up nothing new begins, and what is
+    is left to it: sweeps may share their folders. When the `budget` of seconds is up nothing new begins, and what is
     running writes a checkpoint and stops; the same sweep later goes on with it.
 
-    Parameters
-    ----------
-    plan : sequence of Needed
-        See `planned`.
-    runs : Path
-        Where run directories and logs go.
-    results : Path or None
-        Where records go; None keeps none.
-    jobs : int
-        Runs at the same time; the processor's cores are shared out among them.
-    budget : float
-        Seconds.
-    device, data_root
-        As in `kmgan_lib.train`.
-    report : callable
-        Called with each `Outcome`.
+    Run directories and logs go to `runs`, records to `results`, if any. The processor's cores are shared out among
+    `jobs` runs at the same time; `device` and `data_root` are as in `kmgan_lib.train`.
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: at least 1")
@@ -166,7 +140,7 @@ def sweep(
     locks = contextlib.ExitStack()
 
     def begin(run: Needed) -> None:
-        directory = run_dir(run, runs)
+        directory = records.place(*run, results=runs)
         directory.parent.mkdir(parents=True, exist_ok=True)
         held = locks.enter_context(contextlib.ExitStack())
         try:
@@ -174,7 +148,7 @@ def sweep(
         except DirectoryInUse as error:
             tell(Outcome(run, directory, "taken", str(error), {}))
             return
-        done = {} if results is None else read_result(records.place(run.preset, run.profile, run.seed, results=results))
+        done = {} if results is None else read_result(records.place(*run, results=results))
         if done.get("status") == "diverged" or (done and not lacking_measures(run, done)):
             held.close()
             tell(Outcome(run, directory, "taken", "it is recorded already, by another process maybe", done))

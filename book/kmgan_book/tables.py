@@ -44,11 +44,8 @@ def line(outcome: Outcome) -> str:
     """One run that ended, in one line."""
     name = f"{outcome.run.preset} {outcome.run.profile} seed {outcome.run.seed}"
     score = _number(outcome.result, "classifier_score", "value", ".2f")
-    return (
-        f"{name}: {outcome.status}"
-        + (f", classifier score {score}" if score != "–" else "")
-        + (f" ({outcome.error})" if outcome.error else "")
-    )
+    scored = f", classifier score {score}" if score != "–" else ""
+    return f"{name}: {outcome.status}{scored}{f' ({outcome.error})' if outcome.error else ''}"
 
 
 def outcomes(found: Sequence[Outcome]) -> Group:
@@ -85,13 +82,13 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
     if profile not in presets.PROFILES:
         raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
     found = [
-        record
-        for record in records.everything(results=results)
-        if fnmatch.fnmatchcase(record.result["preset"]["name"], pattern) and record.result["profile"] == profile
+        (result["preset"]["name"], result["seed"], result["status"], result)
+        for result in (record.result for record in records.everything(results=results))
+        if fnmatch.fnmatchcase(result["preset"]["name"], pattern) and result["profile"] == profile
     ]
     if not found:
         raise UsageError(f"no {profile} record matches {pattern}: `kmgan records table` shows all")
-    return _runs([(r.result["preset"]["name"], r.seed, r.result["status"], r.result) for r in found])
+    return _runs(found)
 
 
 def ledger(verdicts: Sequence[Verdict]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kmgan_book import conditions, words
+from kmgan_book import conditions, report, words
 from kmgan_book.claims import VERDICTS, Verdict
 from kmgan_book.conditions import SCORE
-from kmgan_book.live import script
 from kmgan_book.report import Html, anchor
 from kmgan_lib.errors import UsageError
 
@@ -66,26 +64,18 @@ def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, flo
     if "level" in arguments:
         yield "level of the tests, p", arguments["level"], ["level"]
     for key in {"at_least", "at_most"} & arguments.keys():
-        yield (
-            f"runs that {'fail' if arguments['failed'] else 'succeed'}, {key.replace('_', ' ')}",
-            arguments[key],
-            [key],
-        )
+        runs = f"runs that {'fail' if arguments['failed'] else 'succeed'}"
+        yield f"{runs}, {key.replace('_', ' ')}", arguments[key], [key]
 
 
 def _found(verdict: Verdict) -> dict[str, list[dict[str, Any]]]:
     """The values that the rule reads of each preset's records."""
-    claim, found = verdict.claim, {}
-    for name in claim.needs:
-        read = {SCORE, *(measure for of, measure in claim.measures() if of == name)}
-        found[name] = [
-            {
-                "seed": record.seed,
-                "diverged": record.diverged,
-                "values": {} if record.diverged else {m: record.value(m) for m in sorted(read) if record.has(m)},
-            }
-            for record in verdict.found[name]
-        ]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in verdict.claim.needs}
+    for name, group in found.items():
+        read = sorted({SCORE, *(measure for of, measure in verdict.claim.measures() if of == name)})
+        for r in verdict.found[name]:
+            values = {} if r.diverged else {measure: r.value(measure) for measure in read if r.has(measure)}
+            group.append({"seed": r.seed, "diverged": r.diverged, "values": values})
     return found
 
 
@@ -98,7 +88,7 @@ def _range(knob: Mapping[str, Any], found: Mapping[str, Sequence[Any]]) -> tuple
     """How far a number can be moved: over the values that it is compared with, and a good way beyond itself."""
     if knob["whole"]:
         return 0, max(len(group) for group in found.values())
-    values = [record["values"] for group in found.values() for record in group]
+    values = (record["values"] for group in found.values() for record in group)
     seen = [each[measure] for each in values for measure in knob["measures"] if measure in each]
     return min(knob["value"] / 2, *seen, 2 * knob["value"]), max(2 * knob["value"], *seen, knob["value"] / 2)
 
@@ -145,10 +135,14 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
     Without JavaScript only the verdicts show. Numbers that change nothing in their range are named in one line.
     """
     figures = [
-        f'<figure class="kmgan-live kmgan-thresholds"><details{"" if index else " open"}><summary>'
-        f"{escape(each.claim.name)}: {escape(each.claim.title)}</summary>"
-        f'<p class="live-still">Verdict: {escape(each.word)}.</p><div class="live-knobs"></div></details>'
-        f'<script type="application/json">{json.dumps(rule(each)).replace("<", chr(92) + "u003c")}</script></figure>'
+        report.live(
+            "thresholds",
+            f"<details{'' if index else ' open'}>"
+            f"<summary>{escape(each.claim.name)}: {escape(each.claim.title)}</summary>"
+            f'<p class="live-still">Verdict: {escape(each.word)}.</p><div class="live-knobs"></div></details>',
+            rule(each),
+        )
         for index, each in enumerate(each for each in verdicts if not each.missing)
     ]
-    return Html("\n".join([*figures, script("thresholds.js")] if figures else ["<p>No claim is decided yet.</p>"]))
+    last = report.script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
+    return Html("\n".join([*figures, last]))

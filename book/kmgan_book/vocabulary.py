@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kmgan_book.conditions import SCORE
 from kmgan_lib.errors import UsageError
 
 _MEASURE = re.compile(r"[^.]+\.[^.]+(\.(min|max))?")
-
-
 # What each kind needs, of what it takes exactly one, and what else it may have. Of a kind that reads a measure,
 # above and below may also be another number of the records.
 _KINDS = {
@@ -31,20 +29,12 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < 1e300  # neither NaN nor too large for arithmetic
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_measure(value: Any) -> bool:
-    return isinstance(value, str) and _MEASURE.fullmatch(value) is not None
-
-
-_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "measure": (_is_measure, f"a name and a key, such as {SCORE}"),
+_CHECKS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "measure": (lambda v: isinstance(v, str) and _MEASURE.fullmatch(v), f"a name and a key, such as {SCORE}"),
     "failed": (lambda value: type(value) is bool, "true or false"),
     "times": (lambda value: _is_number(value) and value > 0, "a number above 0"),
     "level": (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1"),
-    **dict.fromkeys(("at_least", "at_most"), (_is_count, "a whole number")),
+    **dict.fromkeys(("at_least", "at_most"), (lambda v: type(v) is int and v >= 0, "a whole number")),
     **dict.fromkeys(("above", "below", "plus"), (_is_number, "a number")),
     **dict.fromkeys(("all", "alive", "lower", "higher"), (lambda value: value is True, "true")),
 }
@@ -75,27 +65,20 @@ def _reads_one(kind: str, arguments: Any) -> Iterator[tuple[str, str]]:
     for key, value in arguments.items():
         if key not in needed | one_of | optional:
             raise UsageError(f"{kind} knows no {key}")
+        inner = {key: value}
         if isinstance(value, dict) and key in ("above", "below") and "measure" in needed:
-            yield from _reads_bound(kind, key, arguments)
-        else:
-            _check(kind, key, value)
+            inner = value
+            if not inner.keys() & {"of", "measure"} or inner.keys() - {"of", "measure", "times", "plus"}:
+                raise UsageError(
+                    f"{kind}: {key} is a number, or {{of, measure, times, plus}} with one of the first two"
+                )
+            yield str(inner.get("of", arguments["of"])), inner.get("measure", arguments["measure"])
+        for name, given in inner.items():
+            if name in _CHECKS and not _CHECKS[name][0](given):
+                raise UsageError(f"{kind}: {name}={given} must be {_CHECKS[name][1]}")
     if one_of and len(one_of & arguments.keys()) != 1:
         raise UsageError(f"{kind} needs one of {', '.join(sorted(one_of))}")
     for key in _PRESETS & arguments.keys():
         yield str(arguments[key]), arguments.get("measure", SCORE)
         if "alive" in arguments:
             yield str(arguments[key]), SCORE
-
-
-def _check(kind: str, key: str, value: Any) -> None:
-    if key in _CHECKS and not _CHECKS[key][0](value):
-        raise UsageError(f"{kind}: {key}={value} must be {_CHECKS[key][1]}")
-
-
-def _reads_bound(kind: str, key: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    bound = arguments[key]
-    if not bound.keys() & {"of", "measure"} or bound.keys() - {"of", "measure", "times", "plus"}:
-        raise UsageError(f"{kind}: {key} is a number, or {{of, measure, times, plus}} with one of the first two")
-    for name, value in bound.items():
-        _check(kind, name, value)
-    yield str(bound.get("of", arguments["of"])), bound.get("measure", arguments["measure"])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from kmgan_book import gallery
-from kmgan_book.conditions import SCORE
-from kmgan_book.live import script
+from kmgan_book.conditions import SCORE, has_failed
 from kmgan_book.records import Record
-from kmgan_book.report import Html
+from kmgan_book.report import Html, script
 
 SIDE = 4  # images in a row of a tile
 SHOWN = {
@@ -41,13 +39,12 @@ def _facts(record: Record) -> dict[str, str]:
 def _tile(record: Record) -> str:
     preset = record.result["preset"]
     data, method = preset["name"].split("/")[0], preset["method"]
-    failed = gallery.failed(record)
+    failed = has_failed(record)
     name = re.sub(r"(?<=[/_])", "<wbr>", escape(preset["name"])) + f", seed {record.seed}"
     state = "diverged" if record.diverged else "failed" if failed else ""
     picture = f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
     if record.samples.exists():
-        image = base64.b64encode(gallery._part(record, SIDE)).decode()
-        picture = f'<img class="pixels" src="data:image/webp;base64,{image}" alt="" loading="lazy">'
+        picture = f'<img class="pixels" src="{gallery.part(record, SIDE)}" alt="" loading="lazy">'
     score = f" · {record.value(SCORE):.1f}" if record.has(SCORE) else ""
     facts = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(record).items())
     return (

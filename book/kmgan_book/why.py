@@ -11,12 +11,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import one_hot
 
 from kmgan_book.figures import _canvas, badge
 from kmgan_book.phone import PageFigure
-from kmgan_book.primer import CORNERS, DRAWN, FAKE, REAL, _dots, _points
-from kmgan_book.teaching import descend
+from kmgan_book.primer import CORNERS, DRAWN, FAKE, REAL, Duel, _dots, _points
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.losses import discriminator_loss
 
@@ -35,22 +34,16 @@ def _normalized(batch: Tensor) -> Tensor:
 
 
 def normalized(seed: int) -> Figure:
-    """Four groups of real features and copies of one generated one, before and behind batch normalization.
-
-    Parameters
-    ----------
-    seed : int
-        Of the points.
-    """
+    """Four groups of real features and copies of one generated one, before and behind batch normalization."""
     real = _points(CORNERS.repeat(16, 1), seed, 0.2)
     copies = _points(torch.tensor([[0.4, -0.2]]).repeat(64, 1), seed + 1, 0.03)
     real_behind, copies_behind = _normalized(real), _normalized(copies)
     centers = lloyd(real_behind, kmeans_plus_plus(real_behind, 4, torch.Generator().manual_seed(seed)), 20)
-    losses, shares = [], []
+    losses, shares, both = [], [], (real_behind, copies_behind)
     for c in (centers.mean(0, keepdim=True), centers):
-        real_labels, labels = assign(real_behind, c), assign(copies_behind, c)
-        losses.append(discriminator_loss(real_behind, copies_behind, c[real_labels], c[labels]))
-        shares = [share_between(f, y, len(c)) for f, y in ((real_behind, real_labels), (copies_behind, labels))]
+        labels = [assign(f, c) for f in both]
+        losses.append(discriminator_loss(*both, *(c[y] for y in labels)))
+        shares = [share_between(f, y, len(c)) for f, y in zip(both, labels, strict=True)]
     figure, axes = _canvas(1, 2, 7.0, 4.2)
     _plane(axes[0, 0], real, copies, 2.3)
     _plane(axes[0, 1], real_behind, copies_behind, 2.9)
@@ -75,14 +68,7 @@ def _plane(ax: Axes, real: Tensor, fake: Tensor, limit: float) -> None:
 def ring(seed: int, *, steps: int = 700, seeds: int = 2) -> Figure:
     """The same small GAN on eight groups of points, told nothing, told a random group, and told the group.
 
-    Parameters
-    ----------
-    seed : int
-        Of weights, points and noise of the first training of each; the next has the next.
-    steps : int
-        Iterations of each training.
-    seeds : int
-        Trainings of each.
+    Each is trained for so many `steps` with so many `seeds`, of which `seed` is the first.
     """
     drawn = {kind: [_told(kind, own, steps) for own in range(seed, seed + seeds)] for kind in ARMS}
     figure = _ring(drawn, seed, _canvas(seeds, len(ARMS), 7.0, 2.7 * seeds + 0.4))
@@ -114,17 +100,9 @@ def _told(kind: str, seed: int, steps: int) -> Tensor:
     """Points of a GAN whose two networks are told for each point what its kind says of it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator, discriminator = (
-            nn.Sequential(nn.Linear(10, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, out))
-            for out in (2, 1)
-        )
-        adams = [torch.optim.Adam(net.parameters(), 0.002, betas=(0.5, 0.9)) for net in (discriminator, generator)]
+        duel = Duel(8, 48, nn.ReLU, 0.002)
         for _ in range(steps):
             member = torch.randint(8, (64,))
-            real, told = GROUPS[member] + 0.08 * torch.randn(64, 2), ARMS[kind](member)
-            fake = generator(torch.cat([torch.randn(64, 2), told], 1))
-            judged = (discriminator(torch.cat([points, told], 1)) for points in (real, fake.detach()))
-            descend(adams[0], softplus(-next(judged)).mean() + softplus(next(judged)).mean())
-            descend(adams[1], softplus(-discriminator(torch.cat([fake, told], 1))).mean())
+            duel.step(GROUPS[member] + 0.08 * torch.randn(64, 2), ARMS[kind](member))
         with torch.no_grad():
-            return generator(torch.cat([torch.randn(240, 2), ARMS[kind](torch.arange(240) % 8)], 1))
+            return duel.generator(torch.cat([torch.randn(240, 2), ARMS[kind](torch.arange(240) % 8)], 1))

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from kmgan_book import PHONE
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-PHONE = "application/vnd.kmgan.phone+webp"
 FOLDER = "phone"  # of the staged book
 CHART = 30_000  # colors, those of smoothed edges included
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?P<folder>[^"]*_images/)(?P<name>[0-9a-f]{64})\.png"[^>]*>')

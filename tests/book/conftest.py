@@ -41,11 +41,7 @@ def make_book(tmp_path: Path) -> MakeBook:
         for name in ("_config.yml", "book/references.bib"):
             shutil.copy2(PROJECT / name, root / name)
         first, *others = [f"book/{name}" for name in chapters]
-        toc = {
-            "format": "jb-book",
-            "root": first,
-            "chapters": [{"file": page} for page in [*others, "book/status"]],
-        }
+        toc = {"format": "jb-book", "root": first, "chapters": [{"file": page} for page in [*others, "book/status"]]}
         (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf8")
         (root / "book" / "status.md").write_text("# Status\n", encoding="utf8")
         smoke = {"workers": 2, "cell_timeout": 60, "start_timeout": 60, "chapters": profile or {}, **settings}

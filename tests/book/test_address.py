@@ -25,7 +25,9 @@ def test_every_chapter_begins_with_the_cell() -> None:
         assert (first.id, first.source) == (address.ID, expected), "make address writes it"
 
 
-def test_the_address_is_written_everywhere_and_again(make_book: MakeBook) -> None:
+def test_the_address_is_written_everywhere_and_again(
+    make_book: MakeBook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = make_book({"one": ["1 + 1"]})
     shutil.copy2(PROJECT / "CITATION.cff", root)
     for url in ("https://github.com/first/owner", URL, None):
@@ -36,15 +38,9 @@ def test_the_address_is_written_everywhere_and_again(make_book: MakeBook) -> Non
     cells = nbformat.read(root / "book" / "one.ipynb", as_version=4).cells
     assert [cell.id for cell in cells].count(address.ID) == 1
     assert cells[1].source == address.CELL.format(address=URL)
-
-
-def test_a_wrong_address_is_refused(make_book: MakeBook, capsys: pytest.CaptureFixture[str]) -> None:
-    root = make_book({"one": ["1 + 1"]})
     assert address.main(["--root", str(root), "github.com/x"]) == 2
     assert capsys.readouterr().err == "address: github.com/x is not of the form https://github.com/owner/name\n"
-
-
-def test_github_knows_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where GitHub builds the book, it knows the address.
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     assert page_parts.address("") == ""
     monkeypatch.setenv("GITHUB_REPOSITORY", "fork/kmgan")
@@ -98,16 +94,15 @@ def test_the_cell_fetches_what_is_missing_and_what_it_needs_once(tmp_path: Path,
     assert (second.stdout, second.stderr) == (f"library of {clone / 'kmgan_lib'}\n", "")
 
 
-def test_the_cell_takes_the_checkout_above_the_chapter(tmp_path: Path, site: Path) -> None:
+def test_the_cell_takes_the_checkout_above_the_chapter_and_leaves_an_installed_library_alone(
+    tmp_path: Path, site: Path
+) -> None:
     checkout = with_library(tmp_path / "checkout")
     for folder in (checkout, checkout / "book"):
         answer = run_cell(folder, site, address_="https://example.org/never/asked")
         assert (answer.stdout, answer.stderr) == (f"library of {checkout / 'kmgan_lib'}\n", "")
-
-
-def test_an_installed_library_is_left_alone(tmp_path: Path, site: Path) -> None:
     with_library(site)
-    answer = run_cell(with_library(tmp_path / "other") / "book", site, address_="https://example.org/never/asked")
+    answer = run_cell(checkout / "book", site, address_="https://example.org/never/asked")
     assert (answer.stdout, answer.stderr) == (f"library of {site / 'kmgan_lib'}\n", "")
 
 

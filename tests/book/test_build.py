@@ -19,11 +19,10 @@ with ipywidgets.Output() as out:
 out"""
 EXPLORER = """from kmgan_book import explore
 explore.explore_gate([{"iteration": i, "loss_center": i} for i in range(1, 10)], "live · smoke · points · seed 0")"""
-FOREIGN = """HTML('<script src="https://cdn.example/x.js"></script>')"""
 
 
 def test_book(
-    make_book: MakeBook, build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/kmgan")
     root = make_book({"one": [INTERACT, EXPLORER], "two": ["print('size is', size)"]}, {"two": {"size": 7}})
@@ -50,9 +49,13 @@ def test_book(
     if browser.chromium() is not None:
         look_at_the_widget(request.getfixturevalue("open_page"), pages)
 
-    # One chapter anew: the other is shown as it was, and the statistics say so. What it shows now loads a script
-    # from another host, which nobody offline would see.
-    write_chapter(root / "book" / "two.ipynb", "from IPython.display import HTML", FOREIGN)
+    # One chapter anew: the other is shown as it was, and the statistics say so. A page that loads a script from another
+    # host, which nobody offline would see, is not published.
+    write_chapter(root / "book" / "two.ipynb", "1 + 1")
+    foreign = tmp_path / "foreign" / "book"
+    foreign.mkdir(parents=True)
+    (foreign / "two.html").write_text('<script src="https://cdn.example/x.js"></script>')
+    monkeypatch.setattr(render, "render", lambda staged: foreign.parent)
     first = (root / "build/book/smoke/executed/one.ipynb").stat().st_mtime_ns
     status, out, _ = build(root, "--only", "two")
     assert (status, out.count("done")) == (1, 1)

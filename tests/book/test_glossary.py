@@ -4,8 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 BOOK = Path(__file__).resolve().parents[2] / "book"
 PAGES = sorted(
     page
@@ -78,15 +76,13 @@ def unlinked(text: str, name: str, mention: re.Pattern[str]) -> re.Match[str] | 
     return first if first and (link is None or first.start() < link.start()) else None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_terms_are_linked_at_their_first_use(page: Path) -> None:
-    text = text_of(page)
-    found = {name: unlinked(text, name, mention) for name, mention in terms().items()}
-    lines = {name: text[: match.start()].count("\n") for name, match in found.items() if match}
-    assert {name: text.splitlines()[line].strip() for name, line in lines.items()} == {}
-
-
-def test_an_unlinked_term_is_found() -> None:
-    seed = terms()["Seed"]
+def test_terms_are_linked_at_their_first_use() -> None:
+    known = terms()
+    for page in PAGES:
+        text = text_of(page)
+        found = {name: match for name, mention in known.items() if (match := unlinked(text, name, mention))}
+        lines = {name: text[: match.start()].count("\n") for name, match in found.items()}
+        assert {name: text.splitlines()[line].strip() for name, line in lines.items()} == {}, page.stem
+    seed = known["Seed"]
     assert unlinked("## Seeds\n`seed` of $seed$\n\nTwo seeds, {term}`seeds <Seed>`.", "Seed", seed)
     assert not unlinked("Two {term}`seeds <Seed>`, three seeds.", "Seed", seed)

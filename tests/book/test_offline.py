@@ -1,5 +1,6 @@
 """Built pages: what loads, how much it weighs, what is folded, what a phone gets, and that the book prints."""
 
+import ast
 import base64
 import hashlib
 import io
@@ -34,60 +35,48 @@ LOADS = (
 )  # fmt: skip
 
 
-def test_found_in_pages(tmp_path: Path) -> None:
+FINE = (
+    '<a href="https://example.org">a link</a><link rel="canonical" href="https://example.org/page.html">'
+    '<link rel="stylesheet" href="x.css"><img src="data:image/png;base64,//8="><script src="_static/x.js"></script>'
+    '<svg xmlns="http://www.w3.org/2000/svg"></svg><script>const page = "https://example.org";</script>'
+    '<meta http-equiv="refresh" content="0; url=book/intro.html">'
+)
+
+
+def test_what_loads_from_another_host_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for html in LOADS:
         (tmp_path / "page.html").write_text(html, encoding="utf8")
         (found,) = offline.external_loads(tmp_path)
         assert found.startswith("page.html: ")
         assert "cdn.example" in found
-
-
-def test_found_in_style_sheets(tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["offline", str(tmp_path)])
+    assert offline.main() == 1
+    (tmp_path / "page.html").write_text(FINE, encoding="utf8")
+    (tmp_path / "x.css").write_text("a { background: url(x.png) }", encoding="utf8")
+    assert offline.main() == 0
+    assert capsys.readouterr().err.count("\n") == 1
     (tmp_path / "x.css").write_text('/* url(https://a.example) */ @import url("https://b.example/x.css");', "utf8")
     assert list(offline.external_loads(tmp_path)) == ["x.css: https://b.example/x.css"]
 
 
-def test_what_is_fine(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text(
-        '<a href="https://example.org">a link</a><link rel="canonical" href="https://example.org/page.html">'
-        '<link rel="stylesheet" href="x.css"><img src="data:image/png;base64,//8="><script src="_static/x.js"></script>'
-        '<svg xmlns="http://www.w3.org/2000/svg"></svg><script>const page = "https://example.org";</script>'
-        '<meta http-equiv="refresh" content="0; url=book/intro.html">',
-        encoding="utf8",
-    )
-    (tmp_path / "x.css").write_text("a { background: url(x.png) }", encoding="utf8")
-    assert list(offline.external_loads(tmp_path)) == []
-
-
-def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["offline", str(tmp_path)])
-    assert offline.main() == 0
-    (tmp_path / "page.html").write_text('<script src="https://cdn.example/x.js"></script>', encoding="utf8")
-    assert offline.main() == 1
-    assert capsys.readouterr().err == "page.html: script src https://cdn.example/x.js\n"
-
-
-def test_a_page_weighs_what_it_shows(tmp_path: Path) -> None:
-    (tmp_path / "a picture.png").write_bytes(bytes(1000))
+def test_a_page_weighs_what_it_shows_and_what_is_too_large_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a picture.png").write_bytes(bytes(1_000_000))
     html = (
         '<img alt="" src="a%20picture.png"><img src="a%20picture.png"><img src="data:,x"><script src="x.js"></script>'
     )
     (tmp_path / "page.html").write_text(html, encoding="utf8")
-    (tmp_path / "x.js").write_bytes(bytes(500))
-    assert limits.weight(tmp_path / "page.html") == 1000 + len(html)
-
-
-def test_what_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "one.html").write_text("x" * 2_000_000, encoding="utf8")
-    (tmp_path / "x.woff").write_bytes(bytes(2_000_000))
+    (tmp_path / "x.js").write_bytes(bytes(3_000_000))
+    assert limits.weight(tmp_path / "page.html") == 1_000_000 + len(html)
     assert list(limits.too_large(tmp_path)) == []
-    monkeypatch.setattr(limits, "PAGE", 1_000_000)
+    monkeypatch.setattr(limits, "PAGE", 900_000)
     monkeypatch.setattr(limits, "SITE", 3_000_000)
     assert list(limits.too_large(tmp_path)) == [
-        "book/one.html: 2.0 MB with its pictures, at most 1",
-        "the whole book: 4.0 MB, at most 3",
-    ]
+        "page.html: 1.0 MB with its pictures, at most 1", "the whole book: 4.0 MB, at most 3",
+    ]  # fmt: skip
 
 
 def test_what_is_missing_is_said_in_one_line(
@@ -101,6 +90,7 @@ def test_what_is_missing_is_said_in_one_line(
     assert capsys.readouterr().err == "pdf: no book of profile quick yet: make book PROFILE=quick\n"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(browser.chromium() is None, reason="no Chromium: apt-get install chromium")
 def test_the_book_is_printed(make_book: MakeBook) -> None:
     root = make_book({"one": ["1 + 1"]})
@@ -131,14 +121,8 @@ def g():
 def test_bare_code_has_no_docstring_no_decorator_and_no_types() -> None:
     assert page_sections.bare(MODULE, "A.f") == "def f(x):\n    y = x\n    return y"
     assert page_sections.bare(MODULE, "g") == "def g():\n    return 1"
-
-
-def test_bare_code_of_the_library_still_parses_to_the_same_body() -> None:
     source = (PROJECT / "kmgan_lib" / "losses.py").read_text(encoding="utf8")
-    names: dict[str, Any] = {}
-    for name in ("block_norm", "center_loss"):
-        exec(compile("from __future__ import annotations\n" + page_sections.bare(source, name), name, "exec"), names)
-    assert names["center_loss"].__doc__ is None
+    ast.parse(page_sections.bare(source, "center_loss"))
 
 
 @pytest.mark.parametrize(("profile", "opened"), [("smoke", False), ("quick", True), ("", True)])

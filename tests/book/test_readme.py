@@ -28,6 +28,8 @@ def test_the_readme_gives_the_answer_of_the_records_first() -> None:
     for name, verdict in verdicts.items():
         if not verdict.waits:
             assert f"**{name} {verdict.word}.** {verdict.sentence}\n" in TEXT
+    with pytest.raises(UsageError, match="needs the lines"):
+        readme.with_answer("# A book\n")
 
 
 def test_the_image_of_the_answer_is_that_of_the_records() -> None:
@@ -62,11 +64,6 @@ def test_the_readme_is_short_whatever_is_decided() -> None:
     assert len(seen.split()) <= 800
 
 
-def test_a_readme_without_the_marks_is_left_alone() -> None:
-    with pytest.raises(UsageError, match="needs the lines"):
-        readme.with_answer("# A book\n")
-
-
 BOOK = Path(__file__).resolve().parents[2] / "book"
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 SETTINGS = {
@@ -99,9 +96,6 @@ def test_no_result_is_typed_into_the_prose() -> None:
         cells = nbformat.read(chapter, as_version=4).cells
         found = [number for cell in cells if cell.cell_type == "markdown" for number in typed(prose(cell.source))]
         assert found == [], chapter.stem
-
-
-def test_a_typed_result_is_found_and_settings_and_the_papers_words_are_not() -> None:
     assert typed(prose("KM-GAN scores 8.52 here.")) == ["8.52"]
     assert typed(prose("clipped to 0.01, step 0.0002, Section 4.2, `8.52` and $8.52$")) == []
     assert typed(prose(":::{admonition} Paper says\n:class: paper-says\n5.39\n:::\n5.40")) == ["5.40"]

@@ -33,22 +33,18 @@ class Ended:
 class Forks:
     """Starts and ends children; one at a time is waited for.
 
-    A job is a dictionary with one of ``train`` (arguments of `kmgan_lib.train`), ``cli`` (words behind ``kmgan``) and
-    ``sweep`` (arguments of `kmgan_book.sweep.sweep`), and with faults: ``limit`` (no file may be longer), ``slow``
-    (seconds more for a step), ``die_at`` (of all moments at which a file is half written or changes its name, the one
-    at which the child kills itself), ``die_writing`` (the checkpoint, counted from 1, within whose write it does),
-    ``share`` (of a half-written file that is on the disk by then).
+    A job has one of ``train`` (arguments of `kmgan_lib.train`), ``cli`` (words behind ``kmgan``) and ``sweep``, and
+    faults: ``limit`` (no file may be longer), ``slow`` (seconds more for a step), ``die_at`` (of all moments at which a
+    file is half written or changes its name, the one at which the child kills itself), ``die_writing`` (the checkpoint
+    within whose write it does), ``share`` (of a half-written file that is on the disk by then).
     """
 
     def __init__(self) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "CUDA_VISIBLE_DEVICES": ""}
-        self.server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.server: Any = subprocess.Popen([sys.executable, __file__], env=environment, **pipes)
 
     def _ask(self, **question: Any) -> dict[str, Any]:
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
         self.server.stdin.write(json.dumps(question) + "\n")
         self.server.stdin.flush()
         return json.loads(self.server.stdout.readline())
@@ -67,19 +63,9 @@ class Forks:
 
     def close(self) -> None:
         """End the process; children have ended before."""
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
         self.server.stdin.close()
         self.server.wait()
         self.server.stdout.close()
-
-
-# In the process that forks
-
-
-def die() -> None:
-    """End as a machine without power does: nothing is tidied up."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fragile(die_at: int, die_writing: int, share: float) -> None:
@@ -88,11 +74,13 @@ def fragile(die_at: int, die_writing: int, share: float) -> None:
     import torch
 
     moments, checkpoints = itertools.count(1), itertools.count(1)
+    save, save_file = torch.save, safetensors.torch.save_file
 
     def now() -> bool:
         return next(moments) == die_at
 
-    save, save_file = torch.save, safetensors.torch.save_file
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)  # as a machine without power: nothing is tidied up
 
     def saving(state: Any, path: Any) -> None:
         if now() or next(checkpoints) == die_writing:
@@ -122,23 +110,13 @@ def fragile(die_at: int, die_writing: int, share: float) -> None:
     os.replace, os.link = before_and_after(os.replace), before_and_after(os.link)
 
 
-def slowed(seconds: float) -> None:
-    """Make every step longer, so that a signal finds the process at work."""
-    from kmgan_lib.methods import KMGAN
-
-    step = KMGAN.step
-
-    def slow(*arguments: Any) -> Any:
-        time.sleep(seconds)
-        return step(*arguments)
-
-    KMGAN.step = slow  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def do(job: dict[str, Any]) -> int:
     """Do a job in the child; its exit status."""
-    if "slow" in job:
-        slowed(job["slow"])
+    if "slow" in job:  # so that a signal finds the process at work
+        from kmgan_lib.methods import KMGAN
+
+        step: Any = KMGAN.step
+        KMGAN.step = lambda *given: time.sleep(job["slow"]) or step(*given)  # pyright: ignore[reportAttributeAccessIssue]
     if "share" in job:
         fragile(job.get("die_at", 0), job.get("die_writing", 0), job["share"])
     if "limit" in job:

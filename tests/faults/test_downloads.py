@@ -55,8 +55,10 @@ def in_the_cache() -> list[Path]:
     return [path for path in cache_root().rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("how", ["cut", "garbage", "nothing"])
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+# Not all of all: the way is the same, and CIFAR-10's is a large archive.
+@pytest.mark.parametrize(
+    ("name", "how"), [("mnist", "cut"), ("mnist", "garbage"), ("mnist", "nothing"), ("cifar10", "cut")]
+)
 def test_a_download_that_is_not_the_file_is_one_line_and_nothing_is_kept(
     kmgan: Command, address: str, monkeypatch: pytest.MonkeyPatch, name: str, how: str
 ) -> None:

@@ -13,14 +13,9 @@ from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
 
 from ..conftest import Command, Quick
 
-ON_THE_CPU = (
-    "[enforce fail at alloc_cpu.cpp:114] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
-)
-ERRORS = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"),
-    RuntimeError(ON_THE_CPU),
-    MemoryError(),
-]
+ON_THE_CPU = "[enforce fail at alloc_cpu.cpp:114] data. DefaultCPUAllocator: can't allocate memory: you tried"
+ON_THE_GPU = "CUDA out of memory. Tried to allocate 20 MiB"
+ERRORS = [torch.OutOfMemoryError(ON_THE_GPU), RuntimeError(ON_THE_CPU), MemoryError()]
 
 
 @pytest.fixture
@@ -55,6 +50,9 @@ def test_where_no_smaller_batch_is_left_the_line_says_so(
     memory(1, ERRORS[0])
     with pytest.raises(RunFailed, match="out of memory with batch=3: use another --device or --profile"):
         quick(tmp_path / "run", batch=3)
+    memory(1, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes cannot"):  # other errors stay what they are
+        quick(tmp_path / "other")
 
 
 def test_the_checkpoint_of_before_stays_and_resumes(quick: Quick, memory: Callable[..., None], tmp_path: Path) -> None:
@@ -65,9 +63,3 @@ def test_the_checkpoint_of_before_stays_and_resumes(quick: Quick, memory: Callab
     assert (tmp_path / "run" / CHECKPOINT).exists()
     memory(16, ERRORS[0])
     assert quick(tmp_path / "run", resume=True).result["status"] == "completed"
-
-
-def test_other_errors_stay_what_they_are(quick: Quick, memory: Callable[..., None], tmp_path: Path) -> None:
-    memory(1, RuntimeError("shapes cannot be multiplied"))
-    with pytest.raises(RuntimeError, match="shapes cannot"):
-        quick(tmp_path / "run")

@@ -19,7 +19,7 @@ from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
 from kmgan_lib.training.lock import held, in_use
 from kmgan_lib.training.run import Run
 
-from ..conftest import Quick
+from ..conftest import MadeUp, Quick
 from .conftest import TINY, Whole, assert_same_files
 from .forks import Forks
 from .test_disk import words
@@ -138,35 +138,40 @@ def test_where_there_are_no_locks_everything_goes_on(
     assert not in_use(tmp_path / "run")
 
 
-def pretended(made: Path, tmp_path: Path, train: str) -> str:
-    """An executable that stands for Python: it notes that a training began and copies a run that was made up."""
-    path = tmp_path / "python"
-    path.write_text(
-        f'#!/bin/sh\nwhile [ $# -gt 0 ]; do case "$1" in --out) out=$2;; --seed) seed=$2;; esac; shift; done\n'
-        f'echo "$seed" >> {tmp_path / "begun"}\n{train.format(made=made)}\n'
-    )
-    path.chmod(0o755)
-    return str(path)
+@pytest.fixture
+def job(made_up: MadeUp, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that plans a sweep in which a script stands for Python.
+
+    It notes that a training began and does what is said; MADE and $seed name a run that was made up, $out its place.
+    """
+
+    made = tmp_path / "made" / "digits" / "kmgan"
+
+    def plan(seeds: int, train: str, **others: Any) -> dict[str, Any]:
+        for seed in range(seeds):
+            record = made_up(made.parents[1], "digits/kmgan", profile="smoke", seed=seed)
+            config = {key: record.result[key] for key in ("preset", "profile", "seed")}
+            (record.directory / "config.json").write_text(json.dumps(config))
+        python = tmp_path / "python"
+        python.write_text(
+            f'#!/bin/sh\nwhile [ $# -gt 0 ]; do case "$1" in --out) out=$2;; --seed) seed=$2;; esac; shift; done\n'
+            f'echo "$seed" >> {tmp_path / "begun"}\n{train.replace("MADE", str(made))}\n'
+        )
+        python.chmod(0o755)
+        runs = [["digits/kmgan", "smoke", seed] for seed in range(seeds)]
+        return {"plan": runs, "runs": str(tmp_path / "runs"), "results": str(tmp_path / "results"),
+                "executable": str(python), **others}  # fmt: skip
+
+    return plan
 
 
-def made_runs(made_up: Callable[..., Any], place: Path, seeds: range) -> Path:
-    for seed in seeds:
-        record = made_up(place, "digits/kmgan", profile="smoke", seed=seed)
-        config = {key: record.result[key] for key in ("preset", "profile", "seed")}
-        (record.directory / "config.json").write_text(json.dumps(config))
-    return place / "digits" / "kmgan"
+Job = Callable[..., dict[str, Any]]
+COPY = 'cp -r MADE/smoke-seed"$seed" "$out"'
 
 
-def test_two_sweeps_over_the_same_plan_do_no_run_twice(
-    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
-) -> None:
-    made = made_runs(made_up, tmp_path / "made", range(6))
-    copy = f'while [ ! -e {tmp_path / "go"} ]; do sleep 0.05; done; cp -r {{made}}/smoke-seed"$seed" "$out"'
-    job = {
-        "plan": [["digits/kmgan", "smoke", seed] for seed in range(6)], "runs": str(tmp_path / "runs"),
-        "results": str(tmp_path / "results"), "executable": pretended(made, tmp_path, copy),
-    }  # fmt: skip
-    pids = [forks.start(sweep=job) for _ in range(2)]
+def test_two_sweeps_over_the_same_plan_do_no_run_twice(forks: Forks, job: Job, tmp_path: Path) -> None:
+    sweep = job(6, f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.05; done; {COPY}")
+    pids = [forks.start(sweep=sweep) for _ in range(2)]
     while not (tmp_path / "begun").exists() or len((tmp_path / "begun").read_text().split()) < 2:
         time.sleep(0.02)
     (tmp_path / "go").touch()
@@ -179,33 +184,19 @@ def test_two_sweeps_over_the_same_plan_do_no_run_twice(
 
 
 def test_a_run_that_somebody_trains_by_hand_is_taken_and_the_sweep_goes_on(
-    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
+    forks: Forks, job: Job, tmp_path: Path
 ) -> None:
-    made = made_runs(made_up, tmp_path / "made", range(2))
-    first = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
-    first.mkdir(parents=True)
+    (tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0").mkdir(parents=True)
     refusal = "kmgan: somebody else trains it: wait"
-    train = f'[ "$seed" = 0 ] && echo "{refusal}" && exit 3; cp -r {{made}}/smoke-seed"$seed" "$out"'
-    job = {
-        "plan": [["digits/kmgan", "smoke", seed] for seed in range(2)], "runs": str(tmp_path / "runs"),
-        "results": str(tmp_path / "results"), "executable": pretended(made, tmp_path, train),
-    }  # fmt: skip
-    ended = forks.run(sweep=job)
+    ended = forks.run(sweep=job(2, f'[ "$seed" = 0 ] && echo "{refusal}" && exit 3; {COPY}'))
     assert json.loads(ended.said) == [
         ["digits/kmgan", 0, "taken", refusal.removeprefix("kmgan: ")], ["digits/kmgan", 1, "completed", ""],
     ]  # fmt: skip
 
 
-def test_a_sweep_that_is_terminated_stops_its_runs_first(
-    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
-) -> None:
-    made = made_runs(made_up, tmp_path / "made", range(1))
+def test_a_sweep_that_is_terminated_stops_its_runs_first(forks: Forks, job: Job, tmp_path: Path) -> None:
     train = f"trap 'touch {tmp_path / 'stopped'}; exit 130' TERM; while true; do sleep 0.05; done"
-    job = {
-        "plan": [["digits/kmgan", "smoke", 0]], "runs": str(tmp_path / "runs"), "results": None,
-        "executable": pretended(made, tmp_path, train),
-    }  # fmt: skip
-    pid = forks.start(sweep=job)
+    pid = forks.start(sweep=job(1, train, results=None))
     wait_for(tmp_path / "begun")
     time.sleep(0.5)
     os.kill(pid, signal.SIGTERM)
@@ -214,17 +205,10 @@ def test_a_sweep_that_is_terminated_stops_its_runs_first(
 
 
 @pytest.mark.long
-def test_a_sweep_that_is_terminated_twice_leaves_no_run_behind(
-    forks: Forks, made_up: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_sweep_that_is_terminated_twice_leaves_no_run_behind(forks: Forks, job: Job, tmp_path: Path) -> None:
     """As ``timeout`` does it: it tells its process and then the whole group."""
-    made = made_runs(made_up, tmp_path / "made", range(1))
     train = f"trap '' TERM; echo $$ > {tmp_path / 'pid'}; while true; do sleep 0.05; done"
-    job = {
-        "plan": [["digits/kmgan", "smoke", 0]], "runs": str(tmp_path / "runs"), "results": None,
-        "executable": pretended(made, tmp_path, train),
-    }  # fmt: skip
-    pid = forks.start(sweep=job)
+    pid = forks.start(sweep=job(1, train, results=None))
     wait_for(tmp_path / "begun")
     time.sleep(0.5)
     run = int((tmp_path / "pid").read_text())

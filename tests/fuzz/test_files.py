@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import json
 import shutil
 import struct
@@ -71,21 +72,17 @@ def test_a_generator(tmp_path: Path, weights: bytes, data: st.DataObject) -> Non
         assert found.sample(2).shape[0] == 2
 
 
-@pytest.mark.parametrize("field", ["width", "z_dim", "image_size", "conv_first", "feature_dim"])
-def test_a_generator_whose_preset_is_huge_takes_no_room(tmp_path: Path, weights: bytes, field: str) -> None:
+def test_a_generator_whose_preset_is_huge_takes_no_room(tmp_path: Path, weights: bytes) -> None:
     path = tmp_path / files.GENERATOR
-    for value in (99, 1024, 65_535, 10**12):
+    for field, value in itertools.product(
+        ("width", "z_dim", "image_size", "conv_first", "feature_dim"), (99, 1024, 65_535, 10**12)
+    ):
         path.write_bytes(saying(weights, {field: value}))
         refused(functools.partial(load_generator, path), path)
 
 
-TEXTS = st.one_of(
-    JUNK.map(lambda junk: json.dumps(junk, default=str).encode()),
-    st.binary(max_size=60),
-    st.sampled_from(
-        [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}"]
-    ),
-)
+ODD = [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}"]
+TEXTS = JUNK.map(lambda junk: json.dumps(junk, default=str).encode()) | st.binary(max_size=60) | st.sampled_from(ODD)
 
 
 @cases(30, TEXTS)
@@ -168,12 +165,10 @@ def test_a_field_given_anything(field: str, name: str, value: Any) -> None:
         sound(found)
 
 
-@cases(
-    60,
-    NAMES,
-    st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3),
-    st.sets(st.sampled_from(FIELDS)),
-)
+CHANGES = st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3)
+
+
+@cases(60, NAMES, CHANGES, st.sets(st.sampled_from(FIELDS)))
 def test_a_preset_from_a_file(name: str, changes: dict[str, Any], missing: set[str]) -> None:
     fields = {**PRESETS[name].as_dict(), **changes}
     for key in missing if len(missing) < 3 else ():

@@ -21,9 +21,8 @@ from .conftest import cases, refused
 SHAPES = st.sampled_from([(4, 3), (4, 3), (4, 3), (6, 3), (12, 3), (3, 3), (1, 3), (4, 1)]) | st.lists(
     st.integers(0, 4), max_size=4
 )
-TYPES = st.sampled_from([torch.float32] * 4 + [torch.float64, torch.bfloat16, torch.float16, torch.int64,
-    torch.int32, torch.uint8,
-                         torch.bool, torch.complex64])  # fmt: skip
+KINDS = ("float64", "bfloat16", "float16", "int64", "int32", "uint8", "bool", "complex64")
+TYPES = st.sampled_from([torch.float32] * 4 + [getattr(torch, kind) for kind in KINDS])
 ODD = st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf, 1e-40, 1e30, -3e38])
 
 
@@ -40,11 +39,8 @@ def tensors(draw: st.DrawFn, shapes: Any = SHAPES, types: Any = TYPES) -> Tensor
             made.view(-1)[draw(st.integers(0, made.numel() - 1))] = value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return (
-            made.nan_to_num(0, 9, -9).abs().to(kind)
-            if not kind.is_floating_point and not kind.is_complex
-            else made.to(kind)
-        )
+        whole = not kind.is_floating_point and not kind.is_complex
+        return (made.nan_to_num(0, 9, -9).abs() if whole else made).to(kind)
 
 
 @st.composite
@@ -88,11 +84,11 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "nearest_neighbours": (metrics.nearest_neighbours, (T, T, N)),
     "kth_distances": (kth_distances, (T, N, N)),
     "step_scores": (step_scores, (T,)),
-    "resized": (lambda t, s: resized(t, s), (tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)),
-    st.integers(1, 9))),
+    "resized": (lambda t, s: resized(t, s), (
+        tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)), st.integers(1, 9))),
     "to_unit": (to_unit, (T,)),
-    "distinct_points": (distinct_points, (tensors(st.sampled_from([(4, 3), (1, 3)]), st.just(torch.float64)),
-    st.floats(0, 9))),
+    "distinct_points": (distinct_points, (
+        tensors(st.sampled_from([(4, 3), (1, 3)]), st.just(torch.float64)), st.floats(0, 9))),
 }  # fmt: skip
 
 

@@ -75,41 +75,38 @@ def judged(name: str, word: str, mnist: bool = False, fashion: bool = False) -> 
     return SimpleNamespace(word=word, claim=claim, parts={"holds": parts})
 
 
-@pytest.mark.parametrize(("better", "why", "end"), [
-    (judged("P1", UNDECIDED), judged("P2", HOLDS, mnist=True, fashion=True), None),
-    (judged("P1", FAILS), judged("P2", HOLDS, mnist=True, fashion=True),
-     "is not clearly better than that DCGAN either."),
-    (judged("P1", HOLDS, mnist=True, fashion=True), judged("P2", HOLDS, mnist=True, fashion=True),
-     "draws better digits and garments than that DCGAN, thanks to its clusters."),
-    (judged("P1", PARTLY, fashion=True), judged("P2", PARTLY, fashion=True),
-     "draws better garments than that DCGAN, thanks to its clusters, but not reliably better digits."),
-    (judged("P1", HOLDS, mnist=True, fashion=True), judged("P2", PARTLY, mnist=True),
-     "draws better digits and garments than that DCGAN; its clusters are the reason for digits."),
-    (judged("P1", PARTLY, mnist=True), judged("P2", FAILS),
-     "draws better digits than that DCGAN; a random partition in the place of its clusters does as well, but not "
-     "reliably better garments."),
-])  # fmt: skip
-def test_the_repair_is_one_sentence_once_it_is_decided(better: Any, why: Any, end: str | None) -> None:
-    said = answer.repaired({"P1": better, "P2": why})
-    assert said == (f"The repair of this book, KM-GAN+, {end}" if end else "")
+def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
+    both = {"mnist": True, "fashion": True}
+    for better, why, end in (
+        (judged("P1", UNDECIDED), judged("P2", HOLDS, **both), None),
+        (judged("P1", FAILS), judged("P2", HOLDS, **both), "is not clearly better than that DCGAN either."),
+        (judged("P1", HOLDS, **both), judged("P2", HOLDS, **both),
+         "draws better digits and garments than that DCGAN, thanks to its clusters."),
+        (judged("P1", PARTLY, fashion=True), judged("P2", PARTLY, fashion=True),
+         "draws better garments than that DCGAN, thanks to its clusters, but not reliably better digits."),
+        (judged("P1", HOLDS, **both), judged("P2", PARTLY, mnist=True),
+         "draws better digits and garments than that DCGAN; its clusters are the reason for digits."),
+        (judged("P1", PARTLY, mnist=True), judged("P2", FAILS),
+         "draws better digits than that DCGAN; a random partition in the place of its clusters does as well, but not "
+         "reliably better garments."),
+    ):  # fmt: skip
+        said = answer.repaired({"P1": better, "P2": why})
+        assert said == (f"The repair of this book, KM-GAN+, {end}" if end else "")
 
 
-@pytest.mark.parametrize("word", VERDICTS)
-def test_the_screen_and_the_advice_fit_every_verdict(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
-    monkeypatch.setattr(answer, "_verdicts", lambda: verdicts(word))
-    screen = answer.first_screen(BESIDE)
-    assert BESIDE.text in screen.text
-    assert screen.text.count("<li") == (0 if word == NOT_RUN else len(claims.load()))
-    assert len(text(answer.advice()).split()) > 10
+def test_the_screen_and_the_advice_fit_every_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    for word in VERDICTS:
+        monkeypatch.setattr(answer, "_verdicts", lambda word=word: verdicts(word))
+        screen = answer.first_screen(BESIDE)
+        assert BESIDE.text in screen.text
+        assert screen.text.count("<li") == (0 if word == NOT_RUN else len(claims.load()))
+        assert len(text(answer.advice()).split()) > 10
 
 
-def test_three_numbers_have_units() -> None:
+def test_three_numbers_have_units_and_each_claim_of_the_ledger_is_once_on_the_page_of_verdicts() -> None:
     for number, what in answer.numbers():
         assert re.fullmatch(r"[\d.]+ of \d+( runs)?", number)
         assert what
-
-
-def test_each_claim_of_the_ledger_is_once_on_the_page_of_verdicts() -> None:
     page = (Path(records.RESULTS).parent / "verdict.ipynb").read_text(encoding="utf8")
     cells = ["".join(cell["source"]) for cell in json.loads(page)["cells"]]
     calls = re.findall(r"answer\.ledger\((.*?)\)", "\n".join(cells))
@@ -128,32 +125,18 @@ def record(seed: int, nmi: float | None, status: str = "completed") -> Record:
     return Record(Path("nowhere"), result)
 
 
-def test_values_leave_out_runs_without_the_measure() -> None:
+def test_numbers_have_a_mean_a_range_and_decimals_a_format_or_are_p_values() -> None:
+    spans = {(): "–", (0.5,): "0.50", (0.25, 0.75): "0.50 (0.25 to 0.75)"}
+    assert {numbers: report.span(numbers) for numbers in spans} == spans
+    assert report.span([0.1234], ".1%") == "12.3%"
+    assert [report.span([p], "p") for p in (0.0004, 0.25)] == ["< 0.001", "0.250"]
+    assert report.failures([1.0, report.FAILED, 8.0]) == "1 of 3 seeds"
     assert report.values([record(0, 0.5), record(1, None, "diverged")], report.NMI) == [0.5]
 
 
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([], "–"), ([0.5], "0.50"), ([0.25, 0.75], "0.50 (0.25 to 0.75)")], ids=["none", "one", "two"]
-)
-def test_span_prints_mean_and_range(numbers: list[float], text: str) -> None:
-    assert report.span(numbers) == text
-
-
-def test_numbers_have_decimals_a_format_or_are_p_values() -> None:
-    assert report.span([0.1234], ".1%") == "12.3%"
-    assert [report.span([p], "p") for p in (0.0004, 0.25)] == ["< 0.001", "0.250"]
-
-
-def test_failures_count_the_seeds_below_the_bound() -> None:
-    assert report.failures([1.0, report.FAILED, 8.0]) == "1 of 3 seeds"
-
-
 def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None:
-    groups = {
-        "one": [record(0, 0.5), record(1, None, "diverged")],
-        "two": [],
-        "three": [record(0, 0.2), record(1, 0.4)],
-    }
+    diverged, both = [record(0, 0.5), record(1, None, "diverged")], [record(0, 0.2), record(1, 0.4)]
+    groups = {"one": diverged, "two": [], "three": both}
     columns = {"NMI": report.NMI, "score": report.SCORE, "share": ("clustering", "nmi", ".0%")}
     text = report.table(groups, columns, "recorded · quick")._repr_html_()
     assert "<td>2, 1 diverged</td><td>0.50</td><td>50%</td>" in text

@@ -11,7 +11,6 @@ import torch
 from benchmarks import bench
 from benchmarks import worker as bench_worker
 from kmgan_book import bench_figure
-from kmgan_book.bench_figure import speed
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {"width": 0.125, "batch": 8}
@@ -37,6 +36,7 @@ def test_operations_are_counted() -> None:
     assert bench_worker._count(lambda: layer(x).sum().backward()) == 3 * 2 * 5 * 30 * 20
 
 
+@pytest.mark.long
 def test_a_race_compares_with_its_first() -> None:
     specs = {name: spec("digits/dcgan", generator_updates=n) for name, n in (("one", 1), ("two", 2))}
     results = bench.race(specs, CPU, repeats=2, iterations=1)
@@ -58,23 +58,15 @@ def test_a_report_has_what_its_sections_promise(monkeypatch: pytest.MonkeyPatch)
     assert json.loads(json.dumps(report)) == report
 
 
-def test_the_figure_has_a_panel_a_section() -> None:
-    result = {"images_per_second": 10.0, "speed": 1.0}
-    report = {
-        "device": "a CPU", "commit": None, "profile": "quick", "methods": {"mnist/kmgan": result},
-        "plain": {"plain mnist": result}, "growth": {"b": [[1, 0.1], [2, 0.2]]},
-    }  # fmt: skip
-    figure = speed(report)
-    assert [ax.get_title() for ax in figure.axes] == ["Images per second", "Speed, the plain loop being 1", "K-Means"]
-    plt.close(figure)
-
-
-def test_the_table_says_how_much_of_the_machine_was_used() -> None:
+def test_the_figure_has_a_panel_a_section_and_the_table_says_how_much_of_the_machine_was_used() -> None:
     result = {"images_per_second": 10.0, "speed": 1.0, "utilisation": 0.25}
-    report = {"device": "a CPU", "commit": None, "methods": {"<kmgan>": result}}
+    report = {"device": "a CPU", "commit": None, "profile": "quick", "methods": {"<kmgan>": result}}
     text = bench_figure.table([report])._repr_html_()
     assert "<td>&lt;kmgan&gt;</td><td>10</td><td>25%</td>" in text
     assert "plain" not in text
+    figure = bench_figure.speed({**report, "plain": {"mnist": result}, "growth": {"b": [[1, 0.1], [2, 0.2]]}})
+    assert [ax.get_title() for ax in figure.axes] == ["Images per second", "Speed, the plain loop being 1", "K-Means"]
+    plt.close(figure)
 
 
 def test_the_table_of_precision_says_what_its_reports_say() -> None:

@@ -52,156 +52,112 @@ def test_a_run_fails_below_three_or_if_it_diverged(scores: tuple[float | None, .
     assert holds({"count": {"of": "a", "failed": False, "all": True}}, a=a) == (failed == 0)
 
 
-def test_a_count_shows_every_score() -> None:
-    text = found({"count": {"of": "a", "failed": True, "at_most": 1}}, a=group(1, None, 8.5))[1]
-    assert text == "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"
+A, B = "classifier_score.value of a", "classifier_frechet.value of a"
+NINE, ONE = [9.0] * 10, [1.0] * 4 + [9.0] * 6
 
 
-def test_failing_more_often_is_fishers_exact_test() -> None:
-    condition = {"fails_more": {"of": "a", "than": "b"}}
-    none, four = group(*[9.0] * 10), group(*[1.0] * 4, *[9.0] * 6)
-    true, text = found(condition, a=four, b=none)
-    assert true
-    assert text == "a fails more often than b: 4 of 10 and 0 of 10, p = 0.043 (Fisher, one-sided)"
-    assert not holds(condition, a=none, b=four)
-    assert not holds(condition, a=group(*[None] * 3, *[9.0] * 7), b=none)
-    assert holds({"not": condition}, a=none, b=four)
+def every(**arguments: Any) -> dict[str, Any]:
+    return {"every": {"of": "a", "measure": SCORE, **arguments}}
 
 
-def test_a_gap_of_rates_is_newcombe_s_interval() -> None:
-    none, two = group(*[9.0] * 10), group(1, None, *[9.0] * 8)
-    true, text = found({"rate_gap": {"of": "a", "less": "b", "below": 0.3}}, a=none, b=none)
-    assert true
-    assert text.startswith(
-        "failure rate of a minus that of b below 0.3: 0 of 10 and 0 of 10, 95 % interval -0.28 to 0.28"
-    )
-    assert not holds({"rate_gap": {"of": "a", "less": "b", "below": 0.3}}, a=two, b=none)
-    assert holds({"rate_gap": {"of": "a", "less": "b", "above": 0.5}}, a=group(*[1.0] * 10), b=none)
+def mean(**arguments: Any) -> dict[str, Any]:
+    return {"mean": {"of": "a", "measure": SCORE, **arguments}}
 
 
-def test_every_seed_must_be_within_the_bound_and_a_diverged_one_never_is() -> None:
-    def every(*scores: float | None, **bound: Any) -> tuple[bool, str]:
-        return found({"every": {"of": "a", "measure": SCORE, **bound}}, a=group(*scores))
-
-    assert every(7, 8, above=6) == (True, "classifier_score.value of a above 6 in every seed: 7, 8")
-    assert not every(5, 8, above=6)[0]
-    assert not every(6, above=6)[0]
-    assert every(5, 6, below=7)[0]
-    assert every(5, None, below=7) == (False, "classifier_score.value of a below 7 in every seed: 5, diverged")
-    assert not every(above=0)[0]
-    assert not every(None, above=-1e9)[0]
+def versus(kind: str, measure: str = SCORE, **arguments: Any) -> dict[str, Any]:
+    return {kind: {"of": "a", "against": "b", "measure": measure, **arguments}}
 
 
-def test_alive_leaves_failed_seeds_out_but_not_all_of_them() -> None:
-    condition = {"every": {"of": "a", "measure": SCORE, "above": 6, "alive": True}}
-    assert found(condition, a=group(7, 1, None)) == (
-        True, "classifier_score.value of a above 6 in every seed that did not fail: 7 (2 of 3 failed and are left out)",
-    )  # fmt: skip
-    assert not holds(condition, a=group(7, 5, 1))
-    assert not holds(condition, a=group(1, None))
+RATES, FAILS_MORE = {"of": "a", "less": "b"}, {"fails_more": {"of": "a", "than": "b"}}
+YES, NO = every(above=5), every(above=9)
+# A condition, the scores of a and b, whether it is met, and what it says where that matters.
+SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
+    ({"count": {"of": "a", "failed": True, "at_most": 1}}, [1, None, 8.5], [], False,
+     "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"),
+    (FAILS_MORE, ONE, NINE, True,
+     "a fails more often than b: 4 of 10 and 0 of 10, p = 0.043 (Fisher, one-sided)"),
+    (FAILS_MORE, NINE, ONE, False, ""), (FAILS_MORE, [None] * 3 + NINE[3:], NINE, False, ""),
+    ({"not": FAILS_MORE}, NINE, ONE, True, ""),
+    ({"rate_gap": {**RATES, "below": 0.3}}, NINE, NINE, True,
+     "failure rate of a minus that of b below 0.3: 0 of 10 and 0 of 10, 95 % interval -0.28 to 0.28 (Newcombe)"),
+    ({"rate_gap": {**RATES, "below": 0.3}}, [1, None, *NINE[2:]], NINE, False, ""),
+    ({"rate_gap": {**RATES, "above": 0.5}}, [1.0] * 10, NINE, True, ""),
+    # every seed, within a bound: a diverged one never is
+    (every(above=6), [7, 8], [], True, f"{A} above 6 in every seed: 7, 8"), (every(above=6), [5, 8], [], False, ""),
+    (every(above=6), [6], [], False, ""), (every(below=7), [5, 6], [], True, ""), (every(above=0), [], [], False, ""),
+    (every(below=7), [5, None], [], False, f"{A} below 7 in every seed: 5, diverged"),
+    (every(above=-1e9), [None], [], False, ""),
+    (every(above=6, alive=True), [7, 1, None], [], True,
+     f"{A} above 6 in every seed that did not fail: 7 (2 of 3 failed and are left out)"),
+    (every(above=6, alive=True), [7, 5, 1], [], False, ""), (every(above=6, alive=True), [1, None], [], False, ""),
+    # a bound that is the mean of others, or another number of the same record, which is 6
+    (every(above={"of": "b"}), [8, 9], [7, 8], True, f"{A} above the mean of b (7.5) in every seed: 8, 9"),
+    (every(above={"of": "b"}), [8, 7], [7, 8], False, ""), (every(above={"of": "b"}), [8], [7, None], False, ""),
+    (every(above={"of": "b", "times": 0.5, "plus": 3}), [8, 7], [7, 8], True, ""),
+    (every(above={"measure": "classifier_score.other"}), [8, 7], [], True, ""),
+    (every(above={"measure": "classifier_score.other"}), [8, 5], [], False, ""),
+    (every(above={"of": "b", "measure": "classifier_score.other"}), [8, 7], [5], True, ""),
+    # a mean, of which no diverged run is left out
+    (mean(above=7), [6, 9], [], True, f"mean {A} above 7: 7.5 (6, 9)"), (mean(above=7), [6, 8], [], False, ""),
+    (mean(above=7), [9, None], [], False, ""), (mean(below=7), [1, None], [], False, ""),
+    (mean(above={"measure": "classifier_score.other"}), [6, 9], [], True,
+     f"mean {A} above its classifier_score.other (6): 7.5 (6, 9)"),
+    # pairs of a seed: five that agree decide, of distances by their logarithms
+    (versus("paired", higher=True), [5, 6], [5, 5], False,
+     f"{A} higher than that of b: seed 0 5 and 5, seed 1 6 and 5; p = 0.5 (exact test of 2 pairs)"),
+    (versus("paired", higher=True, plus=-0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], True, ""),
+    (versus("paired", lower=True, plus=-0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], False, ""),
+    (versus("paired", lower=True, plus=0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], True, ""),
+    (versus("paired", lower=True, plus=0.5, level=0.025), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], False, ""),  # p is 0.031
+    (versus("paired", higher=True), [9] * 4, [1] * 4, False, ""),
+    (versus("paired", F, lower=True), [1] * 6 + [120], [3] * 6 + [100], True, ""),
+    (versus("paired", lower=True), [1] * 6 + [120], [3] * 6 + [100], False, ""),
+    (versus("paired", F, lower=True, times=1.25), [12.4] * 5, [10] * 5, True, ""),
+    (versus("paired", F, lower=True, times=1.25), [12.6] * 5, [10] * 5, False, ""),
+    (versus("paired", F, lower=True), [0] * 5, [1] * 5, True, ""),
+    # ranks need no pairs: three against three decide
+    (versus("ranks", F, lower=True, times=1.25), [1, 2, 3], [4, 5, 6], True,
+     f"{B} lower than 1.25 times that of b: 1, 2, 3 and 4, 5, 6; p = 0.05 (exact test of ranks, 3 against 3)"),
+    (versus("ranks", F, lower=True, times=1.25), [1, 2, 5.1], [4, 5, 6], False, ""),
+    (versus("ranks", F, lower=True, times=1.25), [1, 2], [4, 5, 6], False, ""),
+    (versus("ranks", F, lower=True, times=2), [1, 2, 7.9], [4, 5, 6], True, ""),
+    *((joined, [7], [], true, "") for joined, true in (
+        ({"any": [YES, NO]}, True), ({"any": [NO, YES]}, True), ({"any": [NO, NO]}, False), ({"all": [YES, NO]}, False),
+        ({"all": [YES, YES]}, True), ({"any": [{"all": [YES, NO]}, {"not": NO}]}, True),
+    )),
+    ({"not": NO}, [7], [], True, f"not so: {A} above 9 in every seed: 7"),
+    ({"any": [NO, YES]}, [7], [], True, f"{A} above 9 in every seed: 7; or {A} above 5 in every seed: 7"),
+]  # fmt: skip
 
 
-def test_a_bound_is_the_mean_of_others_or_another_number_of_the_same_record() -> None:
-    def every(*scores: float | None, others: list[Record], **bound: Any) -> tuple[bool, str]:
-        return found({"every": {"of": "a", "measure": SCORE, "above": bound}}, a=group(*scores, other=6), b=others)
-
-    assert every(8, 9, others=group(7, 8), of="b") == (
-        True, "classifier_score.value of a above the mean of b (7.5) in every seed: 8, 9",
-    )  # fmt: skip
-    assert not every(8, 7, others=group(7, 8), of="b")[0]
-    assert every(8, 7, others=group(7, 8), of="b", times=0.5, plus=3)[0]
-    assert not every(8, others=group(7, None), of="b")[0], "a diverged run is nothing to be better than"
-    assert every(8, 7, others=[], measure="classifier_score.other")[0]
-    assert not every(8, 5, others=[], measure="classifier_score.other")[0]
-    assert every(8, 7, others=group(5, other=5), of="b", measure="classifier_score.other")[0]
+def test_each_condition_is_met_where_it_should_be_and_says_by_which_numbers() -> None:
+    for condition, a, b, true, text in SAID:
+        measure = F if F in str(condition) else SCORE
+        groups = {"a": group(*a, measure=measure, other=6), "b": group(*b, measure=measure, other=5)}
+        met, said = found(condition, **groups)
+        assert met == true, said
+        assert text in ("", said)
 
 
-def test_a_mean_reaches_a_level_and_no_diverged_run_is_left_out() -> None:
-    def mean(*scores: float | None, **bound: Any) -> tuple[bool, str]:
-        return found({"mean": {"of": "a", "measure": SCORE, **bound}}, a=group(*scores, other=7))
-
-    assert mean(6, 9, above=7) == (True, "mean classifier_score.value of a above 7: 7.5 (6, 9)")
-    assert not mean(6, 8, above=7)[0]
-    assert not mean(9, None, above=7)[0]
-    assert not mean(1, None, below=7)[0]
-    assert mean(6, 9, above={"measure": "classifier_score.other"}) == (
-        True, "mean classifier_score.value of a above its classifier_score.other (7): 7.5 (6, 9)",
-    )  # fmt: skip
-
-
-def paired(a: list[Record], b: list[Record], measure: str = SCORE, **arguments: Any) -> tuple[bool, str]:
-    return found({"paired": {"of": "a", "against": "b", "measure": measure, **arguments}}, a=a, b=b)
-
-
-def test_pairs_are_of_common_seeds_and_five_that_agree_decide() -> None:
+def test_pairs_are_of_common_seeds() -> None:
     a, b = group(5, 6, 7, 8, 9), group(9, 8, 7, 6, 5, 99, seeds=[4, 3, 2, 1, 0, 7])
-    assert not paired(a, b, higher=True)[0]
-    true, text = paired(a, b, higher=True, plus=-0.5)
-    assert true
-    assert text.startswith(
-        "classifier_score.value of a higher than that of b plus -0.5: seed 0 5 and 5, seed 1 6 and 6, "
-    )
-    assert text.endswith(", seed 4 9 and 9; p = 0.031 (exact test of 5 pairs)")
-    assert not paired(a, b, lower=True, plus=-0.5)[0]
-    assert paired(a, b, lower=True, plus=0.5)[0]
-    assert not paired(a, b, lower=True, plus=0.5, level=0.025)[0], "five pairs reach 0.031"
-    assert not paired(group(9, 9, 9, 9), group(1, 1, 1, 1), higher=True)[0], "four pairs cannot"
-    assert paired(a, group(1, seeds=[77]), higher=True)[1].endswith("no common seed; p = 1 (exact test of 0 pairs)")
-
-
-def test_of_distances_logarithms_are_compared() -> None:
-    """By differences the fifth pair would outweigh the others; its quotient does not."""
-    a, b = group(1, 1, 1, 1, 1, 1, 120, measure=F), group(*[3] * 6, 100, measure=F)
-    true, text = paired(a, b, F, lower=True)
-    assert true
-    assert text.endswith("(exact test of 7 pairs, of logarithms)")
-    assert not paired(group(1, 1, 1, 1, 1, 1, 120), group(*[3] * 6, 100), SCORE, lower=True)[0]
-    assert paired(group(*[12.4] * 5, measure=F), group(*[10] * 5, measure=F), F, lower=True, times=1.25)[0]
-    assert not paired(group(*[12.6] * 5, measure=F), group(*[10] * 5, measure=F), F, lower=True, times=1.25)[0]
-    assert paired(group(*[0] * 5, measure=F), group(*[1] * 5, measure=F), F, lower=True)[0]
+    assert holds(versus("paired", higher=True, plus=-0.5), a=a, b=b)
+    said = found(versus("paired", higher=True), a=a, b=group(1, seeds=[77]))[1]
+    assert said.endswith("no common seed; p = 1 (exact test of 0 pairs)")
 
 
 @pytest.mark.parametrize(("kind", "seeds"), [("paired", 5), ("ranks", 3)])
 def test_a_diverged_run_is_the_worst_there_is_not_left_out(kind: str, seeds: int) -> None:
-    def compared(ours: float | None, theirs: float | None, measure: str, way: str) -> bool:
+    for ours, theirs, measure, way, true in (
+        (2, 3, F, "lower", True), (2, None, F, "lower", True),  # theirs diverged: worse
+        (2, 3, SCORE, "lower", True), (None, 3, SCORE, "lower", True),  # of a score the worst is the lowest
+        (None, 3, F, "lower", False), (None, None, F, "higher", False),
+    ):  # fmt: skip
         a, b = (group(*[value] * (seeds - 1), last, measure=measure) for value, last in ((2.0, ours), (3.0, theirs)))
-        return holds({kind: {"of": "a", "against": "b", "measure": measure, way: True}}, a=a, b=b)
-
-    assert compared(2, 3, F, "lower")
-    assert compared(2, None, F, "lower")  # theirs diverged: worse
-    assert compared(2, 3, SCORE, "lower")
-    assert compared(None, 3, SCORE, "lower")  # of a score the worst is the lowest
-    assert not compared(None, 3, F, "lower")
-    assert not compared(None, None, F, "higher")
+        assert holds(versus(kind, measure, **{way: True}), a=a, b=b) == true
     worst = group(*[None] * seeds)
-    condition = {kind: {"of": "a", "against": "b", "measure": F, "higher": True}}
-    assert holds(condition, a=worst, b=group(*[3] * seeds, measure=F))
-    assert not holds(condition, a=worst, b=worst), "all diverged: a tie"
-
-
-def test_ranks_need_no_pairs_and_three_against_three_decide() -> None:
-    condition = {"ranks": {"of": "a", "against": "b", "measure": F, "lower": True, "times": 1.25}}
-    true, text = found(condition, a=group(1, 2, 3, measure=F), b=group(4, 5, 6, measure=F, seeds=[7, 8, 9]))
-    assert true
-    assert text.startswith(
-        "classifier_frechet.value of a lower than 1.25 times that of b: 1, 2, 3 and 4, 5, 6; p = 0.05"
-    )
-    assert text.endswith("(exact test of ranks, 3 against 3)")
-    assert not holds(condition, a=group(1, 2, 5.1, measure=F), b=group(4, 5, 6, measure=F))
-    assert not holds(condition, a=group(1, 2, measure=F), b=group(4, 5, 6, measure=F))
-    assert holds(
-        {"ranks": {**condition["ranks"], "times": 2}}, a=group(1, 2, 7.9, measure=F), b=group(4, 5, 6, measure=F)
-    )
-
-
-def test_conditions_are_joined() -> None:
-    yes, no = ({"every": {"of": "a", "measure": SCORE, "above": bound}} for bound in (5, 9))
-    a = group(7)
-    assert [holds({"any": both}, a=a) for both in ([yes, no], [no, yes], [no, no])] == [True, True, False]
-    assert [holds({"all": both}, a=a) for both in ([yes, no], [yes, yes])] == [False, True]
-    assert found({"not": no}, a=a) == (True, "not so: classifier_score.value of a above 9 in every seed: 7")
-    assert holds({"any": [{"all": [yes, no]}, {"not": no}]}, a=a)
-    assert found({"any": [no, yes]}, a=a)[1].count("; or ") == 1
+    assert holds(versus(kind, F, higher=True), a=worst, b=group(*[3] * seeds, measure=F))
+    assert not holds(versus(kind, F, higher=True), a=worst, b=worst), "all diverged: a tie"
 
 
 def test_history_is_read_as_the_mean_over_its_rows(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def run(pictures: Run, digits_judge: Judge) -> Run:
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_without_a_kernel_there_are_pictures(run: Run, name: str) -> None:
+def test_without_a_kernel_there_are_images_and_with_one_a_widget_that_reacts_within_a_second(
+    run: Run, name: str
+) -> None:
     explorer: Explorer = eval(MAKE[name], {"explore": explore, "run": run})
     frames = re.findall(r"<img [^>]*>", explorer.html)
     assert len(frames) == len(explorer.frames) >= 4
@@ -44,26 +46,6 @@ def test_without_a_kernel_there_are_pictures(run: Run, name: str) -> None:
     bundle = explorer._repr_mimebundle_()
     assert bundle["text/html"] == explorer.html
     assert bundle[WIDGET]["model_id"] == explorer.widget.model_id
-
-
-def test_the_gate_counts_the_steps() -> None:
-    history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
-    explorer = explore.explore_gate(history, "live · smoke · digits · seed 0")
-    (axes,) = explorer.draw(d_round=7.0).axes
-    assert axes.get_title().endswith("30% of the center steps are taken")
-    with pytest.raises(UsageError, match="no center loss"):
-        explore.explore_gate([{"iteration": 1.0, "loss_d": 1.0}], "live")
-
-
-def test_ipywidgets_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
-    assert list(explore.explore_gate(history, "live")._repr_mimebundle_()) == ["text/plain", "text/html"]
-
-
-@pytest.mark.parametrize("name", MAKE)
-def test_a_widget_reacts_within_a_second(run: Run, name: str) -> None:
-    explorer: Explorer = eval(MAKE[name], {"explore": explore, "run": run})
     (slider, *_), shown = explorer.widget.children[:-1], explorer.widget.children[-1]
     seconds = []
     for index in (3, 1, 4):
@@ -75,11 +57,22 @@ def test_a_widget_reacts_within_a_second(run: Run, name: str) -> None:
     assert min(seconds) < 1, f"{name} took {min(seconds):.1f} s"
 
 
+def test_the_gate_counts_the_steps_and_needs_no_ipywidgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
+    explorer = explore.explore_gate(history, "live · smoke · digits · seed 0")
+    (axes,) = explorer.draw(d_round=7.0).axes
+    assert axes.get_title().endswith("30% of the center steps are taken")
+    with pytest.raises(UsageError, match="no center loss"):
+        explore.explore_gate([{"iteration": 1.0, "loss_d": 1.0}], "live")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert list(explorer._repr_mimebundle_()) == ["text/plain", "text/html"]
+
+
 def labels(html: str) -> list[str]:
     return re.findall(r'data-label="([^"]*)"', html)
 
 
-def test_a_training_with_samples_features_and_losses(quick: Quick, tmp_path: Path) -> None:
+def test_a_training_with_what_it_has_kept(quick: Quick, pictures: Run, tmp_path: Path) -> None:
     kept = Moments(data.load("digits"), most=100)
     run = quick(tmp_path / "run", "digits/kmgan", iterations=4, callback=kept)
     assert list(kept.features) == list(kept.centers) == [0, 2, 4]
@@ -88,18 +81,13 @@ def test_a_training_with_samples_features_and_losses(quick: Quick, tmp_path: Pat
     assert labels(html) == ["iteration 2", "iteration 4"]
     assert "samples, features and losses" in html
     assert len(html) < 300_000
-
-
-def test_a_training_of_points_has_no_samples(quick: Quick, tmp_path: Path) -> None:
-    kept = Moments(data.load("synthetic"), most=100)
-    run = quick(tmp_path / "run", callback=kept)
-    assert labels(training_frames(run, kept).text) == ["iteration 0", "iteration 10", "iteration 20"]
-    with pytest.raises(UsageError, match="no samples to move through"):
-        training_frames(run)
-
-
-def test_a_run_from_its_directory(pictures: Run) -> None:
     assert labels(training_frames(Run.open(pictures.directory)).text) == ["iteration 20", "iteration 40"]
+
+    kept = Moments(data.load("synthetic"), most=100)
+    points = quick(tmp_path / "points", callback=kept)  # of which there are no samples
+    assert labels(training_frames(points, kept).text) == ["iteration 0", "iteration 10", "iteration 20"]
+    with pytest.raises(UsageError, match="no samples to move through"):
+        training_frames(points)
 
 
 def test_the_plane_keeps_the_largest_distances() -> None:
@@ -122,7 +110,7 @@ def test_frames_show_one_image_without_javascript(poster: int | None, shown: int
     assert "http" not in html
 
 
-@pytest.mark.parametrize(("images", "labels"), [([], []), ([b"one"], []), ([b"one"], ["a", "b"])])
-def test_frames_need_a_label_each(images: list[bytes], labels: list[str]) -> None:
-    with pytest.raises(ValueError, match="one label for each image"):
-        frames_html(images, labels, "A cloud")
+def test_frames_need_a_label_each() -> None:
+    for images, names in (([], []), ([b"one"], []), ([b"one"], ["a", "b"])):
+        with pytest.raises(ValueError, match="one label for each image"):
+            frames_html(images, names, "A cloud")

@@ -30,10 +30,6 @@ def closed() -> Iterator[None]:
     plt.close("all")
 
 
-def made_by(figure: Figure) -> str:
-    return figure.get_supxlabel()
-
-
 def test_grids_show_the_sheets_of_tensors_and_of_recorded_files(tmp_path: Path) -> None:
     images = torch.rand(9, 1, 8, 8)
     Image.fromarray(sheet(images, columns=3)).save(tmp_path / "sheet.png")
@@ -41,13 +37,10 @@ def test_grids_show_the_sheets_of_tensors_and_of_recorded_files(tmp_path: Path) 
     drawn = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
     assert np.array_equal(drawn[0], drawn[1])
     assert [ax.get_title() for ax in figure.axes] == ["tensor", "file"]
-    assert made_by(figure) == LIVE
-
-
-def test_the_background_is_opaque_white_for_dark_pages() -> None:
-    figure = figures.strips([torch.rand(4, 3, 8, 8)], LIVE)
-    assert to_rgb(figure.get_facecolor()) == (1, 1, 1)
+    assert figure.get_supxlabel() == LIVE
+    assert to_rgb(figure.get_facecolor()) == (1, 1, 1)  # for dark pages
     assert plt.rcParams["savefig.facecolor"] == "white"
+    assert len(figures.strips([torch.rand(4, 3, 8, 8)], LIVE).axes[0].images) == 1
 
 
 def test_feature_moments_draw_the_same_points_in_the_colours_of_their_classes() -> None:
@@ -66,11 +59,13 @@ def test_histories_leave_out_runs_without_the_column() -> None:
     assert np.asarray(figure.axes[0].lines[0].get_ydata()).tolist() == [2.0, 3.0]
 
 
-def test_class_shares_draw_the_frequencies_in_percent() -> None:
+def test_class_shares_are_bars_or_numbers_in_percent() -> None:
     share = class_frequency(torch.tensor([0, 0, 0, 1]), 2)
     figure = figures.class_shares({"a": share, "b": share}, ["x", "y"], LIVE)
     heights = [patch.get_height() for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     assert heights == pytest.approx([75, 25, 75, 25])
+    table = figures.shares({"a": share, "b": share}, ["x", "y"], LIVE)
+    assert [text.get_text() for text in table.axes[0].texts] == ["75", "25", "75", "25"]
 
 
 def test_seeds_draw_a_point_a_seed_and_an_empty_group_none() -> None:
@@ -81,9 +76,9 @@ def test_seeds_draw_a_point_a_seed_and_an_empty_group_none() -> None:
     assert (far.get_xscale(), far.get_xlabel()) == ("log", "distance, logarithmic")
 
 
-def test_points_and_framework_draw() -> None:
+def test_points_have_the_colors_of_their_classes_and_the_framework_its_boxes() -> None:
     figure = diagrams.points(torch.rand(20, 2), torch.arange(20) % 2, ("A", "B"), LIVE)
-    assert len(figure.axes[0].collections) == 2
+    assert [len(np.asarray(drawn.get_offsets())) for drawn in figure.axes[0].collections] == [10, 10]
     texts = " ".join(text.get_text() for text in diagrams.framework().axes[0].texts)
     assert "L_{center}" in texts
 
@@ -92,12 +87,6 @@ def test_slopes_lead_from_one_rank_to_the_other() -> None:
     figure = figures.slopes({"a": (3.0, 1.0), "b": (2.0, 5.0), "c": (1.0, 3.0)}, "theirs", "ours", "recorded · long")
     ends = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines]
     assert ends == [[0, 2], [1, 0], [2, 1]]
-
-
-def test_shares_are_written_in_percent() -> None:
-    share = class_frequency(torch.tensor([0, 0, 0, 1]), 2)
-    figure = figures.shares({"a": share, "b": share}, ["x", "y"], "recorded · quick")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["75", "25", "75", "25"]
 
 
 def test_a_phone_gets_the_panels_below_each_other_and_the_figure_stays(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,15 +112,11 @@ def test_a_phone_gets_the_panels_below_each_other_and_the_figure_stays(capsys: p
     assert not any("\n" in label for label in labels)
 
 
-def titles(figure: Figure) -> list[str]:
-    return [ax.get_title() for ax in figure.axes]
-
-
 def dots(figure: Figure, panel: int, which: int) -> np.ndarray:
     return np.asarray(figure.axes[panel].collections[which].get_offsets())
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_generator_comes_to_the_real_points_when_it_learns_too(seed: int) -> None:
     figure = primer.two_networks(seed)
 
@@ -142,12 +127,12 @@ def test_the_generator_comes_to_the_real_points_when_it_learns_too(seed: int) ->
     assert distance(2) < 0.5 * distance(1)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_centers_move_to_means_and_the_collapsed_generator_has_the_same_loss(seed: int) -> None:
     figure = primer.k_means(seed)
     first, last = dots(figure, 0, 1), dots(figure, 3, 1)
     assert not np.allclose(first, last)
-    good, bad = titles(primer.collapse(seed))
+    good, bad = (ax.get_title() for ax in primer.collapse(seed).axes)
     assert good.partition("loss of G")[2].split(",")[0] == bad.partition("loss of G")[2].split(",")[0]
     assert good.endswith("1.39")
     assert bad.endswith("0.00")
@@ -173,10 +158,8 @@ def test_one_center_sees_nothing_behind_batch_normalization_and_four_see_the_col
 
 
 def test_clusters_reach_every_group_and_a_random_partition_does_not() -> None:
-    panels = why.ring(0, seeds=2).axes
-    found = [tuple(map(int, re.findall(r"\d+", ax.get_title()))) for ax in panels]
-    told = [(reached, share) for reached, _, share in found]
-    for none, random, clusters in (told[:3], told[3:]):
-        assert clusters[0] == 8
-        assert clusters[1] > 90
-        assert max(none[0], random[0]) < 8 or max(none[1], random[1]) < clusters[1]
+    titles = [ax.get_title() for ax in why.ring(0, seeds=1).axes]  # 8 of 8 groups, 95% of points
+    none, random, clusters = ([int(number) for number in re.findall(r"\d+", title)] for title in titles)
+    assert clusters[0] == 8
+    assert clusters[2] > 90
+    assert max(none[0], random[0]) < 8 or max(none[2], random[2]) < clusters[2]

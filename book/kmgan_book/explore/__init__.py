@@ -8,13 +8,6 @@ from kmgan_book.explore.moments import Moments, training_frames
 from kmgan_book.explore.widgets import explore_classes, explore_clusters, explore_gate, explore_interpolation
 
 __all__ = [
-    "Control",
-    "Explorer",
-    "Moments",
-    "explore_classes",
-    "explore_clusters",
-    "explore_gate",
-    "explore_interpolation",
-    "frames_html",
-    "training_frames",
-]
+    "Control", "Explorer", "Moments", "explore_classes", "explore_clusters", "explore_gate", "explore_interpolation",
+    "frames_html", "training_frames",
+]  # fmt: skip

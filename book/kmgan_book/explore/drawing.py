@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kmgan_book.figures import _canvas, badge
+from kmgan_book.figures import _canvas, _panel, badge
 from kmgan_book.palette import PALETTE
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
@@ -64,9 +64,9 @@ def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | Non
 
 def clusters(points: Tensor, labels: Tensor, centers: Tensor, made_by: str, *, title: str, axis: str) -> Figure:
     """Points (n, 2) colored by cluster, with the centers (k, 2)."""
-    figure, axes = _canvas(1, 1, 5.4, 4.4)
-    cloud(axes[0, 0], points, labels, centers)
-    axes[0, 0].set(title=title, xlabel=axis)
+    figure, ax = _panel(5.4, 4.4)
+    cloud(ax, points, labels, centers)
+    ax.set(title=title, xlabel=axis)
     sns.despine(figure)
     return badge(figure, made_by)
 
@@ -74,8 +74,7 @@ def clusters(points: Tensor, labels: Tensor, centers: Tensor, made_by: str, *, t
 def gate(history: Sequence[Mapping[str, float]], d_round: float, made_by: str, *, title: str) -> Figure:
     """The center loss over the iterations, and where it lies above d_round."""
     steps, losses = (np.asarray([row[key] for row in history]) for key in ("iteration", "loss_center"))
-    figure, axes = _canvas(1, 1, 6.4, 3.4)
-    ax: Axes = axes[0, 0]
+    figure, ax = _panel(6.4, 3.4)
     colors = sns.color_palette(PALETTE)
     ax.plot(steps, losses, color="0.6", linewidth=0.8)
     taken = losses > d_round
@@ -90,15 +89,10 @@ def gate(history: Sequence[Mapping[str, float]], d_round: float, made_by: str, *
 
 
 def moment(
-    iteration: int,
-    history: Sequence[Mapping[str, float]],
-    made_by: str,
-    *,
-    picture: np.ndarray | None = None,
-    points: tuple[Tensor, Tensor | None, Tensor | None] | None = None,
-    axis: str = "",
+    iteration: int, history: Sequence[Mapping[str, float]], made_by: str, *, picture: np.ndarray | None = None,
+    points: tuple[Tensor, Tensor | None, Tensor | None] | None = None, axis: str = "",
     limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """One moment of a training: samples, features with centers, and the losses so far, each where there is one.
 
     ``limits`` of both axes of the features let one see how they move.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from kmgan_book import STATIC
 from kmgan_book.explore.drawing import encoded
+from kmgan_book.report import webp
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -29,32 +29,21 @@ _STYLE, _SCRIPT = ((STATIC / name).read_text(encoding="utf8") for name in ("fram
 def frames_html(
     images: list[bytes], labels: list[str], alt: str, *, poster: int | None = None, chart: bool = False
 ) -> str:
-    """A figure, as HTML with its own style and script, that shows one of several encoded images, chosen by a slider.
+    """A figure, as HTML with its own style and script, that shows one of several images in WebP, chosen by a slider.
 
     Readers move through the frames with the slider, its arrow keys, by dragging across the image, or with a button
     that plays them (hidden from readers who ask for less motion). Without JavaScript, and in print before anything was
-    moved, the poster shows.
+    moved, the image number `poster` shows; without one the last, and the frames play once when they are seen.
 
-    Parameters
-    ----------
-    images : list of bytes
-        In WebP, in order, all of one size; about 20 KB each keeps a page light.
-    labels : list of str
-        What each frame is, such as ``"iteration 500"``; shown beside the slider and read to screen readers.
-    alt : str
-        What the images show, for readers who do not see them; each frame's label is added.
-    poster : int, optional
-        Index of the image that shows first. Without one the last does, and the frames play once when they are seen,
-        unless the reader asks for less motion.
-    chart : bool
-        Whether the images are dark lines on white, which a dark page turns round.
+    A frame's label, such as ``"iteration 500"``, is shown beside the slider; with `alt` it is read to screen readers.
+    A `chart` is of dark lines on white, which a dark page turns round.
     """
     if not images or len(images) != len(labels):
         raise ValueError(f"frames_html needs one label for each image; got {len(images)} and {len(labels)}")
     last = len(images) - 1
     first = last if poster is None else poster
     frames = "\n".join(
-        f'<img src="data:image/webp;base64,{base64.b64encode(image).decode()}" alt="{escape(f"{alt}: {label}")}"'
+        f'<img src="{webp(image)}" alt="{escape(f"{alt}: {label}")}"'
         f' data-label="{escape(label)}"{"" if index == first else " hidden"}>'
         for index, (image, label) in enumerate(zip(images, labels, strict=True))
     )
@@ -77,36 +66,20 @@ class Control:
     start: Any
 
 
+@dataclass
 class Explorer:
     """A function that draws a figure, and sliders for its arguments.
 
     In Jupyter it shows as an ipywidget. Everywhere else (a page, an executed notebook, nbviewer, papermill, or where
-    ipywidgets is not installed) it shows as images drawn beforehand, with a slider in plain HTML.
-
-    Parameters
-    ----------
-    draw : callable
-        Takes one keyword argument per control and returns a figure, in well under a second.
-    controls : sequence of Control
-    frames : mapping
-        What shows without a kernel: label to arguments of ``draw``, in an order that a slider can have. The one with
-        the first value of every control shows first.
-    alt : str
-        What the figure shows, for readers who do not see it.
-    chart : bool
-        As in `frames_html`.
+    ipywidgets is not installed) it shows as images drawn beforehand, with a slider in plain HTML. The one with the
+    first value of every control shows first.
     """
 
-    def __init__(
-        self,
-        draw: Callable[..., Figure],
-        controls: Sequence[Control],
-        frames: Mapping[str, Mapping[str, Any]],
-        alt: str,
-        *,
-        chart: bool = True,
-    ):
-        self.draw, self.controls, self.frames, self.alt, self.chart = draw, controls, frames, alt, chart
+    draw: Callable[..., Figure]  # takes a keyword argument for each control, and well under a second
+    controls: Sequence[Control]
+    frames: Mapping[str, Mapping[str, Any]]  # label to arguments, in an order that a slider can have
+    alt: str  # what the figure shows, for readers who do not see it
+    chart: bool = True  # as in `frames_html`
 
     @functools.cached_property
     def widget(self) -> VBox:
@@ -128,8 +101,7 @@ class Explorer:
         def show(_: object = None) -> None:
             chosen = {name: slider.value for name, slider in sliders.items()}
             shown = escape(", ".join(f"{name} {value}" for name, value in chosen.items()))
-            data = base64.b64encode(encoded(self.draw(**chosen))).decode()
-            picture.value = f'<img src="data:image/webp;base64,{data}" alt="{escape(self.alt)}: {shown}">'
+            picture.value = f'<img src="{webp(encoded(self.draw(**chosen)))}" alt="{escape(self.alt)}: {shown}">'
 
         for slider in sliders.values():
             slider.observe(show, "value")

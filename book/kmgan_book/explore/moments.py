@@ -23,20 +23,13 @@ from kmgan_lib.training.run import Run
 class Moments:
     """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
 
-    Attributes
-    ----------
-    images : Images
-        The data; their labels, where there are any, only color the points.
-    most : int
-        Number of images whose features are kept, a fixed random choice.
-    features, centers : dict
-        Iteration to features (n, d), and to real centers (k, d) for methods that have centers.
+    Those of at most `most` images, a fixed random choice, whose labels, where there are any, only color the points.
     """
 
     images: Images
     most: int = 500
-    features: dict[int, Tensor] = field(default_factory=dict)
-    centers: dict[int, Tensor] = field(default_factory=dict)
+    features: dict[int, Tensor] = field(default_factory=dict)  # (n, d), by iteration
+    centers: dict[int, Tensor] = field(default_factory=dict)  # real ones (k, d), for methods that have centers
 
     def __post_init__(self) -> None:
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(0))[: self.most]
@@ -74,10 +67,8 @@ def _moments(run: Run, kept: Moments | None) -> Iterator[tuple[int, bytes]]:
             centers = kept.centers.get(iteration)
             points = (project(kept.features[iteration]), kept.labels, None if centers is None else project(centers))
             axis = project.label
-        figure = drawing.moment(
-            iteration, run.history, run.label, picture=picture, points=points, axis=axis, limits=limits
-        )
-        yield iteration, drawing.encoded(figure)
+        shown = {"picture": picture, "points": points, "axis": axis, "limits": limits}
+        yield iteration, drawing.encoded(drawing.moment(iteration, run.history, run.label, **shown))
 
 
 def training_frames(run: Run, kept: Moments | None = None) -> Html:

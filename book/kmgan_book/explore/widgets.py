@@ -35,8 +35,7 @@ def explore_clusters(run: Run, *, most: int = 1_500, data_root: str | None = Non
     points = project(features)
 
     def draw(k: int) -> Figure:
-        start = kmeans_plus_plus(features, k, torch.Generator().manual_seed(0))
-        centers = lloyd(features, start, ROUNDS)
+        centers = lloyd(features, kmeans_plus_plus(features, k, torch.Generator().manual_seed(0)), ROUNDS)
         found = assign(features, centers)
         title = f"K-Means with k = {k}"
         if labels is not None:
@@ -55,7 +54,7 @@ def explore_interpolation(generator: Generator, made_by: str, *, seeds: int = 50
         images = generator.interpolate(first, last, steps)
         return figures.strips([images], made_by, title=f"from the noise of seed {first} to that of seed {last}")
 
-    controls = [Control("first", "first seed", range(seeds), 0), Control("last", "last seed", range(seeds), 1)]
+    controls = [Control(name, f"{name} seed", range(seeds), start) for start, name in enumerate(("first", "last"))]
     frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}
     return Explorer(draw, controls, frames, "A strip of images between two noise vectors", chart=False)
 
