@@ -205,7 +205,9 @@ def test_every_rule_is_judged_alike() -> None:
 
 @needs_node
 def test_the_recorded_verdicts_flip_where_the_page_says() -> None:
-    decided = [(verdict, thresholds.rule(verdict)) for verdict in claims.verdicts() if not verdict.missing]
+    verdicts = claims.verdicts()
+    assert all(verdict.waits == (not verdict.findings) and verdict.word in claims.VERDICTS for verdict in verdicts)
+    decided = [(verdict, thresholds.rule(verdict)) for verdict in verdicts if not verdict.missing]
     knobs = [(verdict, rule, knob) for verdict, rule in decided for knob in rule["knobs"]]
     assert knobs
     cases = [{"rule": rule, "knob": knob, "numbers": [knob["value"]]} for _, rule, knob in knobs]
