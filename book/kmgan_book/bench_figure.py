@@ -33,7 +33,7 @@ def speed(report: dict[str, Any]) -> Figure:
     bars = {"methods": ("images_per_second", "Images per second", "%.0f"),
             "plain": ("speed", "Speed, the plain loop being 1", "%.2f")}  # fmt: skip
     sections = [name for name in (*bars, "growth") if report.get(name)]
-    heights = [2.6 if name == "growth" else 0.42 * len(report[name]) + 0.8 for name in sections] or [2.6]
+    heights = [2.6 if name == "growth" else 0.54 * len(report[name]) + 0.8 for name in sections] or [2.6]
     figure, axes = _canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw={"height_ratios": heights})
     for ax, name in zip(axes.flat, sections, strict=False):
         results = report[name]
@@ -50,7 +50,7 @@ def speed(report: dict[str, Any]) -> Figure:
                 first, begun = points[0]
                 ax.plot([n / first for n, _ in points], [s / begun for _, s in points], marker="o", label=variable)
             ax.set(xscale="log", yscale="log", title="K-Means", xlabel="size, relative", ylabel="time, relative")
-            ax.legend(title="growing", title_fontsize=9, loc="upper left")
+            ax.legend(title="growing", title_fontsize=9, loc="lower right")
     sns.despine(figure)
     return badge(figure, made_by(report))
 
