@@ -18,7 +18,6 @@ from kmgan_lib import methods, presets
 from kmgan_lib.data import Images
 from kmgan_lib.training.graph import WARM_UP, Stepper
 from kmgan_lib.training.loop import Batches
-from kmgan_lib.training.run import resolve_precision
 
 PICTURES = 4_096
 
@@ -37,7 +36,6 @@ def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any
         return loop.iterate, {"images": s.batch, "precision": "float32", "flops": _count(loop.iterate)}
 
     preset = presets.resolve(spec["preset"], spec["profile"], **spec["overrides"])
-    preset = resolve_precision(preset, device)
     shape = (PICTURES, preset.channels, preset.image_size, preset.image_size)
     images = Images(torch.randint(256, shape, generator=generator).byte(), labels).to(device)
     method = methods.create(preset, device=device)

@@ -1,29 +1,10 @@
-"""What a caller's process has set: put aside while the library computes, and found again afterwards."""
+"""Whether somebody watches, and a bar for them."""
 
-import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import torch
 from tqdm import tqdm
-
-
-@contextlib.contextmanager
-def put_aside() -> Iterator[None]:
-    """Within the block, or the function that it decorates, PyTorch has its own defaults.
-
-    They are float32, gradients, no inference mode, and the CPU for tensors that name no device.
-    """
-    dtype = torch.get_default_dtype()
-    elsewhere = torch.get_default_device().type != "cpu"  # within a device's block every operation takes a bit longer
-    torch.set_default_dtype(torch.float32)
-    try:
-        device = torch.device("cpu") if elsewhere else contextlib.nullcontext()
-        with torch.inference_mode(False), torch.enable_grad(), device:
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
 
 
 def progress(items: Iterable[Any] | None, text: str, total: int | None = None) -> Any:

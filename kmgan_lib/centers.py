@@ -66,7 +66,7 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     From features (n, d) k of them, (k, d), by a random generator on their device. Where distances are not finite there
     is nothing to prefer: any feature will do. A `UsageError` if there are fewer features than centers.
     """
-    n, k = len(features), checks.whole("k", k)
+    n = len(features)
     if not 1 <= k <= n:
         raise UsageError(f"k = {k} centers need at least {k} samples, and there are {n}: choose k between 1 and {n}")
     device = features.device
@@ -153,8 +153,6 @@ class CenterBank(nn.Module):
 
     def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
         super().__init__()
-        checks.one_of(UPDATES, update=update)
-        checks.at_least(1, k=k, feature_dim=feature_dim)
         self.update_rule = update
         start = 100.0 if update == "counts100" else 0.0
         for name in ("real", "fake"):
@@ -163,26 +161,13 @@ class CenterBank(nn.Module):
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
-        self._fits(features)
         centers = kmeans_plus_plus(features, len(self.real), generator)
         self.real.copy_(lloyd(features, centers, lloyd_iterations))
         self.fake.copy_(self.real)
 
-    @checks.tensors(features="float n d")
-    def _fits(self, features: Tensor) -> None:
-        """A `ValueError` unless features are of the centers' length."""
-        if features.shape[1] != self.real.shape[1]:
-            raise ValueError(
-                f"features {tuple(features.shape)} must have {self.real.shape[1]} columns, as centers have"
-            )
-
     @torch.no_grad()
-    @checks.tensors(
-        real_features="float b d", fake_features="float c d", real_labels="int64 b", fake_labels="int64 c"
-    )  # fmt: skip
     def update(self, real_features: Tensor, fake_features: Tensor, real_labels: Tensor, fake_labels: Tensor) -> None:
         """Move both banks by one batch, in place."""
-        self._fits(real_features)
         self._move(self.real, self.real_counts, real_features, real_labels)
         self._move(self.fake, self.fake_counts, fake_features, fake_labels)
 
@@ -198,9 +183,7 @@ class CenterBank(nn.Module):
         counts.add_(batch)
 
     @torch.no_grad()
-    @checks.tensors(real_features="float n d", fake_features="float m d")
     def recluster(self, real_features: Tensor, fake_features: Tensor, *, iterations: int = 20) -> None:
         """Lloyd's algorithm on many real features (n, d), then one step of it that groups the generated ones."""
-        self._fits(real_features)
         self.real.copy_(lloyd(real_features, self.real, iterations))
         self.fake.copy_(cluster_means(fake_features, assign(fake_features, self.real), self.fake))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,30 +10,17 @@ import typer
 
 from kmgan_lib import __version__
 from kmgan_lib.cli_output import DataRoot, console, prepare, say, table
-from kmgan_lib.errors import RunFailed, UsageError, first_to_report
+from kmgan_lib.errors import RunFailed, UsageError
 
 app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-MOST = 10_000  # images in one sheet
+SHOWN = 10  # numbers of a list
 RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
 Source = Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its ending gives the format.")]
 Weights = Annotated[Path | None, typer.Option(help="By default $KMGAN_INCEPTION, or what the data root has.")]
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"kmgan {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
-) -> None:
-    """Train, sample and judge KM-GAN and its baselines."""
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
@@ -75,36 +61,26 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
 
 @app.command()
 def data(
-    action: Annotated[str, typer.Argument(help="show (what is found where), fetch, or check (read all).")] = "show",
-    name: Annotated[str | None, typer.Argument(help="A data set; for fetch also inception, the weights.")] = None,
+    action: Annotated[str, typer.Argument(help="show (what is found where), or check (read all).")] = "show",
+    name: Annotated[str | None, typer.Argument(help="A data set.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Show which data sets are found where, fetch one, or check that they read well."""
+    """Show which data sets are found where, or check that they read well."""
     from kmgan_lib import data as library
-    from kmgan_lib.data.load import fetch
 
-    if action not in ("show", "fetch", "check"):
-        raise UsageError(f"data {action}: choose show, fetch or check")
-    files = [n for n, d in library.DATASETS.items() if d.layouts]
-    known = [*files, "inception"] if action == "fetch" else list(library.DATASETS)
-    if name not in known and (name or action == "fetch"):
-        what = f"{name} is no data set" if name else f"data {action} needs a name"
-        raise UsageError(f"{what} (one of {', '.join(known)})")
-    if action == "fetch":
-        from kmgan_lib.metrics import inception
-
-        say(f"{name} is in {inception.fetch() if name == 'inception' else fetch(str(name))}")
-        return
+    if action not in ("show", "check"):
+        raise UsageError(f"data {action}: choose show or check")
+    if name not in (None, *library.DATASETS):
+        raise UsageError(f"{name} is no data set (one of {', '.join(library.DATASETS)})")
     rows = table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
-    for dataset in [name] if name else known:
-        place = library.find(dataset, root=data_root) if dataset in files else ("with the library", Path())
-        row = [dataset, place[0] if place else "no", str(place[1]) if place and place[1].name else ""]
+    for dataset in [name] if name else library.DATASETS:
+        known = library.DATASETS[dataset]
+        place = library.find(dataset, root=data_root) if known.layouts else ("with the library", "")
+        row = [dataset, *map(str, place or ("no", ""))]
         if action == "check" and place:
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
             row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
-        if action == "show":
-            row.append(library.DATASETS[dataset].standin_text)
-        rows.add_row(*row)
+        rows.add_row(*row, *([known.standin_text] if action == "show" else []))
     console.print(rows)
 
 
@@ -117,7 +93,6 @@ def train(
     data_root: DataRoot = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/PRESET/PROFILE-seedK.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
-    allow_changed_data: Annotated[bool, typer.Option("--allow-changed-data", help="Resume on other data.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
@@ -127,9 +102,8 @@ def train(
     settings = _settings(set_ or [])
     presets.resolve(preset, profile, **settings)  # before the keys become arguments
     run = train_(
-        preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume,
-        allow_changed_data=allow_changed_data, **settings,
-    )  # fmt: skip
+        preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **settings
+    )
     if distributed.rank() > 0:
         return  # of several processes one measures and reports
     result = run.result
@@ -160,17 +134,25 @@ def evaluate(
 
 
 def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
-    from kmgan_lib.metrics import METRICS
     from kmgan_lib.metrics import evaluate as evaluate_
 
     rows = table("measure", "value", "samples", "measured with", "seconds")
     for name, result in evaluate_(run, data_root=str(data_root) if data_root else None, **choice).items():
         accuracy = result["extractor"].get("test_accuracy")
         extractor = result["extractor"]["name"] + (f", {100 * accuracy:.2f} % right" if accuracy else "")
-        shown = METRICS[name].shown(result)
-        rows.add_row(name, shown, f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
+        rows.add_row(name, _shown(result), f"{result['samples']:,}", extractor, f"{result['seconds']:.1f}")
     if rows.row_count:
         console.print(rows)
+
+
+def _shown(result: dict[str, Any]) -> str:
+    """The numbers of a measure that are no whole numbers, and the short lists of such, by their names."""
+    lists = {key: value if isinstance(value, list) else [value] for key, value in result.items() if key != "seconds"}
+    return ", ".join(
+        f"{key.replace('_', ' ')} {' '.join(f'{x:.4g}' for x in numbers)}"
+        for key, numbers in lists.items()
+        if 0 < len(numbers) <= SHOWN and all(isinstance(x, float) or key == "value" for x in numbers)
+    )
 
 
 @app.command()
@@ -180,14 +162,9 @@ def sample(
     seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
     out: Out = Path("grid.png"),
 ) -> None:
-    """Draw images from a trained generator: as tiles of one image, or one by one into a folder (--out NAME/)."""
-    from kmgan_lib.pictures import save_each, save_sheet
+    """Draw images from a trained generator, as tiles of one image."""
+    from kmgan_lib.pictures import save_sheet
 
-    if not out.suffix:
-        say(f"{save_each(_generator(run), n, out, seed=seed)} has {n:,} images")
-        return
-    if n > MOST:
-        raise UsageError(f"-n {n}: at most {MOST:,} images fit into one sheet; --out FOLDER has more")
     say(save_sheet(_generator(run).sample(n, seed=seed), out, zoom=2))
 
 
@@ -202,25 +179,14 @@ def interpolate(
     """Draw the images between two noise vectors (Section 4.5)."""
     from kmgan_lib.pictures import save_sheet
 
-    if steps > MOST:
-        raise UsageError(f"--steps {steps}: at most {MOST:,} images fit into one strip")
     say(save_sheet(_generator(run).interpolate(seed_a, seed_b, steps), out, columns=steps, zoom=2))
 
 
-def _needs_checkout(name: str) -> Callable[[], None]:
-    def missing() -> None:
-        """Only in a checkout of the book."""
-        way = "clone the repository and run `make setup` there, or `pip install -e . -e ./book`"
-        raise UsageError(f"kmgan {name} needs a checkout, and this kmgan is installed without one: {way}")
-
-    return missing
-
-
-# What the book's kit adds where it is installed; elsewhere whatever stands behind the name is taken, and refused.
-for _name in ("sweep", "bench", "records"):
-    _found = list(entry_points(group="kmgan.commands", name=_name))
-    _lax = {} if _found else {"ignore_unknown_options": True, "allow_extra_args": True}
-    app.command(_name, context_settings=_lax)(_found[0].load() if _found else _needs_checkout(_name))
+# What the book's kit adds where it is installed.
+OF_THE_BOOK = ("sweep", "bench", "records")
+for _found in entry_points(group="kmgan.commands"):
+    if _found.name in OF_THE_BOOK:
+        app.command(_found.name)(_found.load())
 
 
 def _generator(run: Path) -> Any:
@@ -235,10 +201,14 @@ def _generator(run: Path) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit status 2 for wrong use, 3 for a directory in use, 1 for a failed run, 130 if cut."""
     prepare()
+    words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if words == ["--version"]:
+        print(f"kmgan {__version__}")
+        sys.exit(0)
     try:
-        # Typer turns an interruption into a status that it returns.
-        status = app((sys.argv[1:] if arguments is None else arguments) or ["--help"], standalone_mode=False)
-        sys.exit(status or 0)
+        if words[0] in OF_THE_BOOK and not entry_points(group="kmgan.commands", name=words[0]):
+            raise UsageError(f"kmgan {words[0]} needs a checkout of the book, with `make setup` done there")
+        sys.exit(app(words, standalone_mode=False) or 0)  # Typer turns an interruption into a status that it returns
     except (UsageError, RunFailed) as error:
         _die(str(error), error.status)
     except typer.Exit as error:
@@ -257,6 +227,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _die(message: str, status: int) -> None:
-    if first_to_report():
+    if os.environ.get("RANK", "0") == "0":  # several processes say it once
         print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

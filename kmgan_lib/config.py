@@ -13,7 +13,7 @@ from typing import Any
 
 from kmgan_lib.fields import field
 
-PROFILES, PRECISIONS = ("smoke", "quick", "long", "paper"), ("float32", "bf16", "auto")
+PROFILES, PRECISIONS = ("smoke", "quick", "long", "paper"), ("float32", "bf16")
 # Fields that a profile sets. They are no part of the algorithm, and not of a preset's hash.
 SIZE_FIELDS = ("width", "iterations", "precision", "snapshots", "checkpoint_every", "eval_samples")
 WIDEST = 65_536  # no layer is as wide: a mistyped number is told apart from a machine that is too small
@@ -83,7 +83,7 @@ class Preset:
     # Size and length: the profile's
     width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", above=0, below=100)
     iterations: int = field(27_325, "profile; readings, row 21", "number T of iterations, in total", above=0)
-    precision: str = field("float32", "profile", "of the networks; auto: bf16 where it learned as well", PRECISIONS)
+    precision: str = field("float32", "profile", "of the networks", PRECISIONS)
     snapshots: int = field(5, "profile", "sample grids kept along the way, the last included", above=0)
     checkpoint_every: int = field(1000, "profile", "iterations between two checkpoints", above=0)
     eval_samples: int = field(

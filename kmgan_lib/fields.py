@@ -6,7 +6,6 @@ import difflib
 import operator
 import typing
 from collections.abc import Iterable
-from pathlib import PurePath
 from typing import Any
 
 from kmgan_lib.errors import UsageError
@@ -14,7 +13,6 @@ from kmgan_lib.errors import UsageError
 LONGEST = 80  # characters of a value in a message
 OWN = ("folder:", "images:")  # beginnings of the names of data of one's own
 MOST = 1_000_000_000  # no count reaches it, and no machine has room for so many of anything
-Name = str | PurePath
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -38,13 +36,6 @@ def shown(value: Any) -> str:
     """A value as a message says it: in one line, and not the whole of a long one."""
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def word(key: str, name: Any) -> str:
-    """A name from text, or from a path, as which people write ``dataset/method``; else a `UsageError` that names it."""
-    if not isinstance(name, Name):
-        raise UsageError(f"{key}={shown(name)} must be a name in text")
-    return name.as_posix() if isinstance(name, PurePath) else name
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -4,12 +4,10 @@ Nothing in the cache is needed: what cannot be kept is made again.
 """
 
 import contextlib
-import functools
 import json
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,11 +36,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        mode = partial.stat().st_mode  # as the umask has it: safetensors makes files for their owner alone
         write(partial)
-        with contextlib.suppress(OSError):  # disks without such modes
-            partial.chmod(mode)
         with partial.open("r+b") as file:  # Windows flushes nothing that was opened for reading
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -86,30 +80,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def cache_root() -> Path:
-    """``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder; a user without a home has one for this process."""
-    base = os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan")
-    found = expanded(base)
-    return _temporary() if str(found).startswith("~") else found
-
-
-@functools.cache
-def _temporary() -> Path:
-    log.warning("no home folder: what is downloaded or trained is not kept; KMGAN_CACHE names a folder for it")
-    return Path(tempfile.mkdtemp(prefix="kmgan-"))
-
-
-def writable(folder: Path) -> bool:
-    """Whether a folder of the cache, made if need be, can be written to; if not, that is a warning."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        log.warning("%s cannot be written (%s); KMGAN_CACHE names another folder", folder, first_line(error))
-        return False
-    return True
+    """``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder."""
+    return expanded(os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan"))
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:
-    """`write_atomically` into the cache, where it can be written."""
-    if writable(path.parent):
+    """`write_atomically` into the cache; a warning where it cannot be written."""
+    try:
         write_atomically(path, write)
+    except RunFailed as error:
+        log.warning("%s; KMGAN_CACHE names another folder", error)

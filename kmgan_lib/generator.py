@@ -1,21 +1,15 @@
 """A trained generator that samples and interpolates without data set, optimiser or trainer."""
 
-import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from kmgan_lib import checks, methods, presets
-from kmgan_lib.caller import put_aside
+from kmgan_lib import methods, presets
 from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import shown
 from kmgan_lib.files import GENERATOR, expanded, first_line, write_atomically
 from kmgan_lib.methods.randomness import draw_noise
 
@@ -38,11 +32,9 @@ class Generator:
         """Where G lies."""
         return next(self.net.parameters()).device
 
-    @put_aside()
     def noise(self, n: int, seed: int = 0) -> Tensor:
         """The n noise vectors (n, z_dim) of a seed, the same on every device."""
-        generator = torch.Generator().manual_seed(checks.seed(seed))
-        return draw_noise(self.preset, checks.whole("n", n), generator).to(self.device)
+        return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
 
     def labels(self, n: int) -> Tensor:
         """The classes (n,) of n images of a conditional generator, where nobody says which.
@@ -58,30 +50,27 @@ class Generator:
         places = (turns + 0.5) * GOLDEN % 1 * steps[-1]
         return torch.searchsorted(steps, places).clamp_max(len(steps) - 1).to(self.device)
 
-    @put_aside()
     @torch.no_grad()
-    def images(self, noise: Tensor | ArrayLike, labels: Tensor | ArrayLike | None = None) -> Tensor:
-        """Images (n, c, h, w) in [0, 1], without gradients, for given noise (n, z_dim) of any kind of real numbers.
+    def images(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (n, c, h, w) in [0, 1], without gradients, for given noise (n, z_dim).
 
         Labels (n,) are classes for a conditional generator, 0 ... classes - 1, by default those of `Generator.labels`.
-        Other shapes and kinds are a `UsageError`. `Generator.net` is the module that has gradients.
+        Other shapes are a `UsageError`. `Generator.net` is the module that has gradients.
         """
-        z = _numbers("noise", noise).to(self.device, next(self.net.parameters()).dtype)
-        if z.ndim != 2 or z.shape[1] != self.preset.z_dim:
-            raise UsageError(f"noise {tuple(z.shape)} must be (n, {self.preset.z_dim}), z_dim numbers for each image")
-        y = _numbers("labels", labels) if self.classes and labels is not None else self.labels(len(z))
-        if y.shape != z.shape[:1] or y.is_floating_point() or not ((y >= 0) & (y < max(self.classes, 1))).all():
-            raise UsageError(f"labels must be {len(z)} classes from 0 to {self.classes - 1}, one for each noise")
-        pairs = zip(z.split(CHUNK), y.to(self.device, torch.int64).split(CHUNK), strict=True)
+        if noise.ndim != 2 or noise.shape[1] != self.preset.z_dim:
+            raise UsageError(f"noise {tuple(noise.shape)} must be (n, {self.preset.z_dim}), z_dim numbers an image")
+        y = labels if self.classes and labels is not None else self.labels(len(noise))
+        if y.shape != noise.shape[:1] or not ((y >= 0) & (y < max(self.classes, 1))).all():
+            raise UsageError(f"labels must be {len(noise)} classes from 0 to {self.classes - 1}, one for each noise")
+        pairs = zip(noise.to(self.device, torch.float32).split(CHUNK), y.to(self.device).split(CHUNK), strict=True)
         return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draw n images (n, c, h, w) in [0, 1], or for the synthetic data points (n, 100); the seed fixes the noise."""
-        if checks.whole("n", n) < 1:
-            raise UsageError(f"n={shown(n)}: ask for at least 1 image")
+        if n < 1:
+            raise UsageError(f"n={n}: ask for at least 1 image")
         return self.images(self.noise(n, seed))
 
-    @put_aside()
     def interpolate(self, seed_a: int, seed_b: int, steps: int) -> Tensor:
         r"""Images (steps, c, h, w) in [0, 1] along the straight line between the noise of two seeds (Section 4.5).
 
@@ -89,8 +78,8 @@ class Generator:
 
         They begin with the image of ``seed_a`` and end with that of ``seed_b``: at least 2 steps.
         """
-        if checks.whole("steps", steps) < 2:
-            raise UsageError(f"steps={shown(steps)}: an interpolation needs at least 2 images")
+        if steps < 2:
+            raise UsageError(f"steps={steps}: an interpolation needs at least 2 images")
         beta = torch.linspace(1, 0, steps, device=self.device).unsqueeze(1)
         noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, seed_b)
         labels = torch.full((steps,), seed_a % self.classes, device=self.device) if self.classes else None
@@ -98,21 +87,12 @@ class Generator:
 
     def save(self, path: Path) -> None:
         """Write the weights in half precision, with the preset beside them, as safetensors."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.net.state_dict().items()}
         fields = json.dumps(self.preset.as_dict())
         metadata = {"preset": fields, "format": "kmgan-generator-1", "sha256": _checksum(tensors)}
-        write_atomically(path, lambda p: save_file(tensors, p, metadata))
-
-
-def _numbers(name: str, values: Any) -> Tensor:
-    """A tensor of real numbers from a tensor, an array or lists; anything else is a `UsageError`."""
-    with contextlib.suppress(TypeError, ValueError):
-        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
-        if not tensor.is_complex():
-            return tensor
-    raise UsageError(f"{name} must be a tensor or an array of real numbers")
+        write_atomically(path, lambda p: p.write_bytes(save(tensors, metadata)))
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
@@ -123,7 +103,6 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-@put_aside()
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
     """Load a trained generator from a run directory or a ``generator.safetensors``.
 
@@ -132,7 +111,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     """
     from safetensors import SafetensorError, safe_open
 
-    path = expanded(checks.path("path_or_preset", path_or_preset))
+    path = expanded(path_or_preset)
     if str(path_or_preset) in presets.PRESETS and not path.exists():
         found = sorted(Path("runs", path).glob(f"*/{GENERATOR}"), key=lambda f: f.stat().st_mtime)
         if not found:

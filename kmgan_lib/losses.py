@@ -44,7 +44,8 @@ def block_norm(block: Tensor) -> Tensor:
 
 @checks.tensors(features="float b d", targets="float b d")
 def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    checks.one_of(REDUCTIONS, reduction=reduction)
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(REDUCTIONS)}")
     difference = features - targets.detach()
     if reduction == "frobenius":
         return block_norm(difference)
@@ -76,7 +77,8 @@ def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: st
 
 @checks.tensors(real_features="float n d", fake_features="float m d")
 def _pairwise(real_features: Tensor, fake_features: Tensor, reduction: str) -> Tensor:
-    checks.one_of(PAIR_REDUCTIONS, reduction=reduction)
+    if reduction not in PAIR_REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(PAIR_REDUCTIONS)}")
     total = torch.cdist(*checks.common(real_features, fake_features), p=1).sum()
     return total if reduction == "sum" else total / (len(real_features) * len(fake_features))
 

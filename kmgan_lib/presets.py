@@ -10,7 +10,7 @@ from typing import Any
 
 from kmgan_lib.config import FIELDS, FIXED, PROFILES, SIZE_FIELDS, Options, Preset, hash_of
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, Name, check, convert, did_you_mean, shown, word
+from kmgan_lib.fields import OWN, check, convert, did_you_mean, shown
 from kmgan_lib.methods import METHODS, Method, method
 
 __all__ = [
@@ -61,7 +61,7 @@ SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("mnist", "smoke"): (1 / 8, 150, "float32", 3, 150, 500),
     ("mnist", "quick"): (1 / 8, 10_000, "float32", 5, 1_000, 10_000),
     ("mnist", "long"): (1 / 4, 27_325, "float32", 5, 1_000, 10_000),
-    ("mnist", "paper"): (1.0, 27_325, "auto", 5, 1_000, 50_000),  # 25 epochs of 70,000 images
+    ("mnist", "paper"): (1.0, 27_325, "float32", 5, 1_000, 50_000),  # 25 epochs of 70,000 images
     ("cifar10", "smoke"): (1 / 8, 20, "float32", 2, 20, 200),
     ("cifar10", "quick"): (1 / 8, 3_000, "float32", 5, 500, 5_000),
     ("cifar10", "long"): (1 / 4, 23_425, "float32", 5, 500, 10_000),
@@ -127,7 +127,7 @@ def check_key(key: str, preset: Preset) -> None:
         raise UsageError(f"unknown key {shown(key)}{did_you_mean(key, known)} (`kmgan list {preset.name}` shows all)")
 
 
-def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
+def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
     A name is ``dataset/method[-variant]``, or ``folder:PATH`` for your own images (32x32 RGB unless ``image_size`` and
@@ -135,7 +135,7 @@ def resolve(name: Name, profile: str = "quick", /, **overrides: Any) -> Preset:
     `Preset` and of the method's options, as Python values or as text. A `UsageError` on an unknown name, profile or
     field, or a value that no run can have.
     """
-    if (name := word("preset", name)).startswith(OWN):
+    if name.startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
         base = _base(kind, dataset=name, channels=3, image_size=32)
         preset = base.replace(name=name, **kind.variants(base).get(kind.name, {}))

@@ -1,8 +1,5 @@
-"""What a caller's process has set does not disturb the library, and the library leaves it as it was."""
+"""What callers hand in and get back."""
 
-import contextlib
-import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import kmgan_lib
-from kmgan_lib import centers, data, methods, metrics, presets
+from kmgan_lib import data, methods, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods import KMGAN
@@ -35,92 +32,6 @@ def generator(reference: Run) -> Generator:
     return reference.generator
 
 
-def weights(run: Run) -> list[torch.Tensor]:
-    assert run.method is not None
-    return [p.detach() for net in run.method.networks().values() for p in net.parameters()]
-
-
-@contextlib.contextmanager
-def setting(change: Callable[[Any], object], value: Any, before: Any) -> Iterator[None]:
-    change(value)
-    try:
-        yield
-    finally:
-        change(before)
-
-
-SETTINGS: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
-    "float64": lambda: setting(torch.set_default_dtype, torch.float64, torch.float32),
-    "gradients off": lambda: setting(torch.set_grad_enabled, False, True),
-    "inference mode": torch.inference_mode,
-    "meta": lambda: setting(torch.set_default_device, "meta", None),
-}
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_training_is_the_same_whatever_the_caller_has_set(
-    quick: Quick, reference: Run, tmp_path: Path, name: str
-) -> None:
-    def state() -> tuple[Any, ...]:
-        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        return torch.get_default_dtype(), torch.get_default_device(), torch.get_rng_state().sum().item(), *modes
-
-    before = state()
-    with SETTINGS[name]():
-        inside = state()
-        run = quick(tmp_path / "run", "digits/kmgan", iterations=3)
-        loaded = kmgan_lib.load_generator(run.directory)
-        drawn, line = loaded.sample(2), loaded.interpolate(0, 1, 3)
-        with pytest.raises(UsageError, match="unknown preset"):
-            kmgan_lib.train("nothing", out=tmp_path / "other")
-        assert state() == inside
-    assert state() == before
-    assert all(torch.equal(a, b) for a, b in zip(weights(run), weights(reference), strict=True))
-    expected = kmgan_lib.load_generator(reference.directory)
-    assert torch.equal(drawn, expected.sample(2))
-    assert torch.equal(line, expected.interpolate(0, 1, 3))
-
-
-def test_whole_numbers_of_every_library_are_numbers(quick: Quick, generator: Generator, tmp_path: Path) -> None:
-    three: Any
-    for place, three in enumerate((np.int64(3), np.array(3), torch.tensor(3))):
-        run = quick(tmp_path / str(place), seed=three, iterations=three)
-        assert json.loads((run.directory / "config.json").read_text())["seed"] == run.result["iterations"] == 3
-        assert torch.equal(generator.sample(three, seed=three), generator.sample(3, seed=3))
-        assert data.load("digits", image_size=three).tensor.shape[-1] == 3
-        features = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
-        assert isinstance(metrics.coverage_scores(features, features, three)["density"], float)
-
-
-CALLS: dict[str, Callable[[Generator, Any], object]] = {
-    "seed": lambda _, x: kmgan_lib.train("synthetic/kmgan", profile="smoke", seed=x, out="run"),
-    "n": lambda g, x: g.sample(x), "seed of a sample": lambda g, x: g.sample(2, seed=x),
-    "seed of the first end": lambda g, x: g.interpolate(x, 1, 3),
-    "seed of the second end": lambda g, x: g.interpolate(0, x, 3), "steps": lambda g, x: g.interpolate(0, 1, x),
-    "image_size": lambda _, x: data.load("digits", image_size=x),
-    "subsets": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), x, 3),
-    "subset_size": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), 2, x),
-    "seed of subsets": lambda _, x: metrics.kernel_distance(torch.rand(9, 2), torch.rand(9, 2), 2, 3, x),
-    "splits": lambda _, x: metrics.inception_score(torch.rand(9, 2), x),
-    "k": lambda _, x: metrics.coverage_scores(torch.rand(9, 2), torch.rand(9, 2), x),
-    "classes": lambda _, x: metrics.class_frequency(torch.zeros(3, dtype=torch.int64), x),
-    "k of centers": lambda _, x: centers.kmeans_plus_plus(torch.rand(9, 2), x, torch.Generator()),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_everything_else_is_one_line_that_names_the_argument(
-    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for wrong in ("3", 3.0, np.float64(3), True, np.bool_(True), [3], None):
-        if wrong is None and call == "image_size":  # the images' own size
-            continue
-        with pytest.raises(UsageError, match=rf"^{call.split()[0]}=.* must be a whole number$"):
-            CALLS[call](generator, wrong)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_samples_are_ordinary_tensors(generator: Generator) -> None:
     for images in (generator.sample(2), generator.interpolate(0, 1, 2)):
         assert not images.is_inference()
@@ -131,28 +42,17 @@ def test_samples_are_ordinary_tensors(generator: Generator) -> None:
         assert layer.weight.grad is not None
 
 
-def test_noise_may_be_of_any_kind_of_numbers(generator: Generator) -> None:
-    noise = generator.noise(3)
-    expected = generator.images(noise)
-    for same in (noise.numpy(), noise.double(), noise.double().numpy(), noise.tolist(), noise.numpy()[::-1][::-1]):
-        assert torch.equal(generator.images(same), expected)
-    assert generator.images(np.zeros((2, 100), np.int64)).dtype == torch.float32
-    assert generator.images(noise[:0]).shape == (0, 1, 28, 28)
-
-
-def test_noise_and_labels_of_another_shape_or_kind_are_one_line() -> None:
+def test_noise_and_labels_of_another_shape_are_one_line() -> None:
     preset = presets.resolve("digits/dcgan", "smoke", width=0.125)
     generator = Generator(methods.create(preset).frozen_generator(), preset)
-    for noise in (
-        torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100), np.zeros((3, 101)), "noise", [[1], [1, 2]], None,
-        torch.zeros(3, 100, dtype=torch.complex64),
-    ):  # fmt: skip
+    for noise in (torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100)):
         with pytest.raises(UsageError, match=r"^noise "):
-            generator.images(noise)  # pyright: ignore[reportArgumentType]
-    assert torch.equal(generator.images(generator.noise(3), np.arange(3)), generator.sample(3))
-    for labels in ([0, 1], [0, 1, 10], [0, 1, -1], [0.0, 1.0, 2.0], [[0], [1], [2]], "012"):
+            generator.images(noise)
+    assert torch.equal(generator.images(generator.noise(3), torch.arange(3)), generator.sample(3))
+    for labels in ([0, 1], [0, 1, 10], [0, 1, -1], [[0], [1], [2]]):
         with pytest.raises(UsageError, match=r"^labels "):
-            generator.images(generator.noise(3), labels)  # pyright: ignore[reportArgumentType]
+            generator.images(generator.noise(3), torch.tensor(labels))
+    assert generator.images(generator.noise(3)[:0]).shape == (0, 1, 28, 28)
 
 
 def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,23 +123,3 @@ def test_the_advice_for_few_images_works(tmp_path: Path, count: int) -> None:
     else:
         batch = int(said.rpartition("batch=")[2])
         assert kmgan_lib.train(folder, **common, batch=batch).result["status"] == "completed"
-
-
-def test_a_call_that_failed_at_its_start_leaves_room_for_the_next(quick: Quick, tmp_path: Path) -> None:
-    def fail(*_: object) -> None:
-        raise ArithmeticError("a callback of the user's")
-
-    with pytest.raises(ArithmeticError):
-        quick(tmp_path / "run", callback=fail)
-    assert (tmp_path / "run" / "config.json").exists()
-    assert quick(tmp_path / "run", iterations=2).result["iterations"] == 2
-    with pytest.raises(UsageError, match="is not empty"):
-        quick(tmp_path / "run", iterations=2)
-
-
-def test_a_file_of_another_program_is_not_overwritten(quick: Quick, tmp_path: Path) -> None:
-    for content in ("{}", "mine", '{"preset": 1}'):
-        (tmp_path / "config.json").write_text(content, encoding="utf8")
-        with pytest.raises(UsageError, match="is not empty"):
-            quick(tmp_path, iterations=2)
-        assert (tmp_path / "config.json").read_text(encoding="utf8") == content

@@ -46,15 +46,14 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"),
     (["train", "synthetic/kmgan", "--device", "cuda:99"], "device cuda:99"),
     (["train", "synthetic/kmgan", "--device", "abacus"], "device abacus"),
-    (["train", "mnist/kmgan", "--data-root", "."], "Three ways"),
-    (["train", "fashion/kmgan", "--data-root", "nowhere"], "Three ways"), (["train", "folder:."], "no images"),
+    (["train", "mnist/kmgan", "--data-root", "."], "Ways to get it"),
+    (["train", "fashion/kmgan", "--data-root", "nowhere"], "Ways to get it"), (["train", "folder:."], "no images"),
     (["train", "synthetic/kmgan", "--garbage"], "--garbage"), (["train", "synthetic/kmgan", "garbage"], "garbage"),
     (["garbage"], "garbage"), (["train"], "preset"), (["list", "nothing"], "unknown preset nothing"),
     (["data", "eat"], "data eat"), (["data", "show", "imagenet"], "imagenet"),
-    (["data", "fetch", "celeba"], "no dependable download"), (["data", "fetch"], "needs a name"),
-    (["data", "fetch", "digits"], "digits"), (["sample", "nowhere"], "does not exist"),
+    (["data", "fetch"], "choose show or check"), (["sample", "nowhere"], "does not exist"),
     (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"), (["interpolate", "nowhere"], "does not exist"),
-    (["data", "fetch", "inceptions"], "inceptions"), (["evaluate", "nowhere"], "is not a run"),
+    (["evaluate", "nowhere"], "is not a run"),
     (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),
     (["train", "synthetic/kmgan", "--seed", "2147483648"], "seed="),
     (["train", "synthetic/kmgan", "--set", "k=50", "--set", "init_images=40"], "k=50"),
@@ -155,7 +154,7 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert presets.from_dict(fields).split == "all"
     status, out, err = kmgan("evaluate", "run", "--only", "memorisation")
     assert (status, err) == (0, "")
-    assert "trained on too" in " ".join(out.replace("│", " ").split())
+    assert "smallest" in out
 
 
 def test_the_recorded_command_repeats_the_run(kmgan: Command) -> None:
@@ -176,11 +175,10 @@ BAD_FOR_A_RUN = [
     (["sample", "RUN", "-o", "grid.xyz"], "unknown image format"),
     (["interpolate", "RUN", "-o", "strip"], "unknown image format"),
     (["train", "digits/kmgan", "--out", "RUN"], "--resume"),
-    (["train", "digits/kmgan", "--out", "RUN/config.json/run"], "config.json"),
     (["evaluate", "RUN", "--only", "fidd"], "did you mean fid?"),
     (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
     (["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"], "SHA-256"),
-    (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile smoke, not quick"),
+    (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile=smoke, not quick"),
 ]  # fmt: skip
 
 

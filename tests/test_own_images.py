@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -54,7 +53,6 @@ def test_a_tensor_trains_is_recorded_by_its_hash_and_measured(tmp_path: Path, ch
     assert (run.preset.channels, run.preset.image_size, run.preset.method) == (channels, 16, "kmgan")
     assert load_generator(run.directory).sample(2).shape == (2, channels, 16, 16)
     assert "memorisation" in evaluate(run, only=["memorisation"])
-    assert run.result["command"].startswith("kmgan_lib.train(images=..., profile='smoke', seed=0, ")
 
 
 def test_a_folder_and_the_same_images_in_python_train_alike(tmp_path: Path) -> None:
@@ -70,7 +68,7 @@ def test_a_run_on_a_tensor_is_resumed_and_measured_by_handing_it_over_again(tmp_
     run = train(images=own() / 255, out=tmp_path / "run", resume=True, **SMALL)
     assert run.generator.sample(3).equal(whole.generator.sample(3))
     again = Run.open(tmp_path / "run")
-    with pytest.raises(UsageError, match="are not kept: hand them over again"):
+    with pytest.raises(UsageError, match="is not kept: hand it over again"):
         evaluate(again, only=["memorisation"])
     again.images = data.load(own())
     assert evaluate(again, only=["memorisation"])["memorisation"]["training_samples"] == 12
@@ -93,10 +91,9 @@ def test_images_are_resized_and_labels_reach_the_method(tmp_path: Path) -> None:
 def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "give a preset, or images"), ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
-        ({"preset": "digits/kmgan", "labels": [1]}, "give a preset, or images"),
-        ({"images": own()[..., :12]}, "images are 16 by 12 pixels: image_size=32"),
+        ({"images": own()[..., :12]}, r"images are .*\(12, 3, 16, 12\)"),
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
-        ({"images": own(), "channels": 1}, "channels=1, and the images have 3"),
+        ({"images": own(), "channels": 1}, "has images"),
         ({"images": own(2)}, "batch=4 is larger than the data"), ({"images": "digits"}, "images are a str"),
     ]  # fmt: skip
     for arguments, message in wrong:
@@ -109,43 +106,22 @@ def changed(place: Path, how: str) -> None:
     files = sorted(place.iterdir())
     if how == "other content":
         Image.new("RGB", (16, 16), "red").save(files[3])
-    elif how.endswith("deleted"):
-        for file in files[: 6 if how == "half deleted" else 10]:
-            file.unlink()
     else:
-        Image.new("RGB", (16, 16), "red").save(place / "new.png")
+        for file in files[:6]:
+            file.unlink()
 
 
-@pytest.mark.parametrize("how", ["other content", "nearly all deleted"])
+@pytest.mark.parametrize("how", ["other content", "half deleted"])
 def test_images_that_changed_are_refused_on_resume(tmp_path: Path, how: str) -> None:
     place = album(tmp_path / "album")
     run = on_folder(place, out=tmp_path / "run")
     before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
     changed(place, how)
-    said = r"trained on other data .*12 images, SHA-256 .*--allow-changed-data"
+    said = r"trained on other data .*12 images, SHA-256 .*bring those back"
     with pytest.raises(UsageError, match=said) as caught:
         on_folder(place, out=tmp_path / "run", resume=True, iterations=8)
     assert run.result["data"]["sha256"][:12] in str(caught.value)
     assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
-
-
-@pytest.mark.parametrize("how", ["half deleted", "one more"])
-def test_allowed_changes_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
-    place = album(tmp_path / "album")
-    first = on_folder(place, out=tmp_path / "run")
-    evaluate(first, only=["memorisation"])
-    assert not caplog.records
-    old = first.result["data"]
-    changed(place, how)
-    evaluate(Run.open(tmp_path / "run"), only=["memorisation"])
-    (record,) = caplog.records
-    assert "12 images" in record.getMessage()
-    run = on_folder(place, out=tmp_path / "run", resume=True, allow_changed_data=True, iterations=8)
-    assert run.result["iterations"] == 8
-    assert run.result["data"]["count"] == len(list(place.iterdir()))
-    assert run.result["data"]["earlier"] == [{key: old[key] for key in ("source", "count", "sha256")}]
-    further = on_folder(place, out=tmp_path / "run", resume=True, iterations=10)
-    assert further.result["data"] == run.result["data"]
 
 
 def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,20 +133,8 @@ def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pyt
     assert str(tmp_path) not in json.dumps(run.preset.as_dict())  # which goes with every generator
     monkeypatch.chdir(tmp_path / "there")
     assert evaluate(Run.open(tmp_path / "run"), only=["memorisation"])
-    for name in ("album", f"..{os.sep}here{os.sep}album"):
-        iterations = on_folder(name, out=tmp_path / "run", resume=True, iterations=6).result["iterations"]
-        assert iterations == 6
-
-
-def test_a_folder_that_has_moved_is_found_in_the_data_root(tmp_path: Path) -> None:
-    run = on_folder(album(tmp_path / "album"), out=tmp_path / "run")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "album").rename(tmp_path / "elsewhere" / "album")
-    with pytest.raises(UsageError, match=r"no such folder.*--data-root with the folder"):
-        evaluate(Run.open(run.directory), only=["memorisation"])
-    assert evaluate(Run.open(run.directory), data_root=str(tmp_path / "elsewhere"), only=["memorisation"])
-    moved = on_folder(tmp_path / "elsewhere" / "album", out=run.directory, resume=True, iterations=6)
-    assert moved.result["folder"] == str(tmp_path / "elsewhere" / "album")
+    again = on_folder(f"..{os.sep}here{os.sep}album", out=tmp_path / "run", resume=True, iterations=6)
+    assert again.result["iterations"] == 6
 
 
 @pytest.mark.parametrize("name", [".", "~"])
@@ -199,12 +163,6 @@ def test_a_tilde_makes_no_folder_of_that_name(
     (tmp_path / "records").mkdir()
     assert f"0 records in {tmp_path / 'records'} are sound" in kmgan("records", "check", "--results=~/records")[1]
     assert list(Path().iterdir()) == []
-
-
-def test_a_home_of_nobody_is_one_line() -> None:
-    for name in ("mnist", "folder:pics"):
-        with pytest.raises(UsageError, match=r"no mnist under ~nobody-of-this-name|no such folder"):
-            data.load(name, root="~nobody-of-this-name", standin="never")
 
 
 def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Quick) -> None:
@@ -237,7 +195,7 @@ def test_the_config_of_another_version_is_one_line(quick: Quick, tmp_path: Path)
     whole = path.read_text()
     changes: dict[str, Callable[[Any], Any]] = {
         "trained with k=nothing": lambda c: c["preset"].pop("k"),
-        "profile None, not smoke": lambda c: c.pop("profile"),
+        "profile=None, not smoke": lambda c: c.pop("profile"),
         "no sensible preset": lambda c: c.update(preset=None),
         "no sensible preset or data": lambda c: c.update(data="points"),
     }
@@ -258,33 +216,3 @@ def test_a_path_that_is_no_preset_is_said_to_be_a_folder(kmgan: Command, tmp_pat
     assert "did you mean mnist/kmgan?" in kmgan("train", "mnist/kmgam")[2]
     assert kmgan("train", "folder:")[0] == 2
     assert list(Path().iterdir()) == []
-
-
-def test_changed_data_are_allowed_on_the_command_line(kmgan: Command, tmp_path: Path) -> None:
-    place = album(tmp_path / "pics")
-    on_folder(place, out="run")
-    changed(place, "half deleted")
-    settings = {**SMALL, "image_size": 16, "iterations": 8}
-    sizes = [f"--set={key}={value}" for key, value in settings.items() if key not in ("profile", "device")]
-    words = ["train", f"folder:{place}", "--profile", "smoke", "--device", "cpu", "--out", "run", "--resume", *sizes]
-    assert "--allow-changed-data" in kmgan(*words)[2]
-    assert kmgan(*words, "--allow-changed-data")[0] == 0
-
-
-def test_samples_one_by_one_are_those_of_the_sheet(kmgan: Command, pictures: Run) -> None:
-    status, out, err = kmgan("sample", str(pictures.directory), "-n", "5", "--seed", "3", "-o", "out/each")
-    assert (status, err) == (0, "")
-    assert "5 images" in out
-    files = sorted(Path("out/each").iterdir())
-    assert [file.name for file in files] == [f"{i:06d}.png" for i in range(5)]
-    expected = (load_generator(pictures.directory).sample(5, seed=3) * 255).round().byte()
-    assert data.load("folder:out/each", image_size=28, channels=1).tensor.equal(expected)  # they are images, no sheets
-    assert np.asarray(Image.open(files[0])).shape == (28, 28, 3)
-    assert "not empty" in kmgan("sample", str(pictures.directory), "-n", "5", "-o", "out/each")[2]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kmgan_lib.pictures.AT_ONCE", 2)
-        assert kmgan("sample", str(pictures.directory), "-n", "5", "--seed", "3", "-o", "few")[0] == 0
-    found = data.load("folder:few", image_size=28, channels=1).tensor.int()
-    assert (found - expected.int()).abs().max() <= 1
-    assert kmgan("sample", str(pictures.directory), "-n", "0", "-o", "out/none")[0] == 2
-    assert not Path("out/none").exists()

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from kmgan_lib import methods, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.presets import PRESETS, PROFILES, SIZE_FIELDS, from_dict, resolve
 
@@ -93,12 +92,3 @@ def test_errors_suggest_what_was_meant() -> None:
         resolve("mnist/kmgan", "smok")
     with pytest.raises(UsageError, match=r"did you mean frobenius\?"):
         resolve("mnist/kmgan", reduction="frobenious")
-
-
-def test_the_methods_that_may_use_bf16_are_those_that_were_judged_as_good() -> None:
-    report = json.loads((ROOT / "benchmarks" / "results" / "precision-cpu.json").read_text())
-    judged = {name.partition("/")[2]: found["as_good"] for name, found in report["presets"].items()}
-    chosen = {
-        name for kind in presets.METHODS for name in methods.method_class(presets.PRESETS[f"mnist/{kind}"]).bf16_as_good
-    }
-    assert chosen == {name for name, good in judged.items() if good}

@@ -6,13 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kmgan_lib import checks
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import shown
 
 LARGEST = 1024  # pixels on a side; the largest network makes 64
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
@@ -53,14 +52,36 @@ class Images:
         """The same images at another side length (`resized`), which the source then says."""
         if self.tensor.shape[-2:] == (size, size):
             return self
-        how = f"resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
-        return self.changed(resized(self.tensor, size), how)
-
-    def changed(self, tensor: Tensor, how: str) -> "Images":
-        """The same data with another tensor, made of the first as the source then says."""
+        if not 1 <= size <= LARGEST:
+            raise UsageError(f"image_size={size} must be between 1 and {LARGEST} pixels")
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
-        kept["source"] = f"{kept['source']}, {how}"
-        return Images.create(tensor, self.labels, classes=self.classes, **kept)
+        kept["source"] += f", resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
+        return Images.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
+
+
+def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
+    """Square images (n, c, h, h) of a caller, uint8 or float in [0, 1], with 1 or 3 channels, and their classes (n,).
+
+    They are kept as uint8, floats rounded; the name is ``images:`` and the beginning of their SHA-256. A `UsageError`
+    if shapes, types or values are others.
+    """
+    if not isinstance(images, (Tensor, np.ndarray)):
+        raise UsageError(f"images are a {type(images).__name__}: they must be a tensor or an array")
+    tensor = torch.as_tensor(images).detach().cpu()
+    real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
+    square = tensor.ndim == 4 and tensor.shape[1] in (1, 3) and tensor.shape[2] == tensor.shape[3] and tensor.numel()
+    if not (real and square):
+        raise UsageError(
+            f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be (n, c, h, h) with 1 or 3 channels, "
+            "uint8 or float in [0, 1]"
+        )
+    known = None if labels is None else torch.as_tensor(labels).cpu()
+    if known is not None and (known.shape != tensor.shape[:1] or known.is_floating_point() or bool((known < 0).any())):
+        raise UsageError(f"labels {tuple(known.shape)} must be {len(tensor)} whole numbers, at least 0")
+    made = Images.create(to_bytes(tensor).contiguous(), None if known is None else known.long())
+    name = f"images:{made.provenance['sha256'][:12]}"
+    made.provenance.update(name=name, kind="images", split="all", source=f"a {type(images).__name__} given in Python")
+    return made
 
 
 def stands_in(provenance: dict[str, Any]) -> bool:
@@ -71,14 +92,6 @@ def stands_in(provenance: dict[str, Any]) -> bool:
 def described(provenance: dict[str, Any]) -> str:
     """Data in a message: where they are from, how many, and the beginning of their hash."""
     return "{source}, {count} images, SHA-256 {sha256!s:.12}".format_map(defaultdict(str, provenance))
-
-
-def check_sides(size: int) -> int:
-    """The side length as Python's int; a `UsageError` if no image here has it."""
-    size = checks.whole("image_size", size)
-    if not 1 <= size <= LARGEST:
-        raise UsageError(f"image_size={shown(size)} must be between 1 and {LARGEST} pixels")
-    return size
 
 
 def to_bytes(images: Tensor) -> Tensor:

@@ -9,25 +9,22 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
-from kmgan_lib import checks
-from kmgan_lib.caller import put_aside
 from kmgan_lib.data import readers, standins
 from kmgan_lib.data.folder import folder
-from kmgan_lib.data.given import LOST, Given, given
-from kmgan_lib.data.images import Images, check_sides
+from kmgan_lib.data.images import Images, given
 from kmgan_lib.data.toys import digits, synthetic
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import Name, word
 from kmgan_lib.files import cache_root, expanded, first_line
 
 log = logging.getLogger(__name__)
-STANDIN_MODES = ("auto", "always", "never")
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TEST_IMAGES = "10,000 real test images"
+SPLITS = ("train", "test", "all")
 
 
 class Layout(NamedTuple):
@@ -108,38 +105,25 @@ def _known(name: str) -> Dataset:
     return DATASETS[name]
 
 
-def fetch(name: str) -> Path:
-    """Download a data set with torchvision, which checks its checksum, into the cache; nothing half-written is kept."""
-    import shutil
-    import tempfile
-
-    dataset = _known(name)
+def _fetch(dataset: Dataset) -> tuple[str, Path, Layout]:
+    """Download a data set with torchvision, which checks its checksum, into the cache."""
     if not dataset.torchvision:
-        raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
+        raise UsageError(f"{dataset.name} has no dependable download. {_ways(dataset)}")
     from torchvision import datasets
 
-    target = cache_root() / "data" / dataset.layouts[0].folder
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as partial:
-            getattr(datasets, dataset.torchvision)(partial, download=True)
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.move(Path(partial) / dataset.layouts[0].folder, target)
+        getattr(datasets, dataset.torchvision)(cache_root() / "data", download=True)
     except (RuntimeError, OSError, HTTPException) as error:
-        raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
-    return target
+        raise UsageError(f"{dataset.name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
+    return "download", cache_root() / "data" / dataset.layouts[0].folder, dataset.layouts[0]
 
 
 def _ways(dataset: Dataset) -> str:
     folders = " or ".join(way.folder for way in dataset.layouts)
-    by_hand = (
-        f"put the data set's own {' and '.join(dataset.layouts[0].files)} into a folder {dataset.layouts[0].folder} "
-        "there, by hand, since its server often refuses downloads"
-    )
-    second = f"`kmgan data fetch {dataset.name}` downloads it" if dataset.torchvision else by_hand
     return (
-        f"Three ways to get it: (1) --data-root or KMGAN_DATA names a folder that holds {folders}; "
-        f"(2) {second}; (3) use --profile smoke, whose {dataset.standin_text} come with the library"
+        f"Ways to get it: --data-root or KMGAN_DATA names a folder that holds {folders}, as torchvision has it "
+        f"({' and '.join(dataset.layouts[0].files)}); without one, what torchvision can download is downloaded; or use "
+        f"--profile smoke, whose {dataset.standin_text} come with the library"
     )
 
 
@@ -147,12 +131,12 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
     """A data set of files, or its stand-in, at its own size."""
     if standin == "always" and dataset.standin is not None:
         return dataset.standin(split)
-    located, given = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
+    located, given_root = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
     try:
-        if located is None and (given or not download):
-            where = f"under {given}" if given else "on this machine"
+        if located is None and (given_root or not download):
+            where = f"under {given_root}" if given_root else "on this machine"
             raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
-        word, place, layout = located or ("download", fetch(dataset.name), dataset.layouts[0])
+        word, place, layout = located or _fetch(dataset)
     except UsageError as error:
         if standin == "never" or dataset.standin is None:
             raise
@@ -165,51 +149,47 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
     )  # fmt: skip
 
 
-@put_aside()
 def load(
-    name: Name | Given, *, labels: Any = None, root: str | Path | None = None, download: bool = True,
-    standin: str = "auto", split: str = "train", image_size: int | None = None, channels: int | None = None,
+    name: str | Tensor | np.ndarray, *, labels: Any = None, root: str | Path | None = None, download: bool = True,
+    standin: str = "auto", split: str = "train", image_size: int | None = None, channels: int = 3,
 ) -> Images:  # fmt: skip
     """Load a data set by name, or take one that is in memory.
 
     Parameters
     ----------
-    name : str, Path, Tensor, array, Dataset or Images
+    name, labels
         ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``; or images in
-        memory, with their ``labels``, if there are any (`kmgan_lib.data.given.given`).
-    root : path, optional
-        Data root, searched first; by default ``$KMGAN_DATA``. If it lacks the data, nothing is downloaded.
+        memory, with their labels, if there are any (`kmgan_lib.data.images.given`).
+    root, download
+        Data root, searched first, by default ``$KMGAN_DATA``. If it lacks the data, nothing is downloaded.
     standin : {"auto", "always", "never"}
         Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
         For ``mnist`` and ``fashion`` it is their 10,000 test images, which come with the library, every fifth of them
         held out as ``test``; for ``cifar10`` and ``celeba`` it is drawn.
     split : {"train", "test", "all"}
-        ``all`` is both, train first; of ``celeba`` it has the valid partition too. ``synthetic`` and folders have no
-        splits.
-    image_size, channels : int, optional
-        Side of the images in pixels, by default their own, and for those of a folder 32: bilinear, as
-        `kmgan_lib.data.images.resized` does it. Channels are 1 for grey, 3 for RGB (the default), of folders only.
+        ``all`` is both, train first; of ``celeba`` it has the valid partition too. ``synthetic``, folders and images in
+        memory have no splits.
+    image_size, channels
+        Side in pixels, by default their own, and for a folder 32 (`kmgan_lib.data.images.resized`); channels are 1 for
+        grey, 3 for RGB, of folders only.
 
-    Raises
-    ------
-    UsageError
-        If the name is unknown or the data cannot be had; the message says the ways to get it.
+    Returns
+    -------
+    Images
+        A `UsageError` says the ways to get data that cannot be had.
     """
-    if not isinstance(name, Name):
-        return given(name, labels, image_size=image_size, channels=channels)
-    if standin not in STANDIN_MODES:
-        raise UsageError(f"standin={standin} must be one of {', '.join(STANDIN_MODES)}")
-    if split not in ("train", "test", "all"):
-        raise UsageError(f"split={split} must be one of train, test, all")
-    image_size = None if image_size is None else check_sides(image_size)
-    root = None if root is None else checks.path("root", root)
-    if (name := word("name", name)).startswith("folder:"):
-        size, colours = 32 if image_size is None else image_size, 3 if channels is None else channels
-        return folder(name.removeprefix("folder:"), image_size=size, channels=colours, root=root)
-    if name.startswith("images:"):
-        raise UsageError(f"{name}: {LOST}")
-    if name == "synthetic":
+    for key, word, known in (("standin", standin, ("auto", "always", "never")), ("split", split, SPLITS)):
+        if word not in known:
+            raise UsageError(f"{key}={word} must be one of {', '.join(known)}")
+    if not isinstance(name, str):
+        images = given(name, labels)
+    elif name.startswith("folder:"):
+        return folder(name.removeprefix("folder:"), image_size=image_size or 32, channels=channels)
+    elif name.startswith("images:"):
+        raise UsageError(f"{name} was handed over in Python and is not kept: hand it over again, as images=...")
+    elif name == "synthetic":
         return synthetic()
-    dataset = _known(name)
-    images = digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
+    else:
+        dataset = _known(name)
+        images = digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
     return images if image_size is None else images.at(image_size)

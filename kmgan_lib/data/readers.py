@@ -9,10 +9,10 @@ import contextlib
 import csv
 import gzip
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,12 +41,11 @@ def _parts(split: str) -> tuple[str, ...]:
     return ("train", "test") if split == "all" else (split,)
 
 
-def _classes(labels: Any, count: int) -> np.ndarray:
+def _classes(labels: np.ndarray, count: int) -> Tensor:
     """Labels (n,) of ten classes as int64; a `ValueError` if they are not, or not so many."""
-    found = np.asarray(labels)
-    if found.shape != (count,) or found.dtype.kind not in "iu" or not ((found >= 0) & (found < 10)).all():
+    if labels.shape != (count,) or labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < 10)).all():
         raise ValueError(f"labels must be {count} whole numbers from 0 to 9")
-    return found.astype(np.int64)
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def _atlas(path: Path, out: np.ndarray, columns: int) -> None:
@@ -65,13 +64,9 @@ IDX_PREFIX = {"train": "train", "test": "t10k"}
 IDX_FILES = tuple(f"{p}-{kind}-ubyte*" for p in IDX_PREFIX.values() for kind in ("images-idx3", "labels-idx1"))
 
 
-def _idx_path(place: Path, split: str, kind: str) -> Path:
-    path = place / f"{IDX_PREFIX[split]}-{kind}-ubyte"
-    return path if path.is_file() else path.with_suffix(".gz")
-
-
 def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The bytes, n of the given shape, of a file of big-endian header words, then bytes; plain or gzipped."""
+    path = path if path.is_file() else path.with_suffix(".gz")
     with _expecting(path, f"a whole IDX file of {'28x28 images' if shape else 'labels'}"):
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(IDX_LARGEST)
@@ -81,18 +76,15 @@ def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         return np.frombuffer(content, np.uint8, offset=8 + 4 * len(shape)).reshape(count, *shape)
 
 
-def read_idx_part(place: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 28, 28) as uint8 and labels (n,) as int64 of one split, ``train`` or ``test``."""
-    images = _idx(_idx_path(place, split, "images-idx3"), (28, 28))
-    path = _idx_path(place, split, "labels-idx1")
-    labels = _idx(path, ())
-    with _expecting(path, "the labels of its images"):
-        return torch.from_numpy(images[:, None].copy()), torch.from_numpy(_classes(labels, len(images)))
-
-
 def read_idx(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
     """MNIST or Fashion-MNIST, 60,000 and 10,000 images."""
-    images, labels = zip(*(read_idx_part(place, part) for part in _parts(split)), strict=True)
+    images, labels = [], []
+    for prefix in (IDX_PREFIX[part] for part in _parts(split)):
+        pixels, listed = _idx(place / f"{prefix}-images-idx3-ubyte", (28, 28)), place / f"{prefix}-labels-idx1-ubyte"
+        digits = _idx(listed, ())
+        with _expecting(listed, "the labels of its images"):
+            labels.append(_classes(digits, len(pixels)))
+        images.append(torch.from_numpy(pixels[:, None].copy()))
     return torch.cat(images), torch.cat(labels), ""
 
 
@@ -143,15 +135,12 @@ def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
             _atlas(path, images[i * each : (i + 1) * each], COLUMNS)
         found = hashlib.sha256(images.data).hexdigest()
         if found != expected:
-            raise UsageError(
-                f"{place}: the {part} images have SHA-256 {found[:12]}... instead of {expected[:12]}...: {AGAIN}"
-            )
+            raise UsageError(f"{place}: {part} images have SHA-256 {found:.12}..., not {expected:.12}...: {AGAIN}")
         path = place / f"labels_{part}.npy"
         with _expecting(path, "the labels of the images"):
             labels.append(_classes(np.load(path, allow_pickle=False)[: len(images)], len(images)))
-        pixels.append(images)
-    remark = ONLY_EXACT if "test" in _parts(split) else ""
-    return torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(np.concatenate(labels)), remark
+        pixels.append(torch.from_numpy(images))
+    return torch.cat(pixels), torch.cat(labels), ONLY_EXACT if "test" in _parts(split) else ""
 
 
 # CelebA (Liu et al., 2015): attributes and identities, but no classes
@@ -164,8 +153,7 @@ CODES = {"0": "train", "1": "valid", "2": "test"}  # of list_eval_partition.txt
 
 def _inside(name: str) -> str:
     """The name, if it is one of a file of the list's own folder, not of one elsewhere on the machine."""
-    path = PurePath(name)
-    if path.is_absolute() or ".." in path.parts or not path.name or "\\" in name:
+    if name == ".." or Path(name).name != name or "\\" in name:
         raise ValueError(f"{name[:40]!r} is no file of the folder")
     return name
 
@@ -196,13 +184,12 @@ def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
     162,770 and 19,962 images in the order of the list, or all 202,599 (2.5 GB) with the 19,867 of the valid partition
     between them.
     """
-    listed = place / "list_eval_partition.txt"
-    names: dict[str, list[str]] = {part: [] for part in CODES.values()}
+    listed, names = place / "list_eval_partition.txt", []
     with _expecting(listed, "the list of partitions"):
         for line in filter(str.strip, listed.read_text(encoding="utf8").splitlines()):
             name, code = line.split()
-            names[CODES[code]].append(_inside(name))
-    jobs = [(place / "img_align_celeba" / name, 1) for part in PARTITIONS[split] for name in names[part]]
+            names.append((CODES[code], _inside(name)))
+    jobs = [(place / "img_align_celeba" / name, 1) for wanted in PARTITIONS[split] for p, name in names if p == wanted]
     return _decoded(jobs, _photograph, listed), None, "central 108x108 pixels, resized to 64x64"
 
 
@@ -212,12 +199,10 @@ def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
     The faces are the central 178x178 pixels at 64x64, so they show more than the crop of 108 does, and they are a part
     of the data set: the remark says both.
     """
-    counts: dict[str, dict[str, int]] = {part: {} for part in CODES.values()}  # images in each atlas
     index = place / "index.csv"
     with _expecting(index, "the index of the atlases"), index.open(newline="", encoding="utf8") as file:
-        for row in csv.DictReader(file):
-            atlases, name = counts[row["partition"]], _inside(row["shard"])
-            atlases[name] = atlases.get(name, 0) + 1
-    jobs = [(place / shard, n) for part in PARTITIONS[split] for shard, n in sorted(counts[part].items())]
+        counts = Counter((row["partition"], _inside(row["shard"])) for row in csv.DictReader(file))
+        order = [(part, shard) for wanted in PARTITIONS[split] for part, shard in sorted(counts) if part == wanted]
+    jobs = [(place / shard, counts[part, shard]) for part, shard in order]
     faces = _decoded(jobs, lambda path, out: _atlas(path, out, FACE_COLUMNS), index)
     return faces, None, f"central 178x178, not the 108 crop; a part of the data set, {len(faces):,} images"

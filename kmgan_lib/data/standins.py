@@ -1,27 +1,22 @@
-"""What takes the place of data that are not at hand: real test images that come with the library, and drawings.
-
-Pillow draws each image four times as large; shrinking it smooths the edges.
-"""
+"""What takes the place of data that are not at hand: real test images that come with the library, and drawings."""
 
 import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.random import Generator
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from kmgan_lib.data.images import EMBEDDED, Images
-from kmgan_lib.data.readers import read_idx_part
+from kmgan_lib.data.readers import read_idx
 
 HELD_OUT = 5  # of so many embedded images one is for tests
-COUNTS = {"train": 4_000, "test": 1_000}  # of the drawn ones
-LARGER = 4
-Points = Sequence[tuple[float, float]]
-FACTORS = ("hair", "skin", "smile", "glasses", "turn", "width")
+COUNTS = {"train": 2_000, "test": 500}  # of the drawn ones
+CORNERS = {"triangle": 3, "square": 4, "pentagon": 5, "hexagon": 6, "disc": 90}
+PETALS = {"propeller": 2, "trefoil": 3, "quatrefoil": 4, "cinquefoil": 5, "star": 8}
+SHAPES = (*CORNERS, *PETALS)
 
 
 def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Images:
@@ -30,7 +25,7 @@ def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Image
     Every fifth image is for tests, the others are to train on. They are real, and the provenance says that they are of
     the ``test`` split, embedded.
     """
-    tensor, labels = read_idx_part(Path(__file__).parent / "embedded" / name, "test")
+    tensor, labels, _ = read_idx(Path(__file__).parent / "embedded" / name, "test")
     held_out = torch.arange(len(labels)) % HELD_OUT == HELD_OUT - 1
     part = {"train": ~held_out, "test": held_out, "all": torch.ones_like(held_out)}[split]
     return Images.create(
@@ -38,97 +33,68 @@ def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Image
     )
 
 
-def _around(corners: int, *radii: float) -> Points:
-    angles = [2 * math.pi * i / corners - math.pi / 2 for i in range(corners)]
-    return [(radii[i % len(radii)] * math.cos(a), radii[i % len(radii)] * math.sin(a)) for i, a in enumerate(angles)]
+def _painted(images: np.ndarray, depth: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Images (n, 3, s, s) with colours (n, 3) where the depth (n, s, s), 1 for half a side, is positive."""
+    opaque = np.clip(0.5 + images.shape[-1] / 2 * depth, 0, 1)[:, None]
+    return images + opaque.astype(np.float32) * (colours[:, :, None, None].astype(np.float32) - images)
 
 
-SHAPES: dict[str, Points] = {  # outlines in [-1, 1], y downwards
-    "disc": _around(40, 0.8), "triangle": _around(3, 0.95), "square": _around(4, 0.9), "pentagon": _around(5, 0.9),
-    "star": _around(10, 1.0, 0.4), "spark": _around(8, 1.0, 0.3), "gear": _around(24, 0.9, 0.9, 0.65, 0.65),
-    "bar": [(-0.95, -0.25), (0.95, -0.25), (0.95, 0.25), (-0.95, 0.25)],
-    "arrow": [(-0.9, -0.25), (0.1, -0.25), (0.1, -0.7), (0.95, 0.0), (0.1, 0.7), (0.1, 0.25), (-0.9, 0.25)],
-    "cross": [(0.3, -0.9), (0.3, -0.3), (0.9, -0.3), (0.9, 0.3), (0.3, 0.3), (0.3, 0.9), (-0.3, 0.9), (-0.3, 0.3),
-              (-0.9, 0.3), (-0.9, -0.3), (-0.3, -0.3), (-0.3, -0.9)],
-}  # fmt: skip
+def _canvas(colours: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images (n, 3, s, s) of one colour each, and the coordinates of their pixels, from -1 to 1."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    return np.tile(colours[:, :, None, None].astype(np.float32), (1, 1, side, side)), x, y
 
 
-class _Canvas:
-    """An image whose coordinates run from -1 to 1."""
-
-    def __init__(self, size: int, ground: tuple[int, ...]):
-        self.size, self.image = size, Image.new("RGB", (LARGER * size, LARGER * size), ground)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def _pixels(self, points: Points) -> list[tuple[float, float]]:
-        half = LARGER * self.size / 2
-        return [(half * (1 + x), half * (1 + y)) for x, y in points]
-
-    def polygon(self, points: Points, colour: tuple[int, ...]) -> None:
-        self.draw.polygon(self._pixels(points), fill=colour)
-
-    def ellipse(self, x: float, y: float, a: float, b: float, colour: tuple[int, ...] | None, line: int = 0) -> None:
-        box = self._pixels([(x - a, y - b), (x + a, y + b)])
-        self.draw.ellipse(box, fill=colour, outline=(20, 20, 20) if line else None, width=line)
-
-    def array(self) -> np.ndarray:
-        return np.asarray(self.image.resize((self.size, self.size), Image.Resampling.BOX))
+def _shapes(labels: np.ndarray, random: Generator) -> np.ndarray:
+    ground, away = random.integers(0, 256, (len(labels), 3)), random.integers(80, 176, (len(labels), 3))
+    size, left, top, turn = random.uniform(-0.3, 0.3, (4, len(labels), 1, 1))
+    images, x, y = _canvas(ground, 32)
+    far, angle = np.hypot(x - left, y - top), np.arctan2(x - left, top - y) + turn
+    corners = np.array([*CORNERS.values(), *PETALS.values()])[labels, None, None]
+    polygon = np.cos(np.pi / corners) / np.cos(angle % (2 * np.pi / corners) - np.pi / corners)
+    edge = np.where(labels[:, None, None] < len(CORNERS), polygon, 0.65 + 0.35 * np.cos(corners * angle))
+    return _painted(images, (0.6 + size / 3) * edge - far, (ground + away) % 256)
 
 
-def shape(label: int, random: Generator) -> np.ndarray:
-    """One of the `SHAPES` (32, 32, 3) of random colours, place, size and turn."""
-    ground = tuple(random.integers(0, 256, 3).tolist())
-    turn, size = random.uniform(-0.35, 0.35), random.uniform(0.5, 0.85)
-    cos, sin, (left, top) = size * math.cos(turn), size * math.sin(turn), random.uniform(size - 1, 1 - size, 2)
-    points = [(left + cos * x - sin * y, top + sin * x + cos * y) for x, y in list(SHAPES.values())[label]]
-    canvas = _Canvas(32, ground)
-    canvas.polygon(points, tuple((c + int(random.integers(80, 176))) % 256 for c in ground))  # far from the ground
-    return canvas.array()
+def _faces(labels: np.ndarray, random: Generator) -> np.ndarray:
+    tan, hair, smile, glasses, turn, width = random.random((6, len(labels), 1, 1), np.float32)
+    skin, locks = np.array((250, 214, 190)) - 110 * tan[:, 0], np.array((235, 190, 110)) * hair[:, 0]
+    images, x, y = _canvas(np.tile((120.0, 140, 160), (len(labels), 1)), 64)
+    side = 0.3 * (turn - 0.5)
 
+    def ellipse(left: np.ndarray | float, top: float, a: np.ndarray | float, b: float) -> np.ndarray:
+        return (1 - ((x - left) / a) ** 2 - ((y - top) / b) ** 2) * b / 2
 
-def face(factors: Sequence[float]) -> np.ndarray:
-    """The face (64, 64, 3) of six factors in [0, 1], in the order of `FACTORS`."""
-    hair, tan, smile, glasses, turn, width = factors
-    canvas, side, a = _Canvas(64, (120, 140, 160)), 0.3 * (turn - 0.5), 0.45 + 0.15 * width
-    skin, locks = tuple(int(v - 110 * tan) for v in (250, 214, 190)), tuple(int(v * hair) for v in (235, 190, 110))
-    canvas.ellipse(0, 1.2, 0.9, 0.55, (70, 90, 150))
-    canvas.ellipse(0, -0.15, a + 0.12, 0.75, locks)
-    canvas.ellipse(0.3 * side, 0.05, a, 0.65, skin)
+    images = _painted(images, ellipse(0 * tan, 1.2, 0.9, 0.55), np.array([(70, 90, 150)]))
+    images = _painted(images, ellipse(0, -0.15, 0.57 + 0.15 * width, 0.75), locks)
+    images = _painted(images, ellipse(0.3 * side, 0.05, 0.45 + 0.15 * width, 0.65), skin)
     for eye in (side - 0.22, side + 0.22):
-        canvas.ellipse(eye, -0.05, 0.09, 0.06, (250, 250, 250))
-        canvas.ellipse(eye + side / 8, -0.05, 0.045, 0.05, (40, 40, 60))
-        if glasses > 0.5:
-            canvas.ellipse(eye, -0.05, 0.17, 0.14, None, line=6)
-    nose = [(side * 1.2 - 0.05, 0.2), (side * 1.2, -0.02), (side * 1.2 + 0.05, 0.2)]
-    canvas.polygon(nose, tuple(c - 25 for c in skin))
-    bow = [(side + x, 0.38 + (0.14 * smile - 0.04) * (1 - (x / 0.22) ** 2)) for x in np.linspace(-0.22, 0.22, 9)]
-    canvas.polygon([*bow, (side + 0.22, 0.36), (side - 0.22, 0.36)], (170, 60, 70))
-    return canvas.array()
-
-
-def _random_face(_: int, random: Generator) -> np.ndarray:
-    return face(random.random(len(FACTORS)).tolist())
+        frame = np.where(glasses > 0.5, 0.02 - np.abs(ellipse(eye, -0.05, 0.17, 0.14)), -1)
+        images = _painted(images, frame, np.array([[20]]))
+        images = _painted(images, ellipse(eye, -0.05, 0.09, 0.06), np.array([[250]]))
+        images = _painted(images, ellipse(eye + side / 8, -0.05, 0.045, 0.05), np.array([[40]]))
+    bow = 0.38 + (0.2 * smile - 0.06) * (1 - ((x - side) / 0.22) ** 2)
+    mouth = np.where(np.abs(x - side) < 0.22, 0.04 - np.abs(y - bow), -1)
+    return _painted(images, mouth, np.array([(170, 60, 70)]))
 
 
 @functools.cache
-def _drawn(draw: Callable[[int, Generator], np.ndarray], split: str) -> tuple[Tensor, Tensor]:
-    random = np.random.default_rng(list(COUNTS).index(split))
-    labels = np.arange(COUNTS[split]) % len(SHAPES)
-    images = torch.from_numpy(np.stack([draw(int(y), random) for y in labels]))
-    return images.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
-
-
-def _images(draw: Callable[[int, Generator], np.ndarray], classes: tuple[str, ...], split: str, **known: str) -> Images:
-    parts = [_drawn(draw, part) for part in (COUNTS if split == "all" else (split,))]
-    tensor, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    return Images.create(tensor, labels if classes else None, classes=classes, kind="stand-in", split=split, **known)
+def _drawn(draw: Callable[[np.ndarray, Generator], np.ndarray], split: str) -> tuple[Tensor, Tensor]:
+    if split == "all":
+        images, labels = zip(*(_drawn(draw, part) for part in COUNTS), strict=True)
+        return torch.cat(images), torch.cat(labels)
+    labels, random = np.arange(COUNTS[split]) % len(SHAPES), np.random.default_rng(list(COUNTS).index(split))
+    parts = [draw(some, random) for some in np.split(labels, len(labels) // 500)]
+    return torch.from_numpy(np.concatenate(parts).clip(0, 255).astype(np.uint8)), torch.from_numpy(labels)
 
 
 def shapes(split: str = "train") -> Images:
     """Ten coloured shapes, 32x32 RGB, as many of each: the stand-in for CIFAR-10. ``split`` as for `load`."""
-    return _images(shape, tuple(SHAPES), split, name="cifar10", source="drawn coloured shapes")
+    drawn, source = _drawn(_shapes, split), "drawn coloured shapes"
+    return Images.create(*drawn, classes=SHAPES, name="cifar10", kind="stand-in", source=source, split=split)
 
 
 def faces(split: str = "train") -> Images:
-    """Faces of random factors, 64x64 RGB: the stand-in for CelebA. ``split`` as for `load`."""
-    return _images(_random_face, (), split, name="celeba", source="drawn faces")
+    """Faces of random hair, skin, smile, glasses, turn and width, 64x64 RGB: the stand-in for CelebA."""
+    tensor, _ = _drawn(_faces, split)
+    return Images.create(tensor, None, name="celeba", kind="stand-in", source="drawn faces", split=split)

@@ -79,7 +79,6 @@ class ALI(WeightNormalised):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """With dropout and gains; and without, with the code's own rate."""
         prior: dict[str, Any] = {"z_distribution": "normal"}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         repaired = {"tail": "plain", "head": "penultimate", "dropout": 0.2, "initialise_by_data": True}
@@ -97,7 +96,6 @@ class ALI(WeightNormalised):
         return mean + log_deviation.exp() * torch.randn(mean.shape, generator=self.rng, device=self.device)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of D and one of G and the encoder; see `Method.step`."""
         fake, codes, noise = self.G(noise), self.encode(images), all_gather(noise)
         encoded = self.joint(self.D(images), codes.detach())
         generated = self.joint(self.D(fake.detach()), noise)

@@ -57,8 +57,8 @@ class Method(Copies, ABC):
     drawing: ClassVar[tuple[str, ...]] = ("generator",)  # networks that G's optimizer moves, by their names
     clustered: ClassVar[str] = ""  # the option that says how many images K-Means sees, where it begins on some
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
-    bf16_as_good: ClassVar[tuple[str, ...]] = ()  # presets that learned as well in bf16, by the name behind the slash
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
+    labelled: ClassVar[bool] = False  # whether networks may be told the classes
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -76,8 +76,8 @@ class Method(Copies, ABC):
     @classmethod
     def check(cls, preset: Preset) -> None:
         """Raise a `UsageError` for settings that do not go together."""
-        if preset.conditional:
-            raise UsageError("conditional=true needs method dcgan: the others use no labels")
+        if preset.conditional and (not cls.labelled or preset.network == "synthetic"):
+            raise UsageError("conditional=true needs method dcgan, and images: all else uses no labels")
 
     @classmethod
     def check_data(cls, preset: Preset, images: Images) -> None:

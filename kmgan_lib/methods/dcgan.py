@@ -11,7 +11,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import OWN, field
 from kmgan_lib.methods.base import Method
 from kmgan_lib.methods.parts import feature_dim, logged, unnormalised
@@ -44,14 +43,12 @@ class DCGAN(Method):
     """
 
     name = "dcgan"
-    on_points = True
-    bf16_as_good = ("dcgan-carpedm20",)
+    on_points = labelled = True
     Options = DCGANOptions
     options: DCGANOptions
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """With labels on MNIST and Fashion-10, as in its code, and without; on the others the other way round."""
         if base.network == "synthetic":
             return {"dcgan": {"generator_updates": 1}}
         own: dict[str, Any] = {**unnormalised(base), "generator_updates": 1}
@@ -67,12 +64,6 @@ class DCGAN(Method):
         code |= {"head": "penultimate", "conv_first": 11, "conv_second": 74}
         return {"dcgan": own | told, "dcgan-unconditional": own, "dcgan-carpedm20": code | told}
 
-    @classmethod
-    def check(cls, preset: Preset) -> None:
-        """Labels are welcome here, except where there are none."""
-        if preset.conditional and preset.network == "synthetic":
-            raise UsageError("conditional=true: Table 2's networks take no labels")
-
     def _build(self) -> None:
         self.logit = self.linear(feature_dim(self.discriminator_net) + self.classes)
 
@@ -86,19 +77,18 @@ class DCGAN(Method):
     def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-real).mean() + F.softplus(fake).mean()
 
-    def _generator_loss(self, fake: Tensor) -> Tensor:
-        return F.softplus(-fake).mean()
+    def _generator_loss(self, images: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
+        return F.softplus(-self._logits(fake, labels)).mean()
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of D and ``generator_updates`` of G; see `Method.step`."""
         fake = self.G(noise, labels)
         real_logits, fake_logits = self._logits(images, labels), self._logits(fake.detach(), labels)
         loss_d = self._discriminator_loss(real_logits, fake_logits)
         self._update(self.discriminator_adam, loss_d)
 
         loss_g = self._update_generator(
-            lambda fake: self._generator_loss(self._logits(fake, labels)), fake,
-            updates=self.options.generator_updates, redraw=lambda: self.G(noise, labels),
+            lambda fake: self._generator_loss(images, fake, labels), fake, updates=self.options.generator_updates,
+            redraw=lambda: self.G(noise, labels),
         )  # fmt: skip
         return logged(loss_d, loss_g, real_logits, fake_logits)
 
@@ -113,17 +103,11 @@ class SNGAN(DCGAN):
     """
 
     name = "sngan"
-    on_points = False
+    on_points = labelled = False
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset, without labels."""
         return {cls.name: {**unnormalised(base), "norm": "spectral", "generator_updates": 1}}
-
-    @classmethod
-    def check(cls, preset: Preset) -> None:
-        """No labels here."""
-        super(DCGAN, cls).check(preset)
 
     def _build(self) -> None:
         super()._build()
@@ -132,5 +116,5 @@ class SNGAN(DCGAN):
     def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
-    def _generator_loss(self, fake: Tensor) -> Tensor:
-        return -fake.mean()
+    def _generator_loss(self, images: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
+        return -self._logits(fake, labels).mean()

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.fields import field
-from kmgan_lib.methods.parts import WeightNormalised, feature_dim, logged
+from kmgan_lib.methods.dcgan import DCGAN
+from kmgan_lib.methods.parts import WeightNormalised, feature_dim
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, closeness], 1)
 
 
-class ImprovedGAN(WeightNormalised):
+class ImprovedGAN(WeightNormalised, DCGAN):
     r"""Improved GAN, unlabelled: D with minibatch discrimination, and G with the non-saturating objective.
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
@@ -76,12 +76,12 @@ class ImprovedGAN(WeightNormalised):
     """
 
     name = "improved_gan"
+    on_points = labelled = False
     Options = ImprovedGANOptions
-    options: ImprovedGANOptions
+    options: ImprovedGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """As Table 4's row was made, and feature matching with the code's own rate."""
         program: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "objective": "logarithm", "generator_updates": 3, "noise": 0.2,
             "dropout": 0.5, "initialise_by_data": True,
@@ -101,25 +101,15 @@ class ImprovedGAN(WeightNormalised):
         shape = (len(images) * world_size(), *images.shape[1:])
         return images + self.options.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
 
-    def _hidden(self, images: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """D without its last unit, for the real and for the generated batch."""
-        return self.minibatch(self.D(self._seen(images))), self.minibatch(self.D(self._seen(fake)))
+    def _hidden(self, images: Tensor) -> Tensor:
+        """D without its last unit."""
+        return self.minibatch(self.D(self._seen(images)))
 
-    def _generator_loss(self, images: Tensor, fake: Tensor) -> Tensor:
+    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        return self.logit(self._hidden(images)).squeeze(1)
+
+    def _generator_loss(self, images: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
         if self.options.objective == "logarithm":
-            return F.softplus(-self.logit(self.minibatch(self.D(self._seen(fake))))).mean()
-        real, generated = self._hidden(images, fake)
+            return super()._generator_loss(images, fake, labels)
+        real, generated = self._hidden(images), self._hidden(fake)
         return (real.mean(0).detach() - generated.mean(0)).abs().mean()
-
-    def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of D and of G; see `Method.step`."""
-        fake = self.G(noise)
-        real_logits, fake_logits = (self.logit(h).squeeze(1) for h in self._hidden(images, fake.detach()))
-        loss_d = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-        self._update(self.discriminator_adam, loss_d)
-
-        loss_g = self._update_generator(
-            lambda fake: self._generator_loss(images, fake), fake, updates=self.options.generator_updates,
-            redraw=lambda: self.G(noise),
-        )  # fmt: skip
-        return logged(loss_d, loss_g, real_logits, fake_logits)

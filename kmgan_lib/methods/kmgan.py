@@ -84,7 +84,6 @@ class KMGAN(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """The readings and ablations of each data set; the first is the reading that trains."""
         if base.network == "synthetic":
             return {"kmgan": {"k": 4}, "kmgan-nocenter": {"k": 4, "center_loss": False}}
         controls: dict[str, dict[str, Any]] = {
@@ -163,7 +162,6 @@ class KMGAN(Method):
             self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, self.options.k, generator), PIXEL_ROUNDS))
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One iteration; see the class and `Method.step`."""
         p, D, bank = self.options, self.D, self.bank
         told = None
         if p.told:
@@ -276,5 +274,4 @@ class KMGAN(Method):
         clamp(self._clipped, self.options.clip)
 
     def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        """The centers, and how many steps are finished."""
         return {"centers": self.bank, "iteration": self.step_count, "pixel_centers": self.pixel_centers}

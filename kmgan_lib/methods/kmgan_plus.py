@@ -72,7 +72,6 @@ class KMGANPlus(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """The repair, its controls, and with the paper's center loss."""
         own = unnormalised(base)
         random, center = {"grouping": "partition"}, {"center_loss": 0.01}
         true: dict[str, Any] = {"kmgan_plus-true": own | {"grouping": "true"}} if base.dataset != "celeba" else {}
@@ -169,7 +168,6 @@ class KMGANPlus(Method):
         return value + (by_cluster * one_hot(clusters, o.k, value.dtype)).sum(1)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of D and one of G; see `Method.step`."""
         o, mine = self.options, self.clusters(images, labels)
         y = all_gather(mine)
         fake = self.G(noise, mine)
@@ -195,5 +193,4 @@ class KMGANPlus(Method):
         return center_loss(f, g, y, y, self.centers, self.centers, per_cluster=True)
 
     def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        """The centers, and what stands for them in the projection."""
         return {"centers": self.centers, "directions": self.directions}

@@ -14,7 +14,7 @@ from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, detached
-from kmgan_lib.methods.parts import clamp, clipped, on_sphere
+from kmgan_lib.methods.parts import clamp, clipped
 
 
 def mean_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -59,7 +59,6 @@ class MBGAN(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """On the unit sphere; and free, on 28x28 with features that take both signs: with ReLU nothing is learned."""
         sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
         return {"mbgan": sphere, "mbgan-free": {"head": "penultimate"} if base.network == "mnist" else {}}
 
@@ -67,10 +66,9 @@ class MBGAN(Method):
         """Distance (b,) of the rows of two blocks of features (b, d)."""
         if self.options.embedding == "free":
             return mean_distance(a, b)
-        return (on_sphere(a) - on_sphere(b)).square().sum(1)
+        return (F.normalize(a) - F.normalize(b)).square().sum(1)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of D and of G; see `Method.step`."""
         fake = self.G(noise)
         f, g = self.D(images), self.D(fake.detach())
         real_distance, fake_distance = self._distance(f, f.roll(1, 0)), self._distance(f, g)
@@ -129,7 +127,6 @@ class MLGAN(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """The energy distance and ordered pairs, each without clipping and with the clipping that leaves D alive."""
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
         energy: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "pair_reduction": "pairs", "embedding": "sphere", "spread": True,
@@ -143,10 +140,9 @@ class MLGAN(Method):
         self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
 
     def _features(self, images: Tensor) -> Tensor:
-        return on_sphere(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
+        return F.normalize(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of D and of G; see `Method.step`."""
         fake, reduction = self.G(noise), self.options.pair_reduction
         f, g = self._features(images), self._features(fake.detach())
         intra, inter = intra_distance(f, g, reduction=reduction), inter_distance(f, g, reduction=reduction)

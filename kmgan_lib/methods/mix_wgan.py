@@ -64,7 +64,7 @@ class MixtureDiscriminator(nn.Module):
         self.components = nn.ModuleList(components)
         self.feature_dim = sum(map(feature_dim, components))
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: D102 - see the class
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return torch.cat([net(images) for net in self.components], 1)
 
 
@@ -77,7 +77,7 @@ class Critics(nn.Module):
         self.weight, self.bias = nn.Parameter(units.weight.detach()), nn.Parameter(torch.zeros(count))
         self.logits = nn.Parameter(torch.zeros(count))
 
-    def forward(self, features: Tensor) -> Tensor:  # noqa: D102 - see the class
+    def forward(self, features: Tensor) -> Tensor:
         return (features.unflatten(1, self.weight.shape) * self.weight).sum(2) + self.bias
 
 
@@ -108,12 +108,10 @@ class MixWGAN(WGAN):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset, on the critics of `WGAN`: two pairs of members, so that it trains for as long as the others."""
         return {cls.name: {**unnormalised(base), "norm": "none", "components": 2}}
 
     @classmethod
     def check(cls, preset: Preset) -> None:
-        """One number of the noise is spent on the choice of the generator."""
         super().check(preset)
         if preset.z_dim < 2:
             raise UsageError("z_dim=1 is too short: its first number picks the generator")
@@ -157,7 +155,6 @@ class MixWGAN(WGAN):
         return self._regulariser(self.generator_net.logits) + self._payoff(self._fakes(noise), None)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """As `WGAN.step`; also logs the largest weight of either mixture."""
         logged = super().step(images, labels, noise)
         generators, critics = self.generator_net.weights().detach(), self.critic.logits.detach().softmax(0)
         return {**logged, "largest_generator": generators.max(), "largest_critic": critics.max()}

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from kmgan_lib.config import Preset
@@ -35,11 +34,6 @@ def linear(inputs: int, outputs: int = 1) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
     initialise(layer)
     return layer
-
-
-def on_sphere(features: Tensor) -> Tensor:
-    """Features (b, d) divided by their Euclidean norms, as embeddings are in metric learning (Schroff et al., 2015)."""
-    return functional.normalize(features, dim=1)
 
 
 def logged(loss_d: Tensor, loss_g: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:

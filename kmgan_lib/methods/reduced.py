@@ -61,7 +61,6 @@ class Reduced(Method):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """As printed; with repulsion; and with repulsion and real centers as targets."""
         repulsion: dict[str, Any] = {"repulsion": True}
         return {
             "reduced": {}, "reduced-repulsion": repulsion, "reduced-fair": repulsion | {"fake_targets": "real"},
@@ -86,7 +85,6 @@ class Reduced(Method):
         return self.run_net(self.discriminator_net, centers)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One iteration; see the class and `Method.step`."""
         bank, x = self.bank, all_gather(images.flatten(1))
         fake = self.G(noise)
         pixels = all_gather(fake.flatten(1))
@@ -113,5 +111,4 @@ class Reduced(Method):
         return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)
 
     def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        """The centers."""
         return {"centers": self.bank}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -47,14 +46,13 @@ class WGAN(Method):
 
     name = "wgan"
     Options = WGANOptions
-    short = MappingProxyType({"smoke": 0.02})
+    short: ClassVar[Mapping[str, float]] = {"smoke": 0.02}
     options: WGANOptions
     critic: Any  # a module; MIX+WGAN has another
     unclipped: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """The critic without normalisation, and the one with it, at the code's own rate."""
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         return {"wgan": {**unnormalised(base), "norm": "none"}, "wgan-norm": {"learning_rate": 5e-5, **head}}
 
@@ -92,7 +90,6 @@ class WGAN(Method):
         return -self.critic(self.D(self.G(noise))).mean()
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One update of the critic a batch, then one of G; see `Method.step`. ``loss_d`` is of the last batch."""
         size = self.preset.batch // world_size()
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):
@@ -132,7 +129,6 @@ class WGANGP(WGAN):
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """One preset, on the critic of `WGAN`."""
         return {cls.name: {**unnormalised(base), "norm": "none", "beta1": 0.0, "beta2": 0.9}}
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -1,13 +1,7 @@
 """Measures of generated images and of features: pure functions of tensors, which `evaluate` applies to a run."""
 
 from kmgan_lib.metrics.classifier import Judge, judge
-from kmgan_lib.metrics.clustering import (
-    center_scores,
-    clustering_scores,
-    kmeans_labels,
-    silhouette,
-    within_class_scores,
-)  # fmt: skip
+from kmgan_lib.metrics.clustering import center_scores, clustering_scores, kmeans_labels, within_class_scores
 from kmgan_lib.metrics.evaluate import METRICS, applicable, evaluate
 from kmgan_lib.metrics.inception import inception_measures
 from kmgan_lib.metrics.neighbours import (
@@ -29,5 +23,5 @@ __all__ = [
     "METRICS", "Judge", "applicable", "center_scores", "class_frequency", "clustering_scores", "corrected_frequency",
     "coverage_scores", "evaluate", "frechet_distance", "inception_measures", "inception_score", "judge",
     "kernel_distance", "kmeans_labels", "line_scores", "memorisation_scores", "nearest_neighbours",
-    "silhouette", "step_scores", "within_class_scores",
+    "step_scores", "within_class_scores",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kmgan_lib import data
-from kmgan_lib.caller import progress, put_aside
+from kmgan_lib.caller import progress
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
@@ -28,17 +28,9 @@ CHUNK = 1000
 PRETRAINED = {"cifar10": resnet.FILE}  # below a data root
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a judge is trained; a change needs a new version, which makes old judges of this data set invalid."""
-
-    version: int = 1
-    epochs: int = 3
-
-
-# Of real data sets that need another one. Fashion: the paper's classifier has 97 % of the training and 91 % of the test
-# images right (Section 4.3).
-RECIPES = {"fashion": Recipe(version=2, epochs=10)}
+# Version and epochs of a judge's training; a change needs a new version, which makes old judges of a data set invalid.
+# Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
+RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}
 
 
 def _network(channels: int, size: int, classes: int) -> nn.Sequential:
@@ -103,9 +95,9 @@ class Judge:
         return described | ({} if self.train_accuracy is None else {"train_accuracy": round(self.train_accuracy, 4)})
 
 
-def _fit(train: Images, recipe: Recipe) -> nn.Sequential:
+def _fit(train: Images, epochs: int) -> nn.Sequential:
     n, classes = len(train), len(train.classes)
-    epochs = max(recipe.epochs, math.ceil(MIN_STEPS * BATCH / n))
+    epochs = max(epochs, math.ceil(MIN_STEPS * BATCH / n))
     steps = epochs * (n // BATCH)
     assert train.labels is not None
     with torch.random.fork_rng(devices=[]):
@@ -153,13 +145,13 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     from safetensors.torch import save_file
 
     kind, small = str(train.provenance["kind"]), stands_in(train.provenance)
-    recipe = Recipe() if small else RECIPES.get(dataset, Recipe())
-    name = f"{dataset} classifier v{recipe.version}" + (" (of test images)" if small and kind == "real" else "")
-    path = cache_root() / "judges" / f"{dataset}-v{recipe.version}-{train.provenance['sha256'][:12]}.safetensors"
+    version, epochs = RECIPE if small else RECIPES.get(dataset, RECIPE)
+    name = f"{dataset} classifier v{version}" + (" (of test images)" if small and kind == "real" else "")
+    path = cache_root() / "judges" / f"{dataset}-v{version}-{train.provenance['sha256'][:12]}.safetensors"
     net = _network(train.tensor.shape[1], train.tensor.shape[2], len(train.classes)).eval()
     measured = _load(path, net)
     if measured is None:
-        net = _fit(train, recipe)
+        net = _fit(train, epochs)
         fitted = Judge(net, dataset, 0.0, train.classes, kind, name)
         measured = {"accuracy": _accuracy(fitted, test), "data": train.provenance}
         if dataset in RECIPES:
@@ -190,7 +182,6 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
 
 
 @functools.cache
-@put_aside()
 def judge(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Judge:
     """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 

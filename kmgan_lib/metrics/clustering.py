@@ -18,7 +18,6 @@ from kmgan_lib import checks
 from kmgan_lib.centers import assign
 from kmgan_lib.metrics.neighbours import flat
 
-SILHOUETTE_POINTS = 2_000
 TOLERANCE = 0.1
 RAREST_MODE = 0.01  # least share that makes a class a mode, and a center used
 
@@ -56,27 +55,10 @@ def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
 
     Fewer distinct features than k make as many clusters as there are distinct features; all must be finite.
     """
-    checks.at_least(1, k=k)
     points = _points(features)
-    clusters = min(checks.whole("k", k), len(np.unique(points, axis=0)))
-    fitted = KMeans(clusters, n_init=10, random_state=checks.seed(seed))  # pyright: ignore[reportArgumentType]
+    clusters = min(k, len(np.unique(points, axis=0)))
+    fitted = KMeans(clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
-
-
-@checks.tensors(features="float n d>0", cluster_labels="int64 n")
-def silhouette(features: Tensor, cluster_labels: Tensor, points: int = SILHOUETTE_POINTS) -> float | None:
-    r"""Mean silhouette :math:`(b - a) / \max(a, b)` of a fixed subsample (Rousseeuw, 1987), in [-1, 1].
-
-    a is a point's mean distance to its own cluster, b to the nearest other one. It needs no classes: it says how well
-    clusters are separated, not whether they are the right ones. Of ``points`` of the features (n, d), which must be
-    finite, with clusters (n,) int64; None where all of these are in one cluster or each is alone.
-    """
-    checks.at_least(1, points=points)
-    chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:points]
-    values, labels = _points(features)[chosen.numpy()], cluster_labels.cpu()[chosen].numpy()
-    if not 2 <= len(np.unique(labels)) < len(labels):
-        return None
-    return float(sk.silhouette_score(values, labels))
 
 
 def distinct_points(points: Tensor, within: float) -> int:
@@ -134,7 +116,6 @@ def within_class_scores(
     variance in the real ones. ``present``: number of the others; ``within``, ``smallest``: mean and least of their
     ratios, 0 where there are none.
     """
-    checks.at_least(0, label=int(labels.min()), real_label=int(real_labels.min()))
     ratios: list[float | None] = []
     for c in range(1 + int(max(labels.max(), real_labels.max()))):
         groups = images[labels == c], real[real_labels == c]

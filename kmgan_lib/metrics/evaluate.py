@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from kmgan_lib import files
-from kmgan_lib.caller import put_aside
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import did_you_mean
 from kmgan_lib.metrics import measures  # noqa: F401 - its measures register themselves
@@ -39,7 +38,6 @@ def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]
     return list(only) if only else [name for name in possible if everything or METRICS[name].quick]
 
 
-@put_aside()
 def evaluate(
     run: Run, *, data_root: str | None = None, only: Sequence[str] | None = None, everything: bool = False,
     inception_weights: Path | None = None,
@@ -50,11 +48,8 @@ def evaluate(
     whose weights or packages are not on this machine are left out with a warning. ``data_root`` and
     ``inception_weights`` as in `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`.
 
-    Returns
-    -------
-    dict
-        By name: ``value``, ``samples``, ``seconds``, ``extractor`` and what else the measure reports. A `UsageError` if
-        a name is unknown or makes no sense for this run, or another process trains or measures it.
+    By name: ``value``, ``samples``, ``seconds``, ``extractor`` and what else the measure reports. A `UsageError` if a
+    name is unknown or makes no sense for this run, or another process trains or measures it.
     """
     subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     with lock.held(run.directory):

@@ -1,4 +1,4 @@
-"""Inception Score, FID and KID with the Inception network of 2015: torch-fidelity does the work, the weights are yours.
+"""Inception Score and FID with the Inception network of 2015: torch-fidelity does the work, the weights are yours.
 
 Nothing is downloaded unless asked for, and no other network ever takes Inception's place.
 """
@@ -12,7 +12,6 @@ import pickle
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
-from kmgan_lib import checks
 from kmgan_lib.caller import progress
 from kmgan_lib.data.images import to_bytes, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import cache_root, expanded, first_line, writable
+from kmgan_lib.files import cache_root, expanded
 
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
 FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the beginnings
-SPLITS, SUBSETS, SUBSET_SIZE = 10, 100, 1000
+SPLITS = 10
 # Of real images made worse, levels that say what a distance is worth: standard deviations of the blur, in sides of the
 # image (1.5 pixels of 64), and of the noise, in units of the range from black to white.
 BLUR, NOISE = 1.5 / 64, 0.1
@@ -39,13 +37,12 @@ CHUNK = 1000
 # torch-fidelity's names and ours
 NAMES = {
     "inception_score_mean": "inception_score", "inception_score_std": "inception_score_std",
-    "frechet_inception_distance": "fid", "kernel_inception_distance_mean": "kid",
-    "kernel_inception_distance_std": "kid_std",
+    "frechet_inception_distance": "fid",
 }  # fmt: skip
-BY_HAND = (
-    f"give --inception-weights PATH, set KMGAN_INCEPTION, or put {FULL_NAME} into the data root's folder inception"
+WAYS = (
+    f"get {FULL_NAME} from the releases of toshas/torch-fidelity on GitHub, and give --inception-weights PATH, set "
+    "KMGAN_INCEPTION, or put it into the data root's folder inception"
 )
-WAYS = f"{BY_HAND}; or `kmgan data fetch inception` downloads it"
 
 
 class Unavailable(UsageError):
@@ -95,34 +92,19 @@ def _checked(path: Path) -> Weights:
 def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
     """The weights of the Inception network, after a look at their SHA-256; an `Unavailable` says how to get them.
 
-    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root, else the download.
+    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root.
     ``full`` asks for more than the 768 features.
     """
     given = path or os.environ.get("KMGAN_INCEPTION")
     root = data_root or os.environ.get("KMGAN_DATA")
-    places = [expanded(root) / "inception"] if root else []
-    files = [folder / name for name in (FULL_NAME, PART_NAME) for folder in [*places, cache_root() / "inception"]]
+    files = [expanded(root) / "inception" / name for name in (FULL_NAME, PART_NAME)] if root else []
     found = expanded(given) if given else next((file for file in files if file.is_file()), None)
     if found is None:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     weights = _checked(found)
     if full and not weights.full:
-        raise Unavailable(
-            f"{found} ends after the 768 features: fid768 and kid768 can be had from it; for the others {WAYS}"
-        )
+        raise Unavailable(f"{found} ends after the 768 features: fid768 can be had from it; for the others {WAYS}")
     return weights
-
-
-def fetch() -> Path:
-    """Download the full weights from where torch-fidelity keeps them, check them, and put them into the cache."""
-    url = _fidelity().feature_extractor_inceptionv3.URL_INCEPTION_V3
-    target = cache_root() / "inception" / FULL_NAME
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, str(target), hash_prefix=FULL_SHA256, progress=False)
-    except (OSError, RuntimeError, ValueError, HTTPException) as error:
-        raise UsageError(f"the Inception weights could not be downloaded ({first_line(error)}): {BY_HAND}") from None
-    return target
 
 
 def _fidelity() -> Any:
@@ -157,25 +139,20 @@ def _plain_data_only() -> Iterator[None]:
 
 def inception_measures(
     fake: Tensor, real: Tensor, *, layer: str = "2048", weights: Path | None = None, extractor: str = EXTRACTOR,
-    real_name: str | None = None, fake_name: str | None = None, kid: bool = True,
+    real_name: str | None = None, fake_name: str | None = None,
 ) -> dict[str, float | int]:  # fmt: skip
-    """Inception Score, FID and KID of generated (n, c, h, w) against real images (m, c, h, w), by torch-fidelity.
+    """Inception Score and FID of generated (n, c, h, w) against real images (m, c, h, w), by torch-fidelity.
 
     The protocol is that of the original code: images as uint8 (or as float in [0, 1], rounded), resized bilinearly to
     299x299 as TensorFlow 1 did, grey ones with three equal channels; Inception Score of the softmax of the 1,008
-    outputs without their bias, on 10 consecutive splits; KID on 100 subsets of 1,000, or of half the images where there
-    are fewer than 2,000. A CPU core takes some 0.15 s an image up to the 768 features.
+    outputs without their bias, on 10 consecutive splits. A CPU core takes some 0.15 s an image up to the 768 features.
 
-    ``layer`` has the features of FID and KID: ``2048``, the real one, or ``768``; then there is no Inception Score.
-    ``weights`` are those of `find_weights` for `EXTRACTOR`; others of torch-fidelity's registry may need none. Under
-    ``real_name`` and ``fake_name``, where they are given, features are kept in the cache; ``kid`` may be left out.
+    ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. ``weights``
+    are those of `find_weights` for `EXTRACTOR`; others of torch-fidelity's registry may need none. Under ``real_name``
+    and ``fake_name``, where they are given, features are kept in the cache.
 
-    Returns
-    -------
-    dict
-        ``fid``, with ``kid`` also ``kid`` and ``kid_std``, for layer 2048 also ``inception_score`` and
-        ``inception_score_std``; ``splits``, ``subsets``, ``subset_size``. A `UsageError` without torch-fidelity, with
-        fewer images than splits, or if the weights give NaN, or carry code.
+    ``fid``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``. A `UsageError` without
+    torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
     """
     fidelity = _fidelity()
     fewest = min(len(fake), len(real))
@@ -183,17 +160,16 @@ def inception_measures(
         raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
-    size = min(SUBSET_SIZE, fewest // 2)  # subsets of all images would all be the same, and have no spread
     inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
     kept = cache_root() / "inception" / "features"
+    kept.mkdir(parents=True, exist_ok=True)
     try:
         with _plain_data_only():
             found = fidelity.calculate_metrics(
-                input1=inputs[0], input2=inputs[1], fid=True, kid=kid, isc=layer == "2048",
-                feature_extractor=extractor, feature_extractor_weights_path=str(weights) if weights else None,
-                feature_layer_fid=layer, feature_layer_kid=layer, isc_splits=SPLITS, samples_shuffle=False,
-                kid_subsets=SUBSETS, kid_subset_size=size, cuda=torch.cuda.is_available(), save_cpu_ram=True,
-                verbose=False, cache=writable(kept), cache_root=str(kept), input1_cache_name=fake_name,
+                input1=inputs[0], input2=inputs[1], fid=True, isc=layer == "2048", feature_extractor=extractor,
+                feature_extractor_weights_path=str(weights) if weights else None, feature_layer_fid=layer,
+                isc_splits=SPLITS, samples_shuffle=False, cuda=torch.cuda.is_available(), save_cpu_ram=True,
+                verbose=False, cache=True, cache_root=str(kept), input1_cache_name=fake_name,
                 input2_cache_name=real_name,
             )  # fmt: skip
     except pickle.UnpicklingError:
@@ -207,14 +183,12 @@ def inception_measures(
             images.bar.close()
     if not all(math.isfinite(value) for value in found.values()):
         raise UsageError(
-            f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768 and "
-            f"kid768, or {WAYS}"
+            f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768, or "
+            f"{WAYS}"
         )
-    measured = {NAMES[name]: float(value) for name, value in found.items()}
-    return {**measured, "splits": SPLITS, "subsets": SUBSETS, "subset_size": size}
+    return {**{NAMES[name]: float(value) for name, value in found.items()}, "splits": SPLITS}
 
 
-@checks.tensors(images="uint8 n>0 c h w")
 def blurred(images: Tensor) -> Tensor:
     """Images (n, c, h, w) of uint8, each convolved with a normal density of standard deviation `BLUR` times its side.
 
@@ -222,12 +196,10 @@ def blurred(images: Tensor) -> Tensor:
     """
     deviation = BLUR * images.shape[-1]
     reach = math.ceil(3 * deviation)
-    checks.at_least(reach + 1, height=images.shape[-2], width=images.shape[-1])
     size = [2 * reach + 1] * 2
     return torch.cat([functional.gaussian_blur(part, size, [deviation] * 2) for part in images.split(CHUNK)])
 
 
-@checks.tensors(images="uint8 n>0 c h w")
 def noisy(images: Tensor) -> Tensor:
     """Images (n, c, h, w) of uint8 with normal noise of deviation `NOISE`, the same every time, cut to the range."""
     generator = torch.Generator().manual_seed(0)

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -27,22 +27,7 @@ OWN_FEATURES = {"name": "the run's D"}
 PIXELS = {"name": "pixels"}
 
 
-def _shares(result: Mapping[str, Any]) -> str:
-    shares, corrected = (" ".join(f"{100 * s:.1f}" for s in result[key]) for key in ("frequency", "corrected"))
-    return f"{shares} %; corrected {corrected} %"
-
-
-def _levels(result: Mapping[str, Any]) -> str:
-    levels = {"real images": "real_value", "blurred": "blurred", "noisy": "noisy"}
-    known = ", ".join(f"{name} {result[key]:.4f}" for name, key in levels.items() if key in result)
-    return f"{result['value']:.4f}" + (f" ({known})" if known else "")
-
-
-@measure(
-    "classifier_score", "Eq. (8) with a classifier of the data set", "classes",
-    "{value:.3f} ± {std:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
-    "real images {real_value:.3f})", quick=True,
-)  # fmt: skip
+@measure("classifier_score", "Eq. (8) with a classifier of the data set", "classes", quick=True)
 def classifier_score(subject: Subject) -> dict[str, Any]:
     """Eq. (8) with the judge's probabilities."""
     kinds = {kind: subject.probabilities(kind) for kind in ("fake", "last", "untrained", "reference")}
@@ -56,11 +41,7 @@ def classifier_score(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure(
-    "classifier_frechet", "Fréchet distance in the classifier's features", "classes",
-    "{value:.3f} (last weights {last_weights_value:.3f}, untrained {untrained_value:.3f}, "
-    "real images {real_value:.3f})", quick=True,
-)  # fmt: skip
+@measure("classifier_frechet", "Fréchet distance in the classifier's features", "classes", quick=True)
 def classifier_frechet(subject: Subject) -> dict[str, Any]:
     """Fréchet distance to real images in the judge's features: of samples, and of others that tell what it is worth."""
     reference = subject.features("reference")
@@ -74,7 +55,7 @@ def classifier_frechet(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure("class_frequency", "share of each class by the classifier", "classes", _shares, quick=True)
+@measure("class_frequency", "share of each class by the classifier", "classes", quick=True)
 def frequency(subject: Subject) -> dict[str, Any]:
     """Share of each class by the judge's verdicts, and corrected for its confusions of real test images."""
     labels = subject.probabilities("fake").argmax(1)[: FREQUENCY_SAMPLES.get(subject.run.preset.dataset)]
@@ -90,10 +71,7 @@ def frequency(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure(
-    "within_class", "variance of pixels within classes, over that of real images", "classes",
-    "{within:.3f} times that of real images, at least {smallest:.3f}, in {present} classes", quick=True,
-)  # fmt: skip
+@measure("within_class", "variance of pixels within classes, over that of real images", "classes", quick=True)
 def within_class(subject: Subject) -> dict[str, Any]:
     """Variance of pixels within the classes that the judge sees, over that of real images."""
     labels, real_labels = (subject.probabilities(kind).argmax(1) for kind in ("fake", "reference"))
@@ -106,11 +84,7 @@ def within_class(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure(
-    "coverage", "precision, recall, density and coverage in the classifier's features", "classes",
-    "precision {precision:.3f}, recall {recall:.3f}, density {density:.3f}, coverage {coverage:.3f} "
-    "(real images {real_precision:.3f}, {real_recall:.3f}, {real_density:.3f}, {real_coverage:.3f})", quick=True,
-)  # fmt: skip
+@measure("coverage", "precision, recall, density and coverage in the classifier's features", "classes", quick=True)
 def coverage(subject: Subject) -> dict[str, Any]:
     """Precision, recall, density and coverage in the judge's features, with equally many real images."""
     fake, train, known = (subject.features(kind) for kind in ("fake", "train", "reference"))
@@ -124,11 +98,7 @@ def coverage(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure(
-    "clustering", "agreement of D's clusters with the classes", "untold classes",
-    lambda r: f"NMI {r['nmi']:.3f} (of pixels {r['raw_nmi']:.3f}), ARI {r['ari']:.3f}, "
-    f"accuracy {r['accuracy']:.3f}, silhouette {r['silhouette']:.3f}", quick=True,
-)  # fmt: skip
+@measure("clustering", "agreement of D's clusters with the classes", "untold classes", quick=True)
 def agreement(subject: Subject) -> dict[str, Any]:
     """K-Means on D's features of real images, against their classes; beside it K-Means on the data themselves."""
     images = subject.images("all")
@@ -144,16 +114,11 @@ def agreement(subject: Subject) -> dict[str, Any]:
     raw = clustering.clustering_scores(labels, clustering.kmeans_labels(to_unit(pixels).flatten(1), classes, seed=0))
     return {
         "value": found["nmi"], **found, **{f"raw_{name}": value for name, value in raw.items()},
-        "silhouette": clustering.silhouette(features, clusters), "k": classes,
-        "samples": len(labels), "extractor": OWN_FEATURES,
+        "k": classes, "samples": len(labels), "extractor": OWN_FEATURES,
     }  # fmt: skip
 
 
-@measure(
-    "centers", "have K-Means' centers become one (Section 3.3)", "centers",
-    "{distinct} of {k} distinct, {used} used; distance {distance:.2f}, at least {smallest_distance:.2f}, "
-    "of the features' spread; entropy {entropy:.2f}", quick=True,
-)  # fmt: skip
+@measure("centers", "have K-Means' centers become one (Section 3.3)", "centers", quick=True)
 def centers(subject: Subject) -> dict[str, Any]:
     """Whether the method's own centers have become one; the generated centers beside the real ones."""
     bank = cast(KMGAN, subject.method).bank
@@ -166,11 +131,7 @@ def centers(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure(
-    "memorisation", "nearest training images of 64 samples", "images",
-    lambda r: f"distance {r['ratio']:.2f}, at least {r['smallest']:.2f}, times that of "
-    + ("unseen real images" if r["unseen"] else "other real images, trained on too"),
-)  # fmt: skip
+@measure("memorisation", "nearest training images of 64 samples", "images")
 def memorisation(subject: Subject) -> dict[str, Any]:
     """The 64 images that `kmgan sample` shows, and their nearest training images."""
     dataset, seen = subject.run.preset.dataset, subject.seen.tensor
@@ -202,12 +163,7 @@ def _apart(subject: Subject, most: int) -> tuple[Tensor, Tensor, bool]:
     return mixed[count:], mixed[:count], False
 
 
-@measure(
-    "interpolation", "steps, ends and middle of an interpolation (Section 4.5), in pixels", "images",
-    "largest step {largest_step:.3f} of the way (steady: {steady_step:.3f}), {detour:.2f} times the straight line; "
-    "ends {span:.2f} times as far apart as real images, middle {validity:.2f} times as far from them as others",
-    quick=True,
-)  # fmt: skip
+@measure("interpolation", "steps, ends and middle of an interpolation (Section 4.5), in pixels", "images", quick=True)
 def interpolation(subject: Subject) -> dict[str, Any]:
     """Whether images change steadily on the straight lines of Section 4.5, from one image to another, in pixels."""
     generator = subject.generator
@@ -226,21 +182,23 @@ def interpolation(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@measure("kid768", "KID's formula on 768 features", "images", "{value:.5f} ± {std:.5f}", key="kid", layer="768")
-@measure("fid768", "FID's formula on 768 features, not comparable with FID", "images", _levels, key="fid", layer="768")
-@measure("kid", "Kernel Inception Distance", "images", "{value:.5f} ± {std:.5f}", key="kid")
-@measure("fid", "Fréchet Inception Distance", "images", "{value:.3f}", key="fid")
-@measure("inception_score", "Inception Score, Eq. (8)", "images", "{value:.3f} ± {std:.3f}", key="inception_score")
-def inception_measure(subject: Subject, key: str, layer: str = "2048") -> dict[str, Any]:
-    """One of the Inception measures; those of one layer share the passes through the network."""
+@measure("inception_score", "Inception Score, Eq. (8)", "images")
+def inception_score(subject: Subject) -> dict[str, Any]:
+    """Eq. (8) with Inception's probabilities."""
+    measured = subject.inception("2048")
+    kept = {key: measured[key] for key in ("layer", "samples", "splits", "extractor")}
+    return {"value": measured["inception_score"], "std": measured["inception_score_std"], **kept}
+
+
+@measure("fid768", "FID's formula on 768 features, not comparable with FID", "images", layer="768")
+@measure("fid", "Fréchet Inception Distance", "images")
+def fid(subject: Subject, layer: str = "2048") -> dict[str, Any]:
+    """Fréchet distance in Inception's features; it shares the passes through the network with `inception_score`."""
     measured = subject.inception(layer)
-    spread = {"std": measured[f"{key}_std"]} if f"{key}_std" in measured else {}
-    numbers = {"inception_score": ["splits"], "fid": ["reference_samples", "reference"]}
-    numbers["kid"] = [*numbers["fid"], "subsets", "subset_size"]
-    kept = {kept_key: measured[kept_key] for kept_key in ["layer", "samples", *numbers[key], "extractor"]}
-    # The full network has levels of its own in the literature; these features have none.
-    levels = subject.inception_levels(layer) if key == "fid" and layer == "768" else {}
-    return {"value": measured[key], **spread, **levels, **kept}
+    # The full network has levels of its own in the literature; the features of its middle have none.
+    levels = subject.inception_levels(layer) if layer == "768" else {}
+    kept = {key: measured[key] for key in ("layer", "samples", "reference_samples", "reference", "extractor")}
+    return {"value": measured["fid"], **levels, **kept}
 
 
 REPEATS = 50
@@ -267,10 +225,7 @@ def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> li
     return [statistics.median(times[1:]) for times in taken]  # the first one warms up
 
 
-@measure(
-    "kmeans_cost", "time of K-Means on pixels over that on features", "centers of images",
-    "{ratio:.2f} ({pixel_milliseconds:.3f} ms for {pixels}, {feature_milliseconds:.3f} ms for {feature_dim})",
-)  # fmt: skip
+@measure("kmeans_cost", "time of K-Means on pixels over that on features", "centers of images")
 @torch.no_grad()
 def kmeans_cost(subject: Subject) -> dict[str, Any]:
     """Time of one iteration's K-Means part on this device: on D's features, and on pixels as reduced KM-GAN has it."""

@@ -7,22 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms import Normalize
 
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import first_line
 
 FILE = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class _Normalise(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.deviation  # pyright: ignore[reportOperatorIssue]
 
 
 class _Block(nn.Module):
@@ -48,8 +39,9 @@ def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
     The features before it are (b, 64). Parts are named as in the published weights.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict(
-        normalise=_Normalise(), conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(16), relu=nn.ReLU()
-    )
+        normalise=Normalize(MEAN, DEVIATION), conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(16), relu=nn.ReLU(),
+    )  # fmt: skip
     inputs = 16
     for i, outputs in enumerate((16, 32, 64), start=1):
         blocks = []

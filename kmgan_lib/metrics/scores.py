@@ -24,7 +24,6 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     From probabilities (n, c), whose rows sum to 1, mean and population standard deviation over so many consecutive
     ``splits``, at most n; each has its own marginal, as in the original code.
     """
-    splits = checks.whole("splits", splits)
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
     scores = []
@@ -82,10 +81,10 @@ def kernel_distance(
     The mean is around 0 for equal distributions, and then also below it.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
-    subsets, size = checks.whole("subsets", subsets), checks.whole("subset_size", subset_size)
+    size = subset_size
     if subsets < 1 or not 2 <= size <= min(len(a), len(b)):
         raise ValueError(f"{subsets} subsets of {size} rows: need at least 1 subset of 2 to {min(len(a), len(b))} rows")
-    generator = torch.Generator().manual_seed(checks.seed(seed))
+    generator = torch.Generator().manual_seed(seed)
     values = []
     for _ in range(subsets):
         x, y = (f[torch.randperm(len(f), generator=generator)[:size]] for f in (a, b))
@@ -103,25 +102,19 @@ def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
     ``high``: lists of length ``classes``, shares in [0, 1]. ``chi2``, ``p``: Pearson's statistic against equal shares
     with classes - 1 degrees of freedom, and its p-value.
     """
-    checks.at_least(1, classes=classes)
-    checks.classes(classes, labels=predicted_labels)
     counts = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy()
-    n, z = counts.sum(), stats.norm.ppf(0.975)
-    share = counts / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    n = int(counts.sum())
+    bounds = [stats.binomtest(int(count), n).proportion_ci(method="wilson") for count in counts]
     chi2, p = stats.chisquare(counts)
-    low, high = (middle - half).clip(0), (middle + half).clip(max=1)
     return {
-        "frequency": share.tolist(), "low": low.tolist(), "high": high.tolist(), "chi2": float(chi2), "p": float(p),
+        "frequency": (counts / n).tolist(), "low": [float(bound.low) for bound in bounds],
+        "high": [float(bound.high) for bound in bounds], "chi2": float(chi2), "p": float(p),
     }  # fmt: skip
 
 
 @checks.tensors(true_labels="int64 n", predicted_labels="int64 n")
 def confusion_matrix(true_labels: Tensor, predicted_labels: Tensor, classes: int) -> Tensor:
     """How many images of each true class (rows) get each predicted class (columns), (c, c) int64."""
-    checks.at_least(1, classes=classes)
-    checks.classes(classes, true_labels=true_labels, predicted_labels=predicted_labels)
     pairs = true_labels.cpu() * classes + predicted_labels.cpu()
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
@@ -146,12 +139,11 @@ def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int =
         raise ValueError("confusion must hold counts, which are finite, not negative and below 2**31")
     counts = confusion.double().numpy()
     classes, n = len(counts), len(predicted_labels)
-    checks.classes(classes, labels=predicted_labels)
     if n == 0 or (counts.sum(1) == 0).any():
         raise ValueError(f"{n} labels and {int((counts.sum(1) == 0).sum())} classes without real images: need some")
     rows = counts / counts.sum(1, keepdims=True)
     shares = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy() / n
-    random, totals = np.random.default_rng(checks.seed(seed)), counts.sum(1).astype(int)
+    random, totals = np.random.default_rng(seed), counts.sum(1).astype(int)
     resampled = []
     for p in random.multinomial(n, shares, RESAMPLES) / n:
         drawn = [random.multinomial(total, row) / total for total, row in zip(totals, rows, strict=True)]

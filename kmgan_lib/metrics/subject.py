@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,7 +157,7 @@ class Subject:
         name = f"{self.seen.provenance['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
         measured = inception_.inception_measures(
             images, real, layer=layer, weights=weights.path, extractor=inception_.EXTRACTOR, real_name=name,
-            fake_name=level and f"{name}-{level}", kid=level is None,
+            fake_name=level and f"{name}-{level}",
         )  # fmt: skip
         return {**measured, "extractor": weights.describe()}
 
@@ -168,31 +168,17 @@ def chosen(rows: Tensor, count: int) -> Tensor:
 
 
 Compute = TypeVar("Compute", bound=Callable[..., dict[str, Any]])
-Show = str | Callable[[Mapping[str, Any]], str]
-
-
-class _NoValue:
-    """A dash in the place of a number that there is not, such as a ratio to a distance of 0."""
-
-    def __format__(self, format_spec: str) -> str:
-        return "–"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of runs; `shown` puts its result into one line."""
+    """A measure of runs."""
 
     compute: Callable[[Subject], dict[str, Any]]  # at least ``value``, ``samples`` and ``extractor``
     text: str
     applies: Callable[[Preset], bool]
     needs: str  # of a preset
-    show: Show  # the result in a table: a format string over its keys, or a function of it
     quick: bool = False  # measured after every training
-
-    def shown(self, result: Mapping[str, Any]) -> str:
-        """The result in one line."""
-        shown = {key: _NoValue() if value is None else value for key, value in result.items()}
-        return self.show.format(**shown) if isinstance(self.show, str) else self.show(shown)
 
 
 METRICS: dict[str, Measure] = {}
@@ -212,13 +198,11 @@ NEEDS: dict[str, tuple[Callable[[Preset], bool], str]] = {
 }
 
 
-def measure(
-    name: str, text: str, need: str, show: Show, *, quick: bool = False, **arguments: str
-) -> Callable[[Compute], Compute]:
+def measure(name: str, text: str, need: str, *, quick: bool = False, **arguments: str) -> Callable[[Compute], Compute]:
     """Decorate a function that computes a measure: `METRICS` has it under this name, with these further arguments."""
 
     def register(compute: Compute) -> Compute:
-        METRICS[name] = Measure(functools.partial(compute, **arguments), text, *NEEDS[need], show, quick)
+        METRICS[name] = Measure(functools.partial(compute, **arguments), text, *NEEDS[need], quick)
         return compute
 
     return register

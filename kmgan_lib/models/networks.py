@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib import checks
 from kmgan_lib.models.layers import Down, Up, concat_labels, feature_head, initialise, scale_width, to_float32
 
 
@@ -123,12 +122,9 @@ DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
 HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
 
 
-def _stages(table: str, image_size: int) -> int:
+def _stages(image_size: int) -> int:
     """Number of stages between the picture and 4x4: four at 64x64, three at 32x32."""
-    checks.one_of(GENERATOR_CHANNELS, table=table)
-    if image_size not in (32, 64):
-        raise ValueError(f"image_size is {image_size}; it must be 64 or 32")
-    return 4 if image_size == 64 else 3
+    return {64: 4, 32: 3}[image_size]
 
 
 class ConvGenerator(nn.Module):
@@ -147,7 +143,7 @@ class ConvGenerator(nn.Module):
         classes: int = 0,
     ):  # fmt: skip
         super().__init__()
-        stages = _stages(table, image_size)
+        stages = _stages(image_size)
         maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
         self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
         self.fc = nn.Linear(z_dim + classes, 16 * maps[0])
@@ -180,7 +176,7 @@ class ConvDiscriminator(nn.Module):
         width: float = 1.0, classes: int = 0, tail: str = "table",
     ):  # fmt: skip
         super().__init__()
-        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(table, image_size)]]
+        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(image_size)]]
         self.classes, self.signed = classes, table == "celeba"
         self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([channels, *maps]))
         first = nn.BatchNorm2d(maps[0]) if table == "celeba" else nn.Identity()

@@ -14,11 +14,7 @@ KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}
 
 
 def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
-    """Write ``checkpoint.pt`` atomically.
-
-    The state holds tensors, numbers, strings and containers of them, nothing else: so it loads with
-    ``weights_only=True``.
-    """
+    """Write ``checkpoint.pt`` atomically: tensors, numbers, strings and containers of them, nothing else."""
     write_atomically(directory / CHECKPOINT, lambda path: torch.save(state, path))
 
 
@@ -28,10 +24,7 @@ def has_checkpoint(directory: Path) -> bool:
 
 
 def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, Any]:
-    """Read ``checkpoint.pt`` without running any code that it may carry.
-
-    A `UsageError` if the file is truncated, garbled or holds anything but plain data.
-    """
+    """Read ``checkpoint.pt``, running no code of it; a `UsageError` if it is garbled or holds other than plain data."""
     path = directory / CHECKPOINT
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load compares no checksums: a flipped bit would be a weight

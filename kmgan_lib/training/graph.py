@@ -5,7 +5,6 @@ is captured with its generator. Where a step cannot be captured it runs as it is
 """
 
 import logging
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -30,44 +29,22 @@ def reason_not_captured(method: Method) -> str | None:
     return None
 
 
-class StaticInputs:
-    """The arguments of `Method.step` in tensors that stay where they are; a first batch gives shapes and types."""
-
-    def __init__(self, images: Tensor, labels: Tensor | None, noise: Tensor):
-        self.tensors = (images.clone(), None if labels is None else labels.clone(), noise.clone())
-
-    def fill(self, *batch: Tensor | None) -> None:
-        """Copy the next batch in: images, labels and noise of the shapes of the first."""
-        for mine, new in zip(self.tensors, batch, strict=True):
-            if mine is not None and new is not None:
-                mine.copy_(new)
-
-
-def generators(holder: object) -> Iterator[torch.Generator]:
-    """The random generators of a method: its own, and those in its lists, dictionaries and networks."""
-    if isinstance(holder, torch.Generator):
-        yield holder
-    elif isinstance(holder, (Method, torch.nn.Module, dict, list, tuple)):
-        inner = vars(holder) if isinstance(holder, (Method, torch.nn.Module)) else holder
-        for value in inner.values() if isinstance(inner, dict) else inner:
-            yield from generators(value)
-
-
 class _Captured:
-    """A graph of one step, with its inputs and outputs."""
+    """A graph of one step, with its inputs in tensors that stay where they are, and its outputs."""
 
-    def __init__(self, method: Method, inputs: StaticInputs, stream: torch.cuda.Stream | None):
-        self.inputs, self.graph = inputs, torch.cuda.CUDAGraph()
-        for generator in set(generators(method)):
-            self.graph.register_generator_state(generator)
+    def __init__(self, method: Method, batch: tuple[Tensor | None, ...], stream: torch.cuda.Stream | None):
+        self.graph, self.inputs = torch.cuda.CUDAGraph(), [None if part is None else part.clone() for part in batch]
+        self.graph.register_generator_state(method.rng)
         for optimiser in method.optimisers().values():
             optimiser.zero_grad(set_to_none=True)
         # Other threads, such as a notebook's, may go on talking to the device.
         with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
-            self.losses = method.step(*inputs.tensors)
+            self.losses = method.step(*self.inputs)  # pyright: ignore[reportArgumentType]
 
-    def replay(self, *batch: Tensor | None) -> Losses:
-        self.inputs.fill(*batch)
+    def replay(self, batch: tuple[Tensor | None, ...]) -> Losses:
+        for mine, new in zip(self.inputs, batch, strict=True):
+            if mine is not None and new is not None:
+                mine.copy_(new)
         self.graph.replay()
         return self.losses
 
@@ -92,19 +69,18 @@ class Stepper:
         """One iteration. The losses are valid until the next one."""
         if self.reason is not None:
             return self.method.step(images, labels, noise)
-        count = len(images)
-        if count in self._graphs:
-            return self._graphs[count].replay(images, labels, noise)
-        seen = self._seen[count] = self._seen.get(count, 0) + 1
-        if seen <= WARM_UP:
-            return self._on_side_stream(images, labels, noise)
-        try:
-            self._graphs[count] = _Captured(self.method, StaticInputs(images, labels, noise), self._stream)
-        except RuntimeError as error:  # what PyTorch raises for everything that a stream cannot capture
-            self.reason = f"the capture failed ({first_line(error)})"
-            log.warning("no CUDA graph: %s; training goes on without it, more slowly", self.reason)
-            return self(images, labels, noise)
-        return self._graphs[count].replay(images, labels, noise)
+        count, batch = len(images), (images, labels, noise)
+        if count not in self._graphs:
+            seen = self._seen[count] = self._seen.get(count, 0) + 1
+            if seen <= WARM_UP:
+                return self._on_side_stream(*batch)
+            try:
+                self._graphs[count] = _Captured(self.method, batch, self._stream)
+            except RuntimeError as error:  # what PyTorch raises for everything that a stream cannot capture
+                self.reason = f"the capture failed ({first_line(error)})"
+                log.warning("no CUDA graph: %s; training goes on without it, more slowly", self.reason)
+                return self.method.step(*batch)
+        return self._graphs[count].replay(batch)
 
     def _on_side_stream(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
         """A step on the stream of the capture, so that what is allocated there is not of the main one."""

@@ -10,7 +10,6 @@ from filelock import FileLock, Timeout
 from kmgan_lib.errors import DirectoryInUse, RunFailed
 
 LOCK = ".lock"
-TIMEOUT = 0.2  # seconds: `in_use` holds the lock for a moment
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some network disks: go on without
 
 
@@ -24,9 +23,9 @@ def held(path: Path) -> Iterator[None]:
     file = path / LOCK if path.is_dir() else path
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=TIMEOUT)
+        lock.acquire(timeout=0)
     except Timeout:
-        raise refusal(path) from None
+        raise DirectoryInUse(f"{path} is in use by another process: wait for its end, or name another one") from None
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise RunFailed(f"{file} could not be written ({error.strerror})") from error
@@ -37,21 +36,3 @@ def held(path: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 file.unlink()  # before it is free: filelock notices that a file it waited for is gone
         lock.release()
-
-
-def refusal(path: Path) -> DirectoryInUse:
-    """The error for a path that another process holds."""
-    return DirectoryInUse(f"{path} is in use by another process: wait for its end, or work in another folder")
-
-
-def in_use(directory: Path) -> bool:
-    """Whether another process works in a directory."""
-    if not (directory / LOCK).exists():
-        return False
-    try:
-        with held(directory):
-            return False
-    except DirectoryInUse:
-        return True
-    except RunFailed:  # nobody can be told from a folder that cannot be written
-        return False

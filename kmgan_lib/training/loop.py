@@ -74,25 +74,11 @@ class Batches:
         """Restore `state_dict`."""
         set_rng(self.generator, state["rng"])
         self.order, self.position = state["order"], state["position"]
-        if len(self.order) not in (0, len(self.images)):  # of other data than these: a new epoch begins
-            self.order, self.position = self.order[:0], 0
 
 
 def _show_progress() -> bool:
-    if os.environ.get("KMGAN_PROGRESS") == "0":
-        return False
-    return on_terminal() or (sys.stderr is not None and "ipykernel" in sys.modules)
-
-
-def _notes() -> dict[str, Any]:
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
-    return {"commit": commit(), "versions": versions}
-
-
-def _snapshot(method: Method, directory: Path, iteration: int) -> None:
-    if method.preset.network != "synthetic":
-        generator = Generator(method.frozen_generator(), method.preset)
-        save_sheet(generator.sample(GRID), directory / "samples" / f"{iteration:06d}.png", columns=8)
+    shown = on_terminal() or (sys.stderr is not None and "ipykernel" in sys.modules)
+    return shown and os.environ.get("KMGAN_PROGRESS") != "0"
 
 
 @contextlib.contextmanager
@@ -104,14 +90,13 @@ def interruptible() -> Iterator[list[int]]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
     def note(number: int, _: object) -> None:
         received.append(number)
         restore()  # a second one stops at once
-
-    def restore() -> None:
-        for number, handler in before.items():
-            if signal.getsignal(number) is note:
-                signal.signal(number, handler)
 
     for number in before:
         signal.signal(number, note)
@@ -134,7 +119,8 @@ class Training:
         self.method.training_set = self.images.tensor
         self.batches = Batches(self.images, preset, device, seed)
         self.writes = distributed.rank() == 0
-        self.notes = _notes()  # before the first iteration: what goes wrong here costs nothing
+        versions = {"python": platform.python_version(), "torch": torch.__version__}
+        self.notes = {"commit": commit(), "versions": {**versions, "torchvision": version("torchvision")}}
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
@@ -189,8 +175,7 @@ class Training:
                     bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
                 if self.iteration in snapshots:
                     self._check_finite()
-                    if self.writes:
-                        _snapshot(self.method, self.directory, self.iteration)
+                    self._snapshot()
                     self._notify()
                 if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or stop:
                     self._check_finite()
@@ -206,14 +191,18 @@ class Training:
             return interrupted
         return row_due and distributed.from_rank_zero(lambda: interrupted)
 
+    def _snapshot(self) -> None:
+        if self.writes and self.preset.network != "synthetic":
+            images = Generator(self.method.frozen_generator(), self.preset).sample(GRID)
+            save_sheet(images, self.directory / "samples" / f"{self.iteration:06d}.png", columns=8)
+
     def _notify(self) -> None:
         if self.callback is not None and self.writes:
             with distributed.alone():
                 self.callback(self.iteration, self.method)
 
     def _check_finite(self) -> None:
-        bad = self.history.bad_iteration()
-        if bad is not None:
+        if (bad := self.history.bad_iteration()) is not None:
             self._diverged(bad)
 
     def _diverged(self, bad: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Any
 
 import torch
 
-from kmgan_lib import checks, files, methods, presets
-from kmgan_lib.caller import put_aside
+from kmgan_lib import files, methods, presets
 from kmgan_lib.config import PROFILES, Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import described, stands_in
@@ -25,9 +23,6 @@ from kmgan_lib.training.history import read_history
 
 # What a resumed run may change: how long and how often, never what is trained.
 FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
-
-
-TAKEN = "{} is not empty: --resume continues a run, another --out starts a new one"
 
 
 @dataclass
@@ -46,18 +41,14 @@ class Run:
     @classmethod
     def open(cls, directory: str | Path) -> "Run":
         """Read a run directory; a `UsageError` says what is missing."""
-        directory = files.expanded(checks.path("directory", directory))
-        config = files.read_json(directory / files.CONFIG)
-        missing = {"preset", "profile", "seed"} - set(config)
-        if missing:
-            raise UsageError(f"{directory / files.CONFIG} is not of a run: it lacks {', '.join(sorted(missing))}")
-        if config["profile"] not in PROFILES or type(config["seed"]) is not int:
-            raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible profile or seed")
-        preset = presets.from_dict(config["preset"], directory / files.CONFIG)
-        path = directory / files.RESULT
-        result = files.read_json(path) if path.exists() else {}
+        directory = files.expanded(directory)
+        path, results = directory / files.CONFIG, directory / files.RESULT
+        config, result = files.read_json(path), files.read_json(results) if results.exists() else {}
+        if config.get("profile") not in PROFILES or type(config.get("seed")) is not int:
+            raise UsageError(f"{path} is not of a run: it has no sensible profile or seed")
         if not all(isinstance(result.get(key, {}), dict) for key in ("data", "metrics")):
-            raise UsageError(f"{path} is not of a run: it has no sensible data or metrics")
+            raise UsageError(f"{results} is not of a run: it has no sensible data or metrics")
+        preset = presets.from_dict(config.get("preset", {}), path)
         return cls(directory, preset, config["profile"], config["seed"], result, read_history(directory))
 
     @property
@@ -73,7 +64,6 @@ class Run:
         return " · ".join(["live", self.profile, data_label(self.result.get("data", {})), f"seed {self.seed}"])
 
 
-@put_aside()
 def restore(run: Run, *, device: str = "auto") -> Method:
     """The method of a finished run, from its checkpoint, on a device of any kind."""
     target = pick_device(device)
@@ -101,126 +91,60 @@ def pick_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether a device computes in bf16, rather than imitating it."""
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
-
-
-def resolve_precision(preset: Preset, device: torch.device) -> Preset:
-    """The preset with ``precision=auto`` replaced by what a device trains with.
-
-    It is bf16 where the device has it, for presets that were found to learn as well in it as in float32, over three
-    seeds (``benchmarks/precision.py``); KM-GAN was found not to, and most were not tried.
-    """
-    if preset.precision != "auto":
-        return preset
-    quick = preset.name.partition("/")[2] in methods.method_class(preset).bf16_as_good and has_bf16(device)
-    return preset.replace(precision="bf16" if quick else "float32")
-
-
-def _default_directory(preset: Preset, profile: str, seed: int) -> Path:
+def _run_dir(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
+    """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
     name = preset.name
     if name.startswith(OWN):
         kind, _, place = name.partition(":")
-        name = f"{kind}/{Path(os.path.abspath(files.expanded(place))).name}"
-    return Path("runs", name, f"{profile}-seed{seed}")
-
-
-def choose_run_dir(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
-    """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
-    directory = files.expanded(out) if out else _default_directory(preset, profile, seed)
-    in_the_way = next((place for place in (directory, *directory.parents) if place.exists()), directory.parent)
-    if in_the_way.exists() and not in_the_way.is_dir():
-        raise UsageError(f"{in_the_way} is a file; give --out a folder")
-    busy = lock.in_use(directory)
-    if busy and (out or resume):
-        raise lock.refusal(directory)
-    taken = busy or _in_it(directory)
-    if taken and resume and not (directory / files.CONFIG).exists():
-        raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
-    if not taken or resume:
+        name = f"{kind}/{files.expanded(place).absolute().name}"
+    directory = files.expanded(out) if out else Path("runs", name, f"{profile}-seed{seed}")
+    if resume or out or not _taken(directory):
         return directory
-    if out:
-        raise UsageError(TAKEN.format(directory))
     numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
     return next(place for place in numbered if not place.exists())
 
 
-def _in_it(directory: Path) -> bool:
-    """Whether a folder holds anything but what a run that ended at its very start leaves behind."""
-    names = {place.name for place in directory.iterdir()} if directory.exists() else set()
-    names -= {lock.LOCK, f".{files.CONFIG}.part"}
-    if names != {files.CONFIG}:
-        return bool(names)
-    try:
-        return not {"preset", "profile", "seed"} <= set(files.read_json(directory / files.CONFIG))
-    except UsageError:  # somebody else's file of this name
-        return True
+def _taken(directory: Path) -> bool:
+    return directory.exists() and any(place.name[0] != "." for place in directory.iterdir())
 
 
 def claim_run_dir(
-    preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool, held: contextlib.ExitStack
+    config: dict[str, Any], preset: Preset, out: str | Path | None, resume: bool, held: contextlib.ExitStack
 ) -> Path:
-    """`choose_run_dir`, made and kept from other processes until ``held`` ends."""
-    directory = choose_run_dir(preset, profile, seed, out, resume)
+    """The run directory, made, and kept from other processes until ``held`` ends.
+
+    A `UsageError` if something else is there, or another run than the one that is to be resumed.
+    """
+    directory = _run_dir(preset, config["profile"], config["seed"], out, resume)
+    path = directory / files.CONFIG
+    if resume and _taken(directory) and not path.exists():
+        raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     directory.mkdir(parents=True, exist_ok=True)
     held.enter_context(lock.held(directory))
-    if not resume and _in_it(directory):  # a run that began and ended since the look at it
-        raise UsageError(TAKEN.format(directory))
+    if not resume and _taken(directory):
+        raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
+    if resume and checkpoint.has_checkpoint(directory):
+        _check_resumable(directory, files.read_json(path), config)
+    elif (directory / files.RESULT).exists() and Run.open(directory).result.get("status") == "completed":
+        raise UsageError(f"{directory} is finished, and its {checkpoint.CHECKPOINT} is gone: name another --out")
     return directory
 
 
-def config_to_resume(preset: Preset, profile: str, seed: int, out: str | Path | None) -> dict[str, Any]:
-    """``config.json`` of the run that ``resume`` goes on with; empty where it begins anew.
-
-    A `UsageError` if the run has another profile, seed or algorithm, or is finished and its checkpoint gone: training
-    would begin anew, and its result be lost.
-    """
-    directory = choose_run_dir(preset, profile, seed, out, True)
-    result = directory / files.RESULT
-    if checkpoint.has_checkpoint(directory):
-        old = files.read_json(directory / files.CONFIG)
-        _check_resumable(directory, old, {"profile": profile, "seed": seed, "preset": preset.as_dict()})
-        return old
-    if result.exists() and files.read_json(result).get("status") == "completed":
-        raise UsageError(f"{directory} is finished, and its {checkpoint.CHECKPOINT} is gone: name another --out")
-    return {}
-
-
 def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    fields, wanted = old.get("preset"), new["preset"]
-    if not isinstance(fields, dict) or not isinstance(old.get("data", {}), dict):
+    fields, wanted, data = old.get("preset"), new["preset"], old.get("data", new["data"])
+    if not isinstance(fields, dict) or not isinstance(data, dict):
         raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible preset or data")
-    for key in ("profile", "seed"):
-        if old.get(key) != new[key]:
-            raise UsageError(f"{directory} was trained with {key} {old.get(key)}, not {new[key]}: name another --out")
-    # Where images of one's own lie is no part of the training; whether they are the same is asked by `check_data`.
+    # Where images of one's own lie is no part of the training; whether they are the same is.
     own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
     free = (*FREE_ON_RESUME, "name", "dataset") if own else FREE_ON_RESUME
-    for key in wanted:
-        if key not in free and fields.get(key, "nothing") != wanted[key]:
-            had = f"{directory} was trained with {key}={fields.get(key, 'nothing')}"
-            raise UsageError(f"{had}, not {wanted[key]}: use the same, or --out for a new run")
-
-
-def check_data(old: dict[str, Any], data: dict[str, Any], allowed: bool) -> dict[str, Any]:
-    """The provenance of the data that there are now, with what a run had before as ``earlier``.
-
-    ``old`` is the run's ``config.json``, empty for a new run. Other data are a `UsageError`, unless allowed.
-    """
-    before = old.get("data", data)
-    earlier = before.get("earlier", [])
-    if before.get("sha256") != data["sha256"]:
-        if not allowed:
-            then, now = described(before), described(data)
-            way = "bring those back, or go on with these by --allow-changed-data"
-            raise UsageError(f"the run was trained on other data ({then}) than there are now ({now}): {way}")
-        earlier = [*earlier, {key: before.get(key) for key in ("source", "count", "sha256")}]
-    return {**data, "earlier": earlier} if earlier else data
+    pairs = {key: (old.get(key), new[key]) for key in ("profile", "seed")}
+    pairs |= {key: (fields.get(key, "nothing"), wanted[key]) for key in wanted if key not in free}
+    for key, (then, now) in pairs.items():
+        if then != now:
+            raise UsageError(f"{directory} was trained with {key}={then}, not {now}: use the same, or another --out")
+    if data.get("sha256") != new["data"]["sha256"]:
+        then, now = described(data), described(new["data"])
+        raise UsageError(f"{directory} was trained on other data ({then}) than there are now ({now}): bring those back")
 
 
 def data_label(provenance: dict[str, Any]) -> str:
@@ -234,30 +158,16 @@ def data_label(provenance: dict[str, Any]) -> str:
 
 
 def commit() -> str | None:
-    """Commit of the checkout that this library runs from; None where it is installed, or no git says it.
-
-    It ends in ``+edited`` where the library is not that of the commit, and in ``+vendored`` where the commit is another
-    project's, into which the library was copied. Never raises: a note is not worth a run.
-    """
+    """Commit of the checkout that this library runs from, with ``+edited`` where its files differ; None without git."""
     library = Path(__file__).resolve().parents[1]
-    if not (library.parent / ".git").exists():
-        return None
-    head, status = _git(library, "rev-parse", "--short=12", "HEAD"), _git(library, "status", "--porcelain", "*.py")
-    if not head or status is None:
-        return None
-    project = library.parent / "pyproject.toml"
-    own = project.is_file() and b'name = "kmgan"' in project.read_bytes()
-    return head + ("+edited" if status else "") + ("" if own else "+vendored")
 
+    def git(*words: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(library), *words]
+        return subprocess.run(command, capture_output=True, encoding="utf8", check=True, timeout=20).stdout.strip()
 
-def _git(folder: Path, *words: str) -> str | None:
-    # In a hook git names its own repository by variables, which is not the one asked for.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-        return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(folder), *words], capture_output=True, encoding="utf8", check=True,
-            timeout=20, env=environment,
-        ).stdout.strip()  # fmt: skip
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if (library.parent / ".git").exists():
+            return git("rev-parse", "--short=12", "HEAD") + "+edited" * bool(git("status", "--porcelain", "*.py"))
     return None
 
 

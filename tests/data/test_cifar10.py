@@ -113,7 +113,7 @@ def test_shards_with_another_pixel_are_refused(
     pixels = release[0][PER_ATLAS : 2 * PER_ATLAS].copy() if "train" in broken else release[0][TRAIN:].copy()
     pixels[3, 1, 2, 3] ^= 1
     write_atlas(shards / broken, pixels)
-    with pytest.raises(UsageError, match=r"have SHA-256 .* instead of .*get the data again") as caught:
+    with pytest.raises(UsageError, match=r"have SHA-256 .*, not .*get the data again") as caught:
         data.load("cifar10", root=shards.parent, split="all")
     assert "\n" not in str(caught.value)
 

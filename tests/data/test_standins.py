@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torchvision.datasets import MNIST, FashionMNIST
@@ -55,7 +54,7 @@ def test_embedded_images_are_real_and_say_which_they_are(name: str) -> None:
             "mnist (8,000 test images)",
         ),
         ({"name": "mnist", "kind": "real", "source": "embedded", "count": None}, "mnist (test images)"),
-        ({"name": "celeba", "kind": "stand-in", "source": "drawn faces", "count": 5_000}, "stand-in for celeba"),
+        ({"name": "celeba", "kind": "stand-in", "source": "drawn faces", "count": 2_500}, "stand-in for celeba"),
         ({"name": "digits", "kind": "real", "source": "scikit-learn's"}, "digits"),
     ],
 )
@@ -66,10 +65,10 @@ def test_badges_name_the_data(provenance: dict[str, object], label: str) -> None
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawn_images_have_the_form_of_what_they_stand_for(name: str) -> None:
     train, test, both = (data.load(name, standin="always", split=s) for s in ("train", "test", "all"))
-    assert both.tensor.shape == (5_000, *DRAWN[name])
+    assert both.tensor.shape == (2_500, *DRAWN[name])
     assert both.tensor.dtype == torch.uint8
     assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
-    assert len({bytes(i) for i in both.tensor.numpy()}) == 5_000  # no two alike, so train and test share none
+    assert len({bytes(i) for i in both.tensor.numpy()}) == 2_500  # no two alike, so train and test share none
     assert both.provenance["kind"] == "stand-in"
     standins._drawn.cache_clear()
     assert data.load(name, standin="always", split="test").provenance == test.provenance
@@ -77,25 +76,14 @@ def test_drawn_images_have_the_form_of_what_they_stand_for(name: str) -> None:
 
 def test_shapes_have_classes_of_their_own_and_faces_none() -> None:
     shapes = standins.shapes("test")
-    assert shapes.classes == tuple(standins.SHAPES)
+    assert shapes.classes == standins.SHAPES
+    ground = (shapes.tensor.int() - shapes.tensor[:, :, :1, :1].int()).abs().amax(1) < 20
+    assert (1 - ground.double().mean((1, 2)) > 0.02).all()
+    assert (1 - ground.double().mean((1, 2)) < 0.7).all()
     assert not set(standins.SHAPES) & set(data.DATASETS["cifar10"].classes)
     assert shapes.labels is not None
-    assert torch.bincount(shapes.labels).tolist() == [100] * 10
+    assert torch.bincount(shapes.labels).tolist() == [50] * 10
     assert standins.faces("test").labels is None
-
-
-@pytest.mark.parametrize("name", standins.SHAPES)
-def test_a_shape_stands_out_from_its_ground(name: str) -> None:
-    for seed in range(10):
-        image = standins.shape(list(standins.SHAPES).index(name), np.random.default_rng(seed)).astype(int)
-        ground = np.abs(image - image[0, 0]).max(-1) < 20
-        assert 0.02 < 1 - ground.mean() < 0.7
-
-
-@pytest.mark.parametrize("index", range(len(standins.FACTORS)), ids=standins.FACTORS)
-def test_every_factor_changes_the_face(index: int) -> None:
-    low, high = ([0.5] * index + [end] + [0.5] * (len(standins.FACTORS) - index - 1) for end in (0.0, 1.0))
-    assert np.abs(standins.face(low).astype(int) - standins.face(high)).mean() > 0.3
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10", "celeba"])

@@ -70,11 +70,10 @@ class Forks:
 
 def fragile(die_at: int, die_writing: int, share: float) -> None:
     """Make this process die at a moment of its writing, or within the write of a checkpoint, counted from 1."""
-    import safetensors.torch
     import torch
 
     moments, checkpoints = itertools.count(1), itertools.count(1)
-    save, save_file = torch.save, safetensors.torch.save_file
+    save, write = torch.save, Path.write_bytes
 
     def now() -> bool:
         return next(moments) == die_at
@@ -86,15 +85,15 @@ def fragile(die_at: int, die_writing: int, share: float) -> None:
         if now() or next(checkpoints) == die_writing:
             whole = io.BytesIO()
             save(state, whole)
-            Path(path).write_bytes(whole.getvalue()[: int(share * whole.tell())])
+            write(Path(path), whole.getvalue()[: int(share * whole.tell())])
             die()
         save(state, path)
 
-    def saving_file(tensors: Any, path: Any, metadata: Any) -> None:
-        save_file(tensors, path, metadata)
+    def writing(path: Path, content: Any) -> int:
         if now():
-            os.truncate(path, int(share * os.path.getsize(path)))
+            write(path, content[: int(share * len(content))])
             die()
+        return write(path, content)
 
     def before_and_after(function: Callable[..., None]) -> Callable[..., None]:
         def call(*arguments: Any) -> None:
@@ -106,7 +105,7 @@ def fragile(die_at: int, die_writing: int, share: float) -> None:
 
         return call
 
-    torch.save, safetensors.torch.save_file = saving, saving_file
+    torch.save, Path.write_bytes = saving, writing  # pyright: ignore[reportAttributeAccessIssue]
     os.replace, os.link = before_and_after(os.replace), before_and_after(os.link)
 
 

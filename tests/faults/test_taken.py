@@ -16,7 +16,7 @@ from kmgan_lib.errors import DirectoryInUse, UsageError
 from kmgan_lib.metrics import evaluate
 from kmgan_lib.training import run as run_module
 from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
-from kmgan_lib.training.lock import held, in_use
+from kmgan_lib.training.lock import held
 from kmgan_lib.training.run import Run
 
 from ..conftest import MadeUp, Quick
@@ -44,7 +44,7 @@ def test_a_second_training_is_refused(forks: Forks, whole: Whole, training: int,
     out = tmp_path / "run"
     second = forks.run(cli=words(out))
     assert second.status == 3
-    assert second.said == f"kmgan: {out} is in use by another process: wait for its end, or work in another folder\n"
+    assert second.said == f"kmgan: {out} is in use by another process: wait for its end, or name another one\n"
     third = forks.run(cli=[word for word in words(out) if word != "--resume"])
     assert (third.status, third.said) == (3, second.said)
     measuring = forks.run(cli=["evaluate", str(out)])
@@ -70,7 +70,6 @@ def test_what_a_killed_process_leaves_behind_keeps_nobody_out(
     out = tmp_path / "run"
     assert forks.wait(training, kill_after=0).status == -signal.SIGKILL
     assert (out / ".lock").exists()
-    assert not in_use(out)
     assert forks.run(train={**TINY, "out": str(out), "resume": True}).status == 0
     assert_same_files(out, whole.out)
 
@@ -84,23 +83,10 @@ def test_a_folder_with_a_lock_left_behind_is_empty(quick: Quick, tmp_path: Path)
         assert quick(out, iterations=2, resume=resume).result["iterations"] == 2
 
 
-def test_without_out_a_second_training_takes_the_next_folder(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    first = Path("runs/synthetic/kmgan/smoke-seed0")
-    first.mkdir(parents=True)
-    with held(first):
-        assert str(quick(None, iterations=1).directory) == f"{first}-2"
-        with pytest.raises(DirectoryInUse):
-            quick(None, iterations=1, resume=True)
-    assert list(first.iterdir()) == []
-
-
 def test_a_run_that_was_begun_between_look_and_lock_is_not_overwritten(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose = run_module.choose_run_dir
+    choose = run_module._run_dir
 
     def late(*arguments: Any) -> Path:
         directory = choose(*arguments)
@@ -108,7 +94,7 @@ def test_a_run_that_was_begun_between_look_and_lock_is_not_overwritten(
         (directory / "history.csv").write_text("another's")
         return directory
 
-    monkeypatch.setattr(run_module, "choose_run_dir", late)
+    monkeypatch.setattr(run_module, "_run_dir", late)
     with pytest.raises(UsageError, match="is not empty"):
         quick(tmp_path / "run", iterations=1)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["history.csv"]
@@ -135,7 +121,6 @@ def test_where_there_are_no_locks_everything_goes_on(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     assert quick(tmp_path / "run", iterations=1).result["iterations"] == 1
-    assert not in_use(tmp_path / "run")
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from kmgan_book import records, sweep
 from kmgan_lib import cli as library
 from kmgan_lib import data, methods
 from kmgan_lib.errors import RunFailed
-from kmgan_lib.metrics import inception
 from kmgan_lib.training.run import Run
 
 from .conftest import WORDS, Watch, cases
@@ -59,9 +58,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Run) -> Path
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(place)
     monkeypatch.setattr(methods, "create", no("training"))
-    monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "fetch", no("download"))
+    monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "_fetch", no("download"))
     monkeypatch.setattr(data, "load", no("data"))
-    monkeypatch.setattr(inception, "fetch", no("download"))
     monkeypatch.setattr(bench, "measure", no("measurement"))
     monkeypatch.setattr(sweep, "_process", no("process"))
     monkeypatch.setattr("kmgan_lib.metrics.evaluate", no("measure"))

@@ -135,7 +135,7 @@ def test_a_run_that_cannot_begin_is_a_failure_that_says_why(kmgan: Command) -> N
     assert (status, err.count("\n")) == (1, 1)
     assert "1 of 1 runs failed" in err
     assert "mnist/kmgan quick seed 0: failed (kmgan: no mnist" in out.replace("\n", " ")
-    assert "Three ways" in Path("runs/mnist/kmgan/quick-seed0.log").read_text()
+    assert "Ways to get it" in Path("runs/mnist/kmgan/quick-seed0.log").read_text()
     assert not Path("results").exists()
 
 

@@ -10,7 +10,6 @@ import torch
 from kmgan_lib import data
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge, classifier, judge, resnet
-from kmgan_lib.metrics.classifier import Recipe
 
 
 def files(cache: Path) -> list[Path]:
@@ -97,7 +96,7 @@ def test_training_is_fixed_and_leaves_the_global_randomness_alone(monkeypatch: p
     images = data.load("digits")
     small = data.Images(images.tensor[:300], images.labels[:300], {}, images.classes)  # pyright: ignore
     before = torch.get_rng_state()
-    one, two = (classifier._fit(small, Recipe(epochs=1)) for _ in range(2))
+    one, two = (classifier._fit(small, 1) for _ in range(2))
     assert torch.equal(before, torch.get_rng_state())
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -162,18 +161,18 @@ def test_otherwise_the_judge_is_trained(data_root: Path, monkeypatch: pytest.Mon
 
 def test_a_recipe_of_its_own_is_for_the_real_data_set_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
-    asked: list[Recipe] = []
+    asked: list[int] = []
 
-    def fit(train: data.Images, recipe: Recipe) -> torch.nn.Sequential:
-        asked.append(recipe)
+    def fit(train: data.Images, epochs: int) -> torch.nn.Sequential:
+        asked.append(epochs)
         return classifier._network(train.tensor.shape[1], train.tensor.shape[2], 10).eval()
 
     monkeypatch.setattr(classifier, "_fit", fit)
     images = [data.Images.create(cifar10(s).tensor[:, :1], cifar10(s).labels, classes=tuple("0123456789"), kind=kind)
               for s, kind in (("train", "real"), ("train", "stand-in"))]  # fmt: skip
     real, standin = (classifier._trained(i, i, "fashion") for i in images)
-    assert asked == [classifier.RECIPES["fashion"], Recipe()]
-    assert real.name == f"fashion classifier v{classifier.RECIPES['fashion'].version}"
+    assert asked == [classifier.RECIPES["fashion"][1], classifier.RECIPE[1]]
+    assert real.name == f"fashion classifier v{classifier.RECIPES['fashion'][0]}"
     assert "train_accuracy" in real.describe()
     assert standin.name == "fashion classifier v1"
     assert classifier._trained(images[0], images[0], "mnist").name == "mnist classifier v1"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from kmgan_lib.metrics import clustering_scores, kmeans_labels, silhouette
+from kmgan_lib.metrics import clustering_scores, kmeans_labels
 
 MEASURES = ["nmi", "ari", "accuracy", "purity"]
 
@@ -75,18 +75,3 @@ def test_fewer_distinct_features_than_clusters_are_that_many_without_a_warning(n
     # Saturated sigmoids: every feature sits in one of two corners.
     features = torch.tensor([[0.0, 1.0], [1.0, 1.0]]).repeat(n // 2, 1)
     assert len(set(kmeans_labels(features, 4).tolist())) == 2
-
-
-def test_silhouette_is_scikit_learns_on_a_fixed_subsample() -> None:
-    truth = torch.arange(4).repeat_interleave(30)
-    features = torch.eye(4)[truth] * 3 + torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
-    whole = silhouette(features, truth)
-    assert whole == pytest.approx(sk.silhouette_score(features.double().numpy(), truth.numpy()))
-    part = silhouette(features, truth, points=60)
-    assert part == silhouette(features, truth, points=60) != whole
-    assert part == pytest.approx(whole, abs=0.1)
-
-
-@pytest.mark.parametrize("clusters", [torch.zeros(9, dtype=torch.int64), torch.arange(9)], ids=["one", "each alone"])
-def test_silhouette_needs_clusters_of_some_points(clusters: torch.Tensor) -> None:
-    assert silhouette(torch.rand(9, 2), clusters) is None

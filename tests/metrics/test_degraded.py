@@ -56,17 +56,3 @@ def test_noise_has_its_deviation_and_is_the_same_every_time() -> None:
     assert not torch.equal(noise[0], noise[1])
     black = noisy(torch.zeros_like(grey))
     assert (black == 0).double().mean().item() == pytest.approx(0.5, abs=0.02)  # cut to the range
-
-
-@pytest.mark.parametrize("spoil", [blurred, noisy])
-def test_other_tensors_are_refused(spoil: object) -> None:
-    assert callable(spoil)
-    for wrong in (
-        torch.zeros(2, 3, 8, 8),
-        torch.zeros(0, 3, 8, 8, dtype=torch.uint8),
-        torch.zeros(4, dtype=torch.uint8),
-    ):
-        with pytest.raises(ValueError, match="of uint8"):
-            spoil(wrong)
-    with pytest.raises(ValueError, match="height=1"):
-        blurred(torch.zeros(1, 1, 1, 9, dtype=torch.uint8))

@@ -32,7 +32,7 @@ QUICK = [
     "classifier_score", "classifier_frechet", "class_frequency", "within_class", "coverage", "clustering", "centers",
     "interpolation",
 ]  # fmt: skip
-INCEPTION = ["inception_score", "fid", "kid", "fid768", "kid768"]
+INCEPTION = ["inception_score", "fid", "fid768"]
 
 
 @pytest.fixture
@@ -65,7 +65,6 @@ def test_a_run_on_digits_is_measured_after_training(digits_run: Run) -> None:
     assert 1 <= within["present"] <= len(within["ratios"]) <= 10
     assert (results["coverage"]["samples"], results["coverage"]["k"]) == (60, 5)
     assert {"nmi", "ari", "accuracy", "purity"} <= set(results["clustering"])
-    assert -1 <= results["clustering"]["silhouette"] <= 1
     assert results["clustering"]["samples"] == 1797
     assert 0.5 < results["clustering"]["raw_nmi"] < 1  # of K-Means on the digits' pixels
     assert (frequency["corrected_least"], frequency["corrected_most"]) == (
@@ -78,8 +77,6 @@ def test_the_other_measures_of_a_run_on_digits(digits_run: Run, caplog: pytest.L
     results = evaluate(digits_run, everything=True)
     assert set(results) == {*QUICK, "memorisation", "kmeans_cost"}
     assert len(caplog.records) == len(INCEPTION)
-    for name, result in results.items():
-        assert METRICS[name].shown(result)
     assert 1 <= results["centers"]["distinct"] <= results["centers"]["k"] == 10
     assert results["coverage"]["real_coverage"] > results["coverage"]["coverage"]
     memorised = results["memorisation"]
@@ -134,7 +131,6 @@ def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_
     results = evaluate(run)
     assert list(results) == ["clustering", "centers"]
     assert results["centers"]["k"] == 4
-    assert [METRICS[name].shown(result) for name, result in results.items()]
     assert (results["clustering"]["k"], results["clustering"]["samples"]) == (4, 10_000)
     assert 0 <= results["clustering"]["nmi"] <= 1
     reopened = evaluate(Run.open(run.directory))
@@ -199,7 +195,6 @@ def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(
     assert [r["unseen"] for r in results.values()] == [True, True]
     memorised = results["memorisation"]
     assert (memorised["training_samples"], memorised["held_out_samples"]) == (1500, 297)
-    assert "unseen real images" in METRICS["memorisation"].shown(memorised)
 
 
 def test_a_result_of_before_a_key_was_there_is_still_read(made_up: Callable[..., Record], tmp_path: Path) -> None:
