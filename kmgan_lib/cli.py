@@ -158,7 +158,7 @@ def _shown(result: dict[str, Any]) -> str:
 @app.command()
 def sample(
     run: Source,
-    n: Annotated[int, typer.Option("-n", help="Number of images.")] = 64,
+    n: Annotated[int, typer.Option("-n", max=10_000, help="Number of images.")] = 64,
     seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
     out: Out = Path("grid.png"),
 ) -> None:
@@ -173,7 +173,7 @@ def interpolate(
     run: Source,
     seed_a: Annotated[int, typer.Option(help="Seed of the leftmost image.")] = 0,
     seed_b: Annotated[int, typer.Option(help="Seed of the rightmost image.")] = 1,
-    steps: Annotated[int, typer.Option(help="Number of images.")] = 10,
+    steps: Annotated[int, typer.Option(max=10_000, help="Number of images.")] = 10,
     out: Out = Path("strip.png"),
 ) -> None:
     """Draw the images between two noise vectors (Section 4.5)."""

@@ -34,6 +34,8 @@ class Generator:
 
     def noise(self, n: int, seed: int = 0) -> Tensor:
         """The n noise vectors (n, z_dim) of a seed, the same on every device."""
+        if not 0 <= seed < 2**63:
+            raise UsageError(f"seed={seed} must be between 0 and {2**63 - 1}")
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
 
     def labels(self, n: int) -> Tensor:
