@@ -153,6 +153,8 @@ class CenterBank(nn.Module):
 
     def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
         super().__init__()
+        if update not in UPDATES:
+            raise ValueError(f"update is {update!r}; it must be one of {', '.join(UPDATES)}")
         self.update_rule = update
         start = 100.0 if update == "counts100" else 0.0
         for name in ("real", "fake"):

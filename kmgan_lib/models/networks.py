@@ -124,7 +124,9 @@ HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
 
 def _stages(image_size: int) -> int:
     """Number of stages between the picture and 4x4: four at 64x64, three at 32x32."""
-    return {64: 4, 32: 3}[image_size]
+    if image_size not in (32, 64):
+        raise ValueError(f"image_size is {image_size}; it must be 64 or 32")
+    return 4 if image_size == 64 else 3
 
 
 class ConvGenerator(nn.Module):
