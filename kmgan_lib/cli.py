@@ -10,7 +10,7 @@ import typer
 
 from kmgan_lib import __version__
 from kmgan_lib.cli_output import DataRoot, console, prepare, say, table
-from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.errors import RunFailed, UsageError, first_to_report
 
 app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
@@ -61,26 +61,32 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
 
 @app.command()
 def data(
-    action: Annotated[str, typer.Argument(help="show (what is found where), or check (read all).")] = "show",
+    action: Annotated[str, typer.Argument(help="show (what is found where), fetch, or check (read all).")] = "show",
     name: Annotated[str | None, typer.Argument(help="A data set.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Show which data sets are found where, or check that they read well."""
+    """Show which data sets are found where, fetch one, or check that they read well."""
     from kmgan_lib import data as library
+    from kmgan_lib.data.load import fetch
 
-    if action not in ("show", "check"):
-        raise UsageError(f"data {action}: choose show or check")
-    if name not in (None, *library.DATASETS):
-        raise UsageError(f"{name} is no data set (one of {', '.join(library.DATASETS)})")
+    if action not in ("show", "fetch", "check"):
+        raise UsageError(f"data {action}: choose show, fetch or check")
+    known = [n for n, d in library.DATASETS.items() if d.layouts or action != "fetch"]
+    if name not in known and (name or action == "fetch"):
+        what = f"{name} is no data set" if name else "data fetch needs a name"
+        raise UsageError(f"{what} (one of {', '.join(known)})")
+    if name and action == "fetch":
+        say(f"{name} is in {fetch(name)}")
+        return
     rows = table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
-    for dataset in [name] if name else library.DATASETS:
-        known = library.DATASETS[dataset]
-        place = library.find(dataset, root=data_root) if known.layouts else ("with the library", "")
+    for dataset in [name] if name else known:
+        found = library.DATASETS[dataset]
+        place = library.find(dataset, root=data_root) if found.layouts else ("with the library", "")
         row = [dataset, *map(str, place or ("no", ""))]
         if action == "check" and place:
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
             row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
-        rows.add_row(*row, *([known.standin_text] if action == "show" else []))
+        rows.add_row(*row, *([found.standin_text] if action == "show" else []))
     console.print(rows)
 
 
@@ -227,6 +233,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _die(message: str, status: int) -> None:
-    if os.environ.get("RANK", "0") == "0":  # several processes say it once
+    if first_to_report():
         print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -105,17 +105,26 @@ def _known(name: str) -> Dataset:
     return DATASETS[name]
 
 
-def _fetch(dataset: Dataset) -> tuple[str, Path, Layout]:
-    """Download a data set with torchvision, which checks its checksum, into the cache."""
+def fetch(name: str) -> Path:
+    """Download a data set with torchvision, which checks its checksum, into the cache; nothing half-written is kept."""
+    dataset = _known(name)
     if not dataset.torchvision:
         raise UsageError(f"{dataset.name} has no dependable download. {_ways(dataset)}")
+    import shutil
+    import tempfile
+
     from torchvision import datasets
 
+    target = cache_root() / "data" / dataset.layouts[0].folder
     try:
-        getattr(datasets, dataset.torchvision)(cache_root() / "data", download=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+            getattr(datasets, dataset.torchvision)(partial, download=True)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.move(Path(partial) / dataset.layouts[0].folder, target)
     except (RuntimeError, OSError, HTTPException) as error:
         raise UsageError(f"{dataset.name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
-    return "download", cache_root() / "data" / dataset.layouts[0].folder, dataset.layouts[0]
+    return target
 
 
 def _ways(dataset: Dataset) -> str:
@@ -136,7 +145,7 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
         if located is None and (given_root or not download):
             where = f"under {given_root}" if given_root else "on this machine"
             raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
-        word, place, layout = located or _fetch(dataset)
+        word, place, layout = located or ("download", fetch(dataset.name), dataset.layouts[0])
     except UsageError as error:
         if standin == "never" or dataset.standin is None:
             raise

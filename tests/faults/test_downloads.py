@@ -10,6 +10,7 @@ import pytest
 from torchvision import datasets
 
 from kmgan_lib import data
+from kmgan_lib.files import cache_root
 
 from ..conftest import Command
 
@@ -52,7 +53,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "how"), [("mnist", "cut"), ("mnist", "garbage"), ("mnist", "nothing"), ("cifar10", "cut")]
 )
-def test_a_download_that_is_not_the_file_is_one_line(
+def test_a_download_that_is_not_the_file_is_one_line_and_nothing_is_kept(
     kmgan: Command, address: str, monkeypatch: pytest.MonkeyPatch, name: str, how: str
 ) -> None:
     known = getattr(datasets, data.DATASETS[name].torchvision)
@@ -60,9 +61,10 @@ def test_a_download_that_is_not_the_file_is_one_line(
         monkeypatch.setattr(known, "url", f"{address}/{how}/cifar-10-python.tar.gz")
     else:
         monkeypatch.setattr(known, "mirrors", [f"{address}/{how}/"])
-    status, _, err = kmgan("train", f"{name}/kmgan")
+    status, _, err = kmgan("data", "fetch", name)
     assert status == 2
     said = [line for line in err.splitlines() if line.startswith("kmgan: ")]
     assert len(said) == 1
     assert f"{name} could not be downloaded" in said[0]
     assert err.endswith(said[0] + "\n")
+    assert [path for path in cache_root().rglob("*") if path.is_file()] == []
