@@ -125,7 +125,7 @@ def test_a_root_without_the_data_is_an_error_with_ways_out(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loader = importlib.import_module("kmgan_lib.data.load")  # the package's name `load` is the function
-    monkeypatch.setattr(loader, "_fetch", lambda _: pytest.fail("a wrong root must not be hidden"))
+    monkeypatch.setattr(loader, "fetch", lambda _: pytest.fail("a wrong root must not be hidden"))
     with pytest.raises(UsageError) as caught:
         data.load(name, root=tmp_path, standin="never")
     message = str(caught.value)

@@ -58,7 +58,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Run) -> Path
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(place)
     monkeypatch.setattr(methods, "create", no("training"))
-    monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "_fetch", no("download"))
+    monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "fetch", no("download"))
     monkeypatch.setattr(data, "load", no("data"))
     monkeypatch.setattr(bench, "measure", no("measurement"))
     monkeypatch.setattr(sweep, "_process", no("process"))
