@@ -82,6 +82,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("method", {"seed": 5, "k": 7, "d": 2, "b": 12}), ("synthetic", {"seed": 3}),
     ("pixels", {"dataset": "fashion", "k": 5, "seed": 1}), ("clipping", {"dataset": "fashion", "seed": 1}),
     ("fashion", {"dataset": "digits", "k": 5, "seed": 1}), ("cifar10", {"group": "cifar10", "seed": 1}),
+    ("baselines", {"dataset": "digits", "method": "sngan", "seed": 1}),
     ("celeba", {"lambda_pair": 1.0, "k": 5, "seed": 1}),
     ("ablations", {"dataset": "fashion", "k": 5, "d_round": 100.0, "lambda_pair": 2.0, "clip": 1.0, "iterations": 40}),
     ("ablations", {"dataset": "digits", "grouping": "random", "iterations": 40, "seed": 2}), ("speed", {"seed": 1}),
