@@ -4,8 +4,6 @@ Exit status 0: the pages are in ``_build/html``. 1: a chapter, Jupyter Book or t
 earlier build are moved to ``_build/html.previous``. 2: wrong use, nothing executed or written.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -5,8 +5,6 @@ the library where it is not installed. Without an argument the address of `_conf
 the cell get it.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

@@ -4,8 +4,6 @@ The job is one JSON object; every event is one JSON object on a line: ``{"cell":
 when a cell starts, and at the end ``{"done": true}`` or ``{"error": "…", "traceback": "…"}``.
 """
 
-from __future__ import annotations
-
 import ast
 import html
 import json
@@ -67,16 +65,10 @@ class ChapterEngine(NBClientEngine):
     ) -> Any:
         """Execute the notebook of the manager."""
         client = ChapterClient(
-            nb_man,
-            events,
-            kernel_name=kernel_name,
-            timeout=execution_timeout,
-            startup_timeout=start_timeout,
-            store_widget_state=False,
-            record_timing=False,
-            # A cell that ran past its time may not answer a polite request either.
-            shutdown_kernel="immediate",
-        )
+            nb_man, events, kernel_name=kernel_name, timeout=execution_timeout, startup_timeout=start_timeout,
+            store_widget_state=False, record_timing=False,
+            shutdown_kernel="immediate",  # a cell that ran past its time may not answer a polite request either
+        )  # fmt: skip
         return client.execute()
 
 

@@ -1,7 +1,5 @@
 """Execute the chapters of a profile, a few at a time, and keep what came out."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -116,14 +114,8 @@ class Runner:
 
     def _watch(self, source: Path, running: Path, parameters: dict[str, Any]) -> tuple[str, dict[str, str] | None]:
         """Run the engine's process; return where it got to and, where it failed, its last event."""
-        job = {
-            "source": str(source),
-            "output": str(running),
-            "parameters": parameters,
-            "profile": self.profile.name,
-            "cell_timeout": self.profile.cell_timeout,
-            "start_timeout": self.profile.start_timeout,
-        }
+        job = {"source": str(source), "output": str(running), "parameters": parameters, "profile": self.profile.name}
+        job |= {name: getattr(self.profile, name) for name in ("cell_timeout", "start_timeout")}
         where, last = "before its first cell", {}
         task = self.progress.add_task(source.stem, total=None)
         log = running.with_suffix(".log")
@@ -140,7 +132,7 @@ class Runner:
                 stderr=stderr,
                 text=True,
                 encoding="utf8",
-            ) as process,
+            ) as process,  # fmt: skip
         ):
             assert process.stdin is not None
             assert process.stdout is not None

@@ -1,7 +1,5 @@
 """How much a reader has to load: every page with its pictures, and the whole book."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,30 +1,16 @@
 """Find what a built page would load from another host. Plain hyperlinks are fine, loads are not."""
 
-from __future__ import annotations
-
 import re
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 # Attributes whose address a browser fetches by itself, by element.
 LOADED: dict[str, tuple[str, ...]] = {
-    "audio": ("src",),
-    "base": ("href",),
-    "embed": ("src",),
-    "feimage": ("href", "xlink:href"),
-    "iframe": ("src",),
-    "image": ("href", "xlink:href"),
-    "img": ("src", "srcset"),
-    "input": ("src",),
-    "object": ("data",),
-    "script": ("src",),
-    "source": ("src", "srcset"),
-    "track": ("src",),
-    "use": ("href", "xlink:href"),
-    "video": ("src", "poster"),
-}
+    "audio": ("src",), "base": ("href",), "embed": ("src",), "iframe": ("src",), "img": ("src", "srcset"),
+    "input": ("src",), "object": ("data",), "script": ("src",), "source": ("src", "srcset"), "track": ("src",),
+    "video": ("src", "poster"), **dict.fromkeys(("feimage", "image", "use"), ("href", "xlink:href")),
+}  # fmt: skip
 # A <link> of these kinds only names a related page.
 NAMING_LINKS = {"alternate", "author", "canonical", "help", "index", "license", "next", "prev", "search"}
 EXTERNAL = re.compile(r"^\s*(?:https?:|wss?:|ftp:)?//", re.IGNORECASE)
@@ -85,14 +71,3 @@ def external_loads(site: Path) -> Iterator[str]:
     for path in sorted(site.rglob("*.css")):
         text = CSS_COMMENT.sub("", path.read_text(encoding="utf8"))
         yield from (f"{path.relative_to(site)}: {found}" for found in dict.fromkeys(CSS_LOAD.findall(text)))
-
-
-def main() -> int:
-    """Check the folder named on the command line."""
-    found = list(external_loads(Path(sys.argv[1])))
-    sys.stderr.writelines(f"{line}\n" for line in found)
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,21 +1,24 @@
 """Sphinx extension: what the theme leaves to do on a page.
 
 Downloads of the chapter as it is in the repository, beside its executed copy; buttons that launch a chapter elsewhere,
-where the book's address is known; roles that screen readers understand; and every chapter on one page, for the PDF.
+where the book's address is known; roles that screen readers understand; a figure's second image, drawn for a phone;
+every chapter on one page, for the PDF; and nothing that loads from another host: Thebe's scripts, which Jupyter Book
+puts on every page, are dropped, and MathJax is served from the build.
 """
-
-from __future__ import annotations
 
 import os
 import re
 import shutil
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.config import Config
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from book.tools.phone_images import FOLDER
 
 DESCRIPTION = "An executable book that rebuilds KM-GAN from its paper and judges each claim by a written rule"
 PREVIEW = "_static/abstract.png"
@@ -32,6 +35,9 @@ ROLES = (
     ('<summary><span class="toctree-toggle"', '<summary aria-label="Pages below"><span class="toctree-toggle"'),
 )
 SIGNATURE = re.compile(r'<dl role="none">.*?</dl>', re.DOTALL)
+IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?P<folder>[^"]*_images/)(?P<name>[0-9a-f]{64})\.png"[^>]*>')
+# Of the 24 MB of sphinx-mathjax-offline only the renderer in use and its fonts.
+MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
 
 
 def address(configured: str) -> str:
@@ -84,16 +90,63 @@ def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any]
     context["metatags"] = context.get("metatags", "") + tags
 
 
+def drop_thebe_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Take Thebe's scripts off a page."""
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "thebe" not in (str(getattr(script, "filename", script)) + str(getattr(script, "attributes", ""))).lower()
+    ]
+
+
+def drop_thebe_settings(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Take Thebe's settings, which sphinx-thebe appends to every page as raw HTML, off the page."""
+    for node in list(doctree.findall(nodes.raw)):
+        text = node.astext()
+        if "x-thebe-config" in text or text.startswith("<script>kernelName"):
+            node.parent.remove(node)
+
+
+def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
+    """Copy MathJax beside the pages, and leave out the theme's source maps, 3.5 MB that only a debugger would load."""
+    if failure or app.builder.format != "html":
+        return
+    spec = find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("sphinx-mathjax-offline is not installed: pip install 'kmgan[book]'")
+    static = Path(app.outdir) / "_static"
+    for name in MATHJAX:
+        source, target = Path(spec.origin).parent / "static" / "mathjax" / name, static / "mathjax" / name
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    for path in static.glob("**/*.map"):
+        path.unlink()
+
+
 def finish(app: Sphinx, failure: Exception | None) -> None:
-    """Copy the sources beside the pages, and mend the roles of the pages' elements."""
+    """Copy sources and second images beside the pages; mend the roles of the pages' elements, and name the images."""
     if failure or app.builder.name != "html":
         return
-    sources = Path(app.srcdir) / SOURCES
-    if sources.is_dir():
-        shutil.copytree(sources, Path(app.outdir) / "_sources" / SOURCES, dirs_exist_ok=True)
-    for page in Path(app.outdir).rglob("*.html"):
+    source, target = Path(app.srcdir), Path(app.outdir)
+    if (source / SOURCES).is_dir():
+        shutil.copytree(source / SOURCES, target / "_sources" / SOURCES, dirs_exist_ok=True)
+    images = {path.stem: path for path in (source / FOLDER).glob("*.webp")}
+
+    def both(match: re.Match[str]) -> str:
+        """The ``<picture>`` of an image and its second one, if it has one."""
+        name = match["name"]
+        if name not in images:
+            return match[0]
+        shutil.copy2(images[name], target / "_images")
+        second = f'<source media="(max-width: 40rem)" srcset="{match["folder"]}{name}.webp">'
+        return f"<picture>{second}{match[0]}</picture>"
+
+    for page in target.rglob("*.html"):
         text = page.read_text(encoding="utf8")
-        mended = text
+        mended = IMAGE.sub(both, text)
         for old, new in ROLES:
             mended = mended.replace(old, new)
         mended = SIGNATURE.sub(lambda found: found[0].replace("\n<dd>", '\n<dd role="none">'), mended)
@@ -108,10 +161,14 @@ def share_handlers(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register with Sphinx; the theme reads its options and makes its buttons at the default priority."""
+    """Register with Sphinx: after sphinx-thebe, and after the theme, which makes its buttons at the usual priority."""
+    app.config.mathjax_path = f"mathjax/{MATHJAX[0]}"
     app.connect("config-inited", offer_launch, priority=100)
     app.connect("builder-inited", share_handlers)
+    app.connect("doctree-resolved", drop_thebe_settings, priority=900)
+    app.connect("html-page-context", drop_thebe_scripts, priority=900)
     app.connect("html-page-context", offer_source, priority=900)
     app.connect("html-page-context", offer_preview)
+    app.connect("build-finished", copy_mathjax, priority=900)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,21 +4,17 @@ Sections titled "Run it yourself" are folded where the chapter was executed as a
 ``bare-code`` prints a function without its docstring and types.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
 
 RUN = "Run it yourself"
 SMOKE = "Live runs: here only a smoke test of this build, too short to mean anything"

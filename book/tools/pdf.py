@@ -3,8 +3,6 @@
 All chapters become one page, which a headless Chromium prints. Exit status 2 where there is no book or no Chromium.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import subprocess
@@ -34,9 +32,8 @@ def print_page(chromium: str, page: Path, target: Path) -> None:
     """Let Chromium print a page once its mathematics is set."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as profile:
-        command = [chromium, "--headless", *browser.FLAGS, f"--user-data-dir={profile}", "--no-pdf-header-footer"]
-        command += ["--virtual-time-budget=60000", f"--print-to-pdf={target}", page.as_uri()]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        options = [f"--user-data-dir={profile}", "--no-pdf-header-footer", "--virtual-time-budget=60000"]
+        browser.run(chromium, *options, f"--print-to-pdf={target}", page.as_uri())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,8 +4,6 @@ papermill only warns about a parameter that a notebook does not have and then ru
 mistyped name would go unseen. Here it is an error, for every profile in the file and not only the one asked for.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import logging
@@ -19,20 +17,11 @@ import papermill
 import yaml
 
 SCALARS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
-SETTINGS = {"workers", "cell_timeout", "start_timeout"}
+SETTINGS = ("cell_timeout", "start_timeout", "workers")
 
 
 class WrongUse(Exception):
     """A request or a file that cannot be carried out as written; its text is one line."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a chapter's parameters cell."""
-
-    name: str
-    annotation: str
-    default: Any
 
 
 @dataclass(frozen=True)
@@ -91,8 +80,8 @@ def fits(value: Any, annotation: str) -> bool:
     return isinstance(value, SCALARS.get(annotation, ()))
 
 
-def parameters(path: Path) -> dict[str, Parameter]:
-    """Return a chapter's parameters; exactly one tagged cell, each line `name: type = literal  # why`."""
+def parameters(path: Path) -> dict[str, str]:
+    """Return the types of a chapter's parameters; exactly one tagged cell, each line `name: type = literal  # why`."""
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     chapter = path.stem
@@ -104,7 +93,7 @@ def parameters(path: Path) -> dict[str, Parameter]:
         raise WrongUse(f"{chapter}: parameters cell, line {error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError):  # half a character, or brackets without end
         raise WrongUse(f"{chapter}: parameters cell: it is no Python") from None
-    found: dict[str, Parameter] = {}
+    found: dict[str, str] = {}
     for statement in statements:
         where = f"{chapter}: parameters cell, line {statement.lineno}"
         if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value):
@@ -116,7 +105,7 @@ def parameters(path: Path) -> dict[str, Parameter]:
             raise WrongUse(f"{where}: the value of {name!r} is not a literal") from None
         if not fits(default, annotation):
             raise WrongUse(f"{where}: {name!r} is {default!r}, which is not {annotation} (bool, int, float, str, list)")
-        found[name] = Parameter(name, annotation, default)
+        found[name] = annotation
     # papermill reads the cell line by line and may see less than Python does; what it misses it cannot set.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     seen = papermill.inspect_notebook(str(path))
@@ -128,35 +117,29 @@ def parameters(path: Path) -> dict[str, Parameter]:
     return found
 
 
-def _profile(name: str, entry: Any, known: dict[str, dict[str, Parameter]]) -> Profile:
+def _profile(name: str, entry: Any, known: dict[str, dict[str, str]]) -> Profile:
     """Turn one entry of the file into a profile, or say what is wrong with it."""
-    where = f"profiles.yml: {name}"
-    if not isinstance(entry, dict):
-        raise WrongUse(f"{where}: expected settings and chapters")
+
+    def need(true: bool, text: str) -> None:
+        if not true:
+            raise WrongUse(f"profiles.yml: {name}: {text}")
+
+    need(isinstance(entry, dict), "expected settings and chapters")
     for key in entry:
-        if key not in SETTINGS | {"chapters"}:
-            raise WrongUse(f"{where}: unknown setting {key!r}{did_you_mean(str(key), [*sorted(SETTINGS), 'chapters'])}")
-    for key in sorted(SETTINGS):
-        if not fits(entry.get(key), "int") or entry[key] < 1:
-            raise WrongUse(f"{where}: {key} must be a whole number of at least 1, not {entry.get(key)!r}")
+        suggestion = did_you_mean(str(key), [*SETTINGS, "chapters"])
+        need(key in (*SETTINGS, "chapters"), f"unknown setting {key!r}{suggestion}")
+    for key in SETTINGS:
+        whole = fits(entry.get(key), "int") and entry[key] >= 1
+        need(whole, f"{key} must be a whole number of at least 1, not {entry.get(key)!r}")
     given: dict[str, dict[str, Any]] = entry.get("chapters") or {}
-    if not isinstance(given, dict):
-        raise WrongUse(f"{where}: chapters must be names of chapters, each with parameters")
+    need(isinstance(given, dict), "chapters must be names of chapters, each with parameters")
     for chapter, values in given.items():
-        if chapter not in known:
-            raise WrongUse(f"{where}: unknown chapter {chapter!r}{did_you_mean(str(chapter), known)}")
-        if not isinstance(values or {}, dict):
-            raise WrongUse(f"{where}: chapter {chapter!r} needs parameters, not {values!r}")
+        need(chapter in known, f"unknown chapter {chapter!r}{did_you_mean(str(chapter), known)}")
+        need(isinstance(values or {}, dict), f"chapter {chapter!r} needs parameters, not {values!r}")
+        types = known[chapter]
         for key, value in (values or {}).items():
-            parameter = known[chapter].get(key)
-            if parameter is None:
-                raise WrongUse(
-                    f"{where}: chapter {chapter!r} has no parameter {key!r}{did_you_mean(str(key), known[chapter])}"
-                )
-            if not fits(value, parameter.annotation):
-                raise WrongUse(
-                    f"{where}: chapter {chapter!r}, parameter {key!r} is {value!r}, needs {parameter.annotation}"
-                )
+            need(key in types, f"chapter {chapter!r} has no parameter {key!r}{did_you_mean(str(key), types)}")
+            need(fits(value, types[key]), f"chapter {chapter!r}, parameter {key!r} is {value!r}, needs {types[key]}")
     settings = {key: entry[key] for key in SETTINGS}
     return Profile(name=name, chapters={chapter: given.get(chapter) or {} for chapter in known}, **settings)
 

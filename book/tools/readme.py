@@ -1,12 +1,9 @@
 """Write today's answer into the README and draw it as an image: ``python -m book.tools.readme``."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html
 import re
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -91,16 +88,7 @@ def preview(drawn: str, target: Path) -> None:
         source, shot = Path(folder) / "abstract.svg", Path(folder) / "abstract.png"
         source.write_text(drawn, encoding="utf8")
         size = f"--window-size={SIZE[0]},{SIZE[1]}"
-        command = [
-            chromium,
-            "--headless",
-            *browser.FLAGS,
-            "--hide-scrollbars",
-            size,
-            f"--screenshot={shot}",
-            str(source),
-        ]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        browser.run(chromium, "--hide-scrollbars", size, f"--screenshot={shot}", str(source))
         made_from = PngImagePlugin.PngInfo()
         made_from.add_text("made from", hashlib.sha256(drawn.encode()).hexdigest())
         with Image.open(shot) as image:

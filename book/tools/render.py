@@ -1,7 +1,5 @@
 """Stage the book with its executed chapters, render it with Jupyter Book, publish the pages."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -54,16 +52,10 @@ def render(staged: Path, builder: str = "html") -> Path:
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
     options = ["-W", "-n", "--keep-going", "--builder", builder, "--path-output", str(site)]
     finished = subprocess.run(
-        command + options,
-        cwd=staged,
+        command + options, cwd=staged, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf8",
-        check=False,
-    )
+        text=True, encoding="utf8", check=False,
+    )  # fmt: skip
     # Readers look for the file in the project, not for its staged copy.
     text = re.sub(r"\x1b\[[0-9;]*m", "", finished.stdout).replace(f"{staged}/", "")
     log = staged.with_name("render.log")

@@ -1,7 +1,5 @@
 """The page of execution statistics: what was executed for this build, when, how long it took, on what."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
