@@ -1,10 +1,8 @@
 """The answer of the whole book in HTML: first screen, ledger, conclusion, all of it computed from the verdicts."""
 
-from __future__ import annotations
-
-import html
 import statistics
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import yaml
@@ -106,18 +104,8 @@ def numbers() -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def scale() -> str:
-    """At what scale the runs on digits were made."""
-    first = _group(OURS)[0].result
-    width = first["preset"].get("width", 1)
-    return (
-        f"Networks of {_WIDTHS.get(width, f'{width:g} of the width in the paper')}, {first['iterations']:,} iterations "
-        "per run on MNIST: a full-size run may answer otherwise."
-    )
-
-
 def _link(found: Verdict, text: str) -> str:
-    return f'<a href="{found.claim.chapter}.html#verdict-{found.claim.name}">{html.escape(text)}</a>'
+    return f'<a href="{found.claim.chapter}.html#verdict-{found.claim.name}">{escape(text)}</a>'
 
 
 def _item(found: Verdict, text: str, name: str = "") -> str:
@@ -134,10 +122,16 @@ def first_screen(beside: Html) -> Html:
     verdicts = _verdicts()
     given = [v for v in verdicts.values() if not v.waits]
     given.sort(key=lambda v: (v.claim.name[0], VERDICTS.index(v.word)))  # as they are counted above, our own last
-    three = "".join(f"<div><b>{html.escape(b)}</b><small>{html.escape(s)}</small></div>" for b, s in numbers())
-    lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {html.escape(v.sentence)}") for v in given]
-    repair = _said(html.escape(repaired(verdicts)))
-    caveat = f'{html.escape(scale())} <a href="verdict.html">All claims, and how they were decided</a>.'
+    three = "".join(f"<div><b>{escape(b)}</b><small>{escape(s)}</small></div>" for b, s in numbers())
+    lines = [_item(v, f"{_link(v, f'{v.claim.name} {v.word}')}. {escape(v.sentence)}") for v in given]
+    repair = _said(escape(repaired(verdicts)))
+    run = _group(OURS)[0].result
+    width = run["preset"].get("width", 1)
+    scale = _WIDTHS.get(width, f"{width:g} of the width in the paper")
+    caveat = (
+        f"Networks of {escape(scale)}, {run['iterations']:,} iterations per run on MNIST: a full-size run may "
+        'answer otherwise. <a href="verdict.html">All claims, and how they were decided</a>.'
+    )
     return Html(
         f'<div class="first-screen"><div class="brief">{summary(repair=False).text}</div>'
         f'<div class="two"><div><div class="numbers">{three}</div><p><small>{caveat}</small></p></div>'
@@ -156,7 +150,7 @@ def ledger(*names: str) -> Html:
     items, verdicts = "", _verdicts()
     for found in map(verdicts.__getitem__, names):
         claim, text = found.claim, report.verdict_text(found, dates.sentence(found))
-        title = f"<p>{claim.name} {_link(found, claim.title)} <small>({html.escape(claim.section)})</small></p>"
+        title = f"<p>{claim.name} {_link(found, claim.title)} <small>({escape(claim.section)})</small></p>"
         items += _item(found, title + text, f' id="verdict-{claim.name}"')
     return Html(f'<ul class="verdicts ledger">{items}</ul>')
 
@@ -165,11 +159,11 @@ def summary(repair: bool = True) -> Html:
     """The answer in one sentence, how many claims have which verdict, and what became of the repair."""
     verdicts = _verdicts()
     more = " ".join(filter(None, (counted(verdicts), repaired(verdicts) if repair else "")))
-    return Html(_said(f"<strong>{html.escape(headline(verdicts))}</strong> {html.escape(more)}"))
+    return Html(_said(f"<strong>{escape(headline(verdicts))}</strong> {escape(more)}"))
 
 
 def advice() -> Html:
     """Whether we would use it, by the verdicts on images (C14) and on features (C13)."""
     verdicts = _verdicts()
     texts = _text("images", verdicts["C14"].word), _text("features", verdicts["C13"].word)
-    return Html(_said(html.escape(" ".join(texts))))
+    return Html(_said(escape(" ".join(texts))))

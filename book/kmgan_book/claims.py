@@ -1,27 +1,153 @@
 """The ledger of claims: what the paper says, the rule that decides, and the verdict that follows from the records."""
 
-from __future__ import annotations
-
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 from kmgan_book import conditions, records, vocabulary, words
 from kmgan_book.conditions import Finding
-from kmgan_book.entries import LEDGER, PARTS, PROFILES, Claim, Needed, command_of, load
 from kmgan_book.records import Record
+from kmgan_lib import presets
+from kmgan_lib.errors import UsageError
 
-__all__ = [
-    "LEDGER", "PARTS", "PROFILES", "VERDICTS", "Claim", "Needed", "Verdict", "judge", "lacking", "load", "measures_of",
-    "verdict", "verdicts",
-]  # fmt: skip
-HOLDS, PARTLY, FAILS, UNDECIDED = "holds", "holds partly", "does not hold", "undecided"
-UNTESTABLE, NOT_RUN = "cannot be tested at this scale", "not yet run"
-VERDICTS = (HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE, NOT_RUN)
+LEDGER = records.RESULTS.parent / "claims.yml"
+PROFILES = ("paper", "long", "quick")  # the largest one whose records are complete decides
+# The lists of conditions in the order in which they are looked at, and what each is called beside its findings.
+PARTS = {
+    "gate": "needed for a test", "untestable": "untestable if", "holds": "for", "partly": "partly for",
+    "fails": "against", "beside": "beside",
+}  # fmt: skip
+_TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
+_MAY = ("before", "eye", "flips")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
+HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE = words.OUTCOMES.values()
+NOT_RUN = "not yet run"
+VERDICTS = (*words.OUTCOMES.values(), NOT_RUN)
 MARKS: dict[str, str] = dict(zip(VERDICTS, "✓≈✗??…", strict=True))
-_OUTCOMES: dict[str, str] = dict(zip((HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE), words.OUTCOMES, strict=True))
+
+
+class Needed(NamedTuple):
+    """One run that a claim needs."""
+
+    preset: str
+    profile: str
+    seed: int
+
+
+def command_of(preset: str, profile: str, seeds: Iterable[int]) -> str:
+    """The command that makes the records of a preset."""
+    return f"kmgan sweep --profile {profile} --only {preset} --seeds {','.join(map(str, seeds))}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of ``claims.yml``; that file explains the fields."""
+
+    name: str
+    title: str
+    quote: str
+    section: str
+    paper: str
+    chapter: str
+    measure: str
+    rule: str
+    needs: Mapping[str, Sequence[int]]
+    parts: Mapping[str, Sequence[Mapping[str, Any]]]
+    profiles: Sequence[str] = PROFILES
+    groups: Mapping[str, str] = field(default_factory=dict)
+    decides: int | None = None
+    before: str = ""
+    eye: str = ""
+    flips: str = ""
+    says: Mapping[str, str] = field(default_factory=dict)
+    calls: Mapping[str, str] = field(default_factory=dict)
+
+    def preset(self, name: str, profile: str) -> str:
+        """A preset's name with the profile's group in the place of ``*``."""
+        return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
+
+    def runs(self, profile: str) -> list[Needed]:
+        """All runs that the claim needs at a profile."""
+        return [Needed(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
+
+    def measures(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
+        for condition in (condition for listed in self.parts.values() for condition in listed):
+            yield from vocabulary.reads(condition)
+
+
+def _claim(name: str, entry: Any, path: Path) -> Claim:
+    def need(true: object, text: str) -> None:
+        if not true:
+            raise UsageError(f"{path.name}, {name}: {text}")
+
+    need(isinstance(entry, dict), "a claim is a mapping")
+    need(_NAME.fullmatch(name), "a claim's name is of letters, digits, - and _")
+    known = {*_TEXTS, *_MAY, *PARTS, "needs", "groups", "profiles", "decides", "says", "calls"}
+    for key in entry:
+        need(key in known, f"unknown key {key} (one of {', '.join(sorted(known))})")
+    for key in (*_TEXTS, "needs", "holds", "fails"):
+        need(entry.get(key), f"{key} is missing")
+    for key in (*_TEXTS, *_MAY):
+        need(isinstance(entry.get(key, ""), str), f"{key} must be text (put it into quotes)")
+    need(_NAME.fullmatch(entry["chapter"]), "chapter is the name of a page, of letters, digits, - and _")
+    for key in PARTS:
+        need(isinstance(entry.get(key, []), list), f"{key} must be a list of conditions")
+    decides, needs = entry.get("decides"), entry["needs"]
+    need(decides is None or (type(decides) is int and decides > 0), "decides is a number of seeds")
+    need(isinstance(needs, dict), "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
+    for key, allowed, kind in (
+        ("groups", PROFILES, "groups"), ("says", words.OUTCOMES, "texts"), ("calls", needs, "texts"),
+    ):  # fmt: skip
+        texts = entry.get(key, {})
+        are_texts = isinstance(texts, dict) and all(n in allowed and isinstance(t, str) for n, t in texts.items())
+        need(are_texts, f"{key} maps some of {', '.join(map(str, allowed))} to {kind}")
+    groups = entry.get("groups", {})
+    possible = list(groups or PROFILES)
+    profiles = entry.get("profiles", possible)
+    some = isinstance(profiles, list) and profiles and all(profile in possible for profile in profiles)
+    need(some, f"profiles lists some of {', '.join(possible)}")
+    for preset, seeds in needs.items():
+        whole = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
+        need(whole, f"the seeds of {preset} must be a list of whole numbers")
+        need(groups or not str(preset).startswith("*/"), f"{preset} needs groups, which say what * stands for")
+    given = {key: entry[key] for key in entry if key not in PARTS} | {
+        "name": name, "needs": {str(preset): seeds for preset, seeds in needs.items()},
+        "parts": {key: tuple(entry.get(key, ())) for key in PARTS},
+        "profiles": tuple(profile for profile in PROFILES if profile in profiles),
+    }  # fmt: skip
+    claim = Claim(**given)
+    for needed in (needed for profile in claim.profiles for needed in claim.runs(profile)):
+        need(needed.preset in presets.PRESETS, f"unknown preset {needed.preset} in needs")
+    where, used = "", set[tuple[str, str]]()
+    try:
+        used.update(claim.measures())
+        for outcome, sentence in claim.says.items():
+            where = f"says {outcome}: "
+            words.check(sentence, used)
+    except UsageError as error:
+        need(False, f"{where}{error}")
+    for preset, _ in sorted(used):
+        need(preset in claim.needs, f"a condition reads {preset}, which needs does not list")
+    return claim
+
+
+def load(path: Path = LEDGER) -> list[Claim]:
+    """Read the ledger; a `UsageError` names the claim and what is wrong with it."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(entries, dict) or not entries:
+        raise UsageError(f"{path} has no claims: it maps their names to entries")
+    return [_claim(str(name), entry, path) for name, entry in entries.items()]
 
 
 @dataclass(frozen=True)
@@ -59,31 +185,22 @@ class Verdict:
         return {finding: ", ".join(words) for finding, words in roles.items()}
 
     @property
-    def outlook(self) -> str:
-        """Of an undecided claim what would decide it."""
-        if self.word != UNDECIDED:
-            return ""
-        if self.claim.decides is None:
-            return "The seeds disagree, and by this rule more of them would not decide."
-        return f"About {self.claim.decides} seeds of each preset would decide it."
-
-    @property
     def sentence(self) -> str:
         """The verdict in English, with its numbers; of a claim that was not yet run, what it waits for."""
+        claim = self.claim
         if self.waits:
-            called = {self.claim.preset(name, self.profile): self.claim.called(name) for name in self.claim.needs}
+            called = {claim.preset(name, self.profile): claim.calls.get(name, name) for name in claim.needs}
             counts = Counter(called[needed.preset] for needed in self.missing)
-            return words.waiting(counts, len(self.claim.runs(self.profile)))
-        template = self.claim.says.get(_OUTCOMES[self.word], f"{self.claim.title}: {self.word}.")
+            return words.waiting(counts, len(claim.runs(self.profile)))
+        outcome = next(outcome for outcome, word in words.OUTCOMES.items() if word == self.word)
+        template = claim.says.get(outcome, f"{claim.title}: {self.word}.")
         systems = {"unready": self._not_met("gate"), "unmet": self._not_met("holds")}
         return words.fill(template, self.found, systems)
 
     @property
     def commands(self) -> list[str]:
         """The commands that make what is missing, one per preset."""
-        seeds: dict[str, list[int]] = {}
-        for needed in self.missing:
-            seeds.setdefault(needed.preset, []).append(needed.seed)
+        seeds = {each.preset: [run.seed for run in self.missing if run.preset == each.preset] for each in self.missing}
         return [command_of(preset, self.profile, which) for preset, which in seeds.items()]
 
     @property
@@ -91,37 +208,36 @@ class Verdict:
         """How many runs a verdict rests on, and what would change it; of a claim that was not yet run, nothing."""
         if self.waits:
             return ""
-        turns = self.claim.flips if self.word in (HOLDS, PARTLY, FAILS) else self.outlook
+        turns = self.claim.flips if self.word in (HOLDS, PARTLY, FAILS) else ""
+        if self.word == UNDECIDED and self.claim.decides is None:
+            turns = "The seeds disagree, and by this rule more of them would not decide."
+        elif self.word == UNDECIDED:
+            turns = f"About {self.claim.decides} seeds of each preset would decide it."
         if self.missing:
             turns = f"The other {len(self.missing)} that the rule asks for could not change it."
         return f"{len(self.records)} {self.profile} runs." + (f" {turns}" if turns else "")
 
     def _not_met(self, part: str) -> list[str]:
         """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
-        pairs = zip(self.claim.parts[part], self.parts.get(part, ()), strict=False)
         names = []
-        for condition, _ in (pair for pair in pairs if not pair[1].true):
-            for arguments in (a for a in condition.values() if isinstance(a, dict)):
+        for condition, finding in zip(self.claim.parts[part], self.parts.get(part, ()), strict=False):
+            (arguments,) = condition.values()
+            if isinstance(arguments, dict) and not finding.true:
                 bound = arguments.get("below", arguments.get("above"))
                 other = bound.get("of") if isinstance(bound, dict) else None
-                name = arguments.get("against") or other or arguments.get("of")
-                names += [self.claim.called(name)] if name else []
+                if name := arguments.get("against") or other or arguments.get("of"):
+                    names.append(self.claim.calls.get(name, name))
         return names
 
 
 def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:
     """The verdict on a claim from the records at one profile."""
-    found: dict[str, list[Record]] = {}
-    missing: list[Needed] = []
-    wanted: dict[str, set[str]] = {}
-    for name, measure in claim.measures():
-        wanted.setdefault(name, set()).add(measure)
+    found, missing, reads = dict[str, list[Record]](), list[Needed](), set(claim.measures())
     for name, seeds in claim.needs.items():
         preset = claim.preset(name, profile)
         group = records.load(preset, profile, results=results)
-        group = [r for r in group if r.diverged or all(r.has(m) for m in wanted.get(name, ()))]
-        found[name] = group
-        there = {record.seed for record in group}
+        found[name] = [r for r in group if r.diverged or all(r.has(measure) for of, measure in reads if of == name)]
+        there = {record.seed for record in found[name]}
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
 
     def met(condition: Mapping[str, Any]) -> Finding:
@@ -134,18 +250,19 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
         for part, listed in claim.parts.items()
         if not lacks & {claim.preset(name, profile) for each in listed for name, _ in vocabulary.reads(each)}
     }
-    if missing and _word(parts) != UNTESTABLE:
-        return Verdict(claim, NOT_RUN, profile, {}, missing, found)
-    return Verdict(claim, _word(parts), profile, parts, missing, found)
+    word = _word(parts)
+    if missing and word != UNTESTABLE:
+        word, parts = NOT_RUN, {}
+    return Verdict(claim, word, profile, parts, missing, found)
 
 
 def _word(parts: Mapping[str, Sequence[Finding]]) -> str:
     """The first word whose conditions are all met; without a system at its level there is nothing to compare."""
     if not all(finding.true for finding in parts.get("gate", ())):
         return UNTESTABLE
-    words = {"untestable": UNTESTABLE, "holds": HOLDS, "partly": PARTLY, "fails": FAILS}
-    met = (word for part, word in words.items() if parts.get(part) and all(finding.true for finding in parts[part]))
-    return next(met, UNDECIDED)
+    order = ("untestable", "holds", "partly", "fails")
+    met = (part for part in order if parts.get(part) and all(finding.true for finding in parts[part]))
+    return words.OUTCOMES[next(met, "undecided")]
 
 
 def verdict(claim: Claim, *, results: Path = records.RESULTS) -> Verdict:
@@ -165,17 +282,11 @@ def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULT
     First those that more claims wait for, then those of the claims that are nearest to a verdict, then lower seeds.
     """
     waiting: dict[Needed, list[int]] = {}
-    for claim in load(path):
-        if profile not in claim.profiles:
-            continue
+    for claim in (claim for claim in load(path) if profile in claim.profiles):
         found = judge(claim, profile, results=results)
         for needed in found.missing if found.waits else ():
             waiting.setdefault(needed, []).append(len(found.missing))
-
-    def value(needed: Needed) -> tuple[int, int, int]:
-        return -len(waiting[needed]), min(waiting[needed]), needed.seed
-
-    return sorted(waiting, key=value)
+    return sorted(waiting, key=lambda needed: (-len(waiting[needed]), min(waiting[needed]), needed.seed))
 
 
 def measures_of(preset: str, profile: str, path: Path = LEDGER) -> list[str]:

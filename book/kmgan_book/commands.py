@@ -1,7 +1,5 @@
 """The commands that need a checkout: ``kmgan sweep``, ``kmgan records`` and ``kmgan bench``."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The conditions of the ledger's rules: a small fixed vocabulary, so that a rule is data and runs no code."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,14 +116,15 @@ def _find_count(arguments: Arguments, found: Found) -> Finding:
     return Finding(count <= bound if kind == "at_most" else count >= bound, f"{much} of the {what}: {counted}")
 
 
-def _failures(arguments: Arguments, found: Found, *keys: str) -> tuple[tuple[int, int, int, int], str]:
-    groups = [found[arguments[key]] for key in keys]
-    (a, n), (b, m) = ((sum(has_failed(record) for record in group), len(group)) for group in groups)
-    return (a, n, b, m), f"{a} of {n} and {b} of {m}"
+def _failures(arguments: Arguments, found: Found, other: str) -> tuple[list[int], str]:
+    """How many runs fail, of how many, of both presets; and the same in words."""
+    groups = found[arguments["of"]], found[arguments[other]]
+    counts = [count for group in groups for count in (sum(map(has_failed, group)), len(group))]
+    return counts, "{} of {} and {} of {}".format(*counts)
 
 
 def _find_fails_more(arguments: Arguments, found: Found) -> Finding:
-    counts, counted = _failures(arguments, found, "of", "than")
+    counts, counted = _failures(arguments, found, "than")
     p = seeds.fails_more(*counts)
     text = f"{arguments['of']} fails more often than {arguments['than']}: {counted}, p = {p:.2g} (Fisher, one-sided)"
     return Finding(p < LEVEL, text)
@@ -133,12 +132,11 @@ def _find_fails_more(arguments: Arguments, found: Found) -> Finding:
 
 def _find_rate_gap(arguments: Arguments, found: Found) -> Finding:
     word, bound = _bound(arguments)
-    counts, counted = _failures(arguments, found, "of", "less")
+    counts, counted = _failures(arguments, found, "less")
     low, high = seeds.rate_gap(*counts)
-    text = f"failure rate of {arguments['of']} minus that of {arguments['less']} {word} {bound:g}: {counted}"
-    return Finding(
-        low > bound if word == "above" else high < bound, f"{text}, 95 % interval {low:.2f} to {high:.2f} (Newcombe)"
-    )
+    what = f"failure rate of {arguments['of']} minus that of {arguments['less']} {word} {bound:g}"
+    text = f"{what}: {counted}, 95 % interval {low:.2f} to {high:.2f} (Newcombe)"
+    return Finding(low > bound if word == "above" else high < bound, text)
 
 
 def _find_every(arguments: Arguments, found: Found) -> Finding:

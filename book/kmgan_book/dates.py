@@ -1,17 +1,15 @@
 """Since when each rule of the ledger stands, and how many of its runs are younger, by the history of the checkout."""
 
-from __future__ import annotations
-
 import functools
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from kmgan_book.claims import LEDGER, PARTS, Verdict
-from kmgan_book.records import Record
 from kmgan_lib.files import RESULT
 
 _DECIDES = ("rule", "needs", *(part for part in PARTS if part != "beside"))
@@ -28,30 +26,24 @@ def _git(*words: str) -> str:
 
 @functools.cache
 def _commits(path: str = ".") -> Mapping[str, datetime]:
-    """Commits that changed something below a path of the book, the newest first, and when."""
+    """Commits, in twelve digits, that changed something below a path of the book, the newest first, and when."""
     if _git("rev-parse", "--is-shallow-repository").strip() != "false":
         return {}
     lines = (line.split() for line in _git("log", "--format=%H %ct", "--", path).splitlines())
-    return {commit: datetime.fromtimestamp(int(when), UTC) for commit, when in lines}
+    return {commit[:12]: datetime.fromtimestamp(int(when), UTC) for commit, when in lines}
 
 
 @functools.cache
-def _recordings() -> Mapping[str, datetime]:
-    """Files of records, by their paths in the book, and when each was last recorded."""
-    if not _commits():
-        return {}
-    found, when = dict[str, datetime](), datetime.now(UTC)
+def _recordings() -> Mapping[Path, datetime]:
+    """Files of records, and when each was last recorded."""
+    found, when = dict[Path, datetime](), datetime.now(UTC)
     shown = _git("log", "--relative", "--diff-filter=AM", "--name-only", "--format=@%ct", "--", "results")
     for line in filter(None, shown.splitlines()):
         if line.startswith("@"):
             when = datetime.fromtimestamp(int(line[1:]), UTC)
         else:
-            found.setdefault(line, when)
+            found.setdefault(LEDGER.parent / line, when)
     return found
-
-
-def _deciding(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: entry.get(key) for key in _DECIDES}
 
 
 @functools.cache
@@ -61,7 +53,8 @@ def rules() -> Mapping[str, datetime]:
     open_, since = set(now), dict[str, datetime]()
     for commit, when in _commits(LEDGER.name).items():
         then = yaml.safe_load(_git("show", f"{commit}:./{LEDGER.name}"))
-        open_ = {name for name in open_ if name in then and _deciding(then[name]) == _deciding(now[name])}
+        same = (name for name in open_ if all(then.get(name, {}).get(key) == now[name].get(key) for key in _DECIDES))
+        open_ = set(same)
         since.update(dict.fromkeys(open_, when))
         if not open_:
             break
@@ -74,27 +67,16 @@ def sentence(verdict: Verdict) -> str:
     if since is None:
         return ""
     text = f"The rule has stood as it is since {_said(since)}."
-    added = [when for when in map(_added, verdict.records) if when]
+    added = [when for record in verdict.records if (when := _recordings().get(record.directory / RESULT))]
     if not added:
         return text
-    after = [when for record in verdict.records if (when := _commit(record.result["commit"]))]
+    commits = (_commits("..").get(str(record.result["commit"])[:12]) for record in verdict.records)
     return (
         f"{text} Its runs were recorded from {_said(min(added))} to {_said(max(added))}; "
-        f"{sum(when >= since for when in after)} of {len(verdict.records)} were trained by code that holds it."
+        f"{sum(when is not None and when >= since for when in commits)} of {len(verdict.records)} were trained by code "
+        "that holds it."
     )
 
 
 def _said(when: datetime) -> str:
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
-
-
-def _commit(name: str) -> datetime | None:
-    """When the code was committed that a run was trained by."""
-    return next((when for commit, when in _commits("..").items() if name and commit.startswith(name[:12])), None)
-
-
-def _added(record: Record) -> datetime | None:
-    """When a record came into the checkout as it is."""
-    if not record.directory.is_relative_to(LEDGER.parent):
-        return None
-    return _recordings().get(f"{record.directory.relative_to(LEDGER.parent).as_posix()}/{RESULT}")

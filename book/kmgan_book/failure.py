@@ -1,7 +1,5 @@
 """When could one have known that a run would fail? What the histories of failed and of good runs say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Every seed of recorded runs as images, failed ones framed, in HTML that fits a phone and a dark page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -70,17 +68,18 @@ def _tile(title: str, record: Record, measure: str, side: int, *, named: bool = 
     value = f" · {record.value(measure):.2f}" if record.has(measure) else ""
     wrong = failed(record)
     text = f"seed {record.seed}{value}" + (" · failed" if wrong else "")
-    shown = '<span class="nothing">diverged</span>'
-    if record.samples.exists():
-        alt = escape(f"{title}, {text}: {side * side} generated images")
-        shown = f'<img class="pixels" src="{part(record, side)}" alt="{alt}">'
+    alt = escape(f"{title}, {text}: {side * side} generated images")
+    shown = picture(record, side, f'alt="{alt}"')
     said = f"<strong>{escape(title)}</strong><br>{text}" if named else text
     return f'<div class="tile{" failed" if wrong else ""}">{shown}<span>{said}</span></div>'
 
 
-def part(record: Record, side: int) -> str:
-    """The first images of a recorded grid, as an address."""
+def picture(record: Record, side: int, attributes: str) -> str:
+    """The first images of a recorded grid as one image with these attributes, or a word in its place."""
+    if not record.samples.exists():
+        return f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
     with Image.open(record.samples) as file:
         tile = (file.width + 1) // SHEET  # images lie a pixel apart
         first = file.crop((0, 0, side * tile - 1, side * tile - 1))
-        return webp(first.convert("L" if record.result["preset"]["channels"] == 1 else "RGB"), quality=80, method=4)
+        shown = first.convert("L" if record.result["preset"]["channels"] == 1 else "RGB")
+    return f'<img class="pixels" src="{webp(shown, quality=80, method=4)}" {attributes}>'

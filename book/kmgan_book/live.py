@@ -1,7 +1,5 @@
 """Recorded generators that run in the page: their weights, and the figure whose script draws with them."""
 
-from __future__ import annotations
-
 import base64
 import math
 from collections.abc import Mapping, Sequence
@@ -26,17 +24,6 @@ def _packed(array: np.ndarray) -> str:
     return base64.b64encode(array.tobytes()).decode()
 
 
-def _layers(net: nn.Module) -> list[tuple[nn.Linear | nn.ConvTranspose2d, nn.BatchNorm2d | None]]:
-    """Every layer that has weights, with the batch normalization that follows it."""
-    if isinstance(net, MnistGenerator):
-        found = [(net.fc1, net.bn1), (net.fc2, net.bn2), (net.up1, net.bn3), (net.up2, None)]
-    elif isinstance(net, ConvGenerator):
-        found = zip([net.fc, *net.ups], [*net.norms, None], strict=True)
-    else:
-        raise UsageError("only generators of images run in a page")
-    return cast("list[tuple[nn.Linear | nn.ConvTranspose2d, nn.BatchNorm2d | None]]", list(found))
-
-
 def _affine(bias: Tensor, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     """Factor and summand a unit or channel, for a bias and the batch normalization after it, if any."""
     if norm is None:
@@ -55,9 +42,17 @@ def exported(generator: Generator) -> dict[str, Any]:
     The weights are those of the file, in half precision. Batch normalization and the bias before it become one factor
     and one summand a unit or channel, in single precision, so that nothing is rounded twice.
     """
+    net = generator.net
+    found: list[tuple[Any, Any]]
+    if isinstance(net, MnistGenerator):
+        found = [(net.fc1, net.bn1), (net.fc2, net.bn2), (net.up1, net.bn3), (net.up2, None)]
+    elif isinstance(net, ConvGenerator):
+        found = list(zip([net.fc, *net.ups], [*net.norms, None], strict=True))
+    else:
+        raise UsageError("only generators of images run in a page")
     classes, weights, affine = generator.classes, [], []
     layers: list[dict[str, Any]] = []
-    for layer, norm in _layers(generator.net):
+    for layer, norm in found:  # that have weights, with the batch normalization that follows them
         up = isinstance(layer, nn.ConvTranspose2d)
         inputs, outputs = (layer.weight if up else layer.weight.T).shape[:2]
         layers.append({"kind": "up" if up else "fc", "inputs": inputs - classes, "outputs": outputs})
@@ -68,29 +63,19 @@ def exported(generator: Generator) -> dict[str, Any]:
         if layer["kind"] == "up":
             layer["side"], side = side, 2 * side
     return {
-        "layers": layers,
-        "classes": classes,
-        "signed": getattr(generator.net, "signed", False),
-        "weights": _packed(torch.cat(weights).numpy()),
-        "affine": _packed(torch.cat(affine).numpy()),
-    }
+        "layers": layers, "classes": classes, "signed": getattr(generator.net, "signed", False),
+        "weights": _packed(torch.cat(weights).numpy()), "affine": _packed(torch.cat(affine).numpy()),
+    }  # fmt: skip
 
 
-def _still(generator: Generator, noise: Tensor, columns: int) -> str:
-    """What the script draws first: a class after the other, where there are classes."""
-    labels = torch.arange(len(noise)) % generator.classes if generator.classes else None
-    return webp(Image.fromarray(sheet(generator.images(noise, labels), columns=columns)), lossless=True)
-
-
-def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", images: int = 9, seed: int = 0) -> Html:
+def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", images: int = 9) -> Html:
     """Recorded generators beside each other that draw from the same noise in the reader's browser.
 
     A slider, its keys, a finger or the mouse moves every image between two noise vectors; buttons play and draw new
     noise. Without JavaScript the images at the start show. It takes about 330 KB for each generator of digits.
 
     Of each group, as from `kmgan_book.report.recorded`, the first record that keeps a generator is shown, with so many
-    `images`; the caption names groups without one. A `UsageError` says that they cannot draw from the same noise, of
-    which `seed` is that of the start.
+    `images`; the caption names groups without one. A `UsageError` says that they cannot draw from the same noise.
     """
     found = {title: [record for record in group if record.generator.is_file()] for title, group in groups.items()}
     kept = {title: group[0] for title, group in found.items() if group}
@@ -106,14 +91,17 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
     networks = [exported(each) for each in shown.values()]
     columns, side = math.ceil(math.sqrt(images)), presets[0].image_size
     size = f'width="{columns * (side + 1) - 1}" height="{math.ceil(images / columns) * (side + 1) - 1}"'
-    noise = next(iter(shown.values())).noise(2 * images, seed).half()
-    cells = "".join(
-        f"<div><strong>{escape(title)}</strong>"
-        f'<img class="pixels" {size} src="{_still(each, noise[:images].float(), columns)}" alt="{escape(title)}">'
-        f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
-        "</canvas></div>"
-        for title, each in shown.items()
-    )
+    noise = next(iter(shown.values())).noise(2 * images, 0).half()
+    cells = ""
+    for title, each in shown.items():
+        labels = torch.arange(images) % each.classes if each.classes else None  # a class after the other
+        still = sheet(each.images(noise[:images].float(), labels), columns=columns)
+        cells += (
+            f"<div><strong>{escape(title)}</strong>"
+            f'<img class="pixels" {size} src="{webp(Image.fromarray(still), lossless=True)}" alt="{escape(title)}">'
+            f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
+            "</canvas></div>"
+        )
     given = {
         "z": presets[0].z_dim, "normal": presets[0].z_distribution == "normal", "images": images, "columns": columns,
         "side": side, "noise": _packed(noise.numpy()), "networks": networks,

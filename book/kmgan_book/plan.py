@@ -1,7 +1,5 @@
 """Which runs a sweep has before it: what the ledger lacks or patterns name, and which part of them is whose."""
 
-from __future__ import annotations
-
 import contextlib
 import fnmatch
 import shlex
@@ -10,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from kmgan_book import claims, records
-from kmgan_book.entries import Needed, command_of
+from kmgan_book.claims import Needed, command_of
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import shown

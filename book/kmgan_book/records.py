@@ -1,7 +1,5 @@
 """Recorded results: finished runs worth keeping, as small folders that the book reads its numbers from."""
 
-from __future__ import annotations
-
 import functools
 import math
 import re
@@ -24,14 +22,13 @@ RESULTS = CHECKOUT / "book" / "results"
 MOST_BYTES = 60_000_000  # all records together
 FILES = (files.RESULT, files.HISTORY, "samples.webp", files.GENERATOR)
 _PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed[0-9]{{1,10}}")
+_COMMIT = re.compile(r"(?<=^[^+]{7})[^+]+")  # all but seven digits and what `run.commit` says behind a +
 PLAYED_WITH = 1_000_000  # bytes of a generator that a record keeps
-REQUIRED = (
-    "preset", "preset_hash", "profile", "seed", "command", "data", "status", "iterations", "wall_seconds",
-    "images_per_second", "device", "commit", "versions", "checkpoint_rule", "metrics",
-)  # fmt: skip
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "preset": dict, "profile": str, "seed": int, "data": dict, "status": str, "iterations": int,
-    "wall_seconds": (int, float), "metrics": dict,
+# What a result has, and of which kind it is; true and false are of none.
+REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "preset": dict, "preset_hash": object, "profile": str, "seed": int, "command": object, "data": dict, "status": str,
+    "iterations": int, "wall_seconds": (int, float), "images_per_second": object, "device": object, "commit": object,
+    "versions": object, "checkpoint_rule": object, "metrics": dict,
 }  # fmt: skip
 
 
@@ -39,7 +36,7 @@ def _garbled(result: Mapping[str, Any]) -> str:
     """What is missing in a result, or cannot be what it should be; nothing if it is a record."""
     if missing := [key for key in REQUIRED if key not in result]:
         return f"lacks {', '.join(missing)}"
-    wrong = [key for key, kind in _KINDS.items() if not isinstance(result[key], kind) or isinstance(result[key], bool)]
+    wrong = [key for key, kind in REQUIRED.items() if not isinstance(result[key], kind) or type(result[key]) is bool]
     if not wrong:
         wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
         for name, measured in result["metrics"].items():
@@ -146,19 +143,13 @@ def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
     return sorted(found, key=lambda record: record.seed)
 
 
-def _short(commit: str) -> str:
-    """Seven digits of a commit, with what `kmgan_lib.training.run.commit` says beside it."""
-    digits, plus, mark = commit.partition("+")
-    return digits[:7] + plus + mark
-
-
 def badge(records: Sequence[Record]) -> str:
     """The line that tells a reader what made a recorded figure, with every seed, device and commit that is in it."""
     if not records:
         return "not yet recorded"
     seeds = {record.seed for record in records}
     devices = dict.fromkeys(str(record.result["device"]).partition(",")[0] for record in records)
-    commits = dict.fromkeys(_short(str(record.result["commit"])) for record in records)
+    commits = dict.fromkeys(_COMMIT.sub("", str(record.result["commit"])) for record in records)
     first = records[0].result
     of = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}"
     code = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"

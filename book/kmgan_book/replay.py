@@ -1,11 +1,8 @@
 """Recorded trainings that play in the page: samples of the same noise through a run as one image, and its curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -55,13 +52,6 @@ def record(run: Run, *, replays: Path = REPLAYS) -> Path:
     return target
 
 
-def badge(told: Sequence[Mapping[str, Any]]) -> str:
-    """The badge of replays: what was recorded, of which seeds, where and by which code."""
-    keys = ("profile", "data", "seed", "device", "commit")
-    parts = [", ".join(dict.fromkeys(str(each[key]) for each in told)) for key in keys]
-    return "recorded · {} · {} · seed {} · {} · commit {}".format(*parts)
-
-
 def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -> Html:
     """Recorded trainings beside each other that play together: images of the same noise, and curves with a cursor.
 
@@ -92,12 +82,15 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
             f'background-size:{100 * ACROSS}% {100 * rows}%;background-position:{place}"></div>'
             f"{_curves(each['history'], ranges, length)}</div>"
         )
+    keys = ("profile", "data", "seed", "device", "commit")
+    parts = [", ".join(dict.fromkeys(str(each[key]) for each in told.values())) for key in keys]
+    badge = badge_of("recorded · {} · {} · seed {} · {} · commit {}".format(*parts))
     given = {"frames": frames, "across": ACROSS, "rows": rows, "length": length}
     body = (
         f'<div class="live-row">{"".join(sides)}</div>'
         '<div class="live-controls" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Moment of training">'
-        f"<output></output></div><figcaption>{escape(caption)} {badge_of(badge(list(told.values())))}</figcaption>"
+        f"<output></output></div><figcaption>{escape(caption)} {badge}</figcaption>"
     )
     kind = "replay several" if len(sides) > 1 else "replay"
     return Html(f"{report.live(kind, body, given)}\n{script('replay.js')}")

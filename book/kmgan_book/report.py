@@ -1,12 +1,10 @@
 """Tables, boxes and sentences of the book, computed from runs and records so that no number in it is typed by hand."""
 
-from __future__ import annotations
-
 import base64
-import html
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -29,9 +27,6 @@ COVERAGE: Column = ("coverage", "coverage", 2)
 RAREST: Column = ("class_frequency", "value", ".1%")
 NMI: Column = ("clustering", "nmi", 2)
 ACCURACY: Column = ("clustering", "accuracy", 2)
-
-
-_MEANS = '<span class="range">means and ranges</span>'
 
 
 class Html:
@@ -68,14 +63,14 @@ def live(kind: str, body: str, given: Any) -> str:
 def badge_of(text: str) -> str:
     """The badge of a result, as HTML: what it was made by, and whether it is recorded or live."""
     kind = "badge-live" if text.startswith("live") else "badge-recorded"
-    return f'<span class="{kind}">{html.escape(text)}</span>'
+    return f'<span class="{kind}">{escape(text)}</span>'
 
 
 def we_found(text: str, made_by: str) -> Html:
     """A *We found* box: text with numbers that were computed, and the badge of what they were computed from."""
     return Html(
         '<div class="admonition we-found"><p class="admonition-title">We found</p>'
-        f"<p>{html.escape(text)}</p><p>{badge_of(made_by)}</p></div>"
+        f"<p>{escape(text)}</p><p>{badge_of(made_by)}</p></div>"
     )
 
 
@@ -85,28 +80,25 @@ def anchor(word: str) -> str:
     return f"verdict-{own.get(word, 'open')}"
 
 
-def _why(verdict: claims.Verdict) -> str:
-    lines: Iterable[str] = (f"<code>{html.escape(command)}</code>" for command in verdict.commands)
-    if not verdict.waits:
-        lines = (
-            f"{'Yes' if finding.true else 'No'} ({html.escape(role)}): {html.escape(finding.text)}"
-            for finding, role in verdict.findings.items()
-        )
-    made_by = "<p>The missing records are made by</p>" if verdict.waits else ""
-    return f"{made_by}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
-
-
 def verdict_text(found: claims.Verdict, when: str = "") -> str:
     """The verdict in a word and a sentence, what it rests on, and closed how (and when) it was decided."""
-    claim, strength = found.claim, html.escape(found.strength)
+    claim = found.claim
     beside = (("By eye", claim.eye), ("Before", claim.before), ("When", when))
-    more = "".join(f"<p><em>{name}:</em> {html.escape(text)}</p>" for name, text in beside if text)
+    more = "".join(f"<p><em>{name}:</em> {escape(text)}</p>" for name, text in beside if text)
+    lines = [
+        f"{'Yes' if finding.true else 'No'} ({escape(role)}): {escape(finding.text)}"
+        for finding, role in found.findings.items()
+    ]
+    made_by = ""
+    if found.waits:
+        made_by = "<p>The missing records are made by</p>"
+        lines = [f"<code>{escape(command)}</code>" for command in found.commands]
     return (
-        f'<p><span class="verdict {anchor(found.word)}">{html.escape(found.word)}</span> '
-        f'{html.escape(found.sentence)}</p><p class="strength">{strength}</p>'
+        f'<p><span class="verdict {anchor(found.word)}">{escape(found.word)}</span> {escape(found.sentence)}</p>'
+        f'<p class="strength">{escape(found.strength)}</p>'
         f'<details class="decided"><summary>How this {"will be" if found.waits else "was"} decided</summary>'
-        f"<p><em>{html.escape(claim.rule)}</em></p>"
-        f"{_why(found)}{more}<p>{badge_of(records.badge(found.records))}</p></details>"
+        f"<p><em>{escape(claim.rule)}</em></p>{made_by}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+        f"{more}<p>{badge_of(records.badge(found.records))}</p></details>"
     )
 
 
@@ -115,22 +107,21 @@ def verdict(name: str) -> Html:
     claim = {claim.name: claim for claim in claims.load()}[name]
     return Html(
         f'<div class="admonition we-found" id="verdict-{name}"><p class="admonition-title">Verdict on {name}: '
-        f"{html.escape(claim.title)}</p>{verdict_text(claims.verdict(claim))}</div>"
+        f"{escape(claim.title)}</p>{verdict_text(claims.verdict(claim))}</div>"
     )
 
 
-def table_4(profile: str = "long") -> Html:
+def table_4() -> Html:
     """The paper's Table 4 with our scores beside its Inception Scores; the extractors differ, and the table says so."""
-    group = "cifar10" if profile == "paper" else "cifar10-32"
     rows, everything, others = [], [], (FRECHET, COVERAGE)
     for row, name, paper, spread in TABLE_4:
-        found = records.load(f"{group}/{name}", profile)
+        found = records.load(f"cifar10-32/{name}", "long")
         everything += found
         scores = values(found, SCORE)
         printed = f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else "")
         failed = f", {sum(score < FAILED for score in scores)} failed" if scores else ""
         count = f"{len(found)}{failed}" if found else "not yet recorded"
-        rows.append([html.escape(row), printed, _cell(found, SCORE), count, *(_cell(found, c) for c in others)])
+        rows.append([escape(row), printed, _cell(found, SCORE), count, *(_cell(found, c) for c in others)])
     if everything:
         begun = [_cell(everything, (column[0], "untrained_value", column[2])) for column in (SCORE, FRECHET)]
         rows.append(["untrained", "–", begun[0], "", begun[1], "–"])
@@ -150,7 +141,7 @@ def _cell(group: Sequence[Record | Run], column: Column) -> str:
     """A mean with its range below it, as HTML."""
     mean, _, rest = span(values(group, column), column[2]).partition(" (")
     low, _, high = rest.removesuffix(")").partition(" to ")
-    mean, low, high = map(html.escape, (mean, low, high))
+    mean, low, high = map(escape, (mean, low, high))
     return mean if low == high else f'{mean}<br><span class="range">{low} to {high}</span>'
 
 
@@ -190,15 +181,18 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
         if group:
             diverged = sum(run.result["status"] == "diverged" for run in group)
             count = f"{len(group)}" + (f", {diverged} diverged" if diverged else "")
-            rows.append([html.escape(name), count, *(_cell(group, column) for column in columns.values())])
+            rows.append([escape(name), count, *(_cell(group, column) for column in columns.values())])
     members = [run for group in groups.values() for run in group]
-    own = [(name, "untrained_value", form) if key == "value" else None for name, key, form in columns.values()]
-    begun = [_cell(members, column) if column else "–" for column in own]
+    begun = [
+        _cell(members, (name, "untrained_value", form)) if key == "value" else "–"
+        for name, key, form in columns.values()
+    ]
     if set(begun) - {"–"}:
         rows.append(["untrained", "", *begun])
-    missing = "; ".join(html.escape(name) for name, group in groups.items() if not group)
+    missing = "; ".join(escape(name) for name, group in groups.items() if not group)
     waits = f"<p>Not yet recorded: {missing}.</p>" if missing else ""
-    body = html_table([_MEANS, *map(html.escape, ["seeds", *columns])], rows)
+    means = '<span class="range">means and ranges</span>'
+    body = html_table([means, *map(escape, ["seeds", *columns])], rows)
     return Html(f"{body}{waits}<p>{badge_of(made_by)}</p>")
 
 

@@ -1,7 +1,5 @@
 """What few seeds can say: exact tests and an interval that take no bell curve for granted."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

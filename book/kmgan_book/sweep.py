@@ -1,7 +1,5 @@
 """Many runs, one process each: trained, measured and recorded, whatever the ledger still lacks first."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,9 +1,7 @@
 """What the command line prints of many runs: outcomes, records, the ledger, and the paper's Table 4 beside ours."""
 
-from __future__ import annotations
-
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,13 @@ from kmgan_lib import presets
 from kmgan_lib.data.images import stands_in
 from kmgan_lib.errors import UsageError
 
+# Columns of numbers: measure, key and form.
+_NUMBERS = {
+    "classifier score": ("classifier_score", "value", ".2f"),
+    "of the last weights": ("classifier_score", "last_weights_value", ".2f"),
+    "rarest class": ("class_frequency", "value", ".1%"),
+}
+
 
 def _number(result: dict[str, Any], measure: str, key: str, form: str) -> str:
     value = result.get("metrics", {}).get(measure, {}).get(key)
@@ -26,15 +31,12 @@ def _number(result: dict[str, Any], measure: str, key: str, form: str) -> str:
 
 def _runs(found: Sequence[tuple[str, int, str, dict[str, Any]]]) -> Group:
     """A row a run, of preset, seed, status and result; where rows of Table 4 are among them, that table too."""
-    numbers = ("classifier score", "of the last weights", "rarest class", "minutes")
-    table = Table(Column("run", no_wrap=True), "status", *(Column(name, justify="right") for name in numbers))
+    heads = (*_NUMBERS, "minutes")
+    table = Table(Column("run", no_wrap=True), "status", *(Column(head, justify="right") for head in heads))
     for name, seed, status, result in found:
-        table.add_row(
-            f"{name} seed {seed}", status, _number(result, "classifier_score", "value", ".2f"),
-            _number(result, "classifier_score", "last_weights_value", ".2f"),
-            _number(result, "class_frequency", "value", ".1%"),
-            f"{result['wall_seconds'] / 60:.1f}" if "wall_seconds" in result else "–",
-        )  # fmt: skip
+        numbers = (_number(result, *each) for each in _NUMBERS.values())
+        minutes = f"{result['wall_seconds'] / 60:.1f}" if "wall_seconds" in result else "–"
+        table.add_row(f"{name} seed {seed}", status, *numbers, minutes)
     # Of each row the first seed; the chapter has the means.
     ours = {name: result for name, _, _, result in sorted(found, key=lambda run: -run[1]) if name.startswith("cifar10")}
     return Group(table, *_table_4(ours))
@@ -43,7 +45,7 @@ def _runs(found: Sequence[tuple[str, int, str, dict[str, Any]]]) -> Group:
 def line(outcome: Outcome) -> str:
     """One run that ended, in one line."""
     name = f"{outcome.run.preset} {outcome.run.profile} seed {outcome.run.seed}"
-    score = _number(outcome.result, "classifier_score", "value", ".2f")
+    score = _number(outcome.result, *_NUMBERS["classifier score"])
     scored = f", classifier score {score}" if score != "–" else ""
     return f"{name}: {outcome.status}{scored}{f' ({outcome.error})' if outcome.error else ''}"
 
@@ -53,28 +55,22 @@ def outcomes(found: Sequence[Outcome]) -> Group:
     return _runs([(each.run.preset, each.run.seed, each.status, each.result) for each in found])
 
 
-def _table_4(results: dict[str, dict[str, Any]]) -> list[Table]:
-    tables = []
+def _table_4(results: dict[str, dict[str, Any]]) -> Iterator[Table]:
     for group in dict.fromkeys(name.partition("/")[0] for name in results):
-        rows = [(row, results[f"{group}/{name}"]) for row, name, *_ in TABLE_4 if f"{group}/{name}" in results]
-        if not rows:
-            continue
-        scores = [result.get("metrics", {}).get("classifier_score", {}) for _, result in rows]
+        lines = [(line, found) for line in TABLE_4 if (found := results.get(f"{group}/{line[1]}")) is not None]
+        scores = [found.get("metrics", {}).get("classifier_score", {}) for _, found in lines]
         judge = next((name for s in scores if (name := s.get("extractor", {}).get("name"))), "a classifier")
-        source = next((result["data"] for _, result in rows if "data" in result), {"kind": "real"})
-        table = Table(
-            "row of Table 4", Column("paper: Inception Score", justify="right"),
-            Column(f"ours: classifier score of {judge}" + (", stand-in data" if stands_in(source) else ""),
-                   justify="right"),
-            title=f"{group}: the two columns have different extractors, so only the order of rows compares",
-        )  # fmt: skip
-        paper = {row: f"{score:.2f}" + (f" ± {spread:.2f}" if spread else "") for row, _, score, spread in TABLE_4}
-        for (row, result), score in zip(rows, scores, strict=True):
-            spread = f" ± {score['std']:.2f}" if type(score.get("std")) in (int, float) else ""
-            ours = f"{score['value']:.2f}{spread}" if "value" in score else str(result.get("status", "failed"))
-            table.add_row(row, paper[row], ours)
-        tables.append(table)
-    return tables
+        source = next((found["data"] for _, found in lines if "data" in found), {"kind": "real"})
+        ours = f"ours: classifier score of {judge}" + (", stand-in data" if stands_in(source) else "")
+        heads = (Column(head, justify="right") for head in ("paper: Inception Score", ours))
+        title = f"{group}: the two columns have different extractors, so only the order of rows compares"
+        table = Table("row of Table 4", *heads, title=title)
+        for ((row, _, paper, spread), found), score in zip(lines, scores, strict=True):
+            own = f" ± {score['std']:.2f}" if type(score.get("std")) in (int, float) else ""
+            reached = f"{score['value']:.2f}{own}" if "value" in score else str(found.get("status", "failed"))
+            table.add_row(row, f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else ""), reached)
+        if lines:
+            yield table
 
 
 def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> Group:

@@ -3,8 +3,6 @@
 ``f`` are D(x), ``g`` are D(G(z)), both (b, d); ``c`` and ``c_hat`` are real and generated centers, (k, d).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor, cdist

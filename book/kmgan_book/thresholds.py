@@ -1,18 +1,14 @@
 """Move the threshold: the rules of the ledger with the values that decide them, for a script in the page."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from kmgan_book import conditions, report, words
-from kmgan_book.claims import VERDICTS, Verdict
+from kmgan_book.claims import Verdict
 from kmgan_book.conditions import SCORE
 from kmgan_book.report import Html, anchor
-from kmgan_lib.errors import UsageError
 
-WORDS = dict(zip(words.OUTCOMES, VERDICTS, strict=False))  # all but *not yet run*
 # What a limit is a limit of.
 NAMES = {
     "classifier_score": "classifier score", "classifier_frechet": "Fréchet distance", "clustering": "NMI",
@@ -24,7 +20,6 @@ NAMES = {
     "kmeans_cost.ratio": "time of K-Means on pixels over that on features",
     "history.center_step": "share of iterations with a center step",
 }  # fmt: skip
-_KEYS = ("label", "value", "paths", "whole", "low", "high")
 _MARGINS = {"times": "factor on the other's", "plus": "lead over the other's"}
 _TESTS = {"fails_more", "paired", "ranks"}
 _FAILURES = {"count", "fails_more", "rate_gap"}
@@ -55,15 +50,15 @@ def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, flo
     for key in ("above", "below"):
         bound = arguments.get(key)
         if isinstance(bound, Mapping):
-            for part in {"times", "plus"} & bound.keys():
+            for part in (part for part in _MARGINS if part in bound):
                 yield f"{_MARGINS[part]} {name_of(measure)}", bound[part], [key, part]
         elif bound is not None:
             yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, [key]
-    for key in {"times", "plus"} & arguments.keys():
+    for key in (key for key in _MARGINS if key in arguments):
         yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], [key]
     if "level" in arguments:
         yield "level of the tests, p", arguments["level"], ["level"]
-    for key in {"at_least", "at_most"} & arguments.keys():
+    for key in (key for key in ("at_least", "at_most") if key in arguments):
         runs = f"runs that {'fail' if arguments['failed'] else 'succeed'}"
         yield f"{runs}, {key.replace('_', ' ')}", arguments[key], [key]
 
@@ -79,53 +74,42 @@ def _found(verdict: Verdict) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _knob(label: str, value: float, *paths: Path) -> dict[str, Any]:
-    """A number that can be moved; `paths` are its places."""
-    return {"label": label, "value": value, "paths": list(paths), "whole": False, "measures": set[str]()}
-
-
-def _range(knob: Mapping[str, Any], found: Mapping[str, Sequence[Any]]) -> tuple[float, float]:
-    """How far a number can be moved: over the values that it is compared with, and a good way beyond itself."""
-    if knob["whole"]:
-        return 0, max(len(group) for group in found.values())
-    values = (record["values"] for group in found.values() for record in group)
-    seen = [each[measure] for each in values for measure in knob["measures"] if measure in each]
-    return min(knob["value"] / 2, *seen, 2 * knob["value"]), max(2 * knob["value"], *seen, knob["value"] / 2)
-
-
 def rule(verdict: Verdict) -> dict[str, Any]:
-    """A claim's rule as ``thresholds.js`` reads it; a `UsageError` if records are missing.
+    """A claim's rule, of which no record is missing, as ``thresholds.js`` reads it.
 
     ``parts`` are the conditions of the ledger, ``found`` maps presets to the values of their records, then come
     ``failed`` and ``level``; ``knobs`` are the numbers that a reader can move, each with its places in all of these.
     """
-    if verdict.missing:
-        raise UsageError(f"{verdict.claim.name} is not yet run: there is nothing to move")
-    parts = {part: listed for part, listed in verdict.claim.parts.items() if part in ("gate", *WORDS)}
-    found, knobs = _found(verdict), dict[tuple[str, float], dict[str, Any]]()
-    kinds = set[str]()
+    parts = {part: listed for part, listed in verdict.claim.parts.items() if part in ("gate", *words.OUTCOMES)}
+    found, kinds = _found(verdict), set[str]()
+    # What each number is, and where it is used: its place, whether it is a number of runs, and the measure it bounds.
+    uses = dict[tuple[str, float], list[tuple[Path, bool, str]]]()
     for part, listed in parts.items():
         for index, condition in enumerate(listed):
             for kind, arguments, path in _walk(condition, ["parts", part, index]):
                 kinds.add(kind)
                 for label, value, where in _numbers(kind, arguments):
                     needed = f"{label} (needed for a test)" if part == "gate" else label
-                    knob = knobs.setdefault((needed, value), _knob(needed, value))
-                    knob["paths"].append([*path, *where])
-                    knob["whole"] |= where[0] in ("at_least", "at_most")
-                    if where in (["above"], ["below"]) and "measure" in arguments:
-                        knob["measures"].add(arguments["measure"])
-    for knob in knobs.values():
-        knob["low"], knob["high"] = _range(knob, found)
-    listed = list(knobs.values())
+                    measure = arguments.get("measure", "") if where in (["above"], ["below"]) else ""
+                    use = [*path, *where], where[0] in ("at_least", "at_most"), measure
+                    uses.setdefault((needed, value), []).append(use)
+    knobs, values = [], [record["values"] for group in found.values() for record in group]
+    for (label, value), places in uses.items():
+        paths, whole = [path for path, *_ in places], any(whole for _, whole, _ in places)
+        low, high = 0, max(map(len, found.values()))
+        if not whole:  # over the values that it is compared with, and a good way beyond itself
+            seen = [each[measure] for each in values for *_, measure in places if measure in each]
+            low, high = min(value / 2, 2 * value, *seen), max(value / 2, 2 * value, *seen)
+        knobs.append((label, value, paths, whole, low, high))
     if kinds & _FAILURES:
-        listed.append(_knob("score below which a run fails", conditions.FAILED, ["failed"]) | {"low": 1, "high": 9.5})
+        knobs.append(("score below which a run fails", conditions.FAILED, [["failed"]], False, 1, 9.5))
     if kinds & _TESTS:
-        listed.append(_knob("level of the tests, p", conditions.LEVEL, ["level"]) | {"low": 0.001, "high": 0.3})
-    movable = [{key: each[key] for key in _KEYS} for each in listed]
+        knobs.append(("level of the tests, p", conditions.LEVEL, [["level"]], False, 0.001, 0.3))
+    keys = ("label", "value", "paths", "whole", "low", "high")
     return {
-        "parts": parts, "found": found, "failed": conditions.FAILED, "level": conditions.LEVEL, "knobs": movable,
-        "words": WORDS, "marks": {word: anchor(word) for word in WORDS.values()},
+        "parts": parts, "found": found, "failed": conditions.FAILED, "level": conditions.LEVEL,
+        "knobs": [dict(zip(keys, knob, strict=True)) for knob in knobs],
+        "words": words.OUTCOMES, "marks": {word: anchor(word) for word in words.OUTCOMES.values()},
     }  # fmt: skip
 
 

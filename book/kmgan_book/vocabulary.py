@@ -1,7 +1,5 @@
 """Whether a condition of the ledger is one: its kind, its arguments, and what it reads of the records."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The wall of evidence: every recorded run as a tile that opens, failed ones framed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -25,32 +23,24 @@ def _choice(name: str, text: str, values: Iterable[str]) -> str:
     return f'<label>{text} <select name="{name}"><option value="">all</option>{options}</select></label>'
 
 
-def _facts(record: Record) -> dict[str, str]:
-    """What a tile says when it is open."""
-    result = record.result
+def _tile(record: Record) -> str:
+    result, failed = record.result, has_failed(record)
+    preset = result["preset"]
+    data, method = preset["name"].split("/")[0], preset["method"]
+    name = re.sub(r"(?<=[/_])", "<wbr>", escape(preset["name"])) + f", seed {record.seed}"
+    state = "diverged" if record.diverged else "failed" if failed else ""
+    picture = gallery.picture(record, SIDE, 'alt="" loading="lazy"')
+    score = f" · {record.value(SCORE):.1f}" if record.has(SCORE) else ""
     facts = {"command": f"<code>{escape(result['command'])}</code>"}
     facts |= {name: f"{record.value(measure):.3g}" for measure, name in SHOWN.items() if record.has(measure)}
     facts["iterations"] = f"{result['iterations']:,}"
     facts["time"] = f"{result['wall_seconds'] / 60:.0f} minutes, {escape(str(result['device']).partition(',')[0])}"
     facts["commit"] = f"<code>{escape(str(result['commit'])[:12])}</code>"
-    return facts
-
-
-def _tile(record: Record) -> str:
-    preset = record.result["preset"]
-    data, method = preset["name"].split("/")[0], preset["method"]
-    failed = has_failed(record)
-    name = re.sub(r"(?<=[/_])", "<wbr>", escape(preset["name"])) + f", seed {record.seed}"
-    state = "diverged" if record.diverged else "failed" if failed else ""
-    picture = f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
-    if record.samples.exists():
-        picture = f'<img class="pixels" src="{gallery.part(record, SIDE)}" alt="" loading="lazy">'
-    score = f" · {record.value(SCORE):.1f}" if record.has(SCORE) else ""
-    facts = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(record).items())
+    listed = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
     return (
         f'<details class="tile{" failed" if failed else ""}" data-set="{escape(data)}" data-method="{escape(method)}">'
         f"<summary>{picture}<span>{name}{score}{f' · {state}' if state else ''}</span></summary>"
-        f"<dl>{facts}</dl></details>"
+        f"<dl>{listed}</dl></details>"
     )
 
 

@@ -6,18 +6,19 @@ preset, then a measure that the claim's rule reads of it. ``{median alive ...}``
 ``{unmet}`` name the systems that a gate, or the conditions for *holds*, are not met by.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from kmgan_book.conditions import SCORE, Found, has_failed
-from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
 
-OUTCOMES = ("holds", "partly", "fails", "undecided", "untestable")
+# What the ledger calls a verdict, and the verdict in a word.
+OUTCOMES = {
+    "holds": "holds", "partly": "holds partly", "fails": "does not hold", "undecided": "undecided",
+    "untestable": "cannot be tested at this scale",
+}  # fmt: skip
 SYSTEMS = ("unready", "unmet")
 HOW: dict[str, Callable[[list[float]], list[float]]] = {
     "median": lambda values: [statistics.median(values)], "least": lambda values: [min(values)],
@@ -61,7 +62,7 @@ def check(sentence: str, reads: Collection[tuple[str, str]]) -> None:
 
 
 def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> str:
-    """A sentence with its fields filled.
+    """A sentence with its fields filled; runs that diverged have no numbers and are counted.
 
     `found` maps presets, as the ledger names them, to their records, and `systems` each of `SYSTEMS` to the names of
     the systems that it stands for.
@@ -78,21 +79,13 @@ def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> s
             return f"{sum(has_failed(record) for record in group)} of {len(group)}"
         if rest[0] == "alive":
             group = [record for record in group if not has_failed(record)]
-        return _said(HOW[what], group, rest[-1])
+        values = [record.value(rest[-1]) for record in group if not record.diverged]
+        values = [value for value in values if math.isfinite(value)]
+        lost = len(group) - len(values)
+        text = number(rest[-1], HOW[what](values)) if values else "none"
+        return text + (f" ({lost} diverged)" if values and lost else "")
 
     return _FIELD.sub(value, sentence)
-
-
-def _said(how: Callable[[list[float]], list[float]], group: Iterable[Record], measure: str) -> str:
-    """Numbers of a group with their unit; runs that diverged have none and are counted."""
-    members = list(group)
-    values = [record.value(measure) for record in members if not record.diverged]
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
-        return "none"
-    text = number(measure, how(values))
-    lost = len(members) - len(values)
-    return text + (f" ({lost} diverged)" if lost else "")
 
 
 def number(measure: str, values: Sequence[float]) -> str:

@@ -76,13 +76,12 @@ def test_an_undecided_claim_says_what_would_decide_it(
     folder, texts = results(9.0, 5.0), {"eye": "The images are grey.", "before": "It held before."}
     for decides, outlook in ((12, "About 12 seeds of each preset would decide it."), (None, "The seeds disagree, ")):
         verdict = judged(folder, **texts, decides=decides)
-        assert verdict.outlook.startswith(outlook)
-        assert verdict.strength == f"2 quick runs. {verdict.outlook}"
+        assert verdict.strength.startswith(f"2 quick runs. {outlook}")
         monkeypatch.setattr(claims, "load", lambda *_, claim=verdict.claim: [claim])
         monkeypatch.setattr(claims, "verdict", lambda *_, verdict=verdict: verdict)
         box = report.verdict("X1").text
         assert all(text in box for text in (outlook, *texts.values(), "No (for): ", "No (against): "))
-        assert verdict.outlook in tables.ledger([verdict])
+        assert verdict.strength in tables.ledger([verdict])
         monkeypatch.undo()
 
 
