@@ -1,28 +1,24 @@
 """The figure and the tables of the benchmarks' reports."""
 
-from __future__ import annotations
-
-import html
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
+from html import escape
 from typing import Any
 
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
-from kmgan_book.figures import _canvas, badge
-from kmgan_book.palette import PALETTE
+from kmgan_book.figures import PALETTE, _canvas, badge
 from kmgan_book.report import Html, badge_of, html_table, we_found
 from kmgan_lib.files import read_json
 
 RESULTS = CHECKOUT / "benchmarks" / "results"
 
 
-def recorded(kind: str = "bench", folder: Path = RESULTS) -> list[dict[str, Any]]:
+def recorded(kind: str = "bench") -> list[dict[str, Any]]:
     """The reports of ``benchmarks/results/<kind>-*.json`` by name; `kind` is ``bench`` or ``precision``."""
-    return [read_json(path) for path in sorted(folder.glob(f"{kind}-*.json"))]
+    return [read_json(path) for path in sorted(RESULTS.glob(f"{kind}-*.json"))]
 
 
 def speed(report: dict[str, Any]) -> Figure:
@@ -61,21 +57,19 @@ def made_by(report: dict[str, Any]) -> str:
     return " · ".join(word for word in words if word)
 
 
-def _rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    rows = []
-    for name, r in (report.get("plain", {}) | report.get("methods", {})).items():
-        ratio = f"{r['speed']:.2f}" if name in report.get("plain", {}) else "–"
-        used = f"{r['utilisation']:.0%}" if r.get("utilisation") else "–"
-        rows.append((html.escape(name), f"{r['images_per_second']:,.0f}", ratio, used))
-    for name, r in report.get("kmeans", {}).items():
-        rows.append((f"K-Means in {html.escape(name)}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
-    return rows
-
-
 def table(reports: Sequence[dict[str, Any]]) -> Html:
     """What speed reports say, a table each."""
     heads = ("", "images per second", "speed, plain loop 1", "utilization")
-    tables = [html_table(heads, _rows(report)) + f"<p>{badge_of(made_by(report))}</p>" for report in reports]
+    tables = []
+    for report in reports:
+        rows, plain = [], report.get("plain", {})
+        for name, r in (plain | report.get("methods", {})).items():
+            ratio = f"{r['speed']:.2f}" if name in plain else "–"
+            used = f"{r['utilisation']:.0%}" if r.get("utilisation") else "–"
+            rows.append((escape(name), f"{r['images_per_second']:,.0f}", ratio, used))
+        for name, r in report.get("kmeans", {}).items():
+            rows.append((f"K-Means in {escape(name)}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
+        tables.append(f"{html_table(heads, rows)}<p>{badge_of(made_by(report))}</p>")
     return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
 
 
@@ -87,10 +81,10 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
         rows = []
         for name, found in report["presets"].items():
             scores = ([f"{s:.2f}" if s else "diverged" for s in found["scores"][p]] for p in ("float32", "bf16"))
-            rows.append((html.escape(name), *map(", ".join, scores), f"{'' if found['as_good'] else 'not '}as good"))
-        tables.append(f"<p>In bf16: {html.escape(report['part'])}.</p>{html_table(heads, rows)}")
+            rows.append((escape(name), *map(", ".join, scores), f"{'' if found['as_good'] else 'not '}as good"))
+        tables.append(f"<p>In bf16: {escape(report['part'])}.</p>{html_table(heads, rows)}")
         tables.append(f"<p>{badge_of(made_by(report))}</p>")
-    tables += [f"<p>{html.escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
+    tables += [f"<p>{escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
 
 

@@ -1,7 +1,5 @@
 """Drawings of the method, of points on a plane, and small computations that show why it behaves as it does."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -14,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from kmgan_book.figures import _canvas, _panel, badge
-from kmgan_book.palette import PALETTE, RC, SPARE, colors
+from kmgan_book.figures import PALETTE, RC, SPARE, _canvas, _panel, badge, colors
 from kmgan_book.phone import PageFigure
 from kmgan_book.primer import CORNERS
 from kmgan_book.records import Record
@@ -106,7 +103,7 @@ def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
     return badge(figure, made_by)
 
 
-def _spread(push: float, steps: int = 150) -> list[float]:
+def _spread(push: float) -> list[float]:
     """Standard deviation of linear features of real points, step by step, as D's loss falls."""
     generator = torch.Generator().manual_seed(0)
     groups = torch.randn(10, 20, generator=generator)
@@ -115,7 +112,7 @@ def _spread(push: float, steps: int = 150) -> list[float]:
     weights = (torch.randn(20, 5, generator=generator) / 20**0.5).requires_grad_()
     adam = torch.optim.Adam([weights], lr=0.02)
     spreads = []
-    for _ in range(steps):
+    for _ in range(150):
         f, g, c = real @ weights, fake @ weights, groups @ weights
         spreads.append(f.std(0).mean().item())
         descend(adam, losses.block_norm(f - c[labels]) - push * losses.block_norm(g - c[labels]))
@@ -140,17 +137,15 @@ def pair_terms() -> Figure:
     return figure
 
 
-def feature_moments(
-    rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, made_by: str, *, most: int = 1_000
-) -> Figure:
+def feature_moments(rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, made_by: str) -> Figure:
     """Two-dimensional features at several moments of training (Fig. 2b to 2e), a row a method.
 
     `rows` maps the method to a mapping from the moment's title to features (n, 2); `labels` (n,) color the points, of
-    which each panel draws at most `most`.
+    which each panel draws at most a thousand.
     """
     columns = max(len(moments) for moments in rows.values())
     figure, axes = _canvas(len(rows), columns, 7.0, 1.5 * len(rows) + 0.4)
-    chosen = np.random.default_rng(0).permutation(len(labels))[:most]
+    chosen = np.random.default_rng(0).permutation(len(labels))[:1_000]
     colours = np.asarray(sns.color_palette(PALETTE))[labels.cpu().numpy()[chosen]]
     for line, (name, moments) in zip(axes, rows.items(), strict=True):
         for ax, (moment, features) in zip(line, moments.items(), strict=False):

@@ -1,19 +1,16 @@
 """Every figure of the book, from live runs or from records. Each carries a badge that says which.
 
-Backgrounds are opaque, so that axes stay readable on a dark page.
+A method has one color through the whole book. Backgrounds are opaque, so that axes stay readable on a dark page.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
@@ -21,10 +18,46 @@ from PIL import Image
 from torch import Tensor
 
 from kmgan_book.conditions import FAILED, has_failed
-from kmgan_book.palette import FAILURE, LIVE, PALETTE, RC, RECORDED, colors, known
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
+
+LIVE, RECORDED = "#1b6e53", "#3d4f8f"
+FAILURE = "#c1121f"
+PALETTE = "colorblind"
+# Sizes in points of figures at most 7 inches wide, so that a page shows 9 points as about 12 pixels.
+RC = {
+    "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110, "savefig.dpi": 110,
+    "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "legend.fontsize": 9, "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+# The first name that a legend contains decides, so variants stand before the method that they vary.
+COLORS = {
+    "no center loss": "#b0529c", "neither": "#b0529c", "never": "#b0529c",
+    "clipped to": "#029e73", "told": "#2a9d8f", "true labels": "#56b4e9", "random": "#7a5195", "one cluster": "#7f7f7f",
+    "partition": "#a58bc8", "pixels": "#8c6d31", "km-gan+": "#003f5c", "unconditional": "#a65e00",
+    "km-gan": "#0173b2", "k-means": "#0173b2", "both, as in": "#0173b2", "floor 0": "#0173b2",
+    "sn-gan": "#ca9161", "carpedm20": "#7f5539", "with labels": "#d55e00", "dcgan": "#de8f05", "wgan-gp": "#3f7f4f",
+    "mix+wgan": "#66a61e", "mix + wgan": "#66a61e", "wgan": "#1b9e77", "wasserstein": "#1b9e77",
+    "improved gan": "#e15f99", "ali": "#5d4e9d", "mbgan": "#17a2b8", "mlgan": "#8d99ae",
+}  # fmt: skip
+SPARE = ("#bc6c25", "#6b705c", "#8e6c8a", "#4a7c8c", "#a44a3f", "#4a4e69")  # of none of them
+
+
+def known(name: str) -> str | None:
+    """The color of the method that a name contains, if any."""
+    return next((color for key, color in COLORS.items() if key in name.lower()), None)
+
+
+def colors(names: Iterable[str]) -> list[str]:
+    """The color of each name of a figure: its method's, or a spare one where another name has that already."""
+    chosen: list[str] = []
+    for name in names:
+        own = known(name)
+        free = [color for color in SPARE if color not in chosen] or list(SPARE)
+        chosen.append(own if own and own not in chosen else free[0])
+    return chosen
 
 
 def _canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
@@ -53,14 +86,12 @@ def _nothing(made_by: str) -> Figure:
     return badge(figure, made_by)
 
 
-def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8, across: int = 3) -> Figure:
-    """Sample sheets side by side, `across` in a row, with `columns` images in a row of each.
+def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8) -> Figure:
+    """Sample sheets side by side, at most three in a row, with `columns` images in a row of each.
 
     `panels` maps titles to images (n, c, h, w) in [0, 1], or to the file of a recorded sheet.
     """
-    if not panels:
-        return _nothing(made_by)
-    across = min(across, len(panels))
+    across = min(3, len(panels))
     rows = math.ceil(len(panels) / across)
     figure, axes = _canvas(rows, across, 3.1 * across, 3.3 * rows + 0.25)
     for ax in axes.flat:
@@ -72,10 +103,9 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
     return badge(figure, made_by)
 
 
-def strips(rows: Sequence[Tensor], made_by: str, *, title: str = "") -> Figure:
-    """Rows of images (n, c, h, w), as for interpolations (Fig. 8)."""
-    columns = max(len(row) for row in rows)
-    picture, wide = sheet(torch.cat(list(rows)), columns=columns), min(6.8, 0.8 * columns)
+def strip(images: Tensor, made_by: str, title: str) -> Figure:
+    """A row of images (n, c, h, w), as for interpolations (Fig. 8)."""
+    picture, wide = sheet(images, columns=len(images)), min(6.8, 0.8 * len(images))
     figure, ax = _panel(wide, wide * picture.shape[0] / picture.shape[1] + 0.7)
     ax.imshow(picture, interpolation="nearest")
     ax.set_title(title)
@@ -89,10 +119,8 @@ def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mappin
     `runs` maps legends to the rows of a history, `columns` the name of a column to its panel's title. A run that lacks
     the column has no line.
     """
-    if not runs:
-        return _nothing(made_by)
-    styles = ({"color": color, "linewidth": 1.3} for color in colors(runs))
-    lines = [(name, rows, style) for (name, rows), style in zip(runs.items(), styles, strict=True)]
+    painted = zip(runs.items(), colors(runs), strict=True)
+    lines = [(name, rows, {"color": color, "linewidth": 1.3}) for (name, rows), color in painted]
     return _curves(lines, columns, made_by, height=2.6, across=min(3, len(runs)))
 
 
@@ -140,8 +168,6 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
 
     `shares` maps legends to results of `kmgan_lib.metrics.class_frequency`, `names` are those of the classes.
     """
-    if not shares:
-        return _nothing(made_by)
     figure, ax = _panel(7.0, 3.2)
     wide = 0.8 / len(shares)
     for index, ((name, share), color) in enumerate(zip(shares.items(), colors(shares), strict=True)):

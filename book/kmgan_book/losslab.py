@@ -1,7 +1,5 @@
 """The loss lab: features and centers on a plane, which a reader drags, and the gradients of Eqs. (4) to (7)."""
 
-from __future__ import annotations
-
 import json
 from string import Template
 
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kmgan_book import STATIC
-from kmgan_book.explore.drawing import encoded
+from kmgan_book.drawing import encoded
 from kmgan_book.figures import _panel
 from kmgan_book.report import Html, script, webp
 from kmgan_lib.centers import assign

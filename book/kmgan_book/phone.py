@@ -1,7 +1,5 @@
 """Figures that carry themselves twice: as drawn, and once more for a phone, narrow and with panels below each other."""
 
-from __future__ import annotations
-
 import base64
 import copy
 import io

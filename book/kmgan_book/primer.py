@@ -1,7 +1,5 @@
 """Five figures for readers who know neither GANs nor K-Means: small computations on points and on digits."""
 
-from __future__ import annotations
-
 import numpy as np
 import seaborn as sns
 import torch
@@ -12,9 +10,8 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from kmgan_book.explore.drawing import Projection
-from kmgan_book.figures import _canvas, badge
-from kmgan_book.palette import PALETTE
+from kmgan_book.drawing import Projection
+from kmgan_book.figures import PALETTE, _canvas, badge
 from kmgan_book.teaching import descend
 from kmgan_lib import data, methods, presets
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
@@ -75,50 +72,46 @@ class Duel:
             descend(self.adams[1], softplus(-self.discriminator(torch.cat([fake, told], 1))).mean())
 
 
-def two_networks(seed: int, *, alone: int = 60, together: int = 400) -> Figure:
+def two_networks(seed: int) -> Figure:
     """A generator and a discriminator on points of a plane: at the start, with D trained alone, and with both.
 
-    `seed` is that of weights, points and noise; D takes `alone` steps, then both take `together`.
+    `seed` is that of weights, points and noise. The bluer a place, the more D takes it for real.
     """
+    line = torch.linspace(-1.9, 1.9, 60)
+    places = torch.cartesian_prod(line, line)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         duel, untold = Duel(0, 24, nn.Tanh, 0.005), torch.zeros(128, 0)
         real = torch.stack([torch.linspace(-1.3, 1.3, 128), torch.linspace(-1.3, 1.3, 128).square() - 0.7], 1)
         real += 0.08 * torch.randn(128, 2)
         figure, axes = _planes(3)
-        titles = {"at the start": 0, f"D alone, {alone} steps": alone, f"both, {together} steps": together}
+        titles = {"at the start": 0, "D alone, 60 steps": 60, "both, 400 steps": 400}
         for ax, (title, steps) in zip(axes, titles.items(), strict=True):
             for _ in range(steps):
                 duel.step(real, untold, both=ax is axes[2])
-            _judged(ax, duel.discriminator, real, duel.generator(torch.randn(128, 2)), title)
+            with torch.no_grad():
+                fake = duel.generator(torch.randn(128, 2))
+                answer = np.asarray(duel.discriminator(places).sigmoid().view(60, 60).T)
+            ax.imshow(answer, extent=(-1.9, 1.9, -1.9, 1.9), origin="lower", cmap=ANSWER, vmin=0, vmax=1, alpha=0.5)
+            _dots(ax, real, REAL, "real points")
+            _dots(ax, fake, FAKE, "generated points", "D")
+            ax.set_title(title)
     return _told(figure, markerscale=2)
 
 
-@torch.no_grad()
-def _judged(ax: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, title: str) -> None:
-    """Points of both kinds on D's answer: the bluer, the more D takes a place for real."""
-    line = torch.linspace(-1.9, 1.9, 60)
-    places = torch.cartesian_prod(line, line)
-    answer = np.asarray(discriminator(places).sigmoid().view(60, 60).T)
-    ax.imshow(answer, extent=(-1.9, 1.9, -1.9, 1.9), origin="lower", cmap=ANSWER, vmin=0, vmax=1, alpha=0.5)
-    _dots(ax, real, REAL, "real points")
-    _dots(ax, fake.detach(), FAKE, "generated points", "D")
-    ax.set_title(title)
-
-
-def k_means(seed: int, k: int = 3, rounds: int = 10) -> Figure:
+def k_means(seed: int) -> Figure:
     """K-Means on points of a plane: centers anywhere, points assigned, centers moved, and the end."""
     generator = torch.Generator().manual_seed(seed)
-    angles = 2 * torch.pi * torch.arange(k) / k + 0.4
+    angles = 2 * torch.pi * torch.arange(3) / 3 + 0.4
     places = 1.1 * torch.stack([angles.cos(), angles.sin()], 1)
     points = _points(places.repeat(40, 1), seed, 0.3)
-    first = 0.5 * torch.randn(k, 2, generator=generator)
-    moved, last = (lloyd(points, first, count) for count in (1, rounds))
-    colors = sns.color_palette(PALETTE, k)
+    first = 0.5 * torch.randn(3, 2, generator=generator)
+    moved, last = (lloyd(points, first, count) for count in (1, 10))
+    colors = sns.color_palette(PALETTE, 3)
     figure, axes = _planes(4, 1.75)
     shown = (
         ("start", None, first), ("assign", assign(points, first), first),
-        ("move", assign(points, first), moved), (f"after {rounds} rounds", assign(points, last), last),
+        ("move", assign(points, first), moved), ("after 10 rounds", assign(points, last), last),
     )  # fmt: skip
     for ax, (title, labels, centers) in zip(axes, shown, strict=True):
         paint = ["0.6"] * len(points) if labels is None else [colors[label] for label in labels.tolist()]
@@ -130,25 +123,22 @@ def k_means(seed: int, k: int = 3, rounds: int = 10) -> Figure:
     return badge(figure, DRAWN)
 
 
-def features(seed: int, *, steps: int = 40, count: int = 90) -> Figure:
-    """Where a discriminator puts digits: small images at the place of their features, and of their pixels.
-
-    D is that of `steps` iterations of KM-GAN on scikit-learn's digits, `count` of which are shown.
-    """
+def features(seed: int) -> Figure:
+    """Where D puts digits after a few iterations of KM-GAN: small images at the place of their features or pixels."""
     digits = data.load("digits")
     preset = presets.resolve("digits/kmgan", "smoke")
     method = methods.create(preset, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     method.setup(digits.tensor)
-    for _ in range(steps):
+    for _ in range(40):
         chosen = torch.randint(len(digits.tensor), (preset.batch,), generator=generator)
         noise = 2 * torch.rand(preset.batch, preset.z_dim, generator=generator) - 1
         method.step(digits.tensor[chosen].float() / 255, None, noise)
-    shown = digits.tensor[torch.randperm(len(digits.tensor), generator=generator)[:count]]
+    shown = digits.tensor[torch.randperm(len(digits.tensor), generator=generator)[:90]]
     figure, axes = _canvas(1, 2, 7.0, 3.9)
     parts = {
         "by pixels": shown.flatten(1).float(),
-        f"by D's features, {steps} iterations": method.features(shown, None).detach(),
+        "by D's features, 40 iterations": method.features(shown, None).detach(),
     }
     for ax, (title, points) in zip(axes[0], parts.items(), strict=True):
         places = Projection(points)(points)

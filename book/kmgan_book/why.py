@@ -1,7 +1,5 @@
 """Two small computations that show why: what batch normalization hides, and what clusters do for a GAN."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -65,12 +63,12 @@ def _plane(ax: Axes, real: Tensor, fake: Tensor, limit: float) -> None:
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
 
 
-def ring(seed: int, *, steps: int = 700, seeds: int = 2) -> Figure:
+def ring(seed: int, *, seeds: int = 2) -> Figure:
     """The same small GAN on eight groups of points, told nothing, told a random group, and told the group.
 
-    Each is trained for so many `steps` with so many `seeds`, of which `seed` is the first.
+    Each is trained with so many `seeds`, of which `seed` is the first.
     """
-    drawn = {kind: [_told(kind, own, steps) for own in range(seed, seed + seeds)] for kind in ARMS}
+    drawn = {kind: [_told(kind, own) for own in range(seed, seed + seeds)] for kind in ARMS}
     figure = _ring(drawn, seed, _canvas(seeds, len(ARMS), 7.0, 2.7 * seeds + 0.4))
     figure.phone = _ring(drawn, seed, _canvas(len(ARMS), seeds, 3.6, 2.25 * len(ARMS) + 0.5))
     plt.close(figure.phone)
@@ -82,26 +80,21 @@ def _ring(drawn: Mapping[str, Sequence[Tensor]], seed: int, canvas: tuple[Figure
     axes = axes if axes.shape[1] == len(drawn) else axes.T
     for column, (kind, trained) in zip(axes.T, drawn.items(), strict=True):
         for ax, fake, own in zip(column, trained, range(seed, seed + len(trained)), strict=True):
-            reached, share = hits(fake)
+            distance, nearest = torch.cdist(fake, GROUPS).min(1)
+            found = torch.bincount(nearest[distance < 0.32], minlength=8)
+            reached = int((found > len(fake) / 40).sum())  # with at least a fifth of their share of points
             _plane(ax, _points(GROUPS.repeat(24, 1), own, 0.08), fake, 2.2)
-            ax.set_title(f"{kind}: {reached} of 8\ngroups, {share:.0%} of points")
+            ax.set_title(f"{kind}: {reached} of 8\ngroups, {int(found.sum()) / len(fake):.0%} of points")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper left")
     return cast("PageFigure", badge(figure, DRAWN))
 
 
-def hits(points: Tensor) -> tuple[int, float]:
-    """How many of the eight groups have at least a fifth of their share of points, and the share of points in any."""
-    distance, nearest = torch.cdist(points, GROUPS).min(1)
-    found = torch.bincount(nearest[distance < 0.32], minlength=8)
-    return int((found > len(points) / 40).sum()), int(found.sum()) / len(points)
-
-
-def _told(kind: str, seed: int, steps: int) -> Tensor:
+def _told(kind: str, seed: int) -> Tensor:
     """Points of a GAN whose two networks are told for each point what its kind says of it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         duel = Duel(8, 48, nn.ReLU, 0.002)
-        for _ in range(steps):
+        for _ in range(700):
             member = torch.randint(8, (64,))
             duel.step(GROUPS[member] + 0.08 * torch.randn(64, 2), ARMS[kind](member))
         with torch.no_grad():

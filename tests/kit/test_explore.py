@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from kmgan_book import explore
-from kmgan_book.explore import Moments, frames_html, training_frames
-from kmgan_book.explore.drawing import Projection
-from kmgan_book.explore.explorer import WIDGET, Explorer
+from kmgan_book.drawing import Projection
+from kmgan_book.explore import WIDGET, Explorer, Moments, frames_html, training_frames
 from kmgan_lib import data
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge
@@ -108,9 +107,3 @@ def test_frames_show_one_image_without_javascript(poster: int | None, shown: int
     assert f"<output>{'abc'[shown]}</output>" in html
     assert figure in html  # only the last plays by itself
     assert "http" not in html
-
-
-def test_frames_need_a_label_each() -> None:
-    for images, names in (([], []), ([b"one"], []), ([b"one"], ["a", "b"])):
-        with pytest.raises(ValueError, match="one label for each image"):
-            frames_html(images, names, "A cloud")

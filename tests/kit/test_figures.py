@@ -40,14 +40,14 @@ def test_grids_show_the_sheets_of_tensors_and_of_recorded_files(tmp_path: Path) 
     assert figure.get_supxlabel() == LIVE
     assert to_rgb(figure.get_facecolor()) == (1, 1, 1)  # for dark pages
     assert plt.rcParams["savefig.facecolor"] == "white"
-    assert len(figures.strips([torch.rand(4, 3, 8, 8)], LIVE).axes[0].images) == 1
+    assert len(figures.strip(torch.rand(4, 3, 8, 8), LIVE, "").axes[0].images) == 1
 
 
 def test_feature_moments_draw_the_same_points_in_the_colours_of_their_classes() -> None:
     features, labels = torch.rand(50, 2), torch.arange(50) % 4
-    figure = diagrams.feature_moments({"KM-GAN": {"0": features, "1": features + 1}}, labels, LIVE, most=30)
+    figure = diagrams.feature_moments({"KM-GAN": {"0": features, "1": features + 1}}, labels, LIVE)
     first, second = (ax.collections[0] for ax in figure.axes)
-    assert len(np.asarray(first.get_offsets())) == 30
+    assert len(np.asarray(first.get_offsets())) == 50
     assert np.allclose(np.asarray(first.get_offsets()) + 1, np.asarray(second.get_offsets()), atol=1e-6)
     assert len({tuple(colour) for colour in np.asarray(first.get_facecolor())}) == 4
 

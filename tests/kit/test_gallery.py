@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import gallery, palette, records, wall
+from kmgan_book import figures, gallery, records, wall
 from kmgan_book.failure import told_apart, when_known
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
@@ -80,10 +80,10 @@ def test_nothing_is_told_apart_where_there_is_nothing_to_tell(tmp_path: Path, co
 
 def test_a_method_has_one_color_and_no_two_names_share_one() -> None:
     names = ["DCGAN", "KM-GAN", "DCGAN, with labels", "KM-GAN, no center loss", "KM-GAN, λ = 5"]
-    chosen = palette.colors(names)
+    chosen = figures.colors(names)
     assert len(set(chosen)) == len(names)
-    assert chosen[0] == palette.colors(["DCGAN without labels"])[0]
-    assert chosen[1] == palette.colors(["a", "KM-GAN"])[1]
+    assert chosen[0] == figures.colors(["DCGAN without labels"])[0]
+    assert chosen[1] == figures.colors(["a", "KM-GAN"])[1]
 
 
 def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:

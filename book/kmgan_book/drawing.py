@@ -1,6 +1,4 @@
-"""The figures that only this package shows, in the style of `kmgan_book.figures`, and their encoding."""
-
-from __future__ import annotations
+"""The figures that only `kmgan_book.explore` shows, in the style of `kmgan_book.figures`, and their encoding."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kmgan_book.figures import _canvas, _panel, badge
-from kmgan_book.palette import PALETTE
+from kmgan_book.figures import PALETTE, _canvas, badge
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
 MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
@@ -62,40 +59,13 @@ def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | Non
     ax.locator_params(nbins=4)
 
 
-def clusters(points: Tensor, labels: Tensor, centers: Tensor, made_by: str, *, title: str, axis: str) -> Figure:
-    """Points (n, 2) colored by cluster, with the centers (k, 2)."""
-    figure, ax = _panel(5.4, 4.4)
-    cloud(ax, points, labels, centers)
-    ax.set(title=title, xlabel=axis)
-    sns.despine(figure)
-    return badge(figure, made_by)
-
-
-def gate(history: Sequence[Mapping[str, float]], d_round: float, made_by: str, *, title: str) -> Figure:
-    """The center loss over the iterations, and where it lies above d_round."""
-    steps, losses = (np.asarray([row[key] for row in history]) for key in ("iteration", "loss_center"))
-    figure, ax = _panel(6.4, 3.4)
-    colors = sns.color_palette(PALETTE)
-    ax.plot(steps, losses, color="0.6", linewidth=0.8)
-    taken = losses > d_round
-    ax.scatter(steps[taken], losses[taken], s=10, color=colors[0], label="step taken", zorder=3)
-    ax.scatter(steps[~taken], losses[~taken], s=12, color=colors[1], marker="x", label="step skipped", zorder=3)
-    ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
-    ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
-    ax.set(title=title, xlabel="iteration", ylabel=LOSSES["loss_center"])
-    ax.legend(frameon=False, fontsize=8)
-    sns.despine(figure)
-    return badge(figure, made_by)
-
-
 def moment(
-    iteration: int, history: Sequence[Mapping[str, float]], made_by: str, *, picture: np.ndarray | None = None,
-    points: tuple[Tensor, Tensor | None, Tensor | None] | None = None, axis: str = "",
-    limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    iteration: int, history: Sequence[Mapping[str, float]], made_by: str, *, picture: np.ndarray | None,
+    points: tuple[Tensor, Tensor | None, Tensor | None] | None, axis: str, limits: Sequence[Sequence[float]],
 ) -> Figure:  # fmt: skip
     """One moment of a training: samples, features with centers, and the losses so far, each where there is one.
 
-    ``limits`` of both axes of the features let one see how they move.
+    ``limits`` of both axes of the features, the same at every moment, let one see how they move.
     """
     if picture is None or points is None:
         figure, axes = _canvas(1, 2, 6.4, 3.3)
@@ -115,8 +85,7 @@ def moment(
         cloud(ax, *points)
         ax.set_title("$D$'s features of real data", fontsize=10)
         ax.set_xlabel(axis, fontsize=8)
-        if limits:
-            ax.set(xlim=limits[0], ylim=limits[1])
+        ax.set(xlim=limits[0], ylim=limits[1])
     ax = line.pop(0)
     for index, (column, name) in enumerate(LOSSES.items()):
         rows = [(row["iteration"], row[column]) for row in history if column in row]

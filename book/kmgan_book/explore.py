@@ -1,0 +1,284 @@
+"""Interaction: figures that follow sliders in a kernel, and images with a slider, in plain HTML, where there is none.
+
+ipywidgets is imported only when a widget is made, so that the library does without it.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from kmgan_book import STATIC, drawing, figures
+from kmgan_book.drawing import Projection, encoded
+from kmgan_book.report import Html, webp
+from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
+from kmgan_lib.data import Images
+from kmgan_lib.errors import UsageError
+from kmgan_lib.generator import Generator
+from kmgan_lib.methods.base import Method
+from kmgan_lib.metrics import class_frequency, clustering_scores
+from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
+from kmgan_lib.training.run import Run
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+ROUNDS = 30  # of Lloyd's algorithm, enough on features of some thousand images
+CLUSTERED = 1_500  # real images
+COUNTS = (20, 50, 100, 200, 500, 1_000, 2_000)  # of generated images, of which the shares of classes are shown
+PRINTED = 10_000.0  # d_round of the experiments on MNIST, Section 4.2
+
+# One figure carries all it needs, so that it works in a page, in Jupyter and in an exported notebook alike. The script
+# starts every figure that has not been started; the slider's keys, touch and screen reader names are the browser's.
+_STYLE, _SCRIPT = ((STATIC / name).read_text(encoding="utf8") for name in ("frames.css", "frames.js"))
+
+
+def frames_html(
+    images: list[bytes], labels: list[str], alt: str, *, poster: int | None = None, chart: bool = False
+) -> str:
+    """A figure, as HTML with its own style and script, that shows one of several images in WebP, chosen by a slider.
+
+    Readers move through the frames with the slider, its arrow keys, by dragging across the image, or with a button
+    that plays them (hidden from readers who ask for less motion). Without JavaScript, and in print before anything was
+    moved, the image number `poster` shows; without one the last, and the frames play once when they are seen.
+
+    A frame's label, such as ``"iteration 500"``, is shown beside the slider; with `alt` it is read to screen readers.
+    A `chart` is of dark lines on white, which a dark page turns round.
+    """
+    last = len(images) - 1
+    first = last if poster is None else poster
+    frames = "\n".join(
+        f'<img src="{webp(image)}" alt="{escape(f"{alt}: {label}")}"'
+        f' data-label="{escape(label)}"{"" if index == first else " hidden"}>'
+        for index, (image, label) in enumerate(zip(images, labels, strict=True))
+    )
+    kind, autoplay = " chart" if chart else "", " data-autoplay" if poster is None else ""
+    return (
+        f'<style>\n{_STYLE}</style>\n<figure class="kmgan-frames{kind}"{autoplay}>\n{frames}\n<figcaption>'
+        f'<button type="button" hidden>Play</button>'
+        f'<input type="range" min="0" max="{last}" value="{first}" aria-label="{escape(alt)}" hidden>'
+        f"<output>{escape(labels[first])}</output></figcaption>\n</figure>\n<script>{{\n{_SCRIPT}}}</script>"
+    )
+
+
+@dataclass(frozen=True)
+class Control:
+    """A slider: the argument that it sets, its label, the values it can take and the first of them."""
+
+    name: str
+    label: str
+    values: Sequence[Any]
+    start: Any
+
+
+@dataclass
+class Explorer:
+    """A function that draws a figure, and sliders for its arguments.
+
+    In Jupyter it shows as an ipywidget. Everywhere else (a page, an executed notebook, nbviewer, papermill, or where
+    ipywidgets is not installed) it shows as images drawn beforehand, with a slider in plain HTML. The one with the
+    first value of every control shows first.
+    """
+
+    draw: Callable[..., Figure]  # takes a keyword argument for each control, and well under a second
+    controls: Sequence[Control]
+    frames: Mapping[str, Mapping[str, Any]]  # label to arguments, in an order that a slider can have
+    alt: str  # what the figure shows, for readers who do not see it
+    chart: bool = True  # as in `frames_html`
+
+    @functools.cached_property
+    def widget(self) -> Any:
+        """The ipywidget: its children are one slider per control, and the image."""
+        import ipywidgets
+
+        sliders = {
+            control.name: ipywidgets.SelectionSlider(
+                options=[(f"{value:,}", value) for value in control.values], value=control.start,
+                description=control.label, continuous_update=False, layout={"width": "30rem", "max_width": "100%"},
+            )
+            for control in self.controls
+        }  # fmt: skip
+        picture = ipywidgets.HTML()
+
+        def show(_: object = None) -> None:
+            chosen = {name: slider.value for name, slider in sliders.items()}
+            shown = escape(", ".join(f"{name} {value}" for name, value in chosen.items()))
+            picture.value = f'<img src="{webp(encoded(self.draw(**chosen)))}" alt="{escape(self.alt)}: {shown}">'
+
+        for slider in sliders.values():
+            slider.observe(show, "value")
+        show()
+        return ipywidgets.VBox([*sliders.values(), picture])
+
+    @functools.cached_property
+    def html(self) -> str:
+        """The images that show without a kernel."""
+        drawn = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
+        start = {control.name: control.start for control in self.controls}
+        poster = list(self.frames.values()).index(start)
+        return frames_html(drawn, list(self.frames), self.alt, poster=poster, chart=self.chart)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": self.alt, "text/html": self.html}
+        if find_spec("ipywidgets") is not None:
+            bundle[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        return bundle
+
+
+@dataclass
+class Moments:
+    """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
+
+    Those of at most `most` images, a fixed random choice, whose labels, where there are any, only color the points.
+    """
+
+    images: Images
+    most: int = 500
+    features: dict[int, Tensor] = field(default_factory=dict)  # (n, d), by iteration
+    centers: dict[int, Tensor] = field(default_factory=dict)  # real ones (k, d), for methods that have centers
+
+    def __post_init__(self) -> None:
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(0))[: self.most]
+        self._tensor = self.images.tensor.cpu()[order]
+        self.labels = None if self.images.labels is None else self.images.labels.cpu()[order]
+
+    def __call__(self, iteration: int, method: Method) -> None:
+        """Keep one moment."""
+        self.features[iteration] = method.features(self._tensor, self.labels).cpu()
+        bank = getattr(method, "bank", None)
+        if bank is not None:
+            self.centers[iteration] = bank.real.cpu().clone()
+
+
+def training_frames(run: Run, kept: Moments | None = None) -> Html:
+    """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
+
+    `kept` is the callback that the run was trained with; without it, features are not shown. Those of more than two
+    dimensions are projected on the two main components of those at the end. A `UsageError` says that a run has kept
+    neither samples nor features.
+    """
+    sheets = {int(path.stem): path for path in (run.directory / "samples").glob("*.png")}
+    available = [set(each) for each in (sheets, kept.features if kept else {}) if each]
+    if not available:
+        raise UsageError(f"{run.directory} has no samples to move through: train with snapshots, or keep Moments")
+    iterations = sorted(set.intersection(*available))
+    axis, limits, points = "", [], dict[int, tuple[Tensor, Tensor | None, Tensor | None]]()
+    if kept:
+        project = Projection(kept.features[iterations[-1]])
+        for iteration in iterations:
+            centers = kept.centers.get(iteration)
+            shown = project(kept.features[iteration])
+            points[iteration] = shown, kept.labels, None if centers is None else project(centers)
+        places = torch.cat([shown for shown, *_ in points.values()])
+        low, high = (torch.quantile(places, share, dim=0) for share in (0.005, 0.995))
+        margin = 0.1 * (high - low)
+        axis, limits = project.label, torch.stack([low - margin, high + margin], 1).tolist()
+    images = []
+    for iteration in iterations:
+        picture = None
+        if sheets:
+            with Image.open(sheets[iteration]) as file:
+                picture = np.asarray(file.convert("RGB"))
+        figure = drawing.moment(
+            iteration, run.history, run.label, picture=picture, points=points.get(iteration), axis=axis, limits=limits
+        )
+        images.append(encoded(figure))
+    what = "samples, features and losses" if kept else "samples and losses"
+    labels = [f"iteration {iteration:,}" for iteration in iterations]
+    return Html(frames_html(images, labels, f"{run.preset.name}, {what} during the training"))
+
+
+def explore_clusters(run: Run) -> Explorer:
+    """K-Means on the features of a run's discriminator: choose k, see the clusters and their centers."""
+    subject = Subject(run, None)
+    images = subject.seen
+    labels = None if images.labels is None else images.labels[:CLUSTERED].cpu()
+    features = subject.method.features(images.tensor[:CLUSTERED], labels).cpu()
+    project = Projection(features)
+    points = project(features)
+
+    def draw(k: int) -> Figure:
+        centers = lloyd(features, kmeans_plus_plus(features, k, torch.Generator().manual_seed(0)), ROUNDS)
+        found = assign(features, centers)
+        title = f"K-Means with k = {k}"
+        if labels is not None:
+            title += f": NMI with the classes {clustering_scores(labels, found)['nmi']:.2f}"
+        figure, ax = figures._panel(5.4, 4.4)
+        drawing.cloud(ax, points, found, project(centers))
+        ax.set(title=title, xlabel=project.label)
+        sns.despine(figure)
+        return figures.badge(figure, run.label)
+
+    control = Control("k", "k", range(1, 21), 10)
+    frames = {f"k = {k}": {"k": k} for k in (2, 3, 5, 8, 10, 15, 20)}
+    return Explorer(draw, [control], frames, "Clusters of the discriminator's features with their centers")
+
+
+def explore_interpolation(generator: Generator, made_by: str) -> Explorer:
+    """Images between two noise vectors: choose the seeds of both."""
+
+    def draw(first: int, last: int) -> Figure:
+        images = generator.interpolate(first, last, 10)
+        return figures.strip(images, made_by, f"from the noise of seed {first} to that of seed {last}")
+
+    controls = [Control(name, f"{name} seed", range(50), start) for start, name in enumerate(("first", "last"))]
+    frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}
+    return Explorer(draw, controls, frames, "A strip of images between two noise vectors", chart=False)
+
+
+def explore_classes(run: Run) -> Explorer:
+    """Shares of the classes among generated images: choose how many, see the 95% intervals shrink.
+
+    A `UsageError` says that a data set has no classes.
+    """
+    judge = Subject(run, None).judge
+    found = judge.probabilities(run.generator.sample(COUNTS[-1], seed=SAMPLE_SEED).cpu()).argmax(1)
+
+    def draw(n: int) -> Figure:
+        shares = class_frequency(found[:n], len(judge.classes))
+        return figures.class_shares({f"{n:,} images": shares}, judge.classes, run.label)
+
+    frames = {f"{n:,} images": {"n": n} for n in COUNTS}
+    return Explorer(draw, [Control("n", "images", COUNTS, COUNTS[-1])], frames, "Share of each class by a classifier")
+
+
+def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explorer:
+    """The threshold of Eq. (4): choose d_round, see which center steps of a finished run it would have let through.
+
+    A step is taken where the center loss is above d_round. The run stays as it was: with other steps taken, its loss
+    would have gone another way. Where a row of the history is the mean of several iterations, so is its loss here.
+    A `UsageError` says that a history has no center loss.
+    """
+    rows = [(row["iteration"], row["loss_center"]) for row in history if "loss_center" in row]
+    if not rows:
+        raise UsageError("this history has no center loss: d_round is KM-GAN's")
+    steps, losses = np.asarray(rows).T
+    spread = np.quantile(losses, np.linspace(0, 1, 21))
+    values = sorted({0.0, PRINTED, *(float(f"{value:.2g}") for value in (*spread, 1.1 * spread[-1]))})
+
+    def draw(d_round: float) -> Figure:
+        taken = losses > d_round
+        title = f"d_round = {d_round:,.4g}: {100 * taken.mean():.0f}% of the center steps are taken"
+        figure, ax = figures._panel(6.4, 3.4)
+        first, second, *_ = sns.color_palette(figures.PALETTE)
+        ax.plot(steps, losses, color="0.6", linewidth=0.8)
+        ax.scatter(steps[taken], losses[taken], s=10, color=first, label="step taken", zorder=3)
+        ax.scatter(steps[~taken], losses[~taken], s=12, color=second, marker="x", label="step skipped", zorder=3)
+        ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
+        ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
+        ax.set(title=title, xlabel="iteration", ylabel=drawing.LOSSES["loss_center"])
+        ax.legend(frameon=False, fontsize=8)
+        sns.despine(figure)
+        return figures.badge(figure, made_by)
+
+    start = values[len(values) // 2]
+    shown = sorted({*values[:: max(1, len(values) // 5)], start, values[-1]})
+    frames = {f"d_round = {value:,.4g}": {"d_round": value} for value in shown}
+    return Explorer(draw, [Control("d_round", "d_round", values, start)], frames, "The center loss and the threshold")
