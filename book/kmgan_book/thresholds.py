@@ -8,6 +8,7 @@ from kmgan_book import conditions, report, words
 from kmgan_book.claims import Verdict
 from kmgan_book.conditions import SCORE
 from kmgan_book.report import Html, anchor
+from kmgan_book.vocabulary import Place, simple
 
 # What a limit is a limit of.
 NAMES = {
@@ -23,7 +24,6 @@ NAMES = {
 _MARGINS = {"times": "factor on the other's", "plus": "lead over the other's"}
 _TESTS = {"fails_more", "paired", "ranks"}
 _FAILURES = {"count", "fails_more", "rate_gap"}
-Path = list[str | int]
 
 
 def name_of(measure: str) -> str:
@@ -32,35 +32,23 @@ def name_of(measure: str) -> str:
     return next(NAMES[name] for name in (measure, f"{first}.{last}", first) if name in NAMES)
 
 
-def _walk(condition: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
-    """Every simple condition with its arguments and where they are."""
-    (kind, arguments), *_ = condition.items()
-    if kind == "not":
-        yield from _walk(arguments, [*path, kind])
-    elif kind in ("any", "all"):
-        for index, part in enumerate(arguments):
-            yield from _walk(part, [*path, kind, index])
-    else:
-        yield kind, arguments, [*path, kind]
-
-
-def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, float, Path]]:
+def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, float, Place]]:
     """The numbers of a simple condition: what each is, in words, its value, and where it is among the arguments."""
     measure = arguments.get("measure", "")
     for key in ("above", "below"):
         bound = arguments.get(key)
         if isinstance(bound, Mapping):
             for part in (part for part in _MARGINS if part in bound):
-                yield f"{_MARGINS[part]} {name_of(measure)}", bound[part], [key, part]
+                yield f"{_MARGINS[part]} {name_of(measure)}", bound[part], (key, part)
         elif bound is not None:
-            yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, [key]
+            yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, (key,)
     for key in (key for key in _MARGINS if key in arguments):
-        yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], [key]
+        yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], (key,)
     if "level" in arguments:
-        yield "level of the tests, p", arguments["level"], ["level"]
+        yield "level of the tests, p", arguments["level"], ("level",)
     for key in (key for key in ("at_least", "at_most") if key in arguments):
         runs = f"runs that {'fail' if arguments['failed'] else 'succeed'}"
-        yield f"{runs}, {key.replace('_', ' ')}", arguments[key], [key]
+        yield f"{runs}, {key.replace('_', ' ')}", arguments[key], (key,)
 
 
 def _found(verdict: Verdict) -> dict[str, list[dict[str, Any]]]:
@@ -83,15 +71,15 @@ def rule(verdict: Verdict) -> dict[str, Any]:
     parts = {part: listed for part, listed in verdict.claim.parts.items() if part in ("gate", *words.OUTCOMES)}
     found, kinds = _found(verdict), set[str]()
     # What each number is, and where it is used: its place, whether it is a number of runs, and the measure it bounds.
-    uses = dict[tuple[str, float], list[tuple[Path, bool, str]]]()
+    uses = dict[tuple[str, float], list[tuple[Place, bool, str]]]()
     for part, listed in parts.items():
         for index, condition in enumerate(listed):
-            for kind, arguments, path in _walk(condition, ["parts", part, index]):
+            for kind, arguments, path in simple(condition, ("parts", part, index)):
                 kinds.add(kind)
                 for label, value, where in _numbers(kind, arguments):
                     needed = f"{label} (needed for a test)" if part == "gate" else label
-                    measure = arguments.get("measure", "") if where in (["above"], ["below"]) else ""
-                    use = [*path, *where], where[0] in ("at_least", "at_most"), measure
+                    measure = arguments.get("measure", "") if where in (("above",), ("below",)) else ""
+                    use = (*path, *where), where[0] in ("at_least", "at_most"), measure
                     uses.setdefault((needed, value), []).append(use)
     knobs, values = [], [record["values"] for group in found.values() for record in group]
     for (label, value), places in uses.items():

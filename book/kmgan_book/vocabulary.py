@@ -7,6 +7,7 @@ from typing import Any
 from kmgan_book.conditions import SCORE
 from kmgan_lib.errors import UsageError
 
+Place = tuple[str | int, ...]  # keys and indexes that lead to a part of a condition
 _MEASURE = re.compile(r"[^.]+\.[^.]+(\.(min|max))?")
 # What each kind needs, of what it takes exactly one, and what else it may have. Of a kind that reads a measure,
 # above and below may also be another number of the records.
@@ -38,21 +39,27 @@ _CHECKS: dict[str, tuple[Callable[[Any], object], str]] = {
 }
 
 
-def reads(condition: Any) -> Iterator[tuple[str, str]]:
-    """Pairs of preset and measure that a condition reads; a `UsageError` says what is wrong with the condition."""
+def simple(condition: Any, path: Place = ()) -> Iterator[tuple[str, Any, Place]]:
+    """Kind and arguments of every simple condition in one, and where they are; a `UsageError` where it is none."""
     if not isinstance(condition, dict) or len(condition) != 1:
         raise UsageError(f"{condition}: a condition is one kind and its arguments")
     (kind, arguments), *_ = condition.items()
     if kind not in KINDS:
         raise UsageError(f"unknown condition {kind} (one of {', '.join(KINDS)})")
     if kind == "not":
-        yield from reads(arguments)
+        yield from simple(arguments, (*path, kind))
     elif kind in ("any", "all"):
         if not isinstance(arguments, list) or not arguments:
             raise UsageError(f"{kind} needs a list of conditions")
-        for part in arguments:
-            yield from reads(part)
+        for index, part in enumerate(arguments):
+            yield from simple(part, (*path, kind, index))
     else:
+        yield kind, arguments, (*path, kind)
+
+
+def reads(condition: Any) -> Iterator[tuple[str, str]]:
+    """Pairs of preset and measure that a condition reads; a `UsageError` says what is wrong with the condition."""
+    for kind, arguments, _ in simple(condition):
         yield from _reads_one(kind, arguments)
 
 
