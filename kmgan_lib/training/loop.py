@@ -92,7 +92,8 @@ def interruptible() -> Iterator[list[int]]:
 
     def restore() -> None:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is note:  # a lost rank is deaf to SIGTERM until it has said why it ends
+                signal.signal(number, handler)
 
     def note(number: int, _: object) -> None:
         received.append(number)

@@ -76,8 +76,9 @@ def train(
     own = None if images is None else given(images, labels)
     if own is not None:
         overrides = {"channels": own.tensor.shape[1], "image_size": own.tensor.shape[-1], **overrides}
-        preset, own = str(own.provenance["name"]), own.at(int(overrides["image_size"]))
+        preset = str(own.provenance["name"])
     settings = presets.resolve(str(preset), profile, **overrides)
+    own = own and own.at(settings.image_size)
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(distributed.local_device(device))
@@ -103,7 +104,7 @@ def train(
             name = f"folder:{config['folder']}"
         config["command"] = _command(name, profile, seed, overrides)
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
-        resumed = resume and checkpoint.has_checkpoint(directory)
+        resumed = distributed.from_rank_zero(lambda: resume and checkpoint.has_checkpoint(directory))
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
         if distributed.from_rank_zero(functools.partial(_finished, directory, settings, config, state)):
             run = Run.open(directory)  # nothing to do, and its measures stay
