@@ -4,10 +4,12 @@ Nothing in the cache is needed: what cannot be kept is made again.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import math
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def cache_root() -> Path:
-    """``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder."""
-    return expanded(os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan"))
+    """``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder; a temporary folder for a user without a home."""
+    root = expanded(os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan"))
+    return _temporary() if root.parts[:1] == ("~",) else root
+
+
+@functools.cache
+def _temporary() -> Path:
+    place = Path(tempfile.mkdtemp(prefix="kmgan-"))
+    log.warning("this user has no home folder: the cache is %s; KMGAN_CACHE names another folder", place)
+    return place
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:

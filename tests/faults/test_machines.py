@@ -142,6 +142,29 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert files.cache_root() == tmp_path / "mine"
 
 
+def test_without_a_home_the_cache_is_a_temporary_folder_and_none_is_called_tilde(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "KMGAN_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    files._temporary.cache_clear()
+    try:
+        place = files.cache_root()
+        assert files.cache_root() == place
+    finally:
+        files._temporary.cache_clear()
+    assert place.parent == tmp_path
+    assert place.is_dir()
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "no home folder" in message
+    assert "KMGAN_CACHE" in message
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment that has a wheel of the library and what it depends on, and neither checkout nor kit."""
