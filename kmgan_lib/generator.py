@@ -130,7 +130,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
         fields = json.loads(metadata["preset"])
         if metadata.get("sha256", known := _checksum(tensors)) != known:
             raise ValueError("its checksum is wrong")
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a generator written by kmgan ({error!r:.200})") from None
     preset = presets.from_dict(fields, path)
     try:

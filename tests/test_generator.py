@@ -107,6 +107,9 @@ def test_foreign_and_damaged_safetensors_are_refused(plain: Generator, tmp_path:
         save_file({"weight": torch.ones(2)}, path, about)
         with pytest.raises(UsageError, match=message):
             load_generator(path)
+    save_file({"weight": torch.ones(2).bfloat16()}, path, {"preset": "{}"})  # NumPy, which sums it up, has no such kind
+    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
+        load_generator(path)
 
 
 def test_weights_that_do_not_fit_their_preset_are_refused(plain: Generator, tmp_path: Path) -> None:

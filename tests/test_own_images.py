@@ -46,6 +46,7 @@ def test_a_tensor_trains_is_recorded_by_its_hash_and_measured(tmp_path: Path, ch
     images = own(channels=channels)
     run = train(images=images, out=tmp_path / "run", **SMALL)
     same = data.load(images)
+    assert data.load(images.numpy()[..., ::-1]).tensor.equal(images.flip(-1))  # which PyTorch alone refuses
     assert run.images is not None
     assert run.images.tensor.equal(same.tensor)
     assert run.result["data"] == same.provenance
@@ -95,6 +96,13 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
         ({"images": own(2)}, "batch=4 is larger than the data"), ({"images": "digits"}, "images are a str"),
+        ({"images": own(), "image_size": "wide"}, "image_size=wide: image_size must be a whole number"),
+        ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),
+        ({"images": own().numpy().astype(object)}, "images and labels must be numbers"),
+        (
+            {"images": own(), "labels": torch.arange(12), "grouping": "true"},
+            "grouping=true needs k of at least 12",
+        ),
     ]  # fmt: skip
     for arguments, message in wrong:
         with pytest.raises(UsageError, match=message):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kmgan_lib.errors import UsageError
+from kmgan_lib.files import first_line
 
 LARGEST = 1024  # pixels on a side; the largest network makes 64
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
@@ -67,7 +68,7 @@ def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
     """
     if not isinstance(images, (Tensor, np.ndarray)):
         raise UsageError(f"images are a {type(images).__name__}: they must be a tensor or an array")
-    tensor = torch.as_tensor(images).detach().cpu()
+    tensor, known = _tensor(images), None if labels is None else _tensor(labels)
     real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
     square = tensor.ndim == 4 and tensor.shape[1] in (1, 3) and tensor.shape[2] == tensor.shape[3] and tensor.numel()
     if not (real and square):
@@ -75,13 +76,20 @@ def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
             f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be (n, c, h, h) with 1 or 3 channels, "
             "uint8 or float in [0, 1]"
         )
-    known = None if labels is None else torch.as_tensor(labels).cpu()
     if known is not None and (known.shape != tensor.shape[:1] or known.is_floating_point() or bool((known < 0).any())):
         raise UsageError(f"labels {tuple(known.shape)} must be {len(tensor)} whole numbers, at least 0")
     made = Images.create(to_bytes(tensor).contiguous(), None if known is None else known.long())
     name = f"images:{made.provenance['sha256'][:12]}"
     made.provenance.update(name=name, kind="images", split="all", source=f"a {type(images).__name__} given in Python")
     return made
+
+
+def _tensor(values: Any) -> Tensor:
+    try:  # PyTorch takes no array that runs backwards
+        values = np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
+        return torch.as_tensor(values).detach().cpu()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"images and labels must be numbers ({first_line(error)})") from None
 
 
 def stands_in(provenance: dict[str, Any]) -> bool:

@@ -90,8 +90,9 @@ class Method(Copies, ABC):
         there = min(len(images), int(getattr(preset, cls.clustered)) if cls.clustered else 0)
         if cls.clustered and preset.k > there:
             raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-        if getattr(preset.options, "grouping", None) == "true" and (not known or preset.k < CLASSES):
-            raise UsageError(f"grouping=true needs a data set with labels and k of at least {CLASSES}")
+        if getattr(preset.options, "grouping", None) == "true" and not 0 < known <= preset.k:
+            least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
+            raise UsageError(f"grouping=true needs {least}")
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         self.preset, self.device, self.seed = preset, device, seed
