@@ -30,12 +30,13 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # Path's own raises for an unknown name
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
     """Write a file beside its place and move it there when it is whole, so that no reader ever sees half of it.
 
-    ``write`` writes the whole content to the path it is given; the folder is made if need be.
+    ``write`` writes the whole content to the path it is given; the folder is made if need be. Other processes may write
+    a ``shared`` file at the same time.
     """
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
@@ -97,6 +98,6 @@ def _temporary() -> Path:
 def keep(path: Path, write: Callable[[Path], object]) -> None:
     """`write_atomically` into the cache; a warning where it cannot be written."""
     try:
-        write_atomically(path, write)
+        write_atomically(path, write, shared=True)
     except RunFailed as error:
         log.warning("%s; KMGAN_CACHE names another folder", error)

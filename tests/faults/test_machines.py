@@ -130,6 +130,28 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     assert "KMGAN_CACHE" in message
 
 
+def test_two_processes_keep_the_same_file_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "judge"
+
+    def slowly(partial: Path) -> None:
+        with partial.open("w") as file:
+            file.write("one, ")
+            file.flush()
+            with monkeypatch.context() as other:
+                other.setattr(os, "getpid", lambda: 1)
+                files.keep(path, lambda p: p.write_text("two"))
+            file.write("whole")
+            file.flush()
+            assert path.read_text() == "two"
+
+    files.keep(path, slowly)
+    assert path.read_text() == "one, whole"
+    assert list(tmp_path.iterdir()) == [path]
+    assert caplog.records == []
+
+
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KMGAN_CACHE", "")
