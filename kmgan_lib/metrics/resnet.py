@@ -5,8 +5,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
+from torchvision.models.resnet import BasicBlock
 from torchvision.transforms import Normalize
 
 from kmgan_lib.errors import UsageError
@@ -16,21 +16,13 @@ FILE = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class _Block(nn.Module):
-    """Two convolutions; the shortcut has no parameters: every second pixel, and zeros for the added channels."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.stride, self.added = stride, (outputs - inputs) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added, self.added))
-        return F.relu(out + shortcut)
+def _block(inputs: int, outputs: int) -> nn.Module:
+    """Two convolutions; a shortcut to more channels has no parameters: every second pixel, and zeros for the added."""
+    if inputs == outputs:
+        return BasicBlock(inputs, outputs)
+    added = (outputs - inputs) // 2
+    shortcut = nn.Sequential(nn.MaxPool2d(1, stride=2), nn.ConstantPad3d((0, 0, 0, 0, added, added), 0.0))
+    return BasicBlock(inputs, outputs, 2, shortcut)
 
 
 def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
@@ -44,11 +36,8 @@ def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
     )  # fmt: skip
     inputs = 16
     for i, outputs in enumerate((16, 32, 64), start=1):
-        blocks = []
-        for j in range(depth // 6):
-            blocks.append(_Block(inputs, outputs, stride=2 if i > 1 and j == 0 else 1))
-            inputs = outputs
-        parts[f"layer{i}"] = nn.Sequential(*blocks)
+        parts[f"layer{i}"] = nn.Sequential(*(_block(outputs if j else inputs, outputs) for j in range(depth // 6)))
+        inputs = outputs
     parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(64, classes)}
     return nn.Sequential(parts)
 

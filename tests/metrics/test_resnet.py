@@ -40,8 +40,8 @@ def test_weights_are_read_and_the_last_layer_stands_on_64_features(tmp_path: Pat
 
 
 def test_the_shortcut_takes_every_second_pixel_and_adds_empty_channels() -> None:
-    block = resnet._Block(4, 8, 2).eval()
-    torch.nn.init.zeros_(block.bn2.weight)  # only the shortcut is left
+    block = resnet._block(4, 8).eval()
+    torch.nn.init.zeros_(block.get_parameter("bn2.weight"))  # only the shortcut is left
     x = torch.rand(2, 4, 6, 6)
     with torch.no_grad():
         out = block(x)
