@@ -63,13 +63,12 @@ class ALI(WeightNormalised):
     .. math:: \hat z = \mu(x) + \sigma(x)\,\epsilon, \quad \epsilon \sim N(0, 1), \qquad
               \max_D\; E \log D(x, \hat z) + E \log (1 - D(G(z), z))
 
-    G and the encoder together maximise the same with the roles exchanged,
-    :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come Adam, the
-    Gaussian prior, dropout in D, and D's shape: features of the image and of the code, joined, then two layers. D
-    normalises weights instead of batches, its gains set by a first batch (ours): with the other methods' batch
-    normalisation it was never fooled, and with small initial weights it saw codes only. Image networks are theirs
-    otherwise, without the original's maxout units, and so are ``z_dim`` and ``batch`` (original: 64 and 100, for 6,475
-    epochs). ``ali-nodropout`` has neither dropout nor gains, and the code's rate of 1e-4.
+    G and the encoder maximise the same with the roles exchanged, :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`.
+    From IshmaelBelghazi/ALI come Adam, the Gaussian prior, dropout in D, and D's shape: features of the image and of
+    the code, joined, then two layers. D normalises weights instead of batches, its gains set by a first batch (ours):
+    with batch normalisation it was never fooled, and with small initial weights it saw codes only. Networks, ``z_dim``
+    and ``batch`` are otherwise those of the other methods (original: maxout units, 64, 100, 6,475 epochs).
+    ``ali-nodropout`` has neither dropout nor gains, and the code's rate of 1e-4.
     """
 
     name = "ali"

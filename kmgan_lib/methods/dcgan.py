@@ -29,17 +29,14 @@ class DCGAN(Method):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D has the
-    convolutions of the data set's network and one linear unit as the logit (Radford et al., 2016), on 28x28 images
-    with FC 1024 in between as in the code that the paper builds on, and no normalisation in front of the logit: that is
-    KM-GAN's D without its last layer and without batch normalisation of the fully connected one. A conditional model
-    feeds the batch's real labels to every layer of both networks. G is updated ``generator_updates`` times for each
-    update of D, with the same noise.
+    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D is KM-GAN's
+    without its last layer and without batch normalisation of the fully connected one, and one linear unit as the logit
+    (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer of both networks. G is
+    updated ``generator_updates`` times for each update of D, with the same noise.
 
     Other presets keep a D as it was handed down: ``dcgan-carpedm20`` the one of carpedm20/DCGAN-tensorflow on 28x28,
-    ``dcgan-table3`` and ``dcgan-table5`` those of the paper's tables. Where batch normalisation of a fully connected
-    layer stands before the logit, real and generated batches apart, it takes away the mean and the spread that tell a
-    collapsed generator from a working one, and D hardly learns.
+    ``dcgan-table3`` and ``dcgan-table5`` those of the paper's tables. Their batch normalisation before the logit, of
+    real and generated batches apart, hides the mean and spread by which D would tell a collapsed generator.
     """
 
     name = "dcgan"

@@ -39,9 +39,8 @@ class MinibatchDiscrimination(nn.Module):
 
     .. math:: M_i = f_i T, \qquad o_{i,r} = \frac{1}{b - 1} \sum_{j \ne i} \exp(-\|M_{i,r} - M_{j,r}\|_1)
 
-    The mean stands for the original's sum (ours), so that closeness has the scale of features.
-
-    ``features`` is d, ``kernels`` the range of r, and ``kernel_dim`` the length of each row :math:`M_{i,r}`.
+    The mean stands for the original's sum (ours), so that closeness has the scale of features. ``features`` is d,
+    ``kernels`` the range of r, and ``kernel_dim`` the length of each row :math:`M_{i,r}`.
     """
 
     def __init__(self, features: int, kernels: int, kernel_dim: int):
@@ -62,10 +61,9 @@ class ImprovedGAN(WeightNormalised, DCGAN):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels, whose samples come from the
-    released program for minibatch discrimination. From there: weight normalisation in D, noise of deviation 0.2 on its
-    images, dropout of one half, gains and biases set by a first batch, 100 kernels of 5 dimensions, three updates of G
-    for one of D. Networks are those of the other methods here, without labels. Their 8.09 needs labels.
+    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program for minibatch
+    discrimination: weight normalisation in D, noise of deviation 0.2 on its images, dropout of one half, gains and
+    biases set by a first batch, 100 kernels of 5 dimensions, three updates of G for one of D. Their 8.09 needs labels.
 
     ``improved_gan-matching`` is the technique of the other program, feature matching,
 

@@ -44,13 +44,12 @@ class MBGAN(Method):
     usual in triplet learning (Schroff et al., 2015), and they fix the scale in which the margin is given.
 
     ``mbgan-free`` leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the
-    margin, and adds :math:`d(f(x), f(x'))` once more. There D gains by shrinking: where G is right the loss is
-    :math:`\Delta + d(f(x), f(x'))`, least for features that are all equal, and training stops at exactly that point.
+    margin, and adds :math:`d(f(x), f(x'))` once more. There D gains by mapping all to one point, where training stops.
 
     *Reconstruction*: the original's text could not be read. Its abstract gives the triplets, what is minimised and
     maximised, and a data-dependent margin as in the loss-sensitive GAN of Qi (2017), whose margin is an L1 distance
-    of pixels; the formula, the norm and the settings (Adam as for KM-GAN) are ours. Table 4 calls MBGAN conditional;
-    nothing readable says how labels enter, and here they do not. Table 4's value is 4.27.
+    of pixels; formula, norm and settings are ours. Table 4 (4.27) calls MBGAN conditional; nothing readable says how
+    labels enter, and here they do not.
     """
 
     name = "mbgan"
@@ -115,10 +114,8 @@ class MLGAN(Method):
     ``mlgan-ordered`` and ``mlgan-ordered-clip`` take the means over all ordered pairs of features as they come. There
     the objective is positive where real and generated samples are alike, and D gains by mapping all to one point.
 
-    *Reconstruction*: the original's text could not be read. Its abstract gives the pull and push terms, and Section
-    3.3 of the KM-GAN paper takes :math:`L_{intra}` and :math:`L_{inter}` from it; the clip is WGAN's, the other
-    settings are KM-GAN's. Table 4 calls MLGAN conditional; nothing readable says how labels enter, and here they do
-    not.
+    *Reconstruction*: the original's text could not be read. Its abstract gives the pull and push terms, and Section 3.3
+    takes :math:`L_{intra}` and :math:`L_{inter}` from it; the clip is WGAN's, all else is KM-GAN's. Labels as in MBGAN.
     """
 
     name = "mlgan"

@@ -94,9 +94,8 @@ class MixWGAN(WGAN):
     (Arora et al., 2017, Section 6).
 
     *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
-    label-conditional MIX+DCGAN only. From it comes the regulariser; the objective, RMSprop, clipping and five updates
-    of the critics are WGAN's, without bursts. The presets have 2 + 2 members where that code has 5 + 5, whose 25 pairs
-    would leave no time to train them (ours). The mixture weights are not clipped.
+    label-conditional MIX+DCGAN only. From it comes the regulariser; all else is WGAN's, without bursts. The presets
+    have 2 + 2 members where that code has 5 + 5 (ours). The mixture weights are not clipped.
     """
 
     name = "mix_wgan"

@@ -68,8 +68,7 @@ class Dropout(nn.Module):
 def initialise_by_data(net: nn.Module, images: Tensor) -> None:
     """Set gain and bias of each weight-normalised layer so that its outputs have mean 0 and variance 1, in place.
 
-    Salimans and Kingma (2016), Section 3, on a batch of images (b, ...) as the network gets them: else the layers of a
-    narrow network begin so small that D sees hardly anything of the image.
+    Salimans and Kingma (2016), Section 3, on a batch of images (b, ...) as the network gets them.
     """
 
     def rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ class SyntheticGenerator(nn.Module):
 
     def __init__(self, *, z_dim: int = 100, width: float = 1.0):
         super().__init__()
-        self.classes = 0
         self.layers = nn.Sequential(*_dense([z_dim, scale_width(10, width), scale_width(50, width), 100]))
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -35,7 +34,7 @@ class SyntheticDiscriminator(nn.Module):
 
     def __init__(self, *, width: float = 1.0):
         super().__init__()
-        self.classes, self.feature_dim = 0, 2
+        self.feature_dim = 2
         hidden = [scale_width(n, width) for n in (100, 50, 10)]
         self.layers = nn.Sequential(*_dense([100, *hidden]), nn.Linear(hidden[-1], 2), nn.Sigmoid())
 
@@ -78,12 +77,10 @@ class MnistGenerator(nn.Module):
 class MnistDiscriminator(nn.Module):
     """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
 
-    LeakyReLU with slope 0.2. Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13.
-
-    For ``head`` and ``feature_dim`` see `kmgan_lib.models.layers.feature_head`. Of the two ``conv_channels`` carpedm20
-    has c_dim + y_dim = 11 and df_dim + y_dim = 74, numbers that only make sense with ten labels at hand. ``tail``, what
-    follows the convolutions: FC 1024 with batch normalisation (``table``) or without it (``plain``), or nothing
-    (``linear``), so that the flattened maps are the units that the head gets.
+    LeakyReLU with slope 0.2. Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13. For ``head``
+    and ``feature_dim`` see `kmgan_lib.models.layers.feature_head`. Of ``conv_channels`` carpedm20 has c_dim + y_dim =
+    11 and df_dim + y_dim = 74. ``tail``, what follows the convolutions: FC 1024 with batch normalisation (``table``) or
+    without it (``plain``), or nothing (``linear``), so that the head gets the flattened maps.
     """
 
     def __init__(
@@ -132,12 +129,11 @@ def _stages(image_size: int) -> int:
 class ConvGenerator(nn.Module):
     r"""Generator of Table 3 or Table 5: z -> FC 4x4x512 -> deconv 256 -> 128 -> 64 (Table 5: 128) -> 3.
 
-    Every layer but the last is followed by batch normalisation and ReLU. Table 3 ends in a sigmoid. Table 5 ends in
-    :math:`\tanh`, that is in pictures between -1 and 1; everywhere else in this library pictures lie in [0, 1], so the
-    forward pass returns :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with :math:`2x - 1`. No other place
-    knows of the second range. 5,135,363 parameters for Table 3 and 5,345,155 for Table 5; batch normalisation after FC
-    4x4x512 is over 512 maps. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row
-    24). ``width`` and ``classes`` as in `MnistGenerator`.
+    Every layer but the last is followed by batch normalisation, after FC 4x4x512 over 512 maps, and ReLU. Table 3 ends
+    in a sigmoid. Table 5 ends in :math:`\tanh`, in pictures between -1 and 1; here they lie in [0, 1], so it returns
+    :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with :math:`2x - 1`. 5,135,363 parameters for Table 3 and
+    5,345,155 for Table 5. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
+    ``width`` and ``classes`` as in `MnistGenerator`.
     """
 
     def __init__(
