@@ -23,13 +23,6 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its endi
 Weights = Annotated[Path | None, typer.Option(help="By default $KMGAN_INCEPTION, or what the data root has.")]
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
-    return {key.strip(): value.strip() for key, _, value in (pair.partition("=") for pair in pairs)}
-
-
 @app.command("list")
 def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
     """List presets, methods and measures, or the fields of one preset with their sources."""
@@ -105,7 +98,12 @@ def train(
     from kmgan_lib import distributed, presets
     from kmgan_lib.training.trainer import train as train_
 
-    settings = _settings(set_ or [])
+    settings: dict[str, Any] = {}
+    for pair in set_ or ():
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
+        settings[key.strip()] = value.strip()
     presets.resolve(preset, profile, **settings)  # before the keys become arguments
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **settings

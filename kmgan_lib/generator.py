@@ -25,7 +25,7 @@ class Generator:
 
     def __init__(self, net: nn.Module, preset: Preset):
         self.net, self.preset = net.eval().requires_grad_(False), preset
-        self.classes = methods.method_class(preset).generator_classes(preset)
+        self.classes = methods.method(preset.method).generator_classes(preset)
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +135,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
     preset = presets.from_dict(fields, path)
     try:
         with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge
-            net = methods.method_class(preset).make_generator(preset)
+            net = methods.method(preset.method).make_generator(preset)
         weights = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         net.load_state_dict(weights, assign=True)
     except (ValueError, RuntimeError, OverflowError) as error:

@@ -9,6 +9,7 @@ from kmgan_lib.data.images import Images
 MEANS = 10.0 * torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 DEVIATION = 1.5
 POINTS_PER_CLASS = 2_500
+TEST_COUNT = 297  # of scikit-learn's digits
 
 
 def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tuple[Tensor, Tensor]:
@@ -44,9 +45,6 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
         mapped, labels, classes=("A", "B", "C", "D"), name="synthetic", kind="synthetic", split="all",
         source=f"four Gaussians mapped by M of Table 2, seed {seed}",
     )  # fmt: skip
-
-
-TEST_COUNT = 297
 
 
 def digits(split: str = "train") -> Images:

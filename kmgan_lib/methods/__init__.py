@@ -15,7 +15,7 @@ from kmgan_lib.methods.base import METHODS, Method
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.kmgan import KMGAN
 
-__all__ = ["DCGAN", "KMGAN", "METHODS", "Method", "create", "method", "method_class"]
+__all__ = ["DCGAN", "KMGAN", "METHODS", "Method", "create", "method"]
 
 for _file in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_file.name}")
@@ -28,11 +28,6 @@ def method(name: str) -> type[Method]:
     return METHODS[name]
 
 
-def method_class(preset: Preset) -> type[Method]:
-    """The class of the method that a preset names."""
-    return method(preset.method)
-
-
 def create(preset: Preset, *, device: torch.device | str = "cpu", seed: int = 0) -> Method:
     """The method that a preset names, its networks initialised from the seed and placed on the device."""
-    return method_class(preset)(preset, device=torch.device(device), seed=seed)
+    return method(preset.method)(preset, device=torch.device(device), seed=seed)

@@ -106,10 +106,14 @@ class Method(Copies, ABC):
             self.discriminator_net = self.make_discriminator(preset)
             self._build()
         if preset.initial_scale == "fan-in":
-            self._widen_weights()
-        self.average_net: nn.Module | None = None
-        if preset.average:
-            self.average_net = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
+            wide = preset.replace(width=1.0)
+            with torch.device("meta"):
+                full = self.make_generator(wide), self.make_discriminator(wide)
+            layers.widen_weights(self.generator_net, full[0])
+            if preset.norm != "spectral":
+                layers.widen_weights(self.discriminator_net, full[1])
+        average = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
+        self.average_net: nn.Module | None = average if preset.average else None
         for net in self.networks().values():
             net.to(device=device)
             if preset.network != "synthetic":
@@ -117,14 +121,6 @@ class Method(Copies, ABC):
             if distributed.world_size() > 1:
                 layers.sync_batch_norm(net)
         self._optimise()
-
-    def _widen_weights(self) -> None:
-        wide = self.preset.replace(width=1.0)
-        with torch.device("meta"):
-            full = self.make_generator(wide), self.make_discriminator(wide)
-        layers.widen_weights(self.generator_net, full[0])
-        if self.preset.norm != "spectral":
-            layers.widen_weights(self.discriminator_net, full[1])
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
         """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""

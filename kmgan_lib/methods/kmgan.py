@@ -177,7 +177,7 @@ class KMGAN(Method):
             intra, inter = (pair(f, g, reduction=p.pair_reduction) for pair in (intra_distance, inter_distance))
             loss_d = loss_d + p.lambda_pair * (intra - inter)
         self._update(self.discriminator_adam, loss_d)
-        self._clip()
+        clamp(self._clipped, p.clip)
 
         def pulled(fake: Tensor) -> Tensor:
             g = D(fake)
@@ -232,7 +232,7 @@ class KMGAN(Method):
             # the host, and a skipped step moves neither weights nor moments.
             self.center_adam.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
             self._update(self.center_adam, loss)
-            self._clip()
+            clamp(self._clipped, p.clip)
         with torch.no_grad():
             if p.fresh:
                 fake = self.G(noise, told)
@@ -265,13 +265,10 @@ class KMGAN(Method):
         b, fake = self.preset.batch, list[Tensor]()
         for _ in range(len(images) // b + 1):
             noise = draw_noise(self.preset, b, generator)
-            k = self.options.k if self.options.told else 0
-            told = torch.randint(k, (b,), generator=generator, device=self.device) if k else None
+            o = self.options
+            told = torch.randint(o.k, (b,), generator=generator, device=self.device) if o.told else None
             fake.append(D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))
-
-    def _clip(self) -> None:
-        clamp(self._clipped, self.options.clip)
 
     def kept(self) -> dict[str, nn.Module | Tensor | None]:
         return {"centers": self.bank, "iteration": self.step_count, "pixel_centers": self.pixel_centers}

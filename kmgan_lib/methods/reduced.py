@@ -1,5 +1,6 @@
 """Reduced KM-GAN, Algorithm 2: K-Means on the pixels instead of the features."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +50,8 @@ class Reduced(Method):
     :math:`\tilde C_{gen}` means one thing in all of Algorithm 2, or the real ones :math:`\tilde c` as in Algorithm 1.
     Were :math:`\tilde C_{gen}` real in the center loss too, no gradient would reach G, though the algorithm says so.
 
-    Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant images. D sees
-    the k centers as a batch of their own. Gradients of D flow through its targets, the center loss compares center by
-    center, and the center step comes first: whatever the options, this is not KM-GAN with other labels.
+    Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant images, through
+    which gradients of D flow. D sees the k centers as a batch of their own.
     """
 
     name = "reduced"
@@ -80,30 +80,27 @@ class Reduced(Method):
         pixels = torch.cat([x.flatten(1) for x in self.batches(chosen)])
         self.bank.initialise(pixels, generator)
 
-    def _of_centers(self, centers: Tensor) -> Tensor:
-        """D of all k centers, on every rank."""
-        return self.run_net(self.discriminator_net, centers)
-
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         bank, x = self.bank, all_gather(images.flatten(1))
+        of_centers = functools.partial(self.run_net, self.discriminator_net)  # every rank has all k of them
         fake = self.G(noise)
         pixels = all_gather(fake.flatten(1))
         real_labels, fake_labels = assign(x, bank.real), assign(pixels.detach(), bank.real)
         real_centers = updated_centers(bank.real, x, real_labels).view(-1, *self.shape)
         fake_centers = updated_centers(bank.fake, pixels, fake_labels).view(-1, *self.shape)
 
-        loss_center = (self._of_centers(real_centers) - self._of_centers(fake_centers)).abs().sum()
+        loss_center = (of_centers(real_centers) - of_centers(fake_centers)).abs().sum()
         self._update(self.center_adam, loss_center)
 
         fake_centers = fake_centers.detach()
         targets = real_centers if self.options.fake_targets == "real" else fake_centers
-        loss_d = block_norm(self.D(images) - self._of_centers(real_centers)[real_labels])
+        loss_d = block_norm(self.D(images) - of_centers(real_centers)[real_labels])
         if self.options.repulsion:
-            loss_d = loss_d - block_norm(self.D(fake.detach()) - self._of_centers(targets)[fake_labels])
+            loss_d = loss_d - block_norm(self.D(fake.detach()) - of_centers(targets)[fake_labels])
         self._update(self.discriminator_adam, loss_d)
 
         with torch.no_grad():
-            wanted = self._of_centers(targets)[fake_labels]
+            wanted = of_centers(targets)[fake_labels]
         loss_g = self._update_generator(lambda fake: block_norm(self.D(fake) - wanted), self.G(noise))
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)

@@ -33,15 +33,14 @@ class WGAN(Method):
     .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
 
     Settings of martinarjovsky/WassersteinGAN: RMSprop, five updates of the critic for one of G, a hundred in the first
-    25 iterations and in every 500th, clipping after the update of *all* parameters of the critic, biases too; its rate
-    of 5e-5 is ``wgan-norm``'s alone. G's update takes the noise of the critic's last one, where the code draws anew.
-    Table 4's 3.82 is another run with smaller networks.
+    25 iterations and in every 500th, clipping after the update of *all* parameters of the critic, biases too. G's
+    update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is another run with
+    smaller networks.
 
     The critic has the layers of DCGAN's D here, without any normalisation (the code's ``--noBN``). Weights within ±0.01
     were chosen for its full width; a critic of a fraction w of it is bounded by :math:`0.01 / \sqrt{w}`, so that its
-    outputs keep their spread. ``wgan-norm`` is the critic with batch normalisation and every parameter within ±0.01 at
-    any width: there normalisation stops where the variance falls below its epsilon, and the gradient with respect to an
-    image falls a thousandfold and more at the first clipping.
+    outputs keep their spread. ``wgan-norm`` has batch normalisation, the code's rate of 5e-5, and every parameter
+    within ±0.01 at any width, where the gradient with respect to an image falls a thousandfold at the first clipping.
     """
 
     name = "wgan"
@@ -50,6 +49,7 @@ class WGAN(Method):
     options: WGANOptions
     critic: Any  # a module; MIX+WGAN has another
     unclipped: ClassVar[tuple[str, ...]] = ()
+    clips: ClassVar[bool] = True
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
@@ -95,14 +95,12 @@ class WGAN(Method):
         for x, z in zip(images.split(size), noise.split(size), strict=True):
             loss_d = self._critic_loss(x, z)
             self._update(self.discriminator_optimiser, loss_d)
-            self._constrain()
+            if self.clips:
+                clamp(self._clipped, self._bound)
         with frozen(self.discriminator_net, self.critic):
             loss_g = self._generator_loss(noise[-size:])
             self._update(self.generator_optimiser, loss_g)
         return detached(loss_d=loss_d, loss_g=loss_g)
-
-    def _constrain(self) -> None:
-        clamp(self._clipped, self._bound)
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,7 @@ class WGANGP(WGAN):
     """
 
     name = "wgan_gp"
+    clips = False
     Options = WGANGPOptions
     options: WGANGPOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -141,6 +140,3 @@ class WGANGP(WGAN):
         values = self.critic(self.run_net(self.discriminator_net, between))
         (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
         return self.options.penalty * all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
-
-    def _constrain(self) -> None:
-        return

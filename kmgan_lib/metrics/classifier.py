@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 BATCH, MIN_STEPS, PEAK_RATE = 128, 240, 4e-3
 CHUNK = 1000
 PRETRAINED = {"cifar10": resnet.FILE}  # below a data root
-
-
 # Version and epochs of a judge's training; a change needs a new version, which makes old judges of a data set invalid.
 # Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
 RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}
@@ -72,13 +70,13 @@ class Judge:
         set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too. The network
         runs on its own device; the features come back to the CPU.
         """
-        parts = (self._fitted(to_unit(part.to(self.device))) for part in images.split(CHUNK))
-        return torch.cat([self.net[:-1](part).cpu() for part in parts])
-
-    def _fitted(self, images: Tensor) -> Tensor:
-        if self.side is None or images.shape[-1] == self.side:
-            return images
-        return F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
+        features = []
+        for part in images.split(CHUNK):
+            x = to_unit(part.to(self.device))
+            if self.side is not None and x.shape[-1] != self.side:
+                x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
+            features.append(self.net[:-1](x).cpu())
+        return torch.cat(features)
 
     @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor:
@@ -105,16 +103,12 @@ def _fit(train: Images, epochs: int) -> nn.Sequential:
         net = _network(train.tensor.shape[1], train.tensor.shape[2], classes)
         optimiser = torch.optim.AdamW(net.parameters(), PEAK_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
-        bar = progress(None, "training the classifier", steps)
-        for _ in range(epochs):
-            for chosen in torch.randperm(n)[: n // BATCH * BATCH].split(BATCH):
-                optimiser.zero_grad()
-                loss = F.cross_entropy(net(to_unit(train.tensor[chosen])), train.labels[chosen])
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                bar.update()
-        bar.close()
+        batches = (chosen for _ in range(epochs) for chosen in torch.randperm(n)[: n // BATCH * BATCH].split(BATCH))
+        for chosen in progress(batches, "training the classifier", steps):
+            optimiser.zero_grad()
+            F.cross_entropy(net(to_unit(train.tensor[chosen])), train.labels[chosen]).backward()
+            optimiser.step()
+            schedule.step()
     return net.eval()
 
 

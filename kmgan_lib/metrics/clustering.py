@@ -43,19 +43,15 @@ def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, 
     }
 
 
-def _points(features: Tensor) -> np.ndarray:
-    if not features.float().isfinite().all():
-        raise ValueError("features must be finite numbers of single precision")
-    return features.detach().cpu().double().numpy()
-
-
 @checks.tensors(features="float n>0 d>0")
 def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
     """Clusters (n,) of features (n, d) by scikit-learn's K-Means, the best of ten starts.
 
     Fewer distinct features than k make as many clusters as there are distinct features; all must be finite.
     """
-    points = _points(features)
+    if not features.float().isfinite().all():
+        raise ValueError("features must be finite numbers of single precision")
+    points = features.detach().cpu().double().numpy()
     clusters = min(k, len(np.unique(points, axis=0)))
     fitted = KMeans(clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))

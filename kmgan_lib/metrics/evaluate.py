@@ -52,6 +52,7 @@ def evaluate(
     name is unknown or makes no sense for this run, or another process trains or measures it.
     """
     subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
+    path = run.directory / files.RESULT
     with lock.held(run.directory):
         for name in _chosen(run, only, everything):
             begun = time.perf_counter()
@@ -64,14 +65,12 @@ def evaluate(
                 log.warning("%s is left out: %s", name, error)
                 continue
             results[name] = {**files.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
-            _keep(run, {name: results[name]})  # at once: a measure that fails later loses nothing
+            # At once: a measure that fails later loses nothing. Another process may have measured since.
+            known = files.read_json(path) if path.exists() else run.result
+            run.result["metrics"] = {**known.get("metrics", {}), name: results[name]}
+            files.write_json(path, run.result)
+            lines = "".join(files.as_json({"metric": n, **r}, None) for n, r in run.result["metrics"].items())
+            files.write_atomically(
+                run.directory / "metrics.jsonl", lambda p, t=lines: p.write_text(t, encoding="utf-8")
+            )
     return results
-
-
-def _keep(run: Run, results: dict[str, dict[str, Any]]) -> None:
-    path = run.directory / files.RESULT
-    known = files.read_json(path) if path.exists() else run.result  # another process may have measured since
-    run.result["metrics"] = {**known.get("metrics", {}), **results}
-    files.write_json(path, run.result)
-    lines = "".join(files.as_json({"metric": name, **r}, None) for name, r in run.result["metrics"].items())
-    files.write_atomically(run.directory / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))

@@ -107,17 +107,6 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
     return weights
 
 
-def _fidelity() -> Any:
-    try:
-        import torch_fidelity
-        import torch_fidelity.feature_extractor_inceptionv3
-    except ImportError:
-        raise Unavailable(
-            "Inception measures need torch-fidelity: `pip install torch-fidelity` (or the extra kmgan[inception])"
-        ) from None
-    return torch_fidelity
-
-
 @contextlib.contextmanager
 def _plain_data_only() -> Iterator[None]:
     """Within the block ``torch.load`` runs no code of a file, though torch-fidelity asks for files as they come.
@@ -154,7 +143,12 @@ def inception_measures(
     ``fid``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``. A `UsageError` without
     torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
     """
-    fidelity = _fidelity()
+    try:
+        import torch_fidelity as fidelity
+        import torch_fidelity.feature_extractor_inceptionv3  # which registers itself
+    except ImportError:
+        needed = "`pip install torch-fidelity` (or the extra kmgan[inception])"
+        raise Unavailable(f"Inception measures need torch-fidelity: {needed}") from None
     fewest = min(len(fake), len(real))
     if fewest < SPLITS:
         raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")

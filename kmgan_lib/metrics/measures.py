@@ -21,6 +21,7 @@ RAW_SIDE = 32  # K-Means on pixels sees larger pictures at this side
 COVERED = 5_000
 LINES, STEPS = 256, 15  # Fig. 8 has ten pictures a line
 LOOKED_AT, HELD_OUT = 64, 1_000
+REPEATS = 50  # of an iteration's K-Means part
 # Where the paper says on how many images it counted (Section 4.3).
 FREQUENCY_SAMPLES = {"fashion": 5_000}
 OWN_FEATURES = {"name": "the run's D"}
@@ -199,9 +200,6 @@ def fid(subject: Subject, layer: str = "2048") -> dict[str, Any]:
     levels = subject.inception_levels(layer) if layer == "768" else {}
     kept = {key: measured[key] for key in ("layer", "samples", "reference_samples", "reference", "extractor")}
     return {"value": measured["fid"], **levels, **kept}
-
-
-REPEATS = 50
 
 
 def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> list[float]:

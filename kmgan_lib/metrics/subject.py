@@ -185,9 +185,9 @@ METRICS: dict[str, Measure] = {}
 NEEDS: dict[str, tuple[Callable[[Preset], bool], str]] = {
     "images": (lambda p: p.network != "synthetic", "images"),
     "classes": (lambda p: judged(p.dataset), "a data set with classes"),
-    "centers": (lambda p: issubclass(methods.method_class(p), KMGAN), "a method with K-Means"),
+    "centers": (lambda p: issubclass(methods.method(p.method), KMGAN), "a method with K-Means"),
     "centers of images": (
-        lambda p: issubclass(methods.method_class(p), KMGAN) and p.network != "synthetic",
+        lambda p: issubclass(methods.method(p.method), KMGAN) and p.network != "synthetic",
         "a method with K-Means, and images",
     ),
     # A conditional D is told the class: clustering its features would measure the label it was given.

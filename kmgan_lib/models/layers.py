@@ -48,8 +48,8 @@ def _phases(weight: Tensor) -> Tensor:
 def sub_pixel_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d` with 5x5 kernels and stride 2, as a 3x3 convolution to four times the channels.
 
-    Which taps of the 5x5 kernel an output pixel meets depends on whether its row and column are even or odd: there are
-    four kernels, whose outputs are shuffled into one image. x (b, c, h, w), weights (c, m, 5, 5) to (b, m, 2 h, 2 w).
+    An output pixel meets other taps of the kernel in even and odd rows and columns: four kernels, whose outputs are
+    shuffled into one image. x (b, c, h, w), weights (c, m, 5, 5) to (b, m, 2 h, 2 w).
     """
     kernels = _phases(weight).flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
     return F.pixel_shuffle(F.conv2d(x, kernels, None if bias is None else bias.repeat_interleave(4), padding=1), 2)
@@ -189,8 +189,8 @@ def normalised(net: nn.Module, norm: str) -> nn.Module:
 def widen_weights(net: nn.Module, full: nn.Module) -> None:
     r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place.
 
-    N(0, 0.02) was chosen for layers of full width. A narrow layer sums fewer inputs, so that without a normalisation
-    behind it its outputs shrink, layer by layer. ``full`` is the network at full width; it may lie on the meta device.
+    N(0, 0.02) was chosen for layers of full width; the outputs of a narrow layer, which sums fewer inputs, shrink.
+    ``full`` is the network at full width; it may lie on the meta device.
     """
     layers = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     for layer, wide in zip(net.modules(), full.modules(), strict=True):
@@ -207,9 +207,8 @@ def parameter_count(module: nn.Module) -> int:
 def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], count: int) -> None:
     """Replace the running statistics of every batch normalisation by plain averages over ``count`` fresh batches.
 
-    In training the statistics of real and generated batches mix and lag behind the weights, so nothing is sampled or
-    measured with them (readings, row 22). ``batches(i)`` runs the i-th batch through the module, which is left in
-    evaluation mode.
+    In training they mix real and generated batches and lag behind the weights (readings, row 22). ``batches(i)`` runs
+    the i-th batch through the module, which is left in evaluation mode.
     """
     norms = {m: m.momentum for m in module.modules() if isinstance(m, _BatchNorm)}
     for norm in norms:
@@ -230,14 +229,6 @@ def sync_batch_norm(net: nn.Module) -> nn.Module:
         return nn.SyncBatchNorm.convert_sync_batchnorm(net)
     for module in net.modules():  # PyTorch's works on GPUs only; on CPUs every rank normalises the whole batch
         if isinstance(module, _BatchNorm):
-            module.register_forward_pre_hook(_gathered)
-            module.register_forward_hook(_sharded)
+            module.register_forward_pre_hook(lambda norm, inputs: all_gather(inputs[0]) if norm.training else None)
+            module.register_forward_hook(lambda norm, _, output: shard(output) if norm.training else None)
     return net
-
-
-def _gathered(module: nn.Module, inputs: tuple[Tensor]) -> Tensor | None:
-    return all_gather(inputs[0]) if module.training else None
-
-
-def _sharded(module: nn.Module, _: object, output: Tensor) -> Tensor | None:
-    return shard(output) if module.training else None

@@ -2,10 +2,8 @@
 
 import contextlib
 import logging
-import os
 import platform
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +13,9 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from kmgan_lib import distributed, files, methods
-from kmgan_lib.caller import on_terminal
+from kmgan_lib.caller import progress
 from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import to_unit
@@ -74,11 +71,6 @@ class Batches:
         """Restore `state_dict`."""
         set_rng(self.generator, state["rng"])
         self.order, self.position = state["order"], state["position"]
-
-
-def _show_progress() -> bool:
-    shown = on_terminal() or (sys.stderr is not None and "ipykernel" in sys.modules)
-    return shown and os.environ.get("KMGAN_PROGRESS") != "0"
 
 
 @contextlib.contextmanager
@@ -156,9 +148,8 @@ class Training:
         snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
         before, begun = self.seconds, time.perf_counter()
         label = f"{self.config['preset']['name']} seed {self.config['seed']}"
-        shown = self.writes and _show_progress()
-        progress = tqdm(total=total, initial=self.iteration, desc=label, unit="it", disable=not shown)
-        with interruptible() as interrupted, progress as bar:
+        shown = progress(None, label, total, shown=self.writes, initial=self.iteration, unit="it", delay=0)
+        with interruptible() as interrupted, shown as bar:
             stop = False
             while self.iteration < total and not stop:
                 self.method.before_step(self.iteration)
@@ -169,28 +160,25 @@ class Training:
                 bar.update()
                 self.seconds = before + time.perf_counter() - begun
                 row_due = self.iteration % every == 0 or self.iteration == total
-                stop = self._stops(bool(interrupted), row_due)
+                stop = bool(interrupted)
+                if distributed.world_size() > 1:  # they ask each other only now and then, and stop together
+                    stop = row_due and distributed.from_rank_zero(lambda: bool(interrupted))
+                checkpoint_due = stop or self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total
+                due = row_due or checkpoint_due or self.iteration in snapshots
+                if due and (bad := self.history.bad_iteration()) is not None:
+                    self._diverged(bad)
                 if row_due:
-                    self._check_finite()
                     row = self.history.write(self.iteration, self.seconds, to_file=self.writes)
                     bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
                 if self.iteration in snapshots:
-                    self._check_finite()
                     self._snapshot()
                     self._notify()
-                if self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total or stop:
-                    self._check_finite()
+                if checkpoint_due:
                     self._checkpoint()
         if self.iteration < total:
             log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
             raise KeyboardInterrupt
         return self._finish("completed")
-
-    def _stops(self, interrupted: bool, row_due: bool) -> bool:
-        """Whether the run stops here: several devices ask each other only now and then, and stop together."""
-        if distributed.world_size() == 1:
-            return interrupted
-        return row_due and distributed.from_rank_zero(lambda: interrupted)
 
     def _snapshot(self) -> None:
         if self.writes and self.preset.network != "synthetic":
@@ -201,10 +189,6 @@ class Training:
         if self.callback is not None and self.writes:
             with distributed.alone():
                 self.callback(self.iteration, self.method)
-
-    def _check_finite(self) -> None:
-        if (bad := self.history.bad_iteration()) is not None:
-            self._diverged(bad)
 
     def _diverged(self, bad: int) -> NoReturn:
         self._finish("diverged", bad)

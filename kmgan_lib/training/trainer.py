@@ -20,17 +20,12 @@ from kmgan_lib.training.loop import Callback, Training
 from kmgan_lib.training.run import Run, claim_run_dir, pick_device
 
 
-def _command(name: str, profile: str, seed: int, overrides: dict[str, Any]) -> str:
-    settings = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
-    return shlex.join(["kmgan", "train", name, "--profile", profile, "--seed", str(seed), *settings])
-
-
 def _check_images(preset: Preset, images: Images) -> None:
     n = len(images)
     if preset.batch > n:
         way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
-    methods.method_class(preset).check_data(preset, images)
+    methods.method(preset.method).check_data(preset, images)
     shape = (preset.channels, preset.image_size, preset.image_size)
     found = tuple(images.tensor.shape[1:])
     if preset.network != "synthetic" and found != shape:
@@ -102,7 +97,8 @@ def train(
         if name.startswith("folder:"):  # its absolute path holds wherever the run goes on or is measured
             config["folder"] = str(files.expanded(name.removeprefix("folder:")).absolute())
             name = f"folder:{config['folder']}"
-        config["command"] = _command(name, profile, seed, overrides)
+        words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
+        config["command"] = shlex.join(["kmgan", "train", name, "--profile", profile, "--seed", str(seed), *words])
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
         resumed = distributed.from_rank_zero(lambda: resume and checkpoint.has_checkpoint(directory))
         state = checkpoint.load_checkpoint(directory, target) if resumed else None

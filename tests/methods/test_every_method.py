@@ -166,7 +166,7 @@ def test_no_unconditional_method_looks_at_labels(name: str) -> None:
 def test_a_step_takes_the_batches_that_its_method_asks_for(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind: Any = methods.method_class(presets.PRESETS["digits/wgan"])
+    kind: Any = methods.method(presets.PRESETS["digits/wgan"].method)
     taken, step = [], kind.step
 
     def watched(self: Any, images: Tensor, labels: Tensor, noise: Tensor) -> Any:

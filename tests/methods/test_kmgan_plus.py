@@ -165,7 +165,7 @@ def test_starved_centers_are_put_where_features_are() -> None:
 
 
 def test_it_wants_as_many_images_as_clusters_and_labels_where_they_group() -> None:
-    kind = methods.method_class(presets.PRESETS["digits/kmgan_plus"])
+    kind = methods.method(presets.PRESETS["digits/kmgan_plus"].method)
     few = Images(pictures()[:4], None)
     with pytest.raises(UsageError, match="k=5 centers need as many images, and there are 4"):
         kind.check_data(presets.resolve("digits/kmgan_plus", k=5), few)
