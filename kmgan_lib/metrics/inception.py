@@ -6,6 +6,7 @@ Nothing is downloaded unless asked for, and no other network ever takes Inceptio
 import contextlib
 import functools
 import hashlib
+import logging
 import math
 import os
 import pickle
@@ -24,8 +25,9 @@ from torchvision.transforms import functional
 from kmgan_lib.caller import progress
 from kmgan_lib.data.images import to_bytes, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import cache_root, expanded
+from kmgan_lib.files import cache_root, expanded, first_line
 
+log = logging.getLogger(__name__)
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
 FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the beginnings
@@ -156,7 +158,11 @@ def inception_measures(
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
     kept = cache_root() / "inception" / "features"
-    kept.mkdir(parents=True, exist_ok=True)
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("%s could not be made (%s); KMGAN_CACHE names another folder", kept, first_line(error))
+        real_name = fake_name = None
     try:
         with _plain_data_only():
             found = fidelity.calculate_metrics(

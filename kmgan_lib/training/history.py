@@ -18,7 +18,9 @@ def read_history(directory: Path) -> list[dict[str, float]]:
         return []
     try:
         with path.open(newline="", encoding="utf8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv.reader(file)) or [["iteration"]]
+        if "iteration" not in header:
+            raise ValueError("it has no column iteration")
         # A row torn by a kill or a full disk is shorter; its iterations were not finished.
         return [dict(zip(header, map(float, row), strict=True)) for row in rows if len(row) == len(header)]
     except (OSError, ValueError, csv.Error) as error:

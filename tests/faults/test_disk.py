@@ -108,7 +108,7 @@ def test_a_broken_generator_is_named(pictures: Run, tmp_path: Path) -> None:
 
 def test_a_broken_history_is_named(made_up: MadeUp, tmp_path: Path) -> None:
     record = made_up(tmp_path, "digits/kmgan")
-    for content in (b"iteration,loss\n1,zero\n", b"iteration,loss\n1,2\n\x00\x01,\xff\n"):
+    for content in (b"iteration,loss\n1,zero\n", b"iteration,loss\n1,2\n\x00\x01,\xff\n", b"loss\n1\n"):
         (record.directory / "history.csv").write_bytes(content)
         (found,) = load("digits/kmgan", "quick", results=tmp_path)
         with pytest.raises(UsageError, match=r"history\.csv cannot be read") as caught:

@@ -123,6 +123,16 @@ def test_features_of_real_pictures_are_kept(cache: Path) -> None:
     assert inception_measures(fake, fake, extractor=TINY, real_name="kept-for-a-test") == first
 
 
+def test_a_cache_that_cannot_be_made_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "file" / "cache"))
+    measured = inception_measures(noise(20, 3, 0), noise(20, 3, 1), layer="768", extractor=BROKEN, real_name="name")
+    assert set(measured) == {"fid", "splits"}
+    assert "KMGAN_CACHE names another folder" in caplog.text
+
+
 def test_layer_768_has_no_inception_score() -> None:
     measured = inception_measures(noise(20, 3, 0), noise(20, 3, 1), layer="768", extractor=BROKEN)
     assert set(measured) == {"fid", "splits"}
