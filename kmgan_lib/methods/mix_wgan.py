@@ -117,14 +117,12 @@ class MixWGAN(WGAN):
 
     @classmethod
     def make_generator(cls, preset: Preset) -> nn.Module:
-        """The mixture."""
         one = preset.replace(z_dim=preset.z_dim - 1)
         members = [build_generator(one) for _ in range(preset.components)]
         return MixtureGenerator(members, normal=preset.z_distribution == "normal")
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
-        """All extractors."""
         return MixtureDiscriminator([build_discriminator(preset) for _ in range(preset.components)])
 
     def _build(self) -> None:

@@ -93,7 +93,6 @@ class WeightNormalised(Method):
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
-        """The preset's network with weights normalised instead of batches."""
         net = super().make_discriminator(preset)
         return without_batch_norm(net, lambda: Dropout(preset.dropout), weight_norm)
 

@@ -131,7 +131,6 @@ class WGANGP(WGAN):
         return {cls.name: {**unnormalised(base), "norm": "none", "beta1": 0.0, "beta2": 0.9}}
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam with the preset's settings."""
         return self.adam(parameters)
 
     def _penalty(self, images: Tensor, fake: Tensor) -> Tensor:

@@ -230,5 +230,5 @@ def sync_batch_norm(net: nn.Module) -> nn.Module:
     for module in net.modules():  # PyTorch's works on GPUs only; on CPUs every rank normalises the whole batch
         if isinstance(module, _BatchNorm):
             module.register_forward_pre_hook(lambda norm, inputs: all_gather(inputs[0]) if norm.training else None)
-            module.register_forward_hook(lambda norm, _, output: shard(output) if norm.training else None)
+            module.register_forward_hook(lambda norm, _, output: shard(output) if norm.training else None)  # pyright: ignore[reportArgumentType]
     return net
