@@ -73,7 +73,7 @@ def train(
         overrides = {"channels": own.tensor.shape[1], "image_size": own.tensor.shape[-1], **overrides}
         preset = str(own.provenance["name"])
     settings = presets.resolve(str(preset), profile, **overrides)
-    own = own and own.at(settings.image_size)
+    own = None if own is None else own.at(settings.image_size)
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(distributed.local_device(device))
