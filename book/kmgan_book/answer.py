@@ -95,11 +95,12 @@ def repaired(verdicts: Mapping[str, Verdict]) -> str:
 def numbers() -> list[tuple[str, str]]:
     """Three numbers with what they are."""
     ours, other, without = (_group(preset) for preset in (OURS, OTHER, WITHOUT))
-    real = next((r.metric("classifier_score", "real_value") for r in ours if not r.diverged), None)
+    real = next((r.metric("classifier_score", "real_value") for r in (*ours, *other) if not r.diverged), None)
+    digits = "" if real is None else f"; real digits: {real:.1f}"
     return [
         (f"{_middle(ours)} of 10", f"median score of KM-GAN, told no labels ({_count(ours, False)} runs succeed)"),
         (f"{_middle(other)} of 10",
-         f"median score of DCGAN without labels ({_count(other, False)} runs succeed); real digits: {real:.1f}"),
+         f"median score of DCGAN without labels ({_count(other, False)} runs succeed){digits}"),
         (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, with it {_count(ours, True)}"),
     ]  # fmt: skip
 

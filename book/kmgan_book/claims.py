@@ -289,11 +289,11 @@ def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULT
     return sorted(waiting, key=lambda needed: (-len(waiting[needed]), min(waiting[needed]), needed.seed))
 
 
-def measures_of(preset: str, profile: str, path: Path = LEDGER) -> list[str]:
+def measures_of(preset: str, profile: str, ledger: Iterable[Claim]) -> list[str]:
     """Measures beyond the quick ones that the ledger reads of a preset, for whoever makes its record."""
     reads = (
         measure.partition(".")[0]
-        for claim in load(path) if profile in claim.profiles
+        for claim in ledger if profile in claim.profiles
         for name, measure in claim.measures() if claim.preset(name, profile) == preset
     )  # fmt: skip
     return [name for name in dict.fromkeys(reads) if name != "history"]

@@ -46,9 +46,9 @@ def read_result(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def lacking_measures(run: Needed, result: Mapping[str, Any]) -> list[str]:
-    """Measures that the ledger reads and the result does not have."""
-    return [name for name in claims.measures_of(run.preset, run.profile) if name not in result.get("metrics", {})]
+def lacking(measures: Sequence[str], result: Mapping[str, Any]) -> list[str]:
+    """Those of the measures that the result does not have."""
+    return [name for name in measures if name not in result.get("metrics", {})]
 
 
 def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.Popen[bytes]:
@@ -64,10 +64,10 @@ class _Job:
     """One run: training, then the measures that the ledger asks for beyond those of every training."""
 
     def __init__(
-        self, run: Needed, directory: Path, held: contextlib.ExitStack, device: str, data_root: Path | None,
-        threads: int,
+        self, run: Needed, measures: Sequence[str], directory: Path, held: contextlib.ExitStack, device: str,
+        data_root: Path | None, threads: int,
     ):  # fmt: skip
-        self.run, self.directory, self.threads = run, directory, threads
+        self.run, self.measures, self.directory, self.threads = run, measures, directory, threads
         self.data = ["--data-root", str(data_root)] if data_root else []
         self.log_file = directory.with_name(f"{directory.name}.log")
         self.stopped = False
@@ -79,10 +79,10 @@ class _Job:
         """Whether nothing is left to do; starts the measures when the training is over."""
         if self.process.poll() is None:
             return False
-        lacking = lacking_measures(self.run, read_result(self.directory))
-        if self.process.returncode or not lacking:
+        missing = lacking(self.measures, read_result(self.directory))
+        if self.process.returncode or not missing:
             return True
-        words = ["evaluate", str(self.directory), *(word for name in lacking for word in ("--only", name))]
+        words = ["evaluate", str(self.directory), *(word for name in missing for word in ("--only", name))]
         self.process = _process([*words, *self.data], self.log_file, self.threads)
         return False
 
@@ -105,7 +105,7 @@ class _Job:
     def outcome(self) -> Outcome:
         result, code = read_result(self.directory), self.process.returncode
         status = result.get("status", "")
-        if status == "diverged" or (status == "completed" and not code and not lacking_measures(self.run, result)):
+        if status == "diverged" or (status == "completed" and not code and not lacking(self.measures, result)):
             return Outcome(self.run, self.directory, status, "", result)
         if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
             return Outcome(self.run, self.directory, "unfinished", "", result)
@@ -132,9 +132,10 @@ def sweep(
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: at least 1")
+    ledger = claims.load()
+    measures = {run: claims.measures_of(run.preset, run.profile, ledger) for run in plan}
     waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
     threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
-
     locks = contextlib.ExitStack()
 
     def begin(run: Needed) -> None:
@@ -147,11 +148,11 @@ def sweep(
             tell(Outcome(run, directory, "taken", str(error), {}))
             return
         done = {} if results is None else read_result(records.place(*run, results=results))
-        if done.get("status") == "diverged" or (done and not lacking_measures(run, done)):
+        if done.get("status") == "diverged" or (done and not lacking(measures[run], done)):
             held.close()
             tell(Outcome(run, directory, "taken", "it is recorded already, by another process maybe", done))
             return
-        running.append(_Job(run, directory, held, device, data_root, threads))
+        running.append(_Job(run, measures[run], directory, held, device, data_root, threads))
 
     def finish(job: _Job) -> None:
         outcome = job.outcome()

@@ -125,6 +125,18 @@ def record(seed: int, nmi: float | None, status: str = "completed") -> Record:
     return Record(Path("nowhere"), result)
 
 
+def test_three_numbers_are_there_if_every_run_of_km_gan_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
+    score = {"metrics": {"classifier_score": {"value": 9.0, "real_value": 9.87}}}
+    draws = Record(Path("nowhere"), {**record(0, None).result, **score})
+    for others, middle, end in (([draws], "9.0", "; real digits: 9.9"), ([], "–", "")):
+        group = [*others, record(1, None, "diverged")]
+        groups = {answer.OURS: [record(0, None, "diverged")], answer.OTHER: group, answer.WITHOUT: group}
+        monkeypatch.setattr(answer, "_group", groups.__getitem__)
+        (ours, _), (other, what), (without, _) = answer.numbers()
+        assert (ours, other, without) == ("– of 10", f"{middle} of 10", f"1 of {len(group)} runs")
+        assert what.endswith(f"({len(others)} of {len(group)} runs succeed){end}")
+
+
 def test_numbers_have_a_mean_a_range_and_decimals_a_format_or_are_p_values() -> None:
     spans = {(): "–", (0.5,): "0.50", (0.25, 0.75): "0.50 (0.25 to 0.75)"}
     assert {numbers: report.span(numbers) for numbers in spans} == spans

@@ -150,7 +150,7 @@ def test_profiles_say_whose_records_can_decide(results: Callable[..., Path], tmp
     path = ledger(results(9.0, 9.0), X1={**ENTRY, "profiles": ["paper"]})
     assert claims.lacking("quick", path, results=tmp_path) == []
     assert [needed.profile for needed in claims.lacking("paper", path, results=tmp_path)] == ["paper", "paper"]
-    assert claims.measures_of("mnist/kmgan", "quick", path) == []
+    assert claims.measures_of("mnist/kmgan", "quick", claims.load(path)) == []
     assert claims.verdicts(path, results=tmp_path)[0].word == NOT_RUN
 
 
@@ -160,8 +160,8 @@ def test_a_star_stands_for_the_profile_s_group(made_up: MadeUp, tmp_path: Path) 
     assert claims.verdict(claim, results=tmp_path).missing == [Needed("cifar10-32/kmgan", "quick", 0)]
     assert claims.lacking("paper", path, results=tmp_path) == [Needed("cifar10/kmgan", "paper", 0)]
     assert claims.lacking("smoke", path, results=tmp_path) == []
-    assert claims.measures_of("cifar10/kmgan", "paper", path) == ["classifier_score"]
-    assert claims.measures_of("cifar10/kmgan", "quick", path) == []
+    assert claims.measures_of("cifar10/kmgan", "paper", [claim]) == ["classifier_score"]
+    assert claims.measures_of("cifar10/kmgan", "quick", [claim]) == []
     made_up(tmp_path, "cifar10-32/kmgan", score=9.0)
     verdict = claims.verdict(claim, results=tmp_path)
     assert verdict.word == HOLDS

@@ -103,11 +103,16 @@ def recorded(folder: Path) -> list[Record]:
     return records.everything(results=folder / "results")
 
 
-def test_a_run_that_ends_well_is_recorded_and_reported(pretend: Callable[..., None], tmp_path: Path) -> None:
+def test_a_run_that_ends_well_is_recorded_and_reported(
+    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pretend('cp -r MADE "$out"; echo done')
+    read, load = list[None](), claims.load
+    monkeypatch.setattr(claims, "load", lambda: (read.append(None), load())[1])
     told: list[Outcome] = []
     outcome = swept(tmp_path, report=told.append)
     assert (outcome.status, outcome.error, told) == ("completed", "", [outcome])
+    assert len(read) == 1, "the ledger is read once, not for every run"
     assert outcome.directory == tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
     assert outcome.directory.with_name("smoke-seed0.log").read_text() == "done\n"
     assert [record.result for record in recorded(tmp_path)] == [outcome.result]
