@@ -14,6 +14,7 @@ from matplotlib.gridspec import GridSpec
 from kmgan_book import PHONE
 
 WIDTH, LABEL, AXIS, BADGE = 3.6, 20, 26, 54  # inches, and characters of a line
+LINE = 0.15  # inches, of a label
 
 
 class PageFigure(Figure):
@@ -55,7 +56,9 @@ def narrow(figure: Figure) -> Figure:
     for ax in figure.axes:
         names = [label.get_text() for label in ax.get_yticklabels()]
         if any(len(name) > LABEL and "$" not in name for name in names):
-            ax.set_yticks(ax.get_yticks(), [textwrap.fill(name, LABEL) for name in names])
+            names = [textwrap.fill(name, LABEL) for name in names]
+            ax.set_yticks(ax.get_yticks(), names)
+            height += LINE * len(names) * max(0, max(name.count("\n") for name in names) - 1)  # two lines have room
         ax.set_xlabel(textwrap.fill(ax.get_xlabel(), AXIS))
     for legend in list(figure.legends):
         texts = [text.get_text() for text in legend.get_texts()]
@@ -67,7 +70,7 @@ def narrow(figure: Figure) -> Figure:
     if made_by:
         lines = textwrap.wrap(made_by, BADGE)
         figure.supxlabel("\n".join(lines), fontsize=8)
-        height += 0.15 * len(lines)
+        height += LINE * len(lines)
     figure.set_size_inches(WIDTH, height)
     return figure
 
