@@ -106,14 +106,14 @@ class Method(Copies, ABC):
             self.discriminator_net = self.make_discriminator(preset)
             self._build()
         if preset.initial_scale == "fan-in":
-            wide = preset.replace(width=1.0)
             with torch.device("meta"):
-                full = self.make_generator(wide), self.make_discriminator(wide)
+                full = [make(preset.replace(width=1.0)) for make in (self.make_generator, self.make_discriminator)]
             layers.widen_weights(self.generator_net, full[0])
             if preset.norm != "spectral":
                 layers.widen_weights(self.discriminator_net, full[1])
-        average = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
-        self.average_net: nn.Module | None = average if preset.average else None
+        self.average_net: nn.Module | None = None
+        if preset.average:
+            self.average_net = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
         for net in self.networks().values():
             net.to(device=device)
             if preset.network != "synthetic":
