@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+import uuid
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,6 +46,18 @@ class ChapterClient(PapermillNotebookClient):
         super().__init__(nb_man, **options)
         self.events = events
         self.widget_registry = {}
+
+    def create_kernel_manager(self) -> Any:
+        """Give the kernel sockets with a name that nobody else takes.
+
+        Free TCP ports are looked up before the kernel starts, so that any process may take one in between; a kernel
+        without its iopub port lives and never answers. Only Linux has sockets without a file, hence without a limit
+        on the length of a folder's name.
+        """
+        manager = super().create_kernel_manager()
+        if sys.platform == "linux":
+            manager.transport, manager.ip = "ipc", f"@kmgan-{uuid.uuid4()}"
+        return manager
 
     def execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
         """Report the cell, then execute it."""
