@@ -46,7 +46,7 @@ RATES: dict[str, dict[str, float]] = {
     "mnist": {**dict.fromkeys(_FAST, 1e-3), "mlgan": 5e-4},
     "cifar10-32": {
         **dict.fromkeys(("ali", "dcgan", "mix_wgan", "sngan", "wgan"), 1e-3),
-        **dict.fromkeys(("improved_gan", "wgan_gp"), 5e-4),
+        **dict.fromkeys(("improved_gan", "wgan_gp", "kmgan_plus", "kmgan_plus-true", "kmgan_plus-center"), 5e-4),
         **dict.fromkeys(("kmgan", "kmgan-noclip"), 1e-4),
     },
 }  # fmt: skip

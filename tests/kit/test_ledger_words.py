@@ -141,6 +141,11 @@ PLANTS: dict[str, tuple[Plant, dict[str, Plant]]] = {
          FAILS: {PLUS: {F: 12.0}, "fashion/kmgan_plus": {F: 12.0}},
          UNDECIDED: {PLUS: {F: 9.0}, "mnist/sngan": {F: 9.0}, "fashion/sngan": {F: 8.0}}},
     ),
+    "P3": (
+        {"*/kmgan_plus": {F: 8.0}, "*/kmgan_plus-random": {F: 12.0}, "*/dcgan": {SCORE: 5.0, F: 12.0}},
+        {HOLDS: {}, PARTLY: {"*/kmgan_plus-random": {F: 8.0}}, UNTESTABLE: {"*/dcgan": {SCORE: 3.0}},
+         FAILS: {"*/kmgan_plus": {F: 12.0}}, UNDECIDED: {"*/kmgan_plus": {F: [8.0, 8.0, 13.0]}}},
+    ),
 }  # fmt: skip
 
 
