@@ -30,6 +30,12 @@ def has_failed(record: Record) -> bool:
     return record.diverged or (record.has(SCORE) and record.value(SCORE) < FAILED)
 
 
+def rounded(score: float, digits: int) -> str:
+    """A classifier score as text; one that failed by a hair is not rounded up to `FAILED`."""
+    text = f"{score:.{digits}f}"
+    return text if (float(text) < FAILED) == (score < FAILED) else f"{score - 0.5 * 10**-digits:.{digits}f}"
+
+
 def find(condition: Mapping[str, Any], found: Found) -> Finding:
     """Whether records meet a condition: one entry of a claim's lists in ``claims.yml``, which explains the vocabulary.
 
@@ -58,7 +64,7 @@ def _values(group: Sequence[Record], measure: str) -> list[float]:
 
 
 def _said(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "diverged"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}") if math.isfinite(value) else "diverged"
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -126,7 +132,7 @@ def _failures(arguments: Arguments, found: Found, other: str) -> tuple[list[int]
 def _find_fails_more(arguments: Arguments, found: Found) -> Finding:
     counts, counted = _failures(arguments, found, "than")
     p = seeds.fails_more(*counts)
-    text = f"{arguments['of']} fails more often than {arguments['than']}: {counted}, p = {p:.2g} (Fisher, one-sided)"
+    text = f"{arguments['of']} fails more often than {arguments['than']}: {counted}, p = {p:.3g} (Fisher, one-sided)"
     return Finding(p < LEVEL, text)
 
 
@@ -188,7 +194,7 @@ def _find_paired(arguments: Arguments, found: Found) -> Finding:
     p = seeds.sign_flip(gaps if lower else [-gap for gap in gaps])
     logs = ", of logarithms" if measure.partition(".")[0] in DISTANCES else ""
     listed = ", ".join(f"seed {seed} {_said(a)} and {_said(b)}" for seed, (a, b) in pairs.items()) or "no common seed"
-    text = f"{what}: {listed}; p = {p:.2g} (exact test of {len(pairs)} pairs{logs})"
+    text = f"{what}: {listed}; p = {p:.3g} (exact test of {len(pairs)} pairs{logs})"
     return Finding(p <= arguments.get("level", LEVEL), text)
 
 
@@ -198,7 +204,7 @@ def _find_ranks(arguments: Arguments, found: Found) -> Finding:
     limits = [arguments.get("times", 1) * value + arguments.get("plus", 0) for value in theirs]
     p = seeds.ranks(ours, limits) if lower else seeds.ranks(limits, ours)
     numbers = f"{len(ours)} against {len(theirs)}"
-    text = f"{what}: {_listed(ours)} and {_listed(theirs)}; p = {p:.2g} (exact test of ranks, {numbers})"
+    text = f"{what}: {_listed(ours)} and {_listed(theirs)}; p = {p:.3g} (exact test of ranks, {numbers})"
     return Finding(p <= arguments.get("level", LEVEL), text)
 
 

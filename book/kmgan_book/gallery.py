@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kmgan_book.conditions import SCORE
+from kmgan_book.conditions import SCORE, rounded
 from kmgan_book.conditions import has_failed as failed
 from kmgan_book.records import Record
 from kmgan_book.report import Html, badge_of, webp
@@ -65,7 +65,7 @@ def _tiles(tiles: Sequence[str]) -> str:
 
 
 def _tile(title: str, record: Record, measure: str, side: int, *, named: bool = False) -> str:
-    value = f" · {record.value(measure):.2f}" if record.has(measure) else ""
+    value = f" · {rounded(record.value(measure), 2)}" if record.has(measure) else ""
     wrong = failed(record)
     text = f"seed {record.seed}{value}" + (" · failed" if wrong else "")
     alt = escape(f"{title}, {text}: {side * side} generated images")

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -80,11 +81,16 @@ def anchor(word: str) -> str:
     return f"verdict-{own.get(word, 'open')}"
 
 
+def _rich(text: str) -> str:
+    """Text as HTML, what is between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def verdict_text(found: claims.Verdict, when: str = "") -> str:
     """The verdict in a word and a sentence, what it rests on, and closed how (and when) it was decided."""
     claim = found.claim
     beside = (("By eye", claim.eye), ("Before", claim.before), ("When", when))
-    more = "".join(f"<p><em>{name}:</em> {escape(text)}</p>" for name, text in beside if text)
+    more = "".join(f"<p><em>{name}:</em> {_rich(text)}</p>" for name, text in beside if text)
     lines = [
         f"{'Yes' if finding.true else 'No'} ({escape(role)}): {escape(finding.text)}"
         for finding, role in found.findings.items()
@@ -97,7 +103,7 @@ def verdict_text(found: claims.Verdict, when: str = "") -> str:
         f'<p><span class="verdict {anchor(found.word)}">{escape(found.word)}</span> {escape(found.sentence)}</p>'
         f'<p class="strength">{escape(found.strength)}</p>'
         f'<details class="decided"><summary>How this {"will be" if found.waits else "was"} decided</summary>'
-        f"<p><em>{escape(claim.rule)}</em></p>{made_by}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+        f"<p><em>{_rich(claim.rule)}</em></p>{made_by}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
         f"{more}<p>{badge_of(records.badge(found.records))}</p></details>"
     )
 
@@ -138,11 +144,16 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(group: Sequence[Record | Run], column: Column) -> str:
-    """A mean with its range below it, as HTML."""
-    mean, _, rest = span(values(group, column), column[2]).partition(" (")
+    """A mean with its range below it, as HTML; and of how many seeds, where some lack the measure."""
+    numbers = values(group, column)
+    mean, _, rest = span(numbers, column[2]).partition(" (")
     low, _, high = rest.removesuffix(")").partition(" to ")
-    mean, low, high = map(escape, (mean, low, high))
-    return mean if low == high else f'{mean}<br><span class="range">{low} to {high}</span>'
+    notes = [f"{low} to {high}"] if low != high else []
+    completed = sum(run.result["status"] != "diverged" for run in group)
+    if 0 < len(numbers) < completed and column[1] != "untrained_value":
+        notes.append(f"{len(numbers)} of {completed} seeds")
+    below = f'<br><span class="range">{escape(", ".join(notes))}</span>' if notes else ""
+    return escape(mean) + below
 
 
 def values(group: Sequence[Record | Run], column: Column) -> list[float]:

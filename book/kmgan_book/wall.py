@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from kmgan_book import gallery
-from kmgan_book.conditions import SCORE, has_failed
+from kmgan_book.conditions import SCORE, has_failed, rounded
 from kmgan_book.records import Record
 from kmgan_book.report import Html, script
 
@@ -30,11 +30,13 @@ def _tile(record: Record) -> str:
     name = re.sub(r"(?<=[/_])", "<wbr>", escape(preset["name"])) + f", seed {record.seed}"
     state = "diverged" if record.diverged else "failed" if failed else ""
     picture = gallery.picture(record, SIDE, 'alt="" loading="lazy"')
-    score = f" · {record.value(SCORE):.1f}" if record.has(SCORE) else ""
+    score = f" · {rounded(record.value(SCORE), 1)}" if record.has(SCORE) else ""
     facts = {"command": f"<code>{escape(result['command'])}</code>"}
     facts |= {name: f"{record.value(measure):.3g}" for measure, name in SHOWN.items() if record.has(measure)}
+    minutes = round(result["wall_seconds"] / 60)
     facts["iterations"] = f"{result['iterations']:,}"
-    facts["time"] = f"{result['wall_seconds'] / 60:.0f} minutes, {escape(str(result['device']).partition(',')[0])}"
+    took = f"{minutes or 'under a'} minute{'s' if minutes > 1 else ''}"
+    facts["time"] = f"{took}, {escape(str(result['device']).partition(',')[0])}"
     facts["commit"] = f"<code>{escape(str(result['commit'])[:12])}</code>"
     listed = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
     return (

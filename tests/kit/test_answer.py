@@ -154,5 +154,7 @@ def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None
     assert "<td>2, 1 diverged</td><td>0.50</td><td>50%</td>" in text
     assert '<td>0.30<br><span class="range">0.20 to 0.40</span></td>' in text
     assert "score" not in text  # nobody has one
+    some = report.table({"one": [record(0, 0.5), record(1, 0.4), record(2, None)]}, {"NMI": report.NMI}, "recorded")
+    assert '0.45<br><span class="range">0.40 to 0.50, 2 of 3 seeds</span>' in some.text
     assert "<p>Not yet recorded: two.</p>" in text
     assert 'class="badge-recorded"' in text

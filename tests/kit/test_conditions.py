@@ -75,7 +75,7 @@ SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
     ({"count": {"of": "a", "failed": True, "at_most": 1}}, [1, None, 8.5], [], False,
      "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"),
     (FAILS_MORE, ONE, NINE, True,
-     "a fails more often than b: 4 of 10 and 0 of 10, p = 0.043 (Fisher, one-sided)"),
+     "a fails more often than b: 4 of 10 and 0 of 10, p = 0.0433 (Fisher, one-sided)"),
     (FAILS_MORE, NINE, ONE, False, ""), (FAILS_MORE, [None] * 3 + NINE[3:], NINE, False, ""),
     ({"not": FAILS_MORE}, NINE, ONE, True, ""),
     ({"rate_gap": {**RATES, "below": 0.3}}, NINE, NINE, True,
@@ -292,3 +292,8 @@ def test_ranks_are_counted_one_by_one(values: list[float], others: list[float]) 
     found = sum(rank[: len(values)])
     sums = [sum(chosen) for chosen in itertools.combinations(rank, len(values))]
     assert seeds.ranks(values, others) == pytest.approx(sum(total <= found for total in sums) / len(sums))
+
+
+def test_a_score_that_failed_by_a_hair_is_not_rounded_up() -> None:
+    assert [conditions.rounded(score, 2) for score in (2.9966, 3.0, 3.456)] == ["2.99", "3.00", "3.46"]
+    assert [conditions.rounded(score, 1) for score in (2.9966, 2.94, 2.96)] == ["2.9", "2.9", "2.9"]

@@ -85,7 +85,7 @@ PLANTS: dict[str, tuple[Plant, dict[str, Plant]]] = {
          UNDECIDED: {FACES: {FID: [2, 4, 4.5]}}},
     ),
     "C8": (
-        {HELDOUT: {JUMP: 0.1, SPAN: 0.9, NEAR: 1.2, COPY: 1.0}},
+        {HELDOUT: {SCORE: 8.0, JUMP: 0.1, SPAN: 0.9, NEAR: 1.2, COPY: 1.0}},
         {HOLDS: {}, PARTLY: {HELDOUT: {NEAR: 1.6}}, FAILS: {HELDOUT: {SPAN: 0.0}},
          UNDECIDED: {HELDOUT: {SPAN: [1, 1, 0]}}},
     ),
