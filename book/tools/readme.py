@@ -44,7 +44,7 @@ def with_answer(text: str) -> str:
     verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
     said = f"**{answer.headline(verdicts)}** {answer.counted(verdicts)} {answer.repaired(verdicts)}"
     text = between(text, "answer", said.strip())
-    return between(text, "ledger", tables.markdown(list(verdicts.values())))
+    return between(text, "ledger", tables.markdown([found for name, found in verdicts.items() if name.startswith("C")]))
 
 
 def abstract() -> str:
@@ -66,7 +66,7 @@ def abstract() -> str:
         write(number, x, 226, 26, style="font-weight: 700")
         write(what, x, 250, 14, 24, "fill: var(--soft)")
     for place, (name, verdict) in enumerate(verdicts.items()):
-        x, y = 40 + 70 * (place % 9), 368 + 40 * (place // 9)
+        x, y = 40 + 63 * (place % 10), 368 + 40 * (place // 10)
         color = f"fill: var(--{report.anchor(verdict.word)}); font-weight: 700"
         write(f"{claims.MARKS[verdict.word]} {name}", x, y, 18, style=color)
     write(answer.counted(verdicts), 40, 462, 14, 90, "fill: var(--soft)")

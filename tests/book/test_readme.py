@@ -26,7 +26,7 @@ def test_the_readme_gives_the_answer_of_the_records_first() -> None:
     verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
     assert first.startswith(f"**{answer.headline(verdicts)}**")
     for name, verdict in verdicts.items():
-        if not verdict.waits:
+        if name.startswith("C") and not verdict.waits:
             assert f"**{name} {verdict.word}.** {verdict.sentence}\n" in TEXT
     with pytest.raises(UsageError, match="needs the lines"):
         readme.with_answer("# A book\n")
@@ -60,7 +60,7 @@ def test_the_readme_is_short_whatever_is_decided() -> None:
     """At most 800 words, also once every claim has its sentence of at most 30 words."""
     own = re.sub(r"<!-- ledger.*end of the ledger -->", "", TEXT, flags=re.DOTALL)
     seen, own = (re.sub(r"<!--.*?-->", "", text) for text in (TEXT, own))
-    assert len(own.split()) + 30 * len(claims.load()) <= 800
+    assert len(own.split()) + 30 * sum(claim.name.startswith("C") for claim in claims.load()) <= 800
     assert len(seen.split()) <= 800
 
 

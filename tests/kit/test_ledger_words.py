@@ -146,6 +146,13 @@ PLANTS: dict[str, tuple[Plant, dict[str, Plant]]] = {
         {HOLDS: {}, PARTLY: {"*/kmgan_plus-random": {F: 8.0}}, UNTESTABLE: {"*/dcgan": {SCORE: 3.0}},
          FAILS: {"*/kmgan_plus": {F: 12.0}}, UNDECIDED: {"*/kmgan_plus": {F: [8.0, 8.0, 13.0]}}},
     ),
+    "P4": (
+        {"mnist/kmgan-centerd": {F: 8.0}, "mnist/kmgan": {F: 12.0}, "fashion/kmgan-centerd": {SCORE: 6.0, F: 8.0},
+         "fashion/kmgan": {F: 12.0}},
+        {HOLDS: {}, PARTLY: {"fashion/kmgan-centerd": {SCORE: 4.0}},
+         FAILS: {"mnist/kmgan-centerd": {F: 12.0}, "fashion/kmgan-centerd": {F: 12.0}},
+         UNDECIDED: {"mnist/kmgan-centerd": {F: [7, 7, 9, 12, 20]}, "fashion/kmgan-centerd": {F: [7, 7, 9, 12, 20]}}},
+    ),
 }  # fmt: skip
 
 
