@@ -33,6 +33,7 @@ if command -v nvidia-cuda-mps-control > /dev/null; then
   CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d)
   export CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY
   nvidia-cuda-mps-control -d
+  trap 'echo quit | nvidia-cuda-mps-control' EXIT
 fi
 "$python" -m kmgan_lib sweep --profile "$profile" --jobs "$jobs" --budget "$budget" --device cuda \
   --runs "$runs" --results "$out/records" || failed $?
@@ -43,6 +44,7 @@ fi
 
 if [ -n "${CUDA_MPS_PIPE_DIRECTORY:-}" ]; then
   echo quit | nvidia-cuda-mps-control
+  trap - EXIT
   unset CUDA_MPS_PIPE_DIRECTORY
 fi
 

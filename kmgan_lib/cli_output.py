@@ -9,16 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from kmgan_lib.files import expanded
-
 console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
 
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
-
-
-def at_home(path: Path | None) -> Path | None:
-    """The path with ``~`` as the home folder, which no shell puts in after ``--results=``."""
-    return path and expanded(path)
 
 
 def prepare() -> None:

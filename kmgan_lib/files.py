@@ -4,7 +4,6 @@ Nothing in the cache is needed: what cannot be kept is made again.
 """
 
 import contextlib
-import functools
 import json
 import logging
 import math
@@ -26,8 +25,11 @@ def first_line(error: BaseException) -> str:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with ``~`` as the home folder; as it is where nobody has that name."""
-    return Path(os.path.expanduser(path))  # Path's own raises for an unknown name
+    """The path with ``~`` as the home folder, a `UsageError` without one; ``~name`` stays where nobody has it."""
+    place = Path(os.path.expanduser(path))  # Path's own raises for an unknown name
+    if place.parts[:1] == ("~",):
+        raise UsageError(f"{path}: this user has no home folder: write the whole path")
+    return place
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
@@ -39,6 +41,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, shared: boo
     partial = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)  # of a process that was killed: some writers append
         write(partial)
         with partial.open("r+b") as file:  # Windows flushes nothing that was opened for reading
             os.fsync(file.fileno())
@@ -84,15 +87,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def cache_root() -> Path:
     """``$KMGAN_CACHE``, else ``kmgan`` in the user's cache folder; a temporary folder for a user without a home."""
-    root = expanded(os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan"))
-    return _temporary() if root.parts[:1] == ("~",) else root
-
-
-@functools.cache
-def _temporary() -> Path:
-    place = Path(tempfile.mkdtemp(prefix="kmgan-"))
-    log.warning("this user has no home folder: the cache is %s; KMGAN_CACHE names another folder", place)
-    return place
+    try:
+        return expanded(os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan"))
+    except UsageError:
+        return Path(tempfile.gettempdir(), f"kmgan-{os.getuid()}")
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:

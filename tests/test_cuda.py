@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import methods, presets, train
+from kmgan_lib.data.images import content_keys, to_unit
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.training.checkpoint import load_checkpoint
@@ -89,6 +90,21 @@ def test_every_method_is_captured_and_replays_are_its_plain_steps(name: str, dou
         for a, b in zip(net.parameters(), plain.networks()[name_].parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
     assert torch.equal(method.rng.get_state(), plain.rng.get_state())
+
+
+def test_a_partition_is_the_same_on_every_device() -> None:
+    images = torch.randint(256, (64, 1, 28, 28), dtype=torch.uint8)
+    assert torch.equal(content_keys(to_unit(images.to(DEVICE))).cpu(), content_keys(to_unit(images)))
+
+
+@pytest.mark.parametrize("name", ["wgan", "kmgan"])
+@pytest.mark.parametrize(("first", "then"), [("cpu", str(DEVICE)), (str(DEVICE), "cpu")])
+def test_a_run_goes_on_on_another_kind_of_device(tmp_path: Path, name: str, first: str, then: str) -> None:
+    known = presets.resolve(f"digits/{name}").fields()
+    sizes = {key: value for key, value in RUN.items() if key in known}
+    train(f"digits/{name}", profile="smoke", device=first, out=tmp_path / "run", **{**sizes, "iterations": 12})
+    run = train(f"digits/{name}", profile="smoke", device=then, out=tmp_path / "run", resume=True, **sizes)
+    assert run.result["status"] == "completed"
 
 
 def test_each_number_of_batches_has_its_graph() -> None:

@@ -3,16 +3,19 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kmgan_book import CHECKOUT
-from kmgan_lib.cli_output import DataRoot, at_home, console, say, table
+from kmgan_lib.cli_output import DataRoot, console, say, table
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.fields import shown
+from kmgan_lib.files import expanded
 
-Results = Annotated[Path | None, typer.Option(callback=at_home, help="Folder of the records; by default the book's.")]
+# No shell puts the home folder in after `--results=`.
+PATH: dict[str, Any] = {"parser": expanded, "metavar": "PATH"}
+Results = Annotated[Path | None, typer.Option(**PATH, help="Folder of the records; by default the book's.")]
 
 
 def sweep(
@@ -24,7 +27,7 @@ def sweep(
     jobs: Annotated[int, typer.Option(help="Runs at the same time.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     data_root: DataRoot = None,
-    runs: Annotated[Path, typer.Option(callback=at_home, help="Where run directories and logs go.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(**PATH, help="Where run directories and logs go.")] = Path("runs"),
     results: Results = None,
     print_: Annotated[bool, typer.Option("--print", help="Only print the runs, as commands of their own.")] = False,
 ) -> None:
@@ -109,9 +112,7 @@ def bench(
         list[str] | None, typer.Option(help="methods, plain, kmeans, growth or startup; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", callback=at_home, help="The report, as JSON.")] = Path(
-        "bench.json"
-    ),
+    out: Annotated[Path, typer.Option("--out", "-o", **PATH, help="The report, as JSON.")] = Path("bench.json"),
 ) -> None:
     """Measure the speed of the library side by side with a plain PyTorch loop."""
     sys.path.insert(0, str(CHECKOUT))  # the benchmarks are no part of a package

@@ -68,7 +68,7 @@ def abstract() -> str:
     for place, (name, verdict) in enumerate(verdicts.items()):
         x, y = 40 + 63 * (place % 10), 368 + 40 * (place // 10)
         color = f"fill: var(--{report.anchor(verdict.word)}); font-weight: 700"
-        write(f"{claims.MARKS[verdict.word]} {name}", x, y, 18, style=color)
+        write(f"{claims.MARKS[verdict.word]} {name}", x, y, 16, style=color)
     write(answer.counted(verdicts), 40, 462, 14, 90, "fill: var(--soft)")
     image = base64.b64encode(answer.samples().read_bytes()).decode()
     parts.append(f'<image x="680" y="40" width="400" height="400" href="data:image/webp;base64,{image}"/>')

@@ -109,7 +109,8 @@ def to_bytes(images: Tensor) -> Tensor:
 
 def to_unit(tensor: Tensor) -> Tensor:
     """Images as float32 in [0, 1]; points pass through unchanged."""
-    return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
+    # By a plain number CUDA would multiply with the reciprocal, which rounds otherwise than a CPU.
+    return tensor.float().div_(tensor.new_full((), 255)) if tensor.dtype == torch.uint8 else tensor
 
 
 @functools.cache

@@ -111,15 +111,13 @@ class Method(Copies, ABC):
             layers.widen_weights(self.generator_net, full[0])
             if preset.norm != "spectral":
                 layers.widen_weights(self.discriminator_net, full[1])
-        self.average_net: nn.Module | None = None
-        if preset.average:
-            self.average_net = copy.deepcopy(self.generator_net).to(device).requires_grad_(False)
-        for net in self.networks().values():
+        self.average_net = copy.deepcopy(self.generator_net).requires_grad_(False) if preset.average else None
+        for net in (*self.networks().values(), *filter(None, [self.average_net])):
             net.to(device=device)
             if preset.network != "synthetic":
                 net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            if distributed.world_size() > 1:
-                layers.sync_batch_norm(net)
+            if distributed.world_size() > 1 and net is not self.average_net:
+                layers.sync_batch_norm(net, device.type == "cuda")
         self._optimise()
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
@@ -266,7 +264,9 @@ class Method(Copies, ABC):
         if self.average_net is not None:
             self.average_net.load_state_dict(state["average"])
         for name, optimiser in self.optimisers().items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            saved, here = state["optimisers"][name], {"capturable": optimiser.defaults["capturable"]}
+            groups = [group | here for group in saved["param_groups"]]  # the checkpoint may be of another device
+            optimiser.load_state_dict({**saved, "param_groups": groups})
         for name, part in self.kept().items():
             if isinstance(part, nn.Module):
                 part.load_state_dict(state[name])

@@ -12,7 +12,7 @@ from kmgan_lib import losses
 from kmgan_lib.centers import UPDATES, CenterBank, assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import content_keys
-from kmgan_lib.distributed import all_gather, shard
+from kmgan_lib.distributed import all_gather, broadcast, shard
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, detached
@@ -269,6 +269,7 @@ class KMGAN(Method):
             told = torch.randint(o.k, (b,), generator=generator, device=self.device) if o.told else None
             fake.append(D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))
+        broadcast(self.bank.state_dict())  # unlike GPUs differ in the last bit
 
     def kept(self) -> dict[str, nn.Module | Tensor | None]:
         return {"centers": self.bank, "iteration": self.step_count, "pixel_centers": self.pixel_centers}

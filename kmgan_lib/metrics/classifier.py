@@ -169,10 +169,12 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     judge = Judge(resnet.load_resnet56(path), dataset, 0.0, test.classes, "real", name, side=test.tensor.shape[-1])
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
     kept = cache_root() / "judges" / f"{path.stem}-{test.provenance['sha256'][:12]}.json"
-    measured = read_json(kept) if kept.exists() else {"accuracy": _accuracy(judge, test)}
-    if not kept.exists():
-        keep(kept, lambda p: p.write_text(as_json(measured), encoding="utf-8"))
-    return replace(judge, accuracy=float(measured["accuracy"]))
+    try:
+        accuracy = float(read_json(kept)["accuracy"])
+    except (KeyError, TypeError, ValueError):  # nothing there yet, or nothing usable
+        accuracy = _accuracy(judge, test)
+        keep(kept, lambda p: p.write_text(as_json({"accuracy": accuracy}), encoding="utf-8"))
+    return replace(judge, accuracy=accuracy)
 
 
 @functools.cache

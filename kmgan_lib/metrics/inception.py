@@ -130,7 +130,7 @@ def _plain_data_only() -> Iterator[None]:
 
 def inception_measures(
     fake: Tensor, real: Tensor, *, layer: str = "2048", weights: Path | None = None, extractor: str = EXTRACTOR,
-    real_name: str | None = None, fake_name: str | None = None,
+    real_name: str | None = None, fake_name: str | None = None, device: torch.device | str = "cpu",
 ) -> dict[str, float | int]:  # fmt: skip
     """Inception Score and FID of generated (n, c, h, w) against real images (m, c, h, w), by torch-fidelity.
 
@@ -140,7 +140,7 @@ def inception_measures(
 
     ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. ``weights``
     are those of `find_weights` for `EXTRACTOR`; others of torch-fidelity's registry may need none. Under ``real_name``
-    and ``fake_name``, where they are given, features are kept in the cache.
+    and ``fake_name``, where they are given, features are kept in the cache. Of several GPUs it takes the current one.
 
     ``fid``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``. A `UsageError` without
     torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
@@ -168,7 +168,7 @@ def inception_measures(
             found = fidelity.calculate_metrics(
                 input1=inputs[0], input2=inputs[1], fid=True, isc=layer == "2048", feature_extractor=extractor,
                 feature_extractor_weights_path=str(weights) if weights else None, feature_layer_fid=layer,
-                isc_splits=SPLITS, samples_shuffle=False, cuda=torch.cuda.is_available(), save_cpu_ram=True,
+                isc_splits=SPLITS, samples_shuffle=False, cuda=torch.device(device).type == "cuda", save_cpu_ram=True,
                 verbose=False, cache=True, cache_root=str(kept), input1_cache_name=fake_name,
                 input2_cache_name=real_name,
             )  # fmt: skip

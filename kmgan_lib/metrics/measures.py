@@ -211,7 +211,7 @@ def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> li
     banks = [CenterBank(k, batch.shape[1], device=batch.device) for batch in rows]
     for batch, bank in zip(rows, banks, strict=True):
         bank.real.copy_(batch[torch.arange(k, device=batch.device) % len(batch)])
-    wait = torch.cuda.synchronize if rows[0].is_cuda else lambda: None
+    wait = (lambda: torch.cuda.synchronize(rows[0].device)) if rows[0].is_cuda else lambda: None
     taken: list[list[float]] = [[] for _ in rows]
     for _ in range(repeats + 1):
         for batch, bank, times in zip(rows, banks, taken, strict=True):

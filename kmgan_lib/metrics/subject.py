@@ -157,7 +157,7 @@ class Subject:
         name = f"{self.seen.provenance['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
         measured = inception_.inception_measures(
             images, real, layer=layer, weights=weights.path, extractor=inception_.EXTRACTOR, real_name=name,
-            fake_name=level and f"{name}-{level}",
+            fake_name=level and f"{name}-{level}", device=self.device,
         )  # fmt: skip
         return {**measured, "extractor": weights.describe()}
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kmgan_lib.distributed import all_gather, shard
+from kmgan_lib.distributed import all_gather, shard, world_size
 
 FEW = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
 
@@ -223,12 +223,20 @@ def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], c
     module.eval()
 
 
-def sync_batch_norm(net: nn.Module) -> nn.Module:
+class Synchronised(nn.SyncBatchNorm):
+    """PyTorch's, which would ask the other ranks even where this one works `alone`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002, D102
+        return super().forward(input) if world_size() > 1 else _BatchNorm.forward(self, input)
+
+
+def sync_batch_norm(net: nn.Module, cuda: bool) -> nn.Module:
     """The network with batch normalisation over the rows of all ranks; parameters and names stay."""
-    if next(net.parameters()).is_cuda:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(net)
-    for module in net.modules():  # PyTorch's works on GPUs only; on CPUs every rank normalises the whole batch
-        if isinstance(module, _BatchNorm):
+    net = nn.SyncBatchNorm.convert_sync_batchnorm(net) if cuda else net
+    for module in net.modules():
+        if isinstance(module, nn.SyncBatchNorm):
+            module.__class__ = Synchronised  # PyTorch converts to its own class alone
+        elif isinstance(module, _BatchNorm):  # PyTorch's works on GPUs only; on CPUs every rank takes the whole batch
             module.register_forward_pre_hook(lambda norm, inputs: all_gather(inputs[0]) if norm.training else None)
             module.register_forward_hook(lambda norm, _, output: shard(output) if norm.training else None)  # pyright: ignore[reportArgumentType]
     return net

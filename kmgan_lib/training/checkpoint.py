@@ -18,11 +18,6 @@ def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
     write_atomically(directory / CHECKPOINT, lambda path: torch.save(state, path))
 
 
-def has_checkpoint(directory: Path) -> bool:
-    """Whether there is a checkpoint for a run to go on from."""
-    return (directory / CHECKPOINT).exists()
-
-
 def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, Any]:
     """Read ``checkpoint.pt``, running no code of it; a `UsageError` if it is garbled or holds other than plain data."""
     path = directory / CHECKPOINT

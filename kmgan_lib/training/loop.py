@@ -158,14 +158,15 @@ class Training:
                 self.method.update_average(self.iteration)
                 self.history.add(self.iteration, losses)
                 bar.update()
-                self.seconds = before + time.perf_counter() - begun
                 row_due = self.iteration % every == 0 or self.iteration == total
                 stop = bool(interrupted)
                 if distributed.world_size() > 1:  # they ask each other only now and then, and stop together
                     stop = row_due and distributed.from_rank_zero(lambda: bool(interrupted))
                 checkpoint_due = stop or self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total
                 due = row_due or checkpoint_due or self.iteration in snapshots
-                if due and (bad := self.history.bad_iteration()) is not None:
+                bad = self.history.bad_iteration() if due else None  # which waits for the device
+                self.seconds = before + time.perf_counter() - begun
+                if bad is not None:
                     self._diverged(bad)
                 if row_due:
                     row = self.history.write(self.iteration, self.seconds, to_file=self.writes)

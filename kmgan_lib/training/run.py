@@ -123,7 +123,7 @@ def claim_run_dir(
     held.enter_context(lock.held(directory))
     if not resume and _taken(directory):
         raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
-    if resume and checkpoint.has_checkpoint(directory):
+    if resume and (directory / checkpoint.CHECKPOINT).exists():
         _check_resumable(directory, files.read_json(path), config)
     elif (directory / files.RESULT).exists() and Run.open(directory).result.get("status") == "completed":
         raise UsageError(f"{directory} is finished, and its {checkpoint.CHECKPOINT} is gone: name another --out")

@@ -100,7 +100,7 @@ def train(
         words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
         config["command"] = shlex.join(["kmgan", "train", name, "--profile", profile, "--seed", str(seed), *words])
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
-        resumed = distributed.from_rank_zero(lambda: resume and checkpoint.has_checkpoint(directory))
+        resumed = distributed.from_rank_zero(lambda: resume and (directory / checkpoint.CHECKPOINT).exists())
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
         if distributed.from_rank_zero(functools.partial(_finished, directory, settings, config, state)):
             run = Run.open(directory)  # nothing to do, and its measures stay
@@ -114,7 +114,7 @@ def train(
                 raise
             smaller = settings.batch // (2 * ranks) * ranks
             advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
-            kept = "; the last checkpoint is kept" if checkpoint.has_checkpoint(directory) else ""
+            kept = "; the last checkpoint is kept" if (directory / checkpoint.CHECKPOINT).exists() else ""
             raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
         run.images = own
         return run

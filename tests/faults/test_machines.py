@@ -16,7 +16,8 @@ import pytest
 import torch
 
 import kmgan_lib
-from kmgan_lib import files
+from kmgan_lib import files, train
+from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge
 from kmgan_lib.metrics.classifier import judge
 from kmgan_lib.metrics.neighbours import memorisation_scores
@@ -165,7 +166,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_without_a_home_the_cache_is_a_temporary_folder_and_none_is_called_tilde(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def nobody(_: int) -> None:
         raise KeyError("uid not found")
@@ -174,17 +175,11 @@ def test_without_a_home_the_cache_is_a_temporary_folder_and_none_is_called_tilde
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    files._temporary.cache_clear()
-    try:
-        place = files.cache_root()
-        assert files.cache_root() == place
-    finally:
-        files._temporary.cache_clear()
-    assert place.parent == tmp_path
-    assert place.is_dir()
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert "no home folder" in message
-    assert "KMGAN_CACHE" in message
+    monkeypatch.chdir(tmp_path)
+    assert files.cache_root() == tmp_path / f"kmgan-{os.getuid()}"
+    with pytest.raises(UsageError, match=r"^~/x: this user has no home folder: write the whole path$"):
+        train("digits/kmgan", profile="smoke", out="~/x")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

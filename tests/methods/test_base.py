@@ -85,8 +85,13 @@ def test_a_random_state_of_another_kind_of_device_seeds_and_says_so(caplog: pyte
 @pytest.mark.parametrize("name", ["digits/kmgan", "digits/wgan_gp", "digits/mix_wgan"])
 def test_a_checkpoint_of_a_gpu_is_taken_over(name: str) -> None:
     method, other = make(name), make(name, seed=1)
-    state = method.state_dict() | {"rng": torch.arange(16, dtype=torch.uint8)}
+    state: dict[str, Any] = method.state_dict() | {"rng": torch.arange(16, dtype=torch.uint8)}
+    for saved in state["optimisers"].values():
+        for group in saved["param_groups"]:
+            group["capturable"] = True
     other.load_state_dict(state)
+    groups = [group for optimiser in other.optimisers().values() for group in optimiser.param_groups]
+    assert not any(group["capturable"] for group in groups), "of the checkpoint's device, not of this one"
     for a, b in zip(method.generator_net.parameters(), other.generator_net.parameters(), strict=True):
         assert torch.equal(a, b)
 

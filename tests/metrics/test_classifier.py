@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from pathlib import Path
 
@@ -144,6 +145,13 @@ def test_the_pretrained_judge_is_taken_where_it_is_found(data_root: Path, monkey
     judge.cache_clear()
     monkeypatch.setattr(classifier, "_accuracy", lambda *_: pytest.fail("it is in the cache"))
     assert judge("cifar10", data_root=str(data_root)).accuracy == found.accuracy
+    (kept,) = (data_root.parent / "cache" / "judges").iterdir()
+    monkeypatch.setattr(classifier, "_accuracy", lambda *_: 0.5)
+    for garbled in ("{}", '{"accuracy": null}', '{"acc', "[]"):
+        kept.write_text(garbled, encoding="utf8")
+        judge.cache_clear()
+        assert judge("cifar10", data_root=str(data_root)).accuracy == 0.5
+        assert json.loads(kept.read_text(encoding="utf8")) == {"accuracy": 0.5}
     judge.cache_clear()
 
 
