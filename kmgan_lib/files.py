@@ -90,7 +90,7 @@ def cache_root() -> Path:
     try:
         return expanded(os.environ.get("KMGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "kmgan"))
     except UsageError:
-        return Path(tempfile.gettempdir(), f"kmgan-{os.getuid()}")
+        return Path(tempfile.gettempdir(), f"kmgan-{getattr(os, 'getuid', int)()}")
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:
