@@ -64,6 +64,7 @@ class Claim:
     before: str = ""
     eye: str = ""
     flips: str = ""
+    seen: Mapping[str, Sequence[int]] = field(default_factory=dict)
     says: Mapping[str, str] = field(default_factory=dict)
     calls: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,7 +89,7 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
 
     need(isinstance(entry, dict), "a claim is a mapping")
     need(_NAME.fullmatch(name), "a claim's name is of letters, digits, - and _")
-    known = {*_TEXTS, *_MAY, *PARTS, "needs", "groups", "profiles", "decides", "says", "calls"}
+    known = {*_TEXTS, *_MAY, *PARTS, "needs", "seen", "groups", "profiles", "decides", "says", "calls"}
     for key in entry:
         need(key in known, f"unknown key {key} (one of {', '.join(sorted(known))})")
     for key in (*_TEXTS, "needs", "holds", "fails"):
@@ -100,7 +101,8 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
         need(isinstance(entry.get(key, []), list), f"{key} must be a list of conditions")
     decides, needs = entry.get("decides"), entry["needs"]
     need(decides is None or (type(decides) is int and decides > 0), "decides is a number of seeds")
-    need(isinstance(needs, dict), "needs maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
+    for key in ("needs", "seen"):
+        need(isinstance(entry.get(key, {}), dict), f"{key} maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
     for key, allowed, kind in (
         ("groups", PROFILES, "groups"), ("says", words.OUTCOMES, "texts"), ("calls", needs, "texts"),
     ):  # fmt: skip
@@ -112,7 +114,8 @@ def _claim(name: str, entry: Any, path: Path) -> Claim:
     profiles = entry.get("profiles", possible)
     some = isinstance(profiles, list) and profiles and all(profile in possible for profile in profiles)
     need(some, f"profiles lists some of {', '.join(possible)}")
-    for preset, seeds in needs.items():
+    for preset, seeds in (*needs.items(), *entry.get("seen", {}).items()):
+        need(preset in needs, f"{preset} is seen, but not in needs")
         whole = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
         need(whole, f"the seeds of {preset} must be a list of whole numbers")
         need(groups or not str(preset).startswith("*/"), f"{preset} needs groups, which say what * stands for")
@@ -235,7 +238,7 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
     found, missing, reads = dict[str, list[Record]](), list[Needed](), set(claim.measures())
     for name, seeds in claim.needs.items():
         preset = claim.preset(name, profile)
-        group = records.load(preset, profile, results=results)
+        group = [r for r in records.load(preset, profile, results=results) if r.seed not in claim.seen.get(name, ())]
         found[name] = [r for r in group if r.diverged or all(r.has(measure) for of, measure in reads if of == name)]
         there = {record.seed for record in found[name]}
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
@@ -277,10 +280,7 @@ def verdicts(path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Ve
 
 
 def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Needed]:
-    """Runs that the ledger still lacks at a profile, the most valuable first.
-
-    First those that more claims wait for, then those of the claims that are nearest to a verdict, then lower seeds.
-    """
+    """Runs that the ledger still lacks at a profile: first those that more claims wait for, or nearly decide."""
     waiting: dict[Needed, list[int]] = {}
     for claim in (claim for claim in load(path) if profile in claim.profiles):
         found = judge(claim, profile, results=results)

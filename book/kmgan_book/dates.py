@@ -12,7 +12,7 @@ import yaml
 from kmgan_book.claims import LEDGER, PARTS, Verdict
 from kmgan_lib.files import RESULT
 
-_DECIDES = ("rule", "needs", *(part for part in PARTS if part != "beside"))
+_DECIDES = ("rule", "needs", "seen", *(part for part in PARTS if part != "beside"))
 
 
 def _git(*words: str) -> str:

@@ -154,6 +154,15 @@ def test_profiles_say_whose_records_can_decide(results: Callable[..., Path], tmp
     assert claims.verdicts(path, results=tmp_path)[0].word == NOT_RUN
 
 
+def test_seeds_that_had_been_seen_are_left_out_whatever_they_show(results: Callable[..., Path]) -> None:
+    folder, needs = results(1.0, 1.0, 9.0, 9.0), {"mnist/kmgan": [2, 3]}
+    assert judged(folder, needs=needs).word == UNDECIDED
+    verdict = judged(folder, needs=needs, seen={"mnist/kmgan": [0, 1]})
+    assert (verdict.word, [record.seed for record in verdict.records]) == (HOLDS, [2, 3])
+    with pytest.raises(UsageError, match="mnist/dcgan is seen, but not in needs"):
+        judged(folder, needs=needs, seen={"mnist/dcgan": [0]})
+
+
 def test_a_star_stands_for_the_profile_s_group(made_up: MadeUp, tmp_path: Path) -> None:
     path = ledger(tmp_path, X1={**ENTRY, **GROUPED})
     (claim,) = claims.load(path)
