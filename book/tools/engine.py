@@ -111,21 +111,16 @@ def run_with(cells: list[nbformat.NotebookNode]) -> str:
 def tidy(path: Path) -> None:
     """Make an executed notebook fit for readers.
 
-    papermill's notes go, which name folders of the machine, and so do views of widgets whose kernel has ended, where
-    the same output holds pictures: a reader would see an error in their place. The cells of parameters stay in the
-    notebook, but the page has a line at its foot in their place.
+    Views of widgets whose kernel has ended go where the same output holds pictures: a reader would see an error in
+    their place. In the place of the cells of parameters the page has a line at its foot.
     """
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
     parameters = [cell for cell in notebook.cells if {"parameters", INJECTED} & set(cell.metadata.get("tags", []))]
     for cell in parameters:
         cell.metadata["tags"] = [*cell.metadata["tags"], UNSEEN]
     if parameters:
         notebook.cells.append(nbformat.v4.new_markdown_cell(run_with(parameters), id="run-with"))
     for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        if not cell.metadata.get("tags"):
-            cell.metadata.pop("tags", None)
         for output in cell.get("outputs", []):
             if {WIDGET_VIEW, "text/html"} <= set(output.get("data", {})):
                 del output.data[WIDGET_VIEW]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-PAGE, SITE = 3_000_000, 40_000_000  # bytes
+PAGE, SITE = 3_000_000, 35_000_000  # bytes
 PICTURE = re.compile(r"""<(?:img|source)\b[^>]*?\ssrc=["'](?!data:|https?:|//)([^"'?#]+)""")
 
 

@@ -1,9 +1,9 @@
 """Sphinx extension: what the theme leaves to do on a page.
 
-Downloads of the chapter as it is in the repository, beside its executed copy; buttons that launch a chapter elsewhere,
-where the book's address is known; roles that screen readers understand; a figure's second image, drawn for a phone;
-every chapter on one page, for the PDF; and nothing that loads from another host: Thebe's scripts, which Jupyter Book
-puts on every page, are dropped, and MathJax is served from the build.
+Downloads of a chapter as it is in the repository, since its results stand on the page; buttons that launch a chapter
+elsewhere, where the book's address is known; roles that screen readers understand; a figure's second image, drawn for a
+phone; every chapter on one page, for the PDF; and nothing that loads from another host: Thebe's scripts, which Jupyter
+Book puts on every page, are dropped, and MathJax is served from the build.
 """
 
 import os
@@ -57,26 +57,6 @@ def offer_launch(app: Sphinx, config: Config) -> None:
         options["use_repository_button"] = True
 
 
-def offer_source(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Say which download is the executed chapter, and offer the one without outputs, too."""
-    source = Path(app.srcdir) / SOURCES / f"{page}.ipynb"
-    if not source.is_file():
-        return
-    for group in context.get("header_buttons", []):
-        if group.get("label") == "download-buttons":
-            executed = next(button for button in group["buttons"] if button["label"] == "download-source-button")
-            executed |= {"text": ".ipynb with results", "tooltip": "Download the executed notebook"}
-            plain = {
-                "type": "link",
-                "url": context["pathto"](f"_sources/{SOURCES}/{page}.ipynb", 1),
-                "text": ".ipynb to run",
-                "tooltip": "Download the notebook as it is in the repository",
-                "icon": "fas fa-play",
-                "label": "download-plain-button",
-            }
-            group["buttons"].insert(0, plain)
-
-
 def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Say in a page's head what a link to it should show: title, the book's answer, and its image."""
     base = str(app.config.html_baseurl).rstrip("/")
@@ -127,12 +107,12 @@ def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
 
 
 def finish(app: Sphinx, failure: Exception | None) -> None:
-    """Copy sources and second images beside the pages; mend the roles of the pages' elements, and name the images."""
+    """Copy sources and second images beside the pages, and mend the roles of the pages' elements."""
     if failure or app.builder.name != "html":
         return
     source, target = Path(app.srcdir), Path(app.outdir)
     if (source / SOURCES).is_dir():
-        shutil.copytree(source / SOURCES, target / "_sources" / SOURCES, dirs_exist_ok=True)
+        shutil.copytree(source / SOURCES, target / "_sources", dirs_exist_ok=True)
     images = {path.stem: path for path in (source / FOLDER).glob("*.webp")}
 
     def both(match: re.Match[str]) -> str:
@@ -167,7 +147,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", share_handlers)
     app.connect("doctree-resolved", drop_thebe_settings, priority=900)
     app.connect("html-page-context", drop_thebe_scripts, priority=900)
-    app.connect("html-page-context", offer_source, priority=900)
     app.connect("html-page-context", offer_preview)
     app.connect("build-finished", copy_mathjax, priority=900)
     app.connect("build-finished", finish)

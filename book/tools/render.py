@@ -23,7 +23,7 @@ def stage(root: Path, folder: Path, status: str) -> Path:
     """Copy what Jupyter Book reads into ``folder/stage``, executed chapters in place of their sources.
 
     The copy has the project's layout, so page addresses, links to downloads and literal includes of the library
-    are those of the sources. These go to ``sources/``, for readers who want a chapter without outputs.
+    are those of the sources. These go to ``sources/``: they are what readers download.
     """
     staged = folder / "stage"
     shutil.rmtree(staged, ignore_errors=True)
