@@ -38,15 +38,16 @@ GROUPS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 # Step sizes that `benchmarks/tuning.py` chose for each group from one grid; what is not here keeps its method's own.
+_PLUS = ("kmgan_plus", "kmgan_plus-random", "kmgan_plus-true", "kmgan_plus-center")
 _FAST = (
     "dcgan", "dcgan-unconditional", "wgan", "wgan_gp", "mix_wgan", "mbgan", "mlgan-clip", "ali", "improved_gan",
-    "sngan", "kmgan_plus", "kmgan_plus-random", "kmgan_plus-true", "kmgan_plus-center",
+    "sngan", *_PLUS,
 )  # fmt: skip
 RATES: dict[str, dict[str, float]] = {
     "mnist": {**dict.fromkeys(_FAST, 1e-3), "mlgan": 5e-4},
     "cifar10-32": {
         **dict.fromkeys(("ali", "dcgan", "mix_wgan", "sngan", "wgan"), 1e-3),
-        **dict.fromkeys(("improved_gan", "wgan_gp", "kmgan_plus", "kmgan_plus-true", "kmgan_plus-center"), 5e-4),
+        **dict.fromkeys(("improved_gan", "wgan_gp", *_PLUS), 5e-4),
         **dict.fromkeys(("kmgan", "kmgan-noclip"), 1e-4),
     },
 }  # fmt: skip
