@@ -12,7 +12,7 @@ import yaml
 from kmgan_book.claims import LEDGER, PARTS, Verdict
 from kmgan_lib.files import RESULT
 
-_DECIDES = ("rule", "needs", "seen", *(part for part in PARTS if part != "beside"))
+_DECIDES = ("needs", *(part for part in PARTS if part != "beside"))  # not the prose, nor the records left out
 
 
 def _git(*words: str) -> str:
@@ -48,7 +48,7 @@ def _recordings() -> Mapping[Path, datetime]:
 
 @functools.cache
 def rules() -> Mapping[str, datetime]:
-    """Since when each claim is decided as it is now: its rule, runs and conditions. Empty without a history."""
+    """Since when each claim is decided as it is now, by runs and conditions. Empty without a history."""
     now = yaml.safe_load(LEDGER.read_text(encoding="utf8"))
     open_, since = set(now), dict[str, datetime]()
     for commit, when in _commits(LEDGER.name).items():

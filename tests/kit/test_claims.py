@@ -280,9 +280,9 @@ def test_a_rule_is_as_old_as_what_decides_and_runs_are_counted_from_there(
         git(tmp_path, "commit", "-qm", "m", "--allow-empty", at=at)
         return git(tmp_path, "rev-parse", "HEAD")
 
-    old = commit({**ENTRY, "rule": "Another."}, 0)
+    old = commit({**ENTRY, "needs": {"mnist/kmgan": [9]}}, 0)
     new = commit(ENTRY, 1)
-    commit({**ENTRY, "title": "Only another title"}, 2)
+    commit({**ENTRY, "rule": "The same in other words."}, 2)
     monkeypatch.setattr(dates, "LEDGER", path)
 
     def said(code: str) -> str:
