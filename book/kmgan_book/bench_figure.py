@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
-from kmgan_book.figures import PALETTE, _canvas, badge
+from kmgan_book.figures import PALETTE, badge, canvas
 from kmgan_book.report import Html, badge_of, html_table, we_found
 from kmgan_lib.files import read_json
 
@@ -30,7 +30,7 @@ def speed(report: dict[str, Any]) -> Figure:
             "plain": ("speed", "Speed, the plain loop being 1", "%.2f")}  # fmt: skip
     sections = [name for name in (*bars, "growth") if report.get(name)]
     heights = [2.6 if name == "growth" else 0.54 * len(report[name]) + 0.8 for name in sections] or [2.6]
-    figure, axes = _canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw={"height_ratios": heights})
+    figure, axes = canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw={"height_ratios": heights})
     for ax, name in zip(axes.flat, sections, strict=False):
         results = report[name]
         if name in bars:

@@ -35,18 +35,17 @@ def sweep(
 
     Each run is a process of its own and goes on where it stopped. Under the smoke profile nothing is recorded.
     """
-    from kmgan_book import plan as planning
     from kmgan_book import records, tables
     from kmgan_book import sweep as library
 
     place = results or records.RESULTS
-    limit = planning.seconds(budget) if budget is not None else float("inf")
-    part = planning.shard_of(shard)
-    plan = planning.planned(profile, only=only or (), seeds=_seeds(seeds), results=place, shard=part)
+    limit = library.seconds(budget) if budget is not None else float("inf")
+    part = library.shard_of(shard)
+    plan = library.planned(profile, only=only or (), seeds=_seeds(seeds), results=place, shard=part)
     if print_:
         options = {"device": device if device != "auto" else None, "runs": runs if runs != library.RUNS else None}
         for run in plan:
-            print(planning.command(run, data_root=data_root, results=results, **options))
+            print(library.command(run, data_root=data_root, results=results, **options))
         return
     if not plan:
         console.print("nothing to do: every run that was asked for is recorded")

@@ -1,23 +1,30 @@
-"""Drawings of the method, of points on a plane, and small computations that show why it behaves as it does."""
+"""Drawings of the method and of features, and small computations that show why the method behaves as it does."""
 
+import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
 from torch import Tensor
 
-from kmgan_book.figures import PALETTE, RC, SPARE, _canvas, _panel, badge, colors
+from kmgan_book.figures import PALETTE, RC, SPARE, badge, canvas, colors, panel
 from kmgan_book.phone import PageFigure
-from kmgan_book.primer import CORNERS
 from kmgan_book.records import Record
 from kmgan_book.teaching import descend
 from kmgan_lib import losses
+
+LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
+MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
+CORNERS = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
 
 # Each box: text and color; then, for pages and for phones, left edge, row and width.
 _TEXTS = {
@@ -70,7 +77,7 @@ def equal_center_loss() -> Figure:
     noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     noise = 0.18 * (noise - noise.mean(0))
     real = CORNERS[labels] + noise
-    figure, axes = _canvas(1, 2, 6.6, 3.5, sharex=True, sharey=True)
+    figure, axes = canvas(1, 2, 6.6, 3.5, sharex=True, sharey=True)
     paint_real, paint_fake = colors(["K-Means", "DCGAN"])
     for ax, spread, name in zip(axes[0], (1.0, 0.0), ("matched", "collapsed"), strict=True):
         fake_centers = spread * CORNERS + torch.tensor([0.3, 0.1])
@@ -89,7 +96,7 @@ def equal_center_loss() -> Figure:
 
 def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
     """What becomes of features when D's loss has no push, and the loss of recorded runs of Algorithm 2 as printed."""
-    figure, axes = _canvas(1, 2, 7.0, 2.8)
+    figure, axes = canvas(1, 2, 7.0, 2.8)
     left, right = axes[0]
     for (name, push), color in zip({"with the push of Eq. (5)": 1.0, "without it": 0.0}.items(), SPARE, strict=False):
         left.plot(_spread(push), label=name, color=color)
@@ -123,7 +130,7 @@ def pair_terms() -> Figure:
     """The pair terms of Eq. (7) against one factor on all features, where real and generated ones are alike."""
     real, fake = torch.randn(2, 256, 100, generator=torch.Generator().manual_seed(0)).relu()
     factors = torch.linspace(0, 1.5, 16)
-    figure, ax = _panel(5.2, 2.8)
+    figure, ax = panel(5.2, 2.8)
     readings = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
     for (name, reduction), color in zip(readings.items(), SPARE, strict=False):
         intra, inter = (
@@ -144,7 +151,7 @@ def feature_moments(rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, ma
     which each panel draws at most a thousand.
     """
     columns = max(len(moments) for moments in rows.values())
-    figure, axes = _canvas(len(rows), columns, 7.0, 1.5 * len(rows) + 0.4)
+    figure, axes = canvas(len(rows), columns, 7.0, 1.5 * len(rows) + 0.4)
     chosen = np.random.default_rng(0).permutation(len(labels))[:1_000]
     colours = np.asarray(sns.color_palette(PALETTE))[labels.cpu().numpy()[chosen]]
     for line, (name, moments) in zip(axes, rows.items(), strict=True):
@@ -159,9 +166,92 @@ def feature_moments(rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, ma
 
 def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str, *, title: str = "") -> Figure:
     """Points (n, 2) coloured by class (Fig. 2a)."""
-    figure, ax = _panel(4.2, 3.8)
+    figure, ax = panel(4.2, 3.8)
     for index, name in enumerate(names):
         ax.scatter(*positions[labels == index].cpu().T, s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
     ax.set(title=title, aspect="equal")
     ax.legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+    return badge(figure, made_by)
+
+
+def encoded(figure: Figure) -> bytes:
+    """The figure as a small WebP image; it is closed, so that a notebook does not show it once more."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="webp", pil_kwargs={"quality": 80, "method": 4})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+class Projection:
+    """The plane of the two main components of features (n, d); features of two dimensions stay as they are."""
+
+    def __init__(self, features: Tensor):
+        self.mean = features.mean(0)
+        self.axes = torch.eye(features.shape[1])
+        if features.shape[1] > 2:
+            self.axes = torch.linalg.svd(features - self.mean, full_matrices=False).Vh[:2].T
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Points (n, 2)."""
+        return features if features.shape[1] == 2 else (features - self.mean) @ self.axes
+
+    @property
+    def label(self) -> str:
+        """What the axes are."""
+        return "features" if len(self.mean) == 2 else f"first 2 components of {len(self.mean)} features"
+
+
+def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
+    """Points (n, 2), a color and a shape per label, and centers (k, 2) as black crosses."""
+    x, y = points.numpy().T
+    groups = np.zeros(len(x), int) if labels is None else labels.numpy()
+    colors = sns.color_palette(PALETTE)
+    for group in np.unique(groups):
+        mine = groups == group
+        mark = MARKS[group // len(colors) % len(MARKS)]
+        ax.scatter(x[mine], y[mine], s=8, color=colors[group % len(colors)], marker=mark, alpha=0.6, linewidths=0)
+    if centers is not None:
+        ax.scatter(*centers.numpy().T, s=60, color="black", marker="X", edgecolors="white", linewidths=0.8)
+    ax.tick_params(labelsize=7)
+    ax.locator_params(nbins=4)
+
+
+def moment(
+    iteration: int, history: Sequence[Mapping[str, float]], made_by: str, *, samples: Path | None,
+    points: tuple[Tensor, Tensor | None, Tensor | None], axis: str, limits: Sequence[Sequence[float]],
+) -> Figure:  # fmt: skip
+    """One moment of a training: the sheet of samples, if any, features with centers, and the losses so far.
+
+    ``limits`` of both axes of the features, the same at every moment, let one see how they move.
+    """
+    if samples is None:
+        figure, axes = canvas(1, 2, 6.4, 3.3)
+        left, ax = axes[0]
+    else:  # the losses below the other two: three beside each other cannot be read on a phone
+        figure, axes = canvas(2, 2, 6.4, 5.6, height_ratios=[1.4, 1])
+        for ax in axes[1]:
+            ax.remove()
+        first, left = axes[0]
+        ax = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
+        with Image.open(samples) as file:
+            first.imshow(np.asarray(file.convert("RGB")), interpolation="nearest")
+        first.set_title("samples, always the same $z$", fontsize=10)
+        first.set_axis_off()
+    cloud(left, *points)
+    left.set_title("$D$'s features of real data", fontsize=10)
+    left.set_xlabel(axis, fontsize=8)
+    left.set(xlim=limits[0], ylim=limits[1])
+    for index, (column, name) in enumerate(LOSSES.items()):
+        rows = [(row["iteration"], row[column]) for row in history if column in row]
+        if rows:
+            steps, losses = np.asarray(rows).T
+            done = steps <= iteration
+            ax.plot(steps, losses, color=f"C{index}", linewidth=0.8, alpha=0.25)
+            ax.plot(steps[done], losses[done], color=f"C{index}", linewidth=1.4, label=name)
+    ax.set_yscale("symlog", linthresh=0.1)
+    ax.axvline(iteration, color="0.3", linewidth=0.8)
+    ax.legend(frameon=False, fontsize=8)
+    ax.set_title("losses so far", fontsize=10)
+    ax.set_xlabel("iteration", fontsize=8)
+    ax.tick_params(labelsize=7)
     return badge(figure, made_by)

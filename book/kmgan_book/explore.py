@@ -14,11 +14,10 @@ import numpy as np
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 
-from kmgan_book import STATIC, drawing, figures
-from kmgan_book.drawing import Projection, encoded
+from kmgan_book import STATIC, diagrams, figures
+from kmgan_book.diagrams import Projection, encoded
 from kmgan_book.report import Html, webp
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
 from kmgan_lib.data import Images
@@ -157,42 +156,31 @@ class Moments:
             self.centers[iteration] = bank.real.cpu().clone()
 
 
-def training_frames(run: Run, kept: Moments | None = None) -> Html:
+def training_frames(run: Run, kept: Moments) -> Html:
     """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
 
-    `kept` is the callback that the run was trained with; without it, features are not shown. Those of more than two
-    dimensions are projected on the two main components of those at the end. A `UsageError` says that a run has kept
-    neither samples nor features.
+    `kept` is the callback that the run was trained with. Features of more than two dimensions are projected on the two
+    main components of those at the end. A run on points has no samples.
     """
     sheets = {int(path.stem): path for path in (run.directory / "samples").glob("*.png")}
-    available = [set(each) for each in (sheets, kept.features if kept else {}) if each]
-    if not available:
-        raise UsageError(f"{run.directory} has no samples to move through: train with snapshots, or keep Moments")
-    iterations = sorted(set.intersection(*available))
-    axis, limits, points = "", [], dict[int, tuple[Tensor, Tensor | None, Tensor | None]]()
-    if kept:
-        project = Projection(kept.features[iterations[-1]])
-        for iteration in iterations:
-            centers = kept.centers.get(iteration)
-            shown = project(kept.features[iteration])
-            points[iteration] = shown, kept.labels, None if centers is None else project(centers)
-        places = torch.cat([shown for shown, *_ in points.values()])
-        low, high = (torch.quantile(places, share, dim=0) for share in (0.005, 0.995))
-        margin = 0.1 * (high - low)
-        axis, limits = project.label, torch.stack([low - margin, high + margin], 1).tolist()
-    images = []
-    for iteration in iterations:
-        picture = None
-        if sheets:
-            with Image.open(sheets[iteration]) as file:
-                picture = np.asarray(file.convert("RGB"))
-        figure = drawing.moment(
-            iteration, run.history, run.label, picture=picture, points=points.get(iteration), axis=axis, limits=limits
+    iterations = sorted(sheets.keys() & kept.features.keys() if sheets else kept.features)
+    project = Projection(kept.features[iterations[-1]])
+    points = {iteration: project(kept.features[iteration]) for iteration in iterations}
+    centers = {iteration: project(kept.centers[iteration]) for iteration in iterations if iteration in kept.centers}
+    low, high = (torch.quantile(torch.cat([*points.values()]), share, dim=0) for share in (0.005, 0.995))
+    margin = 0.1 * (high - low)
+    limits = torch.stack([low - margin, high + margin], 1).tolist()
+    images = [
+        encoded(
+            diagrams.moment(
+                iteration, run.history, run.label, samples=sheets.get(iteration), axis=project.label, limits=limits,
+                points=(points[iteration], kept.labels, centers.get(iteration)),
+            )
         )
-        images.append(encoded(figure))
-    what = "samples, features and losses" if kept else "samples and losses"
+        for iteration in iterations
+    ]  # fmt: skip
     labels = [f"iteration {iteration:,}" for iteration in iterations]
-    return Html(frames_html(images, labels, f"{run.preset.name}, {what} during the training"))
+    return Html(frames_html(images, labels, f"{run.preset.name}, samples, features and losses during the training"))
 
 
 def explore_clusters(run: Run) -> Explorer:
@@ -210,8 +198,8 @@ def explore_clusters(run: Run) -> Explorer:
         title = f"K-Means with k = {k}"
         if labels is not None:
             title += f": NMI with the classes {clustering_scores(labels, found)['nmi']:.2f}"
-        figure, ax = figures._panel(5.4, 4.4)
-        drawing.cloud(ax, points, found, project(centers))
+        figure, ax = figures.panel(5.4, 4.4)
+        diagrams.cloud(ax, points, found, project(centers))
         ax.set(title=title, xlabel=project.label)
         sns.despine(figure)
         return figures.badge(figure, run.label)
@@ -266,14 +254,14 @@ def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explor
     def draw(d_round: float) -> Figure:
         taken = losses > d_round
         title = f"d_round = {d_round:,.4g}: {100 * taken.mean():.0f}% of the center steps are taken"
-        figure, ax = figures._panel(6.4, 3.4)
+        figure, ax = figures.panel(6.4, 3.4)
         first, second, *_ = sns.color_palette(figures.PALETTE)
         ax.plot(steps, losses, color="0.6", linewidth=0.8)
         ax.scatter(steps[taken], losses[taken], s=10, color=first, label="step taken", zorder=3)
         ax.scatter(steps[~taken], losses[~taken], s=12, color=second, marker="x", label="step skipped", zorder=3)
         ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
         ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
-        ax.set(title=title, xlabel="iteration", ylabel=drawing.LOSSES["loss_center"])
+        ax.set(title=title, xlabel="iteration", ylabel=diagrams.LOSSES["loss_center"])
         ax.legend(frameon=False, fontsize=8)
         sns.despine(figure)
         return figures.badge(figure, made_by)

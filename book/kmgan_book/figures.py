@@ -5,16 +5,15 @@ A method has one color through the whole book. Backgrounds are opaque, so that a
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from PIL import Image
 from torch import Tensor
 
 from kmgan_book.conditions import FAILED, has_failed
@@ -60,13 +59,15 @@ def colors(names: Iterable[str]) -> list[str]:
     return chosen
 
 
-def _canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+def canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of panels in the book's style, `width` and `height` in inches."""
     sns.set_theme(style="ticks", palette=PALETTE, rc=RC)
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, FigureClass=PageFigure, **options)
 
 
-def _panel(width: float, height: float) -> tuple[Figure, Axes]:
-    figure, axes = _canvas(1, 1, width, height)
+def panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one panel."""
+    figure, axes = canvas(1, 1, width, height)
     return figure, axes[0, 0]
 
 
@@ -80,25 +81,24 @@ def badge(figure: Figure, text: str) -> Figure:
 
 def _nothing(made_by: str) -> Figure:
     """A figure that no page shows, where no run is recorded yet; a line says so."""
-    figure, _ = _panel(1.0, 1.0)
+    figure, _ = panel(1.0, 1.0)
     plt.close(figure)
     print("This figure waits for runs that are not yet recorded.")
     return badge(figure, made_by)
 
 
-def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8) -> Figure:
+def grids(panels: Mapping[str, Tensor], made_by: str, *, columns: int = 8) -> Figure:
     """Sample sheets side by side, at most three in a row, with `columns` images in a row of each.
 
-    `panels` maps titles to images (n, c, h, w) in [0, 1], or to the file of a recorded sheet.
+    `panels` maps titles to images (n, c, h, w) in [0, 1].
     """
     across = min(3, len(panels))
     rows = math.ceil(len(panels) / across)
-    figure, axes = _canvas(rows, across, 3.1 * across, 3.3 * rows + 0.25)
+    figure, axes = canvas(rows, across, 3.1 * across, 3.3 * rows + 0.25)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (title, images) in zip(axes.flat, panels.items(), strict=False):
-        drawn = sheet(images, columns=columns) if isinstance(images, Tensor) else Image.open(images).convert("RGB")
-        ax.imshow(np.asarray(drawn), interpolation="nearest")
+        ax.imshow(sheet(images, columns=columns), interpolation="nearest")
         ax.set_title(title)
     return badge(figure, made_by)
 
@@ -106,7 +106,7 @@ def grids(panels: Mapping[str, Tensor | Path], made_by: str, *, columns: int = 8
 def strip(images: Tensor, made_by: str, title: str) -> Figure:
     """A row of images (n, c, h, w), as for interpolations (Fig. 8)."""
     picture, wide = sheet(images, columns=len(images)), min(6.8, 0.8 * len(images))
-    figure, ax = _panel(wide, wide * picture.shape[0] / picture.shape[1] + 0.7)
+    figure, ax = panel(wide, wide * picture.shape[0] / picture.shape[1] + 0.7)
     ax.imshow(picture, interpolation="nearest")
     ax.set_title(title)
     ax.set_axis_off()
@@ -129,7 +129,7 @@ def _curves(
     made_by: str, *, height: float, across: int,
 ) -> Figure:  # fmt: skip
     """Lines, each of a legend, the rows of a history and a style, in a panel a column."""
-    figure, axes = _canvas(1, len(columns), min(7.0, 3.4 * len(columns)), height)
+    figure, axes = canvas(1, len(columns), min(7.0, 3.4 * len(columns)), height)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
         for label, rows, style in lines:
             kept = [(row["iteration"], row[column]) for row in rows if column in row]
@@ -168,7 +168,7 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
 
     `shares` maps legends to results of `kmgan_lib.metrics.class_frequency`, `names` are those of the classes.
     """
-    figure, ax = _panel(7.0, 3.2)
+    figure, ax = panel(7.0, 3.2)
     wide = 0.8 / len(shares)
     for index, ((name, share), color) in enumerate(zip(shares.items(), colors(shares), strict=True)):
         middle = 100 * np.asarray(share["frequency"])
@@ -190,14 +190,11 @@ def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by:
     """
     if not runs:
         return _nothing(made_by)
-    figure, ax = _panel(7.0, 0.32 * len(runs) + 1.5)
-    percent = 100 * np.asarray([share["frequency"] for share in runs.values()])
+    figure, ax = panel(7.0, 0.32 * len(runs) + 1.5)
+    percent = 100 * pd.DataFrame({name: share["frequency"] for name, share in runs.items()}, list(names)).T
     # A square root keeps apart what lies around equal shares, whatever one collapsed run has.
-    ax.imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10, aspect="auto")
-    for (row, column), value in np.ndenumerate(percent):
-        ax.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 40 else "black")
-    ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
-    ax.set_yticks(range(len(runs)), list(runs))
+    sns.heatmap(percent**0.5, annot=percent, fmt=".0f", cmap="Blues", vmin=0, vmax=10, cbar=False, ax=ax)
+    ax.set_xticks(ax.get_xticks(), names, rotation=40, ha="right")
     ax.tick_params(length=0)
     return badge(figure, made_by)
 
@@ -211,7 +208,7 @@ def seeds(
     `lines` are reference values by name; `scores` says that the values are classifier scores, of which the ledger calls
     the lowest failed.
     """
-    figure, ax = _panel(6.4, 0.36 * len(values) + 1.2)
+    figure, ax = panel(6.4, 0.36 * len(values) + 1.2)
     for index, (group, color) in enumerate(zip(values.values(), colors(values), strict=True)):
         edges = [FAILURE if scores and value < FAILED else color for value in group]
         apart = [index + 0.13 * (place % 3 - 1) * (len(group) > 3) for place in range(len(group))]
@@ -242,12 +239,12 @@ def seeds(
     return badge(figure, made_by)
 
 
-def bars(values: Mapping[str, float], label: str, made_by: str, *, form: str = "{:.3g}") -> Figure:
+def bars(values: Mapping[str, float], label: str, made_by: str) -> Figure:
     """One horizontal bar a name, with its value written behind it; in colors if the names are methods."""
-    figure, ax = _panel(6.4, 0.42 * len(values) + 1.1)
+    figure, ax = panel(6.4, 0.42 * len(values) + 1.1)
     bar_colors = colors(values) if all(map(known, values)) else "#5b7fa6"
     drawn = ax.barh(list(values), list(values.values()), height=0.6, color=bar_colors)
-    ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
+    ax.bar_label(drawn, [f"{value:.3g}" for value in values.values()], padding=3, fontsize=9)
     ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
     ax.invert_yaxis()
     sns.despine(figure)
@@ -261,7 +258,7 @@ def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made
     """
     if not pairs:
         return _nothing(made_by)
-    figure, ax = _panel(5.2, 0.34 * len(pairs) + 1.2)
+    figure, ax = panel(5.2, 0.34 * len(pairs) + 1.2)
     order = [sorted(pairs, key=lambda name: -pairs[name][side]) for side in (0, 1)]
     for name, color in zip(pairs, colors(pairs), strict=True):
         start, end = (names.index(name) for names in order)

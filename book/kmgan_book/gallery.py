@@ -1,6 +1,8 @@
-"""Every seed of recorded runs as images, failed ones framed, in HTML that fits a phone and a dark page."""
+"""Recorded runs as images, failed ones framed, in HTML: the seeds of a group, and the wall of all runs."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import torch
@@ -10,10 +12,17 @@ from torch import Tensor
 from kmgan_book.conditions import SCORE, rounded
 from kmgan_book.conditions import has_failed as failed
 from kmgan_book.records import Record
-from kmgan_book.report import Html, badge_of, webp
+from kmgan_book.report import Html, badge_of, script, webp
 from kmgan_lib.pictures import sheet
 
 SHEET = 8  # recorded samples are a grid of 8 x 8
+SIDE = 4  # images in a row of a tile
+SHOWN = {
+    SCORE: "classifier score (of 10)", "classifier_frechet.value": "Fréchet distance",
+    "clustering.nmi": "NMI of the features", "clustering.raw_nmi": "NMI of the data",
+    "class_frequency.frequency.min": "share of the rarest class",
+    "fid768.value": "Fréchet distance on 768 features", "centers.used": "centers in use",
+}  # fmt: skip
 
 
 def count_failed(group: Sequence[Record]) -> str:
@@ -33,20 +42,21 @@ def every_seed(
     `Record.value` names it. A tile shows the first `side` by `side` of the recorded samples, at most 8; `large` puts
     two tiles in a row of a page, for images that need it.
     """
-    rows, single = list[str](), list[str]()
-    for title, group in groups.items():
-        if len(group) > 1:
-            tiles = [_tile(title, record, measure, side) for record in group]
-            head = f'<p class="group"><strong>{escape(title)}</strong> {count_failed(group)}</p>'
-            rows += [_tiles(single), head, _tiles(tiles)]
-            single = []
-        single += [_tile(title, record, measure, side, named=True) for record in group if len(group) == 1]
-    rows.append(_tiles(single))
-    missing = [escape(title) for title, group in groups.items() if not group]
-    if missing:
-        rows.append(f'<p class="group">Not yet recorded: {"; ".join(missing)}.</p>')
+    rows = ""
+    for alone, some in itertools.groupby(groups.items(), lambda item: len(item[1]) <= 1):
+        if alone:
+            tiles = "".join(
+                _tile(title, record, measure, side, named=True) for title, group in some for record in group
+            )
+            rows += f'<div class="tiles">{tiles}</div>' if tiles else ""
+            continue
+        for title, group in some:
+            rows += f'<p class="group"><strong>{escape(title)}</strong> {count_failed(group)}</p>'
+            rows += f'<div class="tiles">{"".join(_tile(title, record, measure, side) for record in group)}</div>'
+    if missing := "; ".join(escape(title) for title, group in groups.items() if not group):
+        rows += f'<p class="group">Not yet recorded: {missing}.</p>'
     return Html(
-        f'<figure class="kmgan-gallery{" large" if large else ""}">{"".join(rows)}'
+        f'<figure class="kmgan-gallery{" large" if large else ""}">{rows}'
         f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
     )
 
@@ -58,10 +68,6 @@ def strips(rows: Sequence[Tensor], made_by: str, *, caption: str, alt: str) -> H
         f'<figure class="kmgan-gallery"><img class="pixels" src="{webp(image, quality=80, method=4)}" '
         f'alt="{escape(alt)}"><figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>'
     )
-
-
-def _tiles(tiles: Sequence[str]) -> str:
-    return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
 
 
 def _tile(title: str, record: Record, measure: str, side: int, *, named: bool = False) -> str:
@@ -83,3 +89,44 @@ def picture(record: Record, side: int, attributes: str) -> str:
         first = file.crop((0, 0, side * tile - 1, side * tile - 1))
         shown = first.convert("L" if record.result["preset"]["channels"] == 1 else "RGB")
     return f'<img class="pixels" src="{webp(shown, quality=80, method=4)}" {attributes}>'
+
+
+def _choice(name: str, text: str, values: Iterable[str]) -> str:
+    options = "".join(f"<option>{escape(value)}</option>" for value in values)
+    return f'<label>{text} <select name="{name}"><option value="">all</option>{options}</select></label>'
+
+
+def _wall_tile(record: Record) -> str:
+    result, wrong, minutes = record.result, failed(record), round(record.result["wall_seconds"] / 60)
+    name, method = result["preset"]["name"], result["preset"]["method"]
+    image = picture(record, SIDE, 'alt="" loading="lazy"')
+    text = re.sub(r"(?<=[/_])", "<wbr>", escape(name)) + f", seed {record.seed}"
+    text += f" · {rounded(record.value(SCORE), 1)}" if record.has(SCORE) else ""
+    text += f" · {'diverged' if record.diverged else 'failed'}" if wrong else ""
+    facts = {
+        "command": f"<code>{escape(result['command'])}</code>",
+        **{shown: f"{record.value(measure):.3g}" for measure, shown in SHOWN.items() if record.has(measure)},
+        "iterations": f"{result['iterations']:,}",
+        "time": f"{minutes or 'under a'} minute{'s' if minutes > 1 else ''}, {escape(record.device)}",
+        "commit": f"<code>{escape(str(result['commit'])[:12])}</code>",
+    }
+    return (
+        f'<details class="tile{" failed" if wrong else ""}" data-set="{escape(name.partition("/")[0])}" '
+        f'data-method="{escape(method)}"><summary>{image}<span>{text}</span></summary>'
+        f"<dl>{''.join(f'<dt>{key}</dt><dd>{value}</dd>' for key, value in facts.items())}</dl></details>"
+    )
+
+
+def wall(everything: Sequence[Record]) -> Html:
+    """Every record as a tile, about 4 KB: its first images, its name, and when opened its command, measures and commit.
+
+    Tiles open without JavaScript; the filters need it.
+    """
+    presets = [record.result["preset"] for record in everything]
+    data = _choice("set", "data", dict.fromkeys(preset["name"].partition("/")[0] for preset in presets))
+    method = _choice("method", "method", sorted({preset["method"] for preset in presets}))
+    return Html(
+        f'<div class="kmgan-live kmgan-wall"><div class="live-controls" hidden>{data}{method}'
+        '<label><input type="checkbox"> failed only</label><output aria-live="polite"></output></div>'
+        f'<div class="tiles">{"".join(map(_wall_tile, everything))}</div></div>\n{script("wall.js")}'
+    )

@@ -74,6 +74,11 @@ class Record:
         """Whether a loss stopped being finite; such a run has no measures."""
         return self.result["status"] == "diverged"
 
+    @property
+    def device(self) -> str:
+        """The kind of device that trained it."""
+        return str(self.result["device"]).partition(",")[0]
+
     @functools.cached_property
     def history(self) -> list[dict[str, float]]:
         """Rows of ``history.csv``."""
@@ -148,7 +153,7 @@ def badge(records: Sequence[Record]) -> str:
     if not records:
         return "not yet recorded"
     seeds = {record.seed for record in records}
-    devices = dict.fromkeys(str(record.result["device"]).partition(",")[0] for record in records)
+    devices = dict.fromkeys(record.device for record in records)
     commits = dict.fromkeys(_COMMIT.sub("", str(record.result["commit"])) for record in records)
     first = records[0].result
     of = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}"

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from kmgan_book import records
 from kmgan_book.claims import MARKS, NOT_RUN, Verdict
-from kmgan_book.plan import TABLE_4
+from kmgan_book.report import TABLE_4
 from kmgan_book.sweep import Outcome
 from kmgan_lib import presets
 from kmgan_lib.data.images import stands_in

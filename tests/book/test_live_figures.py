@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kmgan_book import STATIC, claims, live, losslab, records, replay, report, thresholds, wall
+from kmgan_book import STATIC, claims, gallery, live, records, replay, report, thresholds
 from kmgan_lib.generator import load_generator
 
 from .conftest import Open
@@ -17,8 +17,8 @@ WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": 
 COLORS = STATIC / "kmgan.css"
 GENERATORS = {"KM-GAN": "mnist/kmgan", "true labels": "mnist/kmgan-true"}
 FIGURES: dict[str, Callable[[], report.Html]] = {
-    "generators": lambda: live.generator(report.recorded(GENERATORS), images=4), "lab": losslab.loss_lab,
-    "thresholds": lambda: thresholds.figure(claims.verdicts()), "wall": lambda: wall.wall(records.everything()),
+    "generators": lambda: live.generator(report.recorded(GENERATORS), images=4), "lab": live.loss_lab,
+    "thresholds": lambda: thresholds.figure(claims.verdicts()), "wall": lambda: gallery.wall(records.everything()),
     "replay": lambda: replay.replay({"KM-GAN": "mnist-kmgan-seed0"}, caption=""),
 }  # fmt: skip
 

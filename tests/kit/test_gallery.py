@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import figures, gallery, records, wall
+from kmgan_book import figures, gallery, records
 from kmgan_book.failure import told_apart, when_known
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
@@ -88,7 +88,7 @@ def test_a_method_has_one_color_and_no_two_names_share_one() -> None:
 
 def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
     everything = records.everything()
-    html = wall.wall(everything)._repr_html_()
+    html = gallery.wall(everything)._repr_html_()
     tiles = re.findall(r'<details class="(.*?)" data-set="(.*?)" data-method="(.*?)">(.*?)</details>', html, re.DOTALL)
     assert len(tiles) == len(everything)
     for (style, data, method, text), record in zip(tiles, everything, strict=True):
@@ -102,6 +102,6 @@ def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
     assert 'src="http' not in html
     (first, *_) = records.load("mnist/kmgan", "quick")
     diverged = Record(first.directory.parent / "nowhere", {**first.result, "status": "diverged", "metrics": {}})
-    html = wall.wall([diverged]).text
+    html = gallery.wall([diverged]).text
     assert 'class="tile failed"' in html
     assert "seed 0 · diverged" in html

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from kmgan_book import claims, records, sweep
-from kmgan_book import plan as planning
 from kmgan_book.claims import Needed
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
@@ -28,42 +27,42 @@ DIGITS = Needed("digits/kmgan", "smoke", 0)
 
 def test_a_time_has_a_unit() -> None:
     known = {"90s": 90, "25m": 1500, "3h": 10800, "0.5h": 1800, "1e2s": 100}
-    assert {text: planning.seconds(text) for text in known} == known
+    assert {text: sweep.seconds(text) for text in known} == known
     for text in ("", "5", "m", "-5m", "0s", "infh", "nans", "5d", "five minutes", "1 h m"):
         with pytest.raises(UsageError, match="write a time as 90s, 25m or 3h"):
-            planning.seconds(text)
+            sweep.seconds(text)
 
 
 def test_the_plan_is_what_the_ledger_lacks_or_patterns_name_without_what_is_recorded(
     made_up: MadeUp, tmp_path: Path
 ) -> None:
-    plan = planning.planned("quick", results=tmp_path)
+    plan = sweep.planned("quick", results=tmp_path)
     assert plan == claims.lacking("quick", results=tmp_path)
     assert plan[0] == Needed("mnist/kmgan", "quick", 0)  # most claims wait for it
-    assert planning.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
+    assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
     made_up(tmp_path, "mnist/kmgan-clip")
-    left = planning.planned("quick", results=tmp_path)
+    left = sweep.planned("quick", results=tmp_path)
     assert set(plan) - set(left) == {Needed("mnist/kmgan-clip", "quick", 0)}
 
-    named = planning.planned("smoke", only=["digits/*gan", "digits/kmgan"], seeds=[3, 1, 3], results=tmp_path)
+    named = sweep.planned("smoke", only=["digits/*gan", "digits/kmgan"], seeds=[3, 1, 3], results=tmp_path)
     assert {run.preset for run in named} >= {"digits/kmgan", "digits/dcgan"}
     assert all(run.preset.startswith("digits/") and run.profile == "smoke" for run in named)
     assert [run.seed for run in named] == [3] * (len(named) // 2) + [1] * (len(named) // 2)  # the first seed of each
     assert len(set(named)) == len(named)
-    assert planning.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
+    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
 
     made_up(tmp_path, "digits/kmgan", seed=1)
     made_up(tmp_path, "mnist/kmgan", seed=1)  # of which the ledger reads more than this record has
-    plan = planning.planned("quick", only=["digits/kmgan", "mnist/kmgan"], seeds=[1, 2], results=tmp_path)
+    plan = sweep.planned("quick", only=["digits/kmgan", "mnist/kmgan"], seeds=[1, 2], results=tmp_path)
     assert [(run.preset, run.seed) for run in plan] == [("mnist/kmgan", 1), ("digits/kmgan", 2), ("mnist/kmgan", 2)]
 
 
 @pytest.mark.parametrize("only", [[], ["digits/*"]], ids=["ledger", "patterns"])
 def test_the_shards_are_the_whole_and_stay_as_they_are(made_up: MadeUp, tmp_path: Path, only: list[str]) -> None:
     def part(i: int) -> list[Needed]:
-        return planning.planned("quick", only=only, seeds=[0, 1], results=tmp_path, shard=(i, 3))
+        return sweep.planned("quick", only=only, seeds=[0, 1], results=tmp_path, shard=(i, 3))
 
-    whole, parts = planning.planned("quick", only=only, seeds=[0, 1], results=tmp_path), [part(i) for i in (1, 2, 3)]
+    whole, parts = sweep.planned("quick", only=only, seeds=[0, 1], results=tmp_path), [part(i) for i in (1, 2, 3)]
     assert sorted(map(str, whole)) == sorted(str(run) for part in parts for run in part)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     done = Needed("digits/kmgan" if only else "mnist/kmgan-clip", "quick", 0)
@@ -202,6 +201,6 @@ def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(
     assert [row["iteration"] for row in record.history] == [float(i + 1) for i in range(150)]
     assert record.samples.exists()
     assert "150 iterations" in log.read_text()
-    assert planning.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == []
+    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == []
     shutil.rmtree(tmp_path / "results")
-    assert planning.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == [DIGITS]
+    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == [DIGITS]
