@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
 from kmgan_book.figures import PALETTE, badge, canvas
-from kmgan_book.report import Html, badge_of, html_table, we_found
+from kmgan_book.report import Html, badge_of, html_table
 from kmgan_lib.files import read_json
 
 RESULTS = CHECKOUT / "benchmarks" / "results"
@@ -86,9 +86,3 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
         tables.append(f"<p>{badge_of(made_by(report))}</p>")
     tables += [f"<p>{escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")
-
-
-def share(clustering: float, iteration: float, made_by: str) -> Html:
-    """Milliseconds of K-Means, of the whole iteration, and the share of the one in the other."""
-    share = f"{1000 * clustering:.3f} ms of an iteration of {1000 * iteration:.1f} ms: {clustering / iteration:.2%}"
-    return we_found(f"K-Means takes {share}.", made_by)

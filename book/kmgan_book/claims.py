@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from kmgan_book import conditions, records, vocabulary, words
+from kmgan_book import conditions, records, words
 from kmgan_book.conditions import Finding
 from kmgan_book.records import Record
 from kmgan_lib import presets
@@ -79,7 +79,7 @@ class Claim:
     def measures(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
         for condition in (condition for listed in self.parts.values() for condition in listed):
-            yield from vocabulary.reads(condition)
+            yield from conditions.reads(condition)
 
 
 def _claim(name: str, entry: Any, path: Path) -> Claim:
@@ -251,7 +251,7 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
     parts = {
         part: [met(condition) for condition in listed]
         for part, listed in claim.parts.items()
-        if not lacks & {claim.preset(name, profile) for each in listed for name, _ in vocabulary.reads(each)}
+        if not lacks & {claim.preset(name, profile) for each in listed for name, _ in conditions.reads(each)}
     }
     word = _word(parts)
     if missing and word != UNTESTABLE:

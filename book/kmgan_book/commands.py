@@ -77,7 +77,7 @@ def records_(
     results: Results = None,
 ) -> None:
     """Show the verdicts on the paper's claims; list, check or add the records behind them; keep a run's replay."""
-    from kmgan_book import claims, records, replay, tables
+    from kmgan_book import claims, records, tables
     from kmgan_lib.training.run import Run
 
     place = results or records.RESULTS
@@ -100,7 +100,9 @@ def records_(
             raise RunFailed("; ".join(wrong))
         say(f"{len(records.everything(results=place))} records in {place} are sound")
     elif action == "replay":
-        say(f"{replay.record(Run.open(Path(str(target))), replays=results or replay.REPLAYS)}")
+        from kmgan_book import live  # draws, which takes a second to load
+
+        say(f"{live.keep_replay(Run.open(Path(str(target))), replays=results or live.REPLAYS)}")
     else:
         say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
 

@@ -1,12 +1,17 @@
-"""The conditions of the ledger's rules: a small fixed vocabulary, so that a rule is data and runs no code."""
+"""The conditions of the ledger's rules: a small fixed vocabulary, so that a rule is data and runs no code.
+
+`find` says whether records meet a condition, `simple` and `reads` whether it is one, and what it reads of records.
+"""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kmgan_book import seeds
 from kmgan_book.records import Record
+from kmgan_lib.errors import UsageError
 
 SCORE = "classifier_score.value"
 FAILED = 3.0  # a classifier score below this, of 10, is a failed run: less than a third of what is possible
@@ -71,11 +76,6 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(_said(value) for value in values) or "none"
 
 
-def _bound(arguments: Arguments) -> tuple[str, Any]:
-    word = "above" if "above" in arguments else "below"
-    return word, arguments[word]
-
-
 def _within(value: float, word: str, bound: float) -> bool:
     if not (math.isfinite(value) and math.isfinite(bound)):
         return False  # a diverged run meets no bound, and nothing is met by being better than one
@@ -88,23 +88,28 @@ def _scaled(arguments: Arguments, name: str) -> str:
     return (f"{times:g} times " if times != 1 else "") + name + (f" plus {plus:g}" if plus else "")
 
 
-def _limits(arguments: Arguments, group: Sequence[Record], found: Found) -> tuple[list[float], str]:
-    """The bound of each record of a group, and what it is in words, without its numbers."""
-    _, bound = _bound(arguments)
+def _limit(arguments: Arguments, value: float) -> float:
+    return arguments.get("times", 1) * value + arguments.get("plus", 0)
+
+
+def _limits(arguments: Arguments, group: Sequence[Record], found: Found) -> tuple[str, list[float], str]:
+    """Whether a bound is ``above`` or ``below``, what it is for each record of a group, and what it is in words."""
+    word = "above" if "above" in arguments else "below"
+    bound = arguments[word]
     if not isinstance(bound, dict):
-        return [float(bound)] * len(group), f"{bound:g}"
-    measure, times, plus = bound.get("measure", arguments["measure"]), bound.get("times", 1), bound.get("plus", 0)
+        return word, [float(bound)] * len(group), f"{bound:g}"
+    measure = bound.get("measure", arguments["measure"])
     if "of" not in bound:
-        return [times * value + plus for value in _values(group, measure)], _scaled(bound, f"its {measure}")
-    mean = times * _mean(_values(found[bound["of"]], measure)) + plus
+        return word, [_limit(bound, value) for value in _values(group, measure)], _scaled(bound, f"its {measure}")
     other = f"{measure} " if "measure" in bound else ""
-    return [mean] * len(group), _scaled(bound, f"the mean {other}of {bound['of']}")
+    mean = _limit(bound, _mean(_values(found[bound["of"]], measure)))
+    return word, [mean] * len(group), _scaled(bound, f"the mean {other}of {bound['of']}")
 
 
-def _against(arguments: Arguments, name: str, limits: Sequence[float]) -> str:
-    """A bound with its numbers: ``its clustering.raw_nmi (0.5, 0.51)``."""
-    numbers = isinstance(_bound(arguments)[1], dict)
-    return f"{name} ({_listed(list(dict.fromkeys(limits)))})" if numbers else name
+def _against(arguments: Arguments, word: str, name: str, limits: Sequence[float]) -> str:
+    """A bound with its numbers: ``below its clustering.raw_nmi (0.5, 0.51)``."""
+    numbers = f" ({_listed(list(dict.fromkeys(limits)))})" if isinstance(arguments[word], dict) else ""
+    return f"{word} {name}{numbers}"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -137,34 +142,32 @@ def _find_fails_more(arguments: Arguments, found: Found) -> Finding:
 
 
 def _find_rate_gap(arguments: Arguments, found: Found) -> Finding:
-    word, bound = _bound(arguments)
     counts, counted = _failures(arguments, found, "less")
     low, high = seeds.rate_gap(*counts)
+    word, limit = ("above", low) if "above" in arguments else ("below", high)
+    bound = arguments[word]
     what = f"failure rate of {arguments['of']} minus that of {arguments['less']} {word} {bound:g}"
-    text = f"{what}: {counted}, 95 % interval {low:.2f} to {high:.2f} (Newcombe)"
-    return Finding(low > bound if word == "above" else high < bound, text)
+    return Finding(_within(limit, word, bound), f"{what}: {counted}, 95 % interval {low:.2f} to {high:.2f} (Newcombe)")
 
 
 def _find_every(arguments: Arguments, found: Found) -> Finding:
-    word, _ = _bound(arguments)
-    everyone, measure = found[arguments["of"]], arguments["measure"]
-    group = [record for record in everyone if not (arguments.get("alive") and has_failed(record))]
-    limits, name = _limits(arguments, group, found)
-    values, against = _values(group, measure), _against(arguments, name, limits)
+    everyone, measure, alive = found[arguments["of"]], arguments["measure"], arguments.get("alive")
+    group = [record for record in everyone if not (alive and has_failed(record))]
+    word, limits, name = _limits(arguments, group, found)
+    values, against = _values(group, measure), _against(arguments, word, name, limits)
     true = bool(group) and all(_within(v, word, limit) for v, limit in zip(values, limits, strict=True))
-    which = "seed that did not fail" if arguments.get("alive") else "seed"
-    text = f"{measure} of {arguments['of']} {word} {against} in every {which}: {_listed(values)}"
+    which = "seed that did not fail" if alive else "seed"
+    text = f"{measure} of {arguments['of']} {against} in every {which}: {_listed(values)}"
     left = len(everyone) - len(group)
     return Finding(true, text + (f" ({left} of {len(everyone)} failed and are left out)" if left else ""))
 
 
 def _find_mean(arguments: Arguments, found: Found) -> Finding:
-    word, _ = _bound(arguments)
     group, measure = found[arguments["of"]], arguments["measure"]
-    limits, name = _limits(arguments, group, found)
+    word, limits, name = _limits(arguments, group, found)
     values, limit = _values(group, measure), _mean(limits)
-    mean, against = _mean(values), _against(arguments, name, [limit])
-    text = f"mean {measure} of {arguments['of']} {word} {against}: {_said(mean)} ({_listed(values)})"
+    mean, against = _mean(values), _against(arguments, word, name, [limit])
+    text = f"mean {measure} of {arguments['of']} {against}: {_said(mean)} ({_listed(values)})"
     return Finding(_within(mean, word, limit), text)
 
 
@@ -177,7 +180,7 @@ def _compared(arguments: Arguments) -> tuple[str, bool, str]:
 
 def _gap(value: float, other: float, measure: str, arguments: Arguments) -> float:
     """By how much a value is above its limit; of distances the logarithm of the quotient. Two that diverged tie."""
-    limit = arguments.get("times", 1) * other + arguments.get("plus", 0)
+    limit = _limit(arguments, other)
     if value == limit:
         return 0.0
     if measure.partition(".")[0] not in DISTANCES:
@@ -201,7 +204,7 @@ def _find_paired(arguments: Arguments, found: Found) -> Finding:
 def _find_ranks(arguments: Arguments, found: Found) -> Finding:
     what, lower, measure = _compared(arguments)
     ours, theirs = (_values(found[arguments[key]], measure) for key in ("of", "against"))
-    limits = [arguments.get("times", 1) * value + arguments.get("plus", 0) for value in theirs]
+    limits = [_limit(arguments, value) for value in theirs]
     p = seeds.ranks(ours, limits) if lower else seeds.ranks(limits, ours)
     numbers = f"{len(ours)} against {len(theirs)}"
     text = f"{what}: {_listed(ours)} and {_listed(theirs)}; p = {p:.3g} (exact test of ranks, {numbers})"
@@ -213,3 +216,81 @@ _FIND: dict[str, Callable[[Arguments, Found], Finding]] = {
     "mean": _find_mean, "paired": _find_paired, "ranks": _find_ranks,
 }  # fmt: skip
 _JOINED: dict[str, tuple[Callable[..., bool], str]] = {"any": (any, "; or "), "all": (all, "; and ")}
+
+# Whether a condition is one.
+Place = tuple[str | int, ...]  # keys and indexes that lead to a part of a condition
+_MEASURE = re.compile(r"[^.]+\.[^.]+(\.(min|max))?")
+# What each kind needs, of what it takes exactly one, and what else it may have. Of a kind that reads a measure,
+# above and below may also be another number of the records.
+_KINDS = {
+    kind: tuple(frozenset(words.split()) for words in parts)
+    for kind, parts in {
+        "count": ("of failed", "at_least at_most all", ""), "fails_more": ("of than", "", ""),
+        "rate_gap": ("of less", "above below", ""), "every": ("of measure", "above below", "alive"),
+        "mean": ("of measure", "above below", ""), "paired": ("of against measure", "lower higher", "times plus level"),
+        "ranks": ("of against measure", "lower higher", "times plus level"),
+    }.items()
+}  # fmt: skip
+KINDS = (*_KINDS, *_JOINED, "not")
+_PRESETS = {"of", "than", "less", "against"}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # neither NaN nor too large for arithmetic
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "measure": (lambda v: isinstance(v, str) and _MEASURE.fullmatch(v), f"a name and a key, such as {SCORE}"),
+    "failed": (lambda value: type(value) is bool, "true or false"),
+    "times": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "level": (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1"),
+    **dict.fromkeys(("at_least", "at_most"), (lambda v: type(v) is int and v >= 0, "a whole number")),
+    **dict.fromkeys(("above", "below", "plus"), (_is_number, "a number")),
+    **dict.fromkeys(("all", "alive", "lower", "higher"), (lambda value: value is True, "true")),
+}
+
+
+def simple(condition: Any, path: Place = ()) -> Iterator[tuple[str, Any, Place]]:
+    """Kind and arguments of every simple condition in one, and where they are; a `UsageError` where it is none."""
+    if not isinstance(condition, dict) or len(condition) != 1:
+        raise UsageError(f"{condition}: a condition is one kind and its arguments")
+    (kind, arguments), *_ = condition.items()
+    if kind not in KINDS:
+        raise UsageError(f"unknown condition {kind} (one of {', '.join(KINDS)})")
+    if kind == "not":
+        yield from simple(arguments, (*path, kind))
+    elif kind in ("any", "all"):
+        if not isinstance(arguments, list) or not arguments:
+            raise UsageError(f"{kind} needs a list of conditions")
+        for index, part in enumerate(arguments):
+            yield from simple(part, (*path, kind, index))
+    else:
+        yield kind, arguments, (*path, kind)
+
+
+def reads(condition: Any) -> Iterator[tuple[str, str]]:
+    """Pairs of preset and measure that a condition reads; a `UsageError` says what is wrong with the condition."""
+    for kind, arguments, _ in simple(condition):
+        needed, one_of, optional = _KINDS[kind]
+        if not isinstance(arguments, dict) or not arguments.keys() >= needed:
+            raise UsageError(f"{kind} needs {', '.join(sorted(needed))}")
+        for key, value in arguments.items():
+            if key not in needed | one_of | optional:
+                raise UsageError(f"{kind} knows no {key}")
+            inner = {key: value}
+            if isinstance(value, dict) and key in ("above", "below") and "measure" in needed:
+                inner = value
+                if not inner.keys() & {"of", "measure"} or inner.keys() - {"of", "measure", "times", "plus"}:
+                    raise UsageError(
+                        f"{kind}: {key} is a number, or {{of, measure, times, plus}} with one of the first two"
+                    )
+                yield str(inner.get("of", arguments["of"])), inner.get("measure", arguments["measure"])
+            for name, given in inner.items():
+                if name in _CHECKS and not _CHECKS[name][0](given):
+                    raise UsageError(f"{kind}: {name}={given} must be {_CHECKS[name][1]}")
+        if one_of and len(one_of & arguments.keys()) != 1:
+            raise UsageError(f"{kind} needs one of {', '.join(sorted(one_of))}")
+        for key in _PRESETS & arguments.keys():
+            yield str(arguments[key]), arguments.get("measure", SCORE)
+            if "alive" in arguments:
+                yield str(arguments[key]), SCORE

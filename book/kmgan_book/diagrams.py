@@ -187,18 +187,15 @@ class Projection:
 
     def __init__(self, features: Tensor):
         self.mean = features.mean(0)
+        many = len(self.mean) > 2
+        self.label = f"first 2 components of {len(self.mean)} features" if many else "features"
         self.axes = torch.eye(features.shape[1])
-        if features.shape[1] > 2:
+        if many:
             self.axes = torch.linalg.svd(features - self.mean, full_matrices=False).Vh[:2].T
 
     def __call__(self, features: Tensor) -> Tensor:
         """Points (n, 2)."""
         return features if features.shape[1] == 2 else (features - self.mean) @ self.axes
-
-    @property
-    def label(self) -> str:
-        """What the axes are."""
-        return "features" if len(self.mean) == 2 else f"first 2 components of {len(self.mean)} features"
 
 
 def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
@@ -235,12 +232,11 @@ def moment(
         ax = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
         with Image.open(samples) as file:
             first.imshow(np.asarray(file.convert("RGB")), interpolation="nearest")
-        first.set_title("samples, always the same $z$", fontsize=10)
+        first.set_title("samples, always the same $z$")
         first.set_axis_off()
     cloud(left, *points)
-    left.set_title("$D$'s features of real data", fontsize=10)
+    left.set(title="$D$'s features of real data", xlim=limits[0], ylim=limits[1])
     left.set_xlabel(axis, fontsize=8)
-    left.set(xlim=limits[0], ylim=limits[1])
     for index, (column, name) in enumerate(LOSSES.items()):
         rows = [(row["iteration"], row[column]) for row in history if column in row]
         if rows:
@@ -249,9 +245,9 @@ def moment(
             ax.plot(steps, losses, color=f"C{index}", linewidth=0.8, alpha=0.25)
             ax.plot(steps[done], losses[done], color=f"C{index}", linewidth=1.4, label=name)
     ax.set_yscale("symlog", linthresh=0.1)
+    ax.set_title("losses so far")
     ax.axvline(iteration, color="0.3", linewidth=0.8)
     ax.legend(frameon=False, fontsize=8)
-    ax.set_title("losses so far", fontsize=10)
     ax.set_xlabel("iteration", fontsize=8)
     ax.tick_params(labelsize=7)
     return badge(figure, made_by)

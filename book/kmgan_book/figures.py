@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -191,10 +190,13 @@ def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by:
     if not runs:
         return _nothing(made_by)
     figure, ax = panel(7.0, 0.32 * len(runs) + 1.5)
-    percent = 100 * pd.DataFrame({name: share["frequency"] for name, share in runs.items()}, list(names)).T
+    percent = 100 * np.asarray([share["frequency"] for share in runs.values()])
     # A square root keeps apart what lies around equal shares, whatever one collapsed run has.
-    sns.heatmap(percent**0.5, annot=percent, fmt=".0f", cmap="Blues", vmin=0, vmax=10, cbar=False, ax=ax)
-    ax.set_xticks(ax.get_xticks(), names, rotation=40, ha="right")
+    ax.imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10, aspect="auto")
+    for (row, column), value in np.ndenumerate(percent):
+        ax.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 40 else "black")
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    ax.set_yticks(range(len(runs)), list(runs))
     ax.tick_params(length=0)
     return badge(figure, made_by)
 

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -122,6 +122,11 @@ def verdict(name: str) -> Html:
     )
 
 
+def printed(mean: float, spread: float | None) -> str:
+    """A score of the paper as it stands there."""
+    return f"{mean:.2f}" + (f" ± {spread:.2f}" if spread else "")
+
+
 def table_4() -> Html:
     """The paper's Table 4 with our scores beside its Inception Scores; the extractors differ, and the table says so."""
     rows, everything, others = [], [], (FRECHET, COVERAGE)
@@ -129,10 +134,11 @@ def table_4() -> Html:
         found = records.load(f"cifar10-32/{name}", "long")
         everything += found
         scores = values(found, SCORE)
-        printed = f"{paper:.2f}" + (f" ± {spread:.2f}" if spread else "")
         failed = f", {sum(score < FAILED for score in scores)} failed" if scores else ""
         count = f"{len(found)}{failed}" if found else "not yet recorded"
-        rows.append([escape(row), printed, _cell(found, SCORE), count, *(_cell(found, c) for c in others)])
+        rows.append(
+            [escape(row), printed(paper, spread), _cell(found, SCORE), count, *(_cell(found, c) for c in others)]
+        )
     if everything:
         begun = [_cell(everything, (column[0], "untrained_value", column[2])) for column in (SCORE, FRECHET)]
         rows.append(["untrained", "–", begun[0], "", begun[1], "–"])
@@ -161,10 +167,11 @@ def _cell(group: Sequence[Record | Run], column: Column) -> str:
     return escape(mean) + below
 
 
-def values(group: Sequence[Record | Run], column: Column) -> list[float]:
-    """One number of each completed run of a group; runs without this measure are left out."""
+def values(group: Iterable[Record | Run | Mapping[str, Any]], column: Column) -> list[float]:
+    """One number of each run of a group, or of its result; those without this measure are left out."""
     measure, key, _ = column
-    found = [run.result["metrics"].get(measure, {}).get(key) for run in group]
+    results = (run if isinstance(run, Mapping) else run.result for run in group)
+    found = [result.get("metrics", {}).get(measure, {}).get(key) for result in results]
     return [float(value) for value in found if value is not None]
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from kmgan_book import conditions, report, words
 from kmgan_book.claims import Verdict
-from kmgan_book.conditions import SCORE
+from kmgan_book.conditions import SCORE, Place, simple
 from kmgan_book.report import Html, anchor
-from kmgan_book.vocabulary import Place, simple
 
 # What a limit is a limit of.
 NAMES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from book.tools import limits, offline, profiles, render, status
+from book.tools import offline, profiles, render, status
 from book.tools.execute import PROJECT, Runner, fingerprint, last_outcome
 from book.tools.profiles import Profile, WrongUse
 
@@ -56,7 +56,7 @@ def build(root: Path, name: str, only: str | None, console: Console) -> int:
     external = list(offline.external_loads(pages))
     if external:
         return fail("\n".join(["pages load from other hosts:", *external]), root, runner)
-    large = list(limits.too_large(pages))
+    large = list(offline.too_large(pages))
     if large:
         return fail("\n".join(["pages are too large:", *large]), root, runner)
     render.publish(pages, root)

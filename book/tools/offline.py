@@ -1,10 +1,13 @@
-"""Find what a built page would load from another host. Plain hyperlinks are fine, loads are not."""
+"""What a built page loads: nothing from another host (plain hyperlinks are fine), and not too much."""
 
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
+PAGE, SITE = 3_000_000, 35_000_000  # bytes
+PICTURE = re.compile(r"""<(?:img|source)\b[^>]*?\ssrc=["'](?!data:|https?:|//)([^"'?#]+)""")
 # Attributes whose address a browser fetches by itself, by element.
 LOADED: dict[str, tuple[str, ...]] = {
     "audio": ("src",), "base": ("href",), "embed": ("src",), "iframe": ("src",), "img": ("src", "srcset"),
@@ -71,3 +74,20 @@ def external_loads(site: Path) -> Iterator[str]:
     for path in sorted(site.rglob("*.css")):
         text = CSS_COMMENT.sub("", path.read_text(encoding="utf8"))
         yield from (f"{path.relative_to(site)}: {found}" for found in dict.fromkeys(CSS_LOAD.findall(text)))
+
+
+def weight(page: Path) -> int:
+    """Return the bytes of a page and of the pictures that it shows; scripts and fonts are shared by all pages."""
+    shown = {(page.parent / unquote(source)).resolve() for source in PICTURE.findall(page.read_text(encoding="utf8"))}
+    return page.stat().st_size + sum(picture.stat().st_size for picture in shown if picture.is_file())
+
+
+def too_large(site: Path) -> Iterator[str]:
+    """Yield ``page: n MB, at most m`` for every page that is too large, and for the whole."""
+    weights = {page.relative_to(site): weight(page) for page in sorted(site.rglob("*.html"))}
+    for page, size in weights.items():
+        if size > PAGE:
+            yield f"{page}: {size / 1e6:.1f} MB with its pictures, at most {PAGE / 1e6:.0f}"
+    whole = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+    if whole > SITE:
+        yield f"the whole book: {whole / 1e6:.1f} MB, at most {SITE / 1e6:.0f}"

@@ -1,4 +1,7 @@
-"""Sphinx extension: what the theme leaves to do on a page.
+"""Sphinx extension: what the theme leaves to do on a page, and what pages show differently from their sources.
+
+Sections titled "Run it yourself" are folded where the chapter was executed as a test only (profile smoke), and
+``bare-code`` prints a function without its docstring and types.
 
 Downloads of a chapter as it is in the repository, since its results stand on the page; buttons that launch a chapter
 elsewhere, where the book's address is known; roles that screen readers understand; a figure's second image, drawn for a
@@ -6,23 +9,27 @@ phone; every chapter on one page, for the PDF; and nothing that loads from anoth
 Book puts on every page, are dropped, and MathJax is served from the build.
 """
 
+import ast
+import json
 import os
 import re
 import shutil
+import textwrap
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
 
-from book.tools.phone_images import FOLDER
+from book.tools.render import PHONES, SOURCES
 
 DESCRIPTION = "An executable book that rebuilds KM-GAN from its paper and judges each claim by a written rule"
 PREVIEW = "_static/abstract.png"
-SOURCES = "sources"  # a folder of the staged book
 LAUNCH = {
     "colab_url": "https://colab.research.google.com",
     "binderhub_url": "https://mybinder.org",
@@ -38,6 +45,10 @@ SIGNATURE = re.compile(r'<dl role="none">.*?</dl>', re.DOTALL)
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?P<folder>[^"]*_images/)(?P<name>[0-9a-f]{64})\.png"[^>]*>')
 # Of the 24 MB of sphinx-mathjax-offline only the renderer in use and its fonts.
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
+RUN = "Run it yourself"
+SMOKE = "Live runs: here only a smoke test of this build, too short to mean anything"
+LIVE = "Live runs of this page"
+CODE_WIDTH = 50  # characters of a line
 
 
 def address(configured: str) -> str:
@@ -113,7 +124,7 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
     source, target = Path(app.srcdir), Path(app.outdir)
     if (source / SOURCES).is_dir():
         shutil.copytree(source / SOURCES, target / "_sources", dirs_exist_ok=True)
-    images = {path.stem: path for path in (source / FOLDER).glob("*.webp")}
+    images = {path.stem: path for path in (source / PHONES).glob("*.webp")}
 
     def both(match: re.Match[str]) -> str:
         """The ``<picture>`` of an image and its second one, if it has one."""
@@ -140,9 +151,66 @@ def share_handlers(app: Sphinx) -> None:
     handlers["singlehtml"] = {**handlers.get("html", {}), **handlers.get("singlehtml", {})}
 
 
+def profile(path: Path) -> str:
+    """Return the profile that a chapter was executed under, or nothing where it was not."""
+    if not path.exists():
+        return ""
+    for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            found = re.search(r'^profile = "(\w+)"', "".join(cell["source"]), re.MULTILINE)
+            return found[1] if found else ""
+    return ""
+
+
+def fold(app: Sphinx, doctree: nodes.document) -> None:
+    """Put what follows the heading of each section to be run into an element that opens and closes."""
+    for section in list(doctree.findall(nodes.section)):
+        if section[0].astext() != RUN:
+            continue
+        smoke = profile(Path(app.srcdir) / f"{app.env.docname}.ipynb") == "smoke"
+        opened = "" if smoke else " open"
+        text = f'<details class="run-it"{opened}><summary>{SMOKE if smoke else LIVE}</summary>'
+        section.insert(1, nodes.raw("", text, format="html"))
+        section.append(nodes.raw("", "</details>", format="html"))
+
+
+def bare(source: str, name: str) -> str:
+    """Return a function or a method (``Class.method``) of a module's source as its bare lines.
+
+    Without decorators, docstring and types; long signatures are wrapped.
+    """
+    node: Any = ast.parse(source)
+    for part in name.split("."):
+        node = next(child for child in node.body if getattr(child, "name", None) == part)
+    first = node.body[0]
+    begin = first.lineno - 1 if ast.get_docstring(node) is None else first.end_lineno
+    code = textwrap.dedent("\n".join(source.splitlines()[begin : node.end_lineno])).strip("\n")
+    for argument in ast.walk(node.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    head = textwrap.wrap(f"def {node.name}({ast.unparse(node.args)}):", CODE_WIDTH, subsequent_indent=" " * 8)
+    return "\n".join([*head, textwrap.indent(code, " " * 4)])
+
+
+class BareCode(SphinxDirective):
+    """``{bare-code} FILE`` with ``:pyobject: NAME``: the function's code without its docstring."""
+
+    required_arguments = 1
+    option_spec = {"pyobject": directives.unchanged_required}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        """Return the block of code."""
+        _, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(path)
+        code = bare(Path(path).read_text(encoding="utf8"), self.options["pyobject"])
+        return [nodes.literal_block(code, code, language="python")]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx: after sphinx-thebe, and after the theme, which makes its buttons at the usual priority."""
     app.config.mathjax_path = f"mathjax/{MATHJAX[0]}"
+    app.connect("doctree-read", fold)
+    app.add_directive("bare-code", BareCode)
     app.connect("config-inited", offer_launch, priority=100)
     app.connect("builder-inited", share_handlers)
     app.connect("doctree-resolved", drop_thebe_settings, priority=900)

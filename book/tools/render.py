@@ -1,5 +1,13 @@
-"""Stage the book with its executed chapters, render it with Jupyter Book, publish the pages."""
+"""Stage the book with its executed chapters, render it with Jupyter Book, publish the pages.
 
+Charts get lighter, and the second image that a figure carries for phones (`kmgan_book.phone`) a file of its own, which
+`page_parts` shows on narrow pages.
+"""
+
+import base64
+import hashlib
+import io
+import json
 import os
 import re
 import shutil
@@ -7,9 +15,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from book.tools import phone_images
-from book.tools.page_parts import SOURCES
+from PIL import Image
 
+from kmgan_book import PHONE
+
+SOURCES, PHONES = "sources", "phone"  # folders of the staged book
+CHART = 30_000  # colors, those of smoothed edges included
 PAGES = Path("_build") / "html"
 PREVIOUS = Path("_build") / "html.previous"
 NOT_STAGED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
@@ -40,9 +51,38 @@ def stage(root: Path, folder: Path, status: str) -> Path:
             (staged / SOURCES / "book").mkdir(parents=True, exist_ok=True)
             shutil.move(source, staged / SOURCES / "book")
             shutil.copy2(executed, staged / "book")
-            phone_images.take(staged / "book" / executed.name, staged / phone_images.FOLDER)
+            take_phone_images(staged / "book" / executed.name, staged / PHONES)
     (staged / "book" / "status.md").write_text(status, encoding="utf8")
     return staged
+
+
+def take_phone_images(chapter: Path, folder: Path) -> None:
+    """Make a staged chapter's figures lighter, and move their second images into a folder.
+
+    There they have the name that MyST-NB gives to the first.
+    """
+    notebook = json.loads(chapter.read_text(encoding="utf8"))
+    for data in (output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])):
+        second = data.pop(PHONE, None)
+        if "image/png" in data:
+            first = lighter(base64.b64decode("".join(data["image/png"])))
+            data["image/png"] = base64.b64encode(first).decode()
+            if second:
+                folder.mkdir(exist_ok=True)
+                name = hashlib.sha256(first).hexdigest()
+                (folder / f"{name}.webp").write_bytes(base64.b64decode("".join(second)))
+    chapter.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+def lighter(image: bytes) -> bytes:
+    """Return a chart with at most 256 colors, where that saves something; photographs, of many colors, stay."""
+    with Image.open(io.BytesIO(image)) as file:
+        opaque = file.convert("RGB")
+    if opaque.getcolors(CHART) is None:
+        return image
+    buffer = io.BytesIO()
+    opaque.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return min(image, buffer.getvalue(), key=len)
 
 
 def render(staged: Path, builder: str = "html") -> Path:

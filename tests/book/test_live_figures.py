@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kmgan_book import STATIC, claims, gallery, live, records, replay, report, thresholds
+from kmgan_book import STATIC, claims, gallery, live, records, report, thresholds
 from kmgan_lib.generator import load_generator
 
 from .conftest import Open
@@ -19,7 +19,7 @@ GENERATORS = {"KM-GAN": "mnist/kmgan", "true labels": "mnist/kmgan-true"}
 FIGURES: dict[str, Callable[[], report.Html]] = {
     "generators": lambda: live.generator(report.recorded(GENERATORS), images=4), "lab": live.loss_lab,
     "thresholds": lambda: thresholds.figure(claims.verdicts()), "wall": lambda: gallery.wall(records.everything()),
-    "replay": lambda: replay.replay({"KM-GAN": "mnist-kmgan-seed0"}, caption=""),
+    "replay": lambda: live.replay({"KM-GAN": "mnist-kmgan-seed0"}, caption=""),
 }  # fmt: skip
 
 

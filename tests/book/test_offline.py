@@ -13,7 +13,7 @@ import pytest
 from docutils import nodes
 from PIL import Image
 
-from book.tools import browser, limits, offline, page_parts, page_sections, pdf, phone_images, render
+from book.tools import browser, offline, page_parts, pdf, render
 from book.tools.execute import PROJECT
 from kmgan_book import phone
 
@@ -64,11 +64,11 @@ def test_a_page_weighs_what_it_shows_and_what_is_too_large_is_named(
     )
     (tmp_path / "page.html").write_text(html, encoding="utf8")
     (tmp_path / "x.js").write_bytes(bytes(3_000_000))
-    assert limits.weight(tmp_path / "page.html") == 1_000_000 + len(html)
-    assert list(limits.too_large(tmp_path)) == []
-    monkeypatch.setattr(limits, "PAGE", 900_000)
-    monkeypatch.setattr(limits, "SITE", 3_000_000)
-    assert list(limits.too_large(tmp_path)) == [
+    assert offline.weight(tmp_path / "page.html") == 1_000_000 + len(html)
+    assert list(offline.too_large(tmp_path)) == []
+    monkeypatch.setattr(offline, "PAGE", 900_000)
+    monkeypatch.setattr(offline, "SITE", 3_000_000)
+    assert list(offline.too_large(tmp_path)) == [
         "page.html: 1.0 MB with its pictures, at most 1", "the whole book: 4.0 MB, at most 3",
     ]  # fmt: skip
 
@@ -113,10 +113,10 @@ def g():
 
 
 def test_bare_code_has_no_docstring_no_decorator_and_no_types() -> None:
-    assert page_sections.bare(MODULE, "A.f") == "def f(x):\n    y = x\n    return y"
-    assert page_sections.bare(MODULE, "g") == "def g():\n    return 1"
+    assert page_parts.bare(MODULE, "A.f") == "def f(x):\n    y = x\n    return y"
+    assert page_parts.bare(MODULE, "g") == "def g():\n    return 1"
     source = (PROJECT / "kmgan_lib" / "losses.py").read_text(encoding="utf8")
-    ast.parse(page_sections.bare(source, "center_loss"))
+    ast.parse(page_parts.bare(source, "center_loss"))
 
 
 @pytest.mark.parametrize(("profile", "opened"), [("smoke", False), ("quick", True), ("", True)])
@@ -124,10 +124,10 @@ def test_the_section_to_be_run_is_folded_under_smoke(tmp_path: Path, profile: st
     cell = {"metadata": {"tags": ["injected-parameters"]}, "source": ["# x\n", f'profile = "{profile}"']}
     (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell] if profile else []}), encoding="utf8")
     doctree = nodes.document(None, None)  # pyright: ignore[reportArgumentType]
-    for title in ("Why", page_sections.RUN):
+    for title in ("Why", page_parts.RUN):
         doctree += nodes.section("", nodes.title("", title), nodes.paragraph("", "text"))
     app: Any = SimpleNamespace(srcdir=tmp_path, env=SimpleNamespace(docname="one"))
-    page_sections.fold(app, doctree)
+    page_parts.fold(app, doctree)
     why, run = doctree.findall(nodes.section)
     assert len(why) == 2
     assert [type(child) for child in run] == [nodes.title, nodes.raw, nodes.paragraph, nodes.raw]
@@ -139,7 +139,7 @@ def test_a_page_shows_a_phone_the_second_image_of_a_figure(tmp_path: Path) -> No
     buffer = io.BytesIO()
     Image.effect_noise((200, 100), 50).convert("RGBA").save(buffer, "PNG")
     first, second = buffer.getvalue(), b"second"
-    light = phone_images.lighter(first)
+    light = render.lighter(first)
     assert len(light) < 0.8 * len(first)
     name = hashlib.sha256(light).hexdigest()
     data = {kind: base64.b64encode(each).decode() for kind, each in (("image/png", first), (phone.PHONE, second))}
@@ -147,7 +147,7 @@ def test_a_page_shows_a_phone_the_second_image_of_a_figure(tmp_path: Path) -> No
     cells = [{"cell_type": "markdown"}, {"outputs": [{"data": data}, {"name": "stdout"}]}]
     chapter = tmp_path / "book" / "a.ipynb"
     chapter.write_text(json.dumps({"cells": cells}), encoding="utf8")
-    phone_images.take(chapter, tmp_path / phone_images.FOLDER)
+    render.take_phone_images(chapter, tmp_path / render.PHONES)
     assert phone.PHONE not in chapter.read_text(encoding="utf8")
     (tmp_path / "_images").mkdir()
     page, other = tmp_path / "a.html", f'<img src="_images/{"0" * 64}.png">'

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from book.tools import limits
+from book.tools import offline
 from book.tools.execute import PROJECT
 from book.tools.render import PAGES
 from kmgan_book.explore import frames_html
@@ -97,7 +97,7 @@ def test_pages_of_code_load(open_page: Open) -> None:
 
 @pytest.mark.skipif(not ALL, reason="there is no built book: make book")
 def test_pages_are_light() -> None:
-    assert list(limits.too_large(SITE)) == []
+    assert list(offline.too_large(SITE)) == []
 
 
 @pytest.mark.skipif(not ALL, reason="there is no built book: make book")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kmgan_book import claims, dates, records, report, tables, vocabulary
+from kmgan_book import claims, conditions, dates, records, report, tables
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, Needed
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
@@ -253,7 +253,7 @@ def test_a_claim_that_makes_no_sense_and_a_file_that_is_no_ledger_are_named(tmp_
 
 def test_the_vocabulary_of_the_ledger_is_explained_where_it_is_written() -> None:
     head = claims.LEDGER.read_text(encoding="utf8").partition("\nC1:")[0]
-    assert all(f"{kind}:" in head for kind in vocabulary.KINDS)
+    assert all(f"{kind}:" in head for kind in conditions.KINDS)
     assert all(f"#   {part} " in head or f", {part}" in head for part in claims.PARTS)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmgan_book import conditions, seeds, vocabulary
+from kmgan_book import conditions, seeds
 from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
 
@@ -30,7 +30,7 @@ def group(
 
 
 def found(condition: dict[str, Any], **groups: list[Record]) -> tuple[bool, str]:
-    assert {preset for preset, _ in vocabulary.reads(condition)} <= set(groups)
+    assert {preset for preset, _ in conditions.reads(condition)} <= set(groups)
     finding = conditions.find(condition, groups)
     return finding.true, finding.text
 
@@ -192,7 +192,7 @@ def test_what_a_condition_reads() -> None:
         {"mean": {"of": "e", "measure": "x.y", "below": {"measure": "x.z.max"}}},
         {"fails_more": {"of": "f", "than": "g"}},
     ]}  # fmt: skip
-    assert set(vocabulary.reads(condition)) == {
+    assert set(conditions.reads(condition)) == {
         ("a", "x.y"), ("a", SCORE), ("b", "x.z"), ("c", F), ("d", F), ("e", "x.y"), ("e", "x.z.max"), ("f", SCORE),
         ("g", SCORE),
     }  # fmt: skip
@@ -234,7 +234,7 @@ BAD: list[tuple[Any, str]] = [
 def test_a_condition_that_makes_no_sense_is_refused() -> None:
     for condition, message in BAD:
         with pytest.raises(UsageError, match=message):
-            list(vocabulary.reads(condition))
+            list(conditions.reads(condition))
 
 
 INF = math.inf

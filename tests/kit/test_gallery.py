@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from kmgan_book import figures, gallery, records
-from kmgan_book.failure import told_apart, when_known
+from kmgan_book.gallery import told_apart, when_known
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import STATIC, claims, conditions, live, records, replay, report, thresholds
+from kmgan_book import STATIC, claims, conditions, live, records, report, thresholds
 from kmgan_book.claims import Claim, Verdict
 from kmgan_book.records import Record
 from kmgan_lib import presets
@@ -91,7 +91,7 @@ def run(folder: Path, seed: int = 0, frames: int = 7) -> Run:
 
 
 def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path: Path) -> None:
-    path = replay.record(run(tmp_path / "run"), replays=tmp_path)
+    path = live.keep_replay(run(tmp_path / "run"), replays=tmp_path)
     assert path.name == "mnist-kmgan-seed0.webp"
     with Image.open(path) as sprite:
         levels = np.asarray(sprite.convert("L"))[SIDE // 2 :: SIDE, SIDE // 2 :: SIDE].flatten()[:7]
@@ -100,7 +100,7 @@ def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path
     assert told["frames"] == [10, 20, 30, 40, 50, 60, 70]
     assert told["history"]["loss_d"][-1] == -70
     assert (told["commit"], told["seed"], told["score"]) == ("abcdefg", 0, None)
-    text = replay.replay({"<b>": "mnist-kmgan-seed0"}, caption="c", replays=tmp_path).text
+    text = live.replay({"<b>": "mnist-kmgan-seed0"}, caption="c", replays=tmp_path).text
     assert "recorded · quick · mnist · seed 0 · CPU · commit abcdefg" in text
     assert "<b>" not in text
     assert "loss of D<tspan>: −70 to −1" in text
@@ -109,19 +109,19 @@ def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path
 
 def test_replays_beside_each_other_need_frames_of_the_same_iterations(tmp_path: Path) -> None:
     for seed, frames in enumerate((7, 6)):
-        replay.record(run(tmp_path / str(seed), seed, frames), replays=tmp_path)
+        live.keep_replay(run(tmp_path / str(seed), seed, frames), replays=tmp_path)
     with pytest.raises(UsageError, match="same iterations"):
-        replay.replay({"a": "mnist-kmgan-seed0", "b": "mnist-kmgan-seed1"}, caption="", replays=tmp_path)
+        live.replay({"a": "mnist-kmgan-seed0", "b": "mnist-kmgan-seed1"}, caption="", replays=tmp_path)
     with pytest.raises(UsageError, match="snapshots=30"):
-        replay.record(run(tmp_path / "few", 2, 1), replays=tmp_path)
+        live.keep_replay(run(tmp_path / "few", 2, 1), replays=tmp_path)
 
 
 def test_recorded_replays_are_small_and_whole() -> None:
-    for path in replay.REPLAYS.glob("*.json"):
+    for path in live.REPLAYS.glob("*.json"):
         told, image = json.loads(path.read_text(encoding="utf8")), path.with_suffix(".webp")
         assert image.stat().st_size < 250_000
         with Image.open(image) as sprite:
-            assert sprite.width % replay.ACROSS == 0
+            assert sprite.width % live.ACROSS == 0
         assert len(told["frames"]) == 30
         assert told["frames"][-1] == told["iterations"]
         assert re.fullmatch("[0-9a-f]{7}", told["commit"])
