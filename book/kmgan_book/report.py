@@ -157,11 +157,12 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _cell(group: Sequence[Record | Run], column: Column) -> str:
     """A mean with its range below it, as HTML; and of how many seeds, where some lack the measure."""
     numbers = values(group, column)
-    mean, _, rest = span(numbers, column[2]).partition(" (")
-    low, _, high = rest.removesuffix(")").partition(" to ")
+    if not numbers:
+        return "–"
+    mean, low, high = _texts(numbers, column[2])
     notes = [f"{low} to {high}"] if low != high else []
     completed = sum(run.result["status"] != "diverged" for run in group)
-    if 0 < len(numbers) < completed and column[1] != "untrained_value":
+    if len(numbers) < completed and column[1] != "untrained_value":
         notes.append(f"{len(numbers)} of {completed} seeds")
     below = f'<br><span class="range">{escape(", ".join(notes))}</span>' if notes else ""
     return escape(mean) + below
@@ -182,10 +183,15 @@ def span(numbers: Sequence[float], form: int | str = 2) -> str:
     """
     if len(numbers) == 0:
         return "–"
-    code = ".3f" if form == "p" else form if isinstance(form, str) else f".{form}f"
-    three = (float(np.mean(numbers)), min(numbers), max(numbers))
-    mean, low, high = ("< 0.001" if form == "p" and value < 0.001 else format(value, code) for value in three)
+    mean, low, high = _texts(numbers, form)
     return mean if len(numbers) == 1 else f"{mean} ({low} to {high})"
+
+
+def _texts(numbers: Sequence[float], form: int | str) -> list[str]:
+    """Mean, least and largest number in the form of `span`."""
+    code = ".3f" if form == "p" else form if isinstance(form, str) else f".{form}f"
+    three = float(np.mean(numbers)), min(numbers), max(numbers)
+    return ["< 0.001" if form == "p" and value < 0.001 else format(value, code) for value in three]
 
 
 def failures(scores: Sequence[float]) -> str:
