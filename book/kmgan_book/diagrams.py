@@ -240,10 +240,10 @@ def moment(
     for index, (column, name) in enumerate(LOSSES.items()):
         rows = [(row["iteration"], row[column]) for row in history if column in row]
         if rows:
-            steps, losses = np.asarray(rows).T
+            steps, values = np.asarray(rows).T
             done = steps <= iteration
-            ax.plot(steps, losses, color=f"C{index}", linewidth=0.8, alpha=0.25)
-            ax.plot(steps[done], losses[done], color=f"C{index}", linewidth=1.4, label=name)
+            ax.plot(steps, values, color=f"C{index}", linewidth=0.8, alpha=0.25)
+            ax.plot(steps[done], values[done], color=f"C{index}", linewidth=1.4, label=name)
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_title("losses so far")
     ax.axvline(iteration, color="0.3", linewidth=0.8)

@@ -67,16 +67,6 @@ def frames_html(
     )
 
 
-@dataclass(frozen=True)
-class Control:
-    """A slider: the argument that it sets, its label, the values it can take and the first of them."""
-
-    name: str
-    label: str
-    values: Sequence[Any]
-    start: Any
-
-
 @dataclass
 class Explorer:
     """A function that draws a figure, and sliders for its arguments.
@@ -87,7 +77,7 @@ class Explorer:
     """
 
     draw: Callable[..., Figure]  # takes a keyword argument for each control, and well under a second
-    controls: Sequence[Control]
+    controls: Mapping[str, tuple[str, Sequence[Any], Any]]  # argument to its label, values and the first of these
     frames: Mapping[str, Mapping[str, Any]]  # label to arguments, in an order that a slider can have
     alt: str  # what the figure shows, for readers who do not see it
     chart: bool = True  # as in `frames_html`
@@ -98,11 +88,11 @@ class Explorer:
         import ipywidgets
 
         sliders = {
-            control.name: ipywidgets.SelectionSlider(
-                options=[(f"{value:,}", value) for value in control.values], value=control.start,
-                description=control.label, continuous_update=False, layout={"width": "30rem", "max_width": "100%"},
+            name: ipywidgets.SelectionSlider(
+                options=[(f"{value:,}", value) for value in values], value=start, description=label,
+                continuous_update=False, layout={"width": "30rem", "max_width": "100%"},
             )
-            for control in self.controls
+            for name, (label, values, start) in self.controls.items()
         }  # fmt: skip
         picture = ipywidgets.HTML()
 
@@ -120,7 +110,7 @@ class Explorer:
     def html(self) -> str:
         """The images that show without a kernel."""
         drawn = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
-        start = {control.name: control.start for control in self.controls}
+        start = {name: start for name, (_, _, start) in self.controls.items()}
         poster = list(self.frames.values()).index(start)
         return frames_html(drawn, list(self.frames), self.alt, poster=poster, chart=self.chart)
 
@@ -204,9 +194,10 @@ def explore_clusters(run: Run) -> Explorer:
         sns.despine(figure)
         return figures.badge(figure, run.label)
 
-    control = Control("k", "k", range(1, 21), 10)
     frames = {f"k = {k}": {"k": k} for k in (2, 3, 5, 8, 10, 15, 20)}
-    return Explorer(draw, [control], frames, "Clusters of the discriminator's features with their centers")
+    return Explorer(
+        draw, {"k": ("k", range(1, 21), 10)}, frames, "Clusters of the discriminator's features with their centers"
+    )
 
 
 def explore_interpolation(generator: Generator, made_by: str) -> Explorer:
@@ -216,7 +207,7 @@ def explore_interpolation(generator: Generator, made_by: str) -> Explorer:
         images = generator.interpolate(first, last, 10)
         return figures.strip(images, made_by, f"from the noise of seed {first} to that of seed {last}")
 
-    controls = [Control(name, f"{name} seed", range(50), start) for start, name in enumerate(("first", "last"))]
+    controls = {name: (f"{name} seed", range(50), start) for start, name in enumerate(("first", "last"))}
     frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}
     return Explorer(draw, controls, frames, "A strip of images between two noise vectors", chart=False)
 
@@ -234,7 +225,7 @@ def explore_classes(run: Run) -> Explorer:
         return figures.class_shares({f"{n:,} images": shares}, judge.classes, run.label)
 
     frames = {f"{n:,} images": {"n": n} for n in COUNTS}
-    return Explorer(draw, [Control("n", "images", COUNTS, COUNTS[-1])], frames, "Share of each class by a classifier")
+    return Explorer(draw, {"n": ("images", COUNTS, COUNTS[-1])}, frames, "Share of each class by a classifier")
 
 
 def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explorer:
@@ -269,4 +260,4 @@ def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explor
     start = values[len(values) // 2]
     shown = sorted({*values[:: max(1, len(values) // 5)], start, values[-1]})
     frames = {f"d_round = {value:,.4g}": {"d_round": value} for value in shown}
-    return Explorer(draw, [Control("d_round", "d_round", values, start)], frames, "The center loss and the threshold")
+    return Explorer(draw, {"d_round": ("d_round", values, start)}, frames, "The center loss and the threshold")

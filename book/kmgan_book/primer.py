@@ -56,9 +56,9 @@ def _groups(ax: Axes, real: Tensor, fake: Tensor, centers: Tensor) -> None:
     ax.scatter(*centers.T, s=90, color=REAL, marker="X", edgecolors="black", zorder=3, label="real centers")
 
 
-def _told(figure: Figure, **options: float) -> Figure:
-    """With the legend of its first panel, and the badge."""
-    handles = figure.axes[0].get_legend_handles_labels()
+def _finished(figure: Figure, panel: int = 0, **options: float) -> Figure:
+    """With the legend of a panel, and the badge."""
+    handles = figure.axes[panel].get_legend_handles_labels()
     figure.legend(*handles, frameon=False, ncols=len(handles[0]), loc="outside upper left", **options)
     return badge(figure, DRAWN)
 
@@ -108,7 +108,7 @@ def two_networks(seed: int) -> Figure:
             _dots(ax, real, REAL, "real points")
             _dots(ax, fake, FAKE, "generated points", "D")
             ax.set_title(title)
-    return _told(figure, markerscale=2)
+    return _finished(figure, markerscale=2)
 
 
 def k_means(seed: int) -> Figure:
@@ -188,7 +188,7 @@ def pulls(seed: int) -> Figure:
                 arrows = *points.T, *(-0.45 * pull / longest).T
                 ax.quiver(*arrows, color=color, angles="xy", scale_units="xy", scale=1, width=0.006)
         ax.set_title(title)
-    return _told(figure)
+    return _finished(figure)
 
 
 def collapse(seed: int) -> Figure:
@@ -205,7 +205,7 @@ def collapse(seed: int) -> Figure:
         loss = generator_loss(fake, centers[found])
         _groups(ax, real, fake, centers)
         ax.set_title(f"{title}: loss of G {loss:.2f},\nentropy of assignment {abs(entropy):.2f}")
-    return _told(figure)
+    return _finished(figure)
 
 
 def _normalized(batch: Tensor) -> Tensor:
@@ -233,9 +233,7 @@ def normalized(seed: int) -> Figure:
         f"behind batch normalization: $R^2$ {shares[0]:.2f} and {shares[1]:.2f},\n"
         f"$L_D$ {losses[1]:.1f} with four centers, {abs(losses[0]):.1f} with one".replace("-", "−")
     )
-    handles = axes[0, 1].get_legend_handles_labels()
-    figure.legend(*handles, frameon=False, ncols=4, loc="outside upper left")
-    return badge(figure, DRAWN)
+    return _finished(figure, 1)
 
 
 def _plane(ax: Axes, real: Tensor, fake: Tensor, limit: float) -> None:
@@ -266,8 +264,7 @@ def _ring(drawn: Mapping[str, Sequence[Tensor]], seed: int, canvas: tuple[Figure
             reached = int((found > len(fake) / 40).sum())  # with at least a fifth of their share of points
             _plane(ax, _points(GROUPS.repeat(24, 1), own, 0.08), fake, 2.2)
             ax.set_title(f"{kind}: {reached} of 8\ngroups, {int(found.sum()) / len(fake):.0%} of points")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper left")
-    return cast("PageFigure", badge(figure, DRAWN))
+    return cast("PageFigure", _finished(figure))
 
 
 def _trained(kind: str, seed: int) -> Tensor:

@@ -53,12 +53,10 @@ def build(root: Path, name: str, only: str | None, console: Console) -> int:
             pages = render.render(staged)
     except render.RenderFailed as error:
         return fail(str(error), root, runner)
-    external = list(offline.external_loads(pages))
-    if external:
-        return fail("\n".join(["pages load from other hosts:", *external]), root, runner)
-    large = list(offline.too_large(pages))
-    if large:
-        return fail("\n".join(["pages are too large:", *large]), root, runner)
+    external, large = offline.external_loads(pages), offline.too_large(pages)
+    for what, lines in {"pages load from other hosts:": list(external), "pages are too large:": list(large)}.items():
+        if lines:
+            return fail("\n".join([what, *lines]), root, runner)
     render.publish(pages, root)
     address = root / render.PAGES / "index.html"
     runner.say(
