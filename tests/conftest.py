@@ -9,11 +9,14 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
+from torch import Tensor, nn
 
 from kmgan_book import records
 from kmgan_book.records import Record
-from kmgan_lib import train
+from kmgan_lib import methods, train
 from kmgan_lib.cli import main
+from kmgan_lib.methods import Method
+from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.metrics import Judge, judge
 from kmgan_lib.presets import resolve
 from kmgan_lib.training.run import Run
@@ -52,10 +55,64 @@ def _environment(cache: Path) -> Iterator[None]:
 QUICK: dict[str, Any] = {
     "batch": 16, "iterations": 20, "checkpoint_every": 7, "snapshots": 2, "width": 1.0, "init_images": 300,
 }  # fmt: skip
+SMALL: dict[str, Any] = {
+    "batch": 8, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
+    "burst": 2, "kernels": 4, "z_dim": 10, "cluster_images": 24, "recluster_every": 2,
+}  # fmt: skip
 PICTURES: dict[str, Any] = {**QUICK, "width": 0.125, "iterations": 40, "feature_dim": 20, "eval_samples": 60}
 Quick = Callable[..., Run]
 Command = Callable[..., tuple[int, str, str]]
 MadeUp = Callable[..., Record]
+
+
+def small(preset: str, **changes: Any) -> dict[str, Any]:
+    """The small settings that this preset has."""
+    known = resolve(preset, **{k: v for k, v in changes.items() if k == "method"}).fields()
+    return {**{k: v for k, v in SMALL.items() if k in known}, **changes}
+
+
+def small_method(name: str, **changes: Any) -> Method:
+    """A small method after its setup on images of noise."""
+    method = methods.create(resolve(name, **small(name, **changes)), seed=1)
+    images = random_images(method, 24, torch.Generator().manual_seed(0))
+    method.training_set = images if method.preset.network == "synthetic" else images.mul(255).byte()
+    method.setup(method.training_set)
+    return method
+
+
+def random_images(method: Method, count: int, generator: torch.Generator) -> Tensor:
+    p = method.preset
+    shape = (100,) if p.network == "synthetic" else (p.channels, p.image_size, p.image_size)
+    return torch.rand(count, *shape, generator=generator)
+
+
+def random_batch(method: Method, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, labels and noise for a step that is not one of the first."""
+    count, generator = method.preset.batch * method.batches_per_step(100), torch.Generator().manual_seed(seed)
+    labels = torch.randint(10, (count,), generator=generator)
+    return random_images(method, count, generator), labels, draw_noise(method.preset, count, generator)
+
+
+class Stopped(Exception):
+    """What a run dies of in tests."""
+
+
+def stop_at(iteration: int) -> Callable[[int, object], None]:
+    """A callback that ends a run there."""
+
+    def stop(now: int, _: object) -> None:
+        if now >= iteration:
+            raise Stopped
+
+    return stop
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def same_weights(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
 @pytest.fixture(scope="session")

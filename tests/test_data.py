@@ -44,8 +44,6 @@ def write_mnist(raw: Path, *, zipped: bool = False, train: int = 6, test: int = 
     return pictures
 
 
-# IDX files
-
 GOOD = idx_bytes(np.zeros((2, 28, 28)))
 HUGE = (2**32 - 1).to_bytes(4, "big")
 BROKEN = {
@@ -57,23 +55,20 @@ BROKEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_broken_idx_file_is_named_with_the_reason(tmp_path: Path, content: bytes) -> None:
     for path, written in ((tmp_path / "x-ubyte", content), (tmp_path / "x-ubyte.gz", gzip.compress(content))):
         path.write_bytes(written)
-        with pytest.raises(UsageError, match=r"is not a whole IDX file of 28x28 images \(.+\): remove it") as caught:
+        with pytest.raises(UsageError, match=rf"{path} is not a whole IDX file of 28x28 images \(.+\): remove it"):
             readers._idx(path, (28, 28))
-        assert str(path) in str(caught.value)
-        assert "\n" not in str(caught.value)
 
 
 def test_a_truncated_gzip_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, whole = tmp_path / "x-ubyte.gz", gzip.compress(GOOD, mtime=0)
-    contents = [whole[:-cut] for cut in (1, 5, 12, 25)]
+    contents = [bytearray(whole[:-cut]) for cut in (1, 5, 12, 25)]
     for position in (0, 1, 2, 12, 20, 30, -8, -7, -1):  # not gzip's time stamp: nobody reads it
-        garbled = bytearray(whole)
-        garbled[position] ^= 0xFF
-        contents.append(bytes(garbled))
+        contents.append(bytearray(whole))
+        contents[-1][position] ^= 0xFF
     for content in contents:
         path.write_bytes(content)
         with pytest.raises(UsageError, match=r"x-ubyte\.gz"):
@@ -97,15 +92,12 @@ def test_a_data_root_is_read_in_place(tmp_path: Path, name: str, folder: str, zi
     assert both.labels.tolist() == list(range(10))
     assert both.labels.dtype == torch.int64
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
-
-
-def test_provenance_says_what_the_data_are_and_names_no_machine(tmp_path: Path) -> None:
-    write_mnist(tmp_path / "MNIST" / "raw")
-    images = data.load("mnist", root=tmp_path, split="all")
-    expected = {"name": "mnist", "kind": "real", "split": "all", "count": 10, "source": "data root, MNIST/raw"}
-    assert expected.items() <= images.provenance.items()
-    assert images.provenance["sha256"] == hashlib.sha256(images.tensor.numpy().tobytes()).hexdigest()
-    assert str(tmp_path) not in str(images.provenance)
+    expected = {"name": name, "kind": "real", "split": "all", "count": 10, "source": f"data root, {folder}/raw"}
+    assert expected.items() <= both.provenance.items()
+    assert both.provenance["sha256"] == hashlib.sha256(both.tensor.numpy().tobytes()).hexdigest()
+    assert str(tmp_path) not in str(both.provenance)
+    next((tmp_path / folder / "raw").glob("t10k-labels*")).unlink()
+    assert data.find(name, root=tmp_path) is None
 
 
 def test_the_environment_names_the_data_root_and_an_argument_outdoes_it(
@@ -118,19 +110,17 @@ def test_the_environment_names_the_data_root_and_an_argument_outdoes_it(
     assert len(data.load("mnist", root=tmp_path / "two")) == 5
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(data.load("mnist", root="~/two")) == 5
+    assert len(data.load("mnist", standin="always")) == 8_000
+    assert len(data.load("mnist", standin="auto")) == 6  # real data go before a stand-in
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10"])
-def test_a_root_without_the_data_is_an_error_with_ways_out(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_root_without_the_data_is_an_error_with_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = importlib.import_module("kmgan_lib.data.load")  # the package's name `load` is the function
     monkeypatch.setattr(loader, "fetch", lambda _: pytest.fail("a wrong root must not be hidden"))
     with pytest.raises(UsageError) as caught:
-        data.load(name, root=tmp_path, standin="never")
+        data.load("fashion", root=tmp_path, standin="never")
     message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"no {name} under {tmp_path}")
+    assert message.startswith(f"no fashion under {tmp_path}")
     for way in ("--data-root or KMGAN_DATA names a folder", "torchvision can download", "--profile smoke"):
         assert way in message
 
@@ -144,49 +134,15 @@ def test_labels_and_images_that_do_not_belong_together_are_refused(tmp_path: Pat
             data.load("mnist", root=tmp_path)
 
 
-def test_an_incomplete_folder_is_not_the_data_set(tmp_path: Path) -> None:
-    write_mnist(tmp_path / "MNIST" / "raw")
-    (tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
-    assert data.find("mnist", root=tmp_path) is None
-
-
-def test_unknown_words_are_refused() -> None:
-    wrong: dict[str, Any] = {
-        "unknown data set imagenet": {"name": "imagenet"}, "split=valid": {"name": "digits", "split": "valid"},
-        "standin=maybe": {"name": "digits", "standin": "maybe"},
-    }  # fmt: skip
-    for said, arguments in wrong.items():
-        with pytest.raises(UsageError, match=said):
-            data.load(**arguments)
-
-
-def test_real_data_go_before_a_stand_in_unless_it_is_asked_for(tmp_path: Path) -> None:
-    write_mnist(tmp_path / "MNIST" / "raw")
-    counts = {s: len(data.load("mnist", root=tmp_path, standin=s)) for s in ("auto", "always", "never")}
-    assert counts == {"auto": 6, "always": 8_000, "never": 6}
-
-
 def test_digits_are_real_grey_28_by_28_and_split_by_writers() -> None:
-    train, test = digits("train"), digits("test")
-    assert (len(train), len(test)) == (1500, 297)
-    for part in (train, test):
-        assert part.tensor.dtype == torch.uint8
-        assert part.tensor.shape[1:] == (1, 28, 28)
-        assert part.labels is not None
-        assert sorted(set(part.labels.tolist())) == list(range(10))
-        assert not part.tensor[:, :, :4].any()  # MNIST's margin
-        assert part.tensor.amax((1, 2, 3)).min() > 200
-    assert train.provenance["kind"] == "real"
-    assert train.provenance["sha256"] != test.provenance["sha256"]
-
-
-def test_synthetic_points_are_ten_thousand_in_four_known_classes() -> None:
-    images = data.load("synthetic")
-    assert images.tensor.shape == (10_000, 100)
-    assert images.labels is not None
-    assert torch.bincount(images.labels).tolist() == [2500] * 4
-    assert images.provenance["kind"] == "synthetic"
-    assert len(images.classes) == 4
+    for part, count in (("train", 1500), ("test", 297)):
+        images = digits(part)
+        assert (images.tensor.dtype, images.tensor.shape) == (torch.uint8, (count, 1, 28, 28))
+        assert images.labels is not None
+        assert images.labels.unique().tolist() == list(range(10))
+        assert not images.tensor[:, :, :4].any()  # MNIST's margin
+        assert images.tensor.amax((1, 2, 3)).min() > 200
+        assert images.provenance["kind"] == "real"
 
 
 def test_synthetic_points_are_the_mapping_of_table_2_by_hand() -> None:
@@ -202,14 +158,11 @@ def test_synthetic_points_are_the_mapping_of_table_2_by_hand() -> None:
         first = torch.stack([sigmoid(sum(h[j] * w1[j, n] for j in range(2))) for n in range(10)])  # pyright: ignore
         expected = [float(sigmoid((first * w2[:, n]).sum())) for n in range(100)]
         assert images.tensor[i].tolist() == pytest.approx(expected, abs=1e-5)
-
-
-def test_synthetic_points_are_fixed_by_their_seed_alone() -> None:
-    torch.manual_seed(5)
-    first = synthetic(1, 50)
-    torch.manual_seed(6)
-    assert torch.equal(first.tensor, synthetic(1, 50).tensor)
-    assert not torch.equal(first.tensor, synthetic(2, 50).tensor)
+    assert not torch.equal(images.tensor, synthetic(2, 5).tensor)
+    whole = data.load("synthetic")
+    assert (whole.tensor.shape, whole.provenance["kind"], len(whole.classes)) == ((10_000, 100), "synthetic", 4)
+    assert whole.labels is not None
+    assert torch.bincount(whole.labels).tolist() == [2500] * 4
 
 
 def test_hidden_classes_have_the_means_of_dcn_and_covariances_of_their_own() -> None:
@@ -225,45 +178,23 @@ def test_hidden_classes_have_the_means_of_dcn_and_covariances_of_their_own() -> 
     assert all((covariances[0] - other).abs().max() > 0.3 for other in covariances[1:])
 
 
-class Downloader:
-    """torchvision's MNIST: it writes some files, then perhaps fails."""
+def test_a_download_lands_in_the_cache_and_is_found_there_or_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(root: Path, download: bool) -> None:
+        raise RuntimeError("Error downloading\nno mirror answers")
 
-    error: Exception | None = None
-
-    def __init__(self, root: Path, download: bool):
-        assert download
-        write_mnist(Path(root) / "MNIST" / "raw")
-        if self.error is not None:
-            raise self.error
-
-
-@pytest.fixture
-def downloader(monkeypatch: pytest.MonkeyPatch) -> type[Downloader]:
-    from torchvision import datasets
-
-    fake = type("Fake", (Downloader,), {})
-    monkeypatch.setattr(datasets, "MNIST", fake)
-    return fake
-
-
-def test_a_download_lands_in_the_cache_and_is_found_there(tmp_path: Path, downloader: type[Downloader]) -> None:
+    monkeypatch.setattr("torchvision.datasets.MNIST", refuse)
+    with pytest.raises(UsageError, match=r"mnist could not be downloaded \(Error downloading\)\. Ways to get it"):
+        data.load("mnist", standin="never")
+    with pytest.raises(UsageError, match="no mnist on this machine"):
+        data.load("mnist", download=False, standin="never")
+    monkeypatch.setattr("torchvision.datasets.MNIST", lambda root, download: write_mnist(Path(root) / "MNIST" / "raw"))
     images = data.load("mnist", standin="never")
     assert images.provenance["source"] == "download, MNIST/raw"
     assert data.find("mnist") == ("download", tmp_path / "cache" / "data" / "MNIST" / "raw")
-    downloader.error = RuntimeError("the second time nothing may be downloaded")
+    monkeypatch.setattr("torchvision.datasets.MNIST", refuse)  # the second time nothing is downloaded
     assert len(data.load("mnist", standin="never")) == 6
-
-
-def test_a_failed_download_is_one_line(downloader: type[Downloader]) -> None:
-    downloader.error = RuntimeError("Error downloading\nno mirror answers")
-    with pytest.raises(UsageError, match=r"mnist could not be downloaded \(Error downloading\)\. Ways to get it"):
-        data.load("mnist", standin="never")
-
-
-def test_no_download_where_it_is_not_wanted(downloader: type[Downloader]) -> None:
-    downloader.error = AssertionError("no download was asked for")
-    with pytest.raises(UsageError, match="no mnist on this machine"):
-        data.load("mnist", download=False, standin="never")
 
 
 def test_to_unit_scales_pictures_and_leaves_points_alone() -> None:
@@ -272,26 +203,16 @@ def test_to_unit_scales_pictures_and_leaves_points_alone() -> None:
     assert torch.equal(to_unit(points), points)
 
 
-def test_resizing_is_bilinear_between_the_centres_of_pixels() -> None:
+def test_resizing_is_bilinear_between_the_centres_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     corners = torch.tensor([[0, 80], [160, 240]], dtype=torch.uint8).view(1, 1, 2, 2)
     assert resized(corners, 4)[0, 0].tolist() == [
         [0, 20, 60, 80], [40, 60, 100, 120], [120, 140, 180, 200], [160, 180, 220, 240]
     ]  # fmt: skip
-    flat = torch.full((3, 3, 8, 8), 77, dtype=torch.uint8)
-    assert torch.equal(resized(flat, 13), torch.full((3, 3, 13, 13), 77, dtype=torch.uint8))
-
-
-def test_smaller_pictures_take_every_pixel_into_account() -> None:
     checker = (torch.arange(16).view(-1, 1) + torch.arange(16)) % 2 * 254
     small = resized(checker.to(torch.uint8).view(1, 1, 16, 16), 4)
-    assert ((small.int() - 127).abs() <= 2)[..., 1:-1, 1:-1].all()
-
-
-def test_resizing_in_pieces_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ((small.int() - 127).abs() <= 2)[..., 1:-1, 1:-1].all()  # every pixel counts
     pictures = torch.randint(0, 256, (7, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     whole = resized(pictures, 12)
-    assert whole.shape == (7, 3, 12, 12)
-    assert whole.dtype == torch.uint8
     monkeypatch.setattr(container, "RESIZED_AT_ONCE", 2)
     assert torch.equal(resized(pictures, 12), whole)
     assert resized(pictures, 6) is pictures
@@ -303,13 +224,10 @@ def test_load_resizes_and_the_provenance_says_so() -> None:
     assert large.tensor.shape == (1500, 1, 56, 56)
     assert torch.equal(large.tensor, resized(native.tensor, 56))
     assert large.provenance["source"].endswith("resized from 28 to 56 pixels (bilinear)")
-    assert large.provenance["sha256"] == hashlib.sha256(large.tensor.numpy().tobytes()).hexdigest()
-    assert large.labels is native.labels or torch.equal(large.labels, native.labels)  # pyright: ignore
+    assert torch.equal(large.labels, native.labels)  # pyright: ignore[reportArgumentType]
     assert large.classes == native.classes
     assert data.load("synthetic", image_size=1).tensor.shape == (10_000, 100)
 
-
-# Images in memory
 
 BYTES = torch.randint(0, 256, (6, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
@@ -347,6 +265,5 @@ def test_the_same_images_are_the_same_data_in_any_form(images: Any) -> None:
     ids=range(11),
 )  # fmt: skip
 def test_other_things_are_one_line(images: Any, labels: Any, message: str) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=message):
         data.load(images, labels=labels)
-    assert "\n" not in str(caught.value)

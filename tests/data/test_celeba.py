@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +35,13 @@ def shards(tmp_path: Path) -> Path:
     """Atlases of 64x64 faces, 25 to a row: 30 of train in two files, 2 of valid, 3 of test; each of one grey value."""
     place = tmp_path / "root" / "celeba64"
     place.mkdir(parents=True)
-    lines = ["shard,position,partition,source_image,identity"]
-    value = 0
-    for shard, partition, count in (
-        ("train-00.jpg", "train", 27), ("train-01.jpg", "train", 3), ("valid-00.jpg", "valid", 2),
-        ("test-00.jpg", "test", 3),
-    ):  # fmt: skip
+    lines, value = ["shard,position,partition,source_image,identity"], 0
+    for shard, count in {"train-00.jpg": 27, "train-01.jpg": 3, "valid-00.jpg": 2, "test-00.jpg": 3}.items():
         grid = np.zeros((-(-count // 25) * 64, 25 * 64, 3), np.uint8)
         for i in range(count):
             y, x = divmod(i, 25)
             grid[y * 64 : y * 64 + 64, x * 64 : x * 64 + 64] = 6 * value + 10
-            lines.append(f"{shard},{i},{partition},{value:06d}.jpg,{value}")
+            lines.append(f"{shard},{i},{shard.partition('-')[0]},{value:06d}.jpg,{value}")
             value += 1
         Image.fromarray(grid).save(place / shard, quality=95, subsampling=0)
     (place / "index.csv").write_text("\n".join(lines) + "\n")
@@ -71,16 +65,15 @@ def test_a_missing_and_a_broken_photograph_are_named(photographs: Path) -> None:
     with pytest.raises(UsageError, match=r"000004\.jpg is not a photograph"):
         data.load("celeba", root=photographs.parent)
     broken.unlink()
-    with pytest.raises(UsageError, match=r"000004\.jpg is not a photograph") as caught:
+    with pytest.raises(UsageError, match=r"000004\.jpg is not a photograph"):
         data.load("celeba", root=photographs.parent)
-    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["000001.jpg", "000001.jpg 7", "a b c"])
-def test_a_garbled_list_is_refused(photographs: Path, line: str) -> None:
-    (photographs / "list_eval_partition.txt").write_text(line + "\n")
-    with pytest.raises(UsageError, match=r"is not the list of partitions"):
-        data.load("celeba", root=photographs.parent)
+def test_a_garbled_list_is_refused(photographs: Path) -> None:
+    for line in ("000001.jpg", "000001.jpg 7", "a b c"):
+        (photographs / "list_eval_partition.txt").write_text(line + "\n")
+        with pytest.raises(UsageError, match=r"is not the list of partitions"):
+            data.load("celeba", root=photographs.parent)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +91,6 @@ def test_shards_are_read_in_order_without_labels(shards: Path, split: str, value
     assert f"{len(values)} images" in source
 
 
-def test_an_atlas_that_is_not_there_is_named(shards: Path) -> None:
-    assert data.find("celeba", root=shards.parent) == ("data root", shards)
-    (shards / "valid-00.jpg").unlink()
-    with pytest.raises(UsageError, match=r"valid-00\.jpg is not an atlas"):
-        data.load("celeba", root=shards.parent, split="all")
-
-
 def test_photographs_are_preferred_to_shards(photographs: Path, shards: Path) -> None:
     assert data.find("celeba", root=shards.parent) == ("data root", photographs)
 
@@ -113,13 +99,9 @@ def test_a_broken_atlas_and_a_broken_index_are_named(shards: Path) -> None:
     (shards / "train-01.jpg").write_bytes(b"no picture")
     with pytest.raises(UsageError, match=r"train-01\.jpg is not an atlas"):
         data.load("celeba", root=shards.parent)
+    (shards / "train-01.jpg").unlink()
+    with pytest.raises(UsageError, match=r"train-01\.jpg is not an atlas"):
+        data.load("celeba", root=shards.parent)
     (shards / "index.csv").write_text("shard,position\ntrain-00.jpg,0\n")
     with pytest.raises(UsageError, match=r"index\.csv is not the index"):
         data.load("celeba", root=shards.parent)
-
-
-def test_there_is_no_download_and_the_message_gives_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"celeba has no dependable download.*list_eval_partition\.txt"):
-        data.load("celeba", standin="never")
-    with pytest.raises(UsageError, match=r"no celeba under .*holds celeba or celeba64.*drawn faces"):
-        data.load("celeba", root=tmp_path, standin="never")

@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import hashlib
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -98,12 +95,8 @@ def test_shards_are_read_in_order_with_their_labels(shards: Path, release: tuple
     assert both.labels.tolist() == labels[: TRAIN + EXACT].tolist()
     assert both.classes[0] == "airplane"
     assert train.provenance["sha256"] == readers.TRAIN_SHA256
-
-
-def test_the_provenance_says_that_the_test_set_is_not_whole(shards: Path) -> None:
-    sources = {s: data.load("cifar10", root=shards.parent, split=s).provenance["source"] for s in ("train", "test")}
-    assert sources["train"] == "data root, cifar10"
-    assert "only the 1,017 images that are exact" in sources["test"]
+    assert train.provenance["source"] == "data root, cifar10"
+    assert "only the 1,017 images that are exact" in test.provenance["source"]
 
 
 @pytest.mark.parametrize("broken", ["train/01.webp", "test/exact-0000-1016.webp"])
@@ -113,36 +106,20 @@ def test_shards_with_another_pixel_are_refused(
     pixels = release[0][PER_ATLAS : 2 * PER_ATLAS].copy() if "train" in broken else release[0][TRAIN:].copy()
     pixels[3, 1, 2, 3] ^= 1
     write_atlas(shards / broken, pixels)
-    with pytest.raises(UsageError, match=r"have SHA-256 .*, not .*get the data again") as caught:
-        data.load("cifar10", root=shards.parent, split="all")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("train/00.webp", b"no picture"), ("train/00.webp", b""), ("labels_train.npy", b"no array"),
-        ("labels_test.npy", b""),
-    ],
-)  # fmt: skip
-def test_a_broken_shard_is_named(shards: Path, name: str, content: bytes) -> None:
-    (shards / name).write_bytes(content)
-    with pytest.raises(UsageError, match=Path(name).name):
+    with pytest.raises(UsageError, match=r"have SHA-256 .*, not .*get the data again"):
         data.load("cifar10", root=shards.parent, split="all")
 
 
-def test_an_atlas_of_another_size_is_named(shards: Path) -> None:
-    Image.new("RGB", (100, 64)).save(shards / "train" / "02.webp")
-    with pytest.raises(UsageError, match=r"02\.webp is not an atlas"):
-        data.load("cifar10", root=shards.parent)
-
-
-def test_labels_that_are_too_few_are_refused(shards: Path) -> None:
-    np.save(shards / "labels_train.npy", np.zeros(TRAIN - 1, np.uint8))
-    with pytest.raises(
-        UsageError, match=r"labels_train\.npy is not the labels of the images \(labels must be \d+ whole numbers"
-    ):
-        data.load("cifar10", root=shards.parent)
+def test_a_broken_shard_is_named(shards: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (100, 64)).save(tmp_path / "small.webp")
+    np.save(tmp_path / "few.npy", np.zeros(TRAIN - 1, np.uint8))
+    for name, other in (("train/00.webp", "small.webp"), ("labels_train.npy", "few.npy")):
+        whole = (shards / name).read_bytes()
+        for content in (b"", b"nothing of the kind", (tmp_path / other).read_bytes()):
+            (shards / name).write_bytes(content)
+            with pytest.raises(UsageError, match=Path(name).name):
+                data.load("cifar10", root=shards.parent, split="all")
+        (shards / name).write_bytes(whole)
 
 
 def test_shards_without_labels_are_not_the_data_set_and_an_atlas_that_is_not_there_is_named(shards: Path) -> None:
@@ -172,27 +149,10 @@ def test_batches_are_preferred_to_shards(batches: Path, shards: Path) -> None:
     assert data.find("cifar10", root=shards.parent) == ("data root", shards)
 
 
-class Evil:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("evil",)
-
-
 @pytest.mark.parametrize("name", readers.BATCHES)
-@pytest.mark.parametrize(
-    "content", [b"", b"no pickle", pickle.dumps(Evil()), None], ids=["empty", "text", "code", "cut"]
-)
-def test_what_is_not_the_file_of_the_release_is_named_and_not_opened(
-    batches: Path, name: str, content: bytes | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(batches)
-    path = batches / name
-    path.write_bytes(path.read_bytes()[:-1] if content is None else content)
-    with pytest.raises(UsageError, match=rf"{name} is not the file of the release, whose MD5 is \w+: remove") as caught:
-        data.load("cifar10", root=batches.parent)
-    assert "\n" not in str(caught.value)
-    assert not (batches / "evil").exists()
-
-
-def test_the_names_of_the_batches_are_those_of_torchvision() -> None:
-    listed = [name for name, _ in (*CIFAR10.train_list, *CIFAR10.test_list)]
-    assert (*listed, CIFAR10.meta["filename"]) == readers.BATCHES
+def test_what_is_not_the_file_of_the_release_is_named(batches: Path, name: str) -> None:
+    whole = (batches / name).read_bytes()
+    for content in (b"", whole[:-1]):
+        (batches / name).write_bytes(content)
+        with pytest.raises(UsageError, match=rf"{name} is not the file of the release, whose MD5 is \w+: remove"):
+            data.load("cifar10", root=batches.parent)
