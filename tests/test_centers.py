@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from kmgan_lib.centers import UPDATES, CenterBank, assign, kmeans_plus_plus, lloyd, updated_centers
+from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd
 from kmgan_lib.errors import UsageError
 
 
@@ -46,12 +46,7 @@ def naive_means(start: Tensor, weights: list[float], features: Tensor, labels: T
 def test_assign_is_the_nearest_center_near_and_far_from_the_origin(b: int, k: int, d: int, shift: float) -> None:
     features, centers = normal(b, d, seed=1) + shift, normal(k, d, seed=2) + shift
     assert assign(features, centers).tolist() == naive_assign(features, centers)
-
-
-@pytest.mark.parametrize("far", [1e2, 1e4, 1e6], ids=str)
-def test_one_center_far_away_does_not_blur_the_others(far: float) -> None:
-    features, centers = normal(64, 100, seed=1), normal(10, 100, seed=2)
-    centers[9] = far
+    centers[-1] = 1e6  # and one center far away does not blur the others
     assert assign(features, centers).tolist() == naive_assign(features, centers)
 
 
@@ -62,27 +57,6 @@ def test_assign_takes_the_lowest_index_on_a_tie() -> None:
             assert assign(normal(17, d, seed=1), same).tolist() == [0] * 17
             doubled = torch.cat([normal(k, d, seed=2)] * 2)
             assert assign(doubled, doubled).max() < k
-
-
-points = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=12)
-
-
-@given(features=points, centers=points, shift=st.integers(-1000, 1000))
-def test_assign_equals_subtraction_on_whole_numbers(features: list, centers: list, shift: int) -> None:
-    # Whole numbers this small have no rounding in the naive distances, so that ties are true ties; a label may differ
-    # from the naive one only where both centers are equally near.
-    f, c = torch.tensor(features).float() + shift, torch.tensor(centers).float() + shift
-    distances = (f[:, None] - c).square().sum(2)
-    chosen = distances.gather(1, assign(f, c)[:, None]).squeeze(1)
-    torch.testing.assert_close(chosen, distances.min(1).values, rtol=0, atol=1e-2)
-
-
-@pytest.mark.parametrize(("b", "k", "d"), [(12, 4, 3), (1, 5, 2), (7, 1, 2), (3, 9, 1)])
-def test_updated_centers_are_the_fraction_of_equation_4(b: int, k: int, d: int) -> None:
-    centers, features, labels = normal(k, d), normal(b, d, seed=1), torch.randint(k, (b,), generator=rng(2))
-    torch.testing.assert_close(
-        updated_centers(centers, features, labels), naive_means(centers, [1] * k, features, labels)
-    )
 
 
 @given(
@@ -101,12 +75,6 @@ def test_kmeans_plus_plus_takes_rows_and_distinct_ones_while_there_are_any(
     assert len(set(chosen)) == min(k, len(set(rows)))
 
 
-def test_kmeans_plus_plus_refuses_a_k_that_the_data_cannot_have() -> None:
-    for k in (0, -1, 4):
-        with pytest.raises(UsageError, match="choose k between 1 and 3"):
-            kmeans_plus_plus(normal(3, 2), k, rng())
-
-
 def test_kmeans_plus_plus_is_reproduced_by_its_generator_and_only_by_it() -> None:
     features = normal(200, 2)
     first, second, other = (kmeans_plus_plus(features, 5, rng(seed)) for seed in (3, 3, 4))
@@ -114,6 +82,9 @@ def test_kmeans_plus_plus_is_reproduced_by_its_generator_and_only_by_it() -> Non
     assert torch.equal(first, second)
     assert torch.equal(first, kmeans_plus_plus(features, 5, rng(3)))
     assert not torch.equal(first, other)
+    for k in (0, 201):
+        with pytest.raises(UsageError, match="choose k between 1 and 200"):
+            kmeans_plus_plus(features, k, rng())
 
 
 def test_kmeans_plus_plus_draws_by_the_squared_distance() -> None:
@@ -162,37 +133,27 @@ def test_centers_begin_at_kmeans_plus_plus_and_lloyd_and_generated_ones_as_a_cop
     torch.testing.assert_close(bank.real, lloyd(features, kmeans_plus_plus(features, 4, rng()), 5))
 
 
-def test_update_eq4_is_the_fraction_of_equation_4() -> None:
-    bank, batches = bank_and_batches("eq4")
-    real, fake = bank.real.clone(), bank.fake.clone()
+@pytest.mark.parametrize("update", ["eq4", "ema", "counts", "counts100"])
+def test_a_bank_moves_by_its_rule(update: str) -> None:
+    """The fraction of Eq. (4), a tenth of the way to the mean, or the mean of all features so far."""
+    bank, batches = bank_and_batches(update)
+    start = real = fake = bank.real.clone()
     for f, g, lf, lg in batches:
         bank.update(f.requires_grad_(), g.requires_grad_(), lf, lg)
-        real, fake = naive_means(real, [1] * 4, f, lf).detach(), naive_means(fake, [1] * 4, g, lg).detach()
         assert not bank.real.requires_grad
-    torch.testing.assert_close(bank.real, real)
-    torch.testing.assert_close(bank.fake, fake)
-
-
-@pytest.mark.parametrize(("update", "weight"), [("counts", 0), ("counts100", 100)])
-def test_update_counts_is_the_mean_of_all_features_so_far(update: str, weight: int) -> None:
-    bank, batches = bank_and_batches(update)
-    start = bank.real.clone()
-    for batch in batches:
-        bank.update(*batch)
-    f, g, lf, lg = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    torch.testing.assert_close(bank.real, naive_means(start, [weight] * 4, f, lf))
-    torch.testing.assert_close(bank.fake, naive_means(start, [weight] * 4, g, lg))
-
-
-def test_update_ema_moves_a_tenth_of_the_way_to_the_mean() -> None:
-    bank, batches = bank_and_batches("ema")
-    real, fake = bank.real.clone(), bank.fake.clone()
-    for f, g, lf, lg in batches:
-        bank.update(f, g, lf, lg)
-        real = torch.stack([0.9 * c + 0.1 * f[lf == m].mean(0) if m in lf else c for m, c in enumerate(real)])
-        fake = torch.stack([0.9 * c + 0.1 * g[lg == m].mean(0) if m in lg else c for m, c in enumerate(fake)])
-    torch.testing.assert_close(bank.real, real)
-    torch.testing.assert_close(bank.fake, fake)
+        if update == "eq4":
+            real, fake = naive_means(real, [1] * 4, f, lf), naive_means(fake, [1] * 4, g, lg)
+        else:
+            real = 0.9 * real + 0.1 * naive_means(real, [0] * 4, f, lf)
+            fake = 0.9 * fake + 0.1 * naive_means(fake, [0] * 4, g, lg)
+    if update.startswith("counts"):
+        weights = [100 if update == "counts100" else 0] * 4
+        f, g, lf, lg = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        real, fake = naive_means(start, weights, f, lf), naive_means(start, weights, g, lg)
+    torch.testing.assert_close(bank.real, real.detach())
+    torch.testing.assert_close(bank.fake, fake.detach())
+    seen = torch.cat([real_labels for _, _, real_labels, _ in batches]).bincount(minlength=4)
+    assert (bank.real_counts.squeeze(1) - (100 if update == "counts100" else 0)).tolist() == seen.tolist()
 
 
 def test_update_recluster_leaves_the_centers_to_recluster() -> None:
@@ -207,32 +168,3 @@ def test_update_recluster_leaves_the_centers_to_recluster() -> None:
     torch.testing.assert_close(bank.real, lloyd(real, start, 7))
     labels = torch.tensor(naive_assign(fake, bank.real))
     torch.testing.assert_close(bank.fake, naive_means(start, [0] * 4, fake, labels))
-
-
-@pytest.mark.parametrize("update", UPDATES)
-def test_every_rule_keeps_a_center_without_features_and_counts_the_others(update: str) -> None:
-    bank, batches = bank_and_batches(update)
-    before = bank.real[3].clone()
-    start = bank.real_counts.clone()
-    for batch in batches:
-        bank.update(*batch)
-    torch.testing.assert_close(bank.real[3], before)
-    seen = torch.bincount(torch.cat([b[2] for b in batches]), minlength=4)
-    assert (bank.real_counts - start).squeeze(1).tolist() == seen.tolist()
-
-
-@pytest.mark.parametrize("update", UPDATES)
-def test_state_dict_restores_a_bank_that_goes_on_alike(update: str) -> None:
-    bank, batches = bank_and_batches(update)
-    bank.update(*batches[0])
-    other = CenterBank(4, 3, update=update)
-    other.load_state_dict({name: tensor.clone() for name, tensor in bank.state_dict().items()})
-    for each in (bank, other):
-        each.update(*batches[1])
-    for name, tensor in bank.state_dict().items():
-        assert torch.equal(other.state_dict()[name], tensor)
-
-
-def test_an_unknown_update_rule_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="update is 'mean'; it must be one of eq4, counts"):
-        CenterBank(2, 2, update="mean")

@@ -1,7 +1,6 @@
 """Nothing is run from a file: no module has the means to, and pickles that carry code are refused, their code unrun."""
 
 import ast
-import hashlib
 import io
 import json
 import pickle
@@ -20,7 +19,6 @@ from kmgan_lib.data import readers
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import classifier, inception_measures, resnet
 from kmgan_lib.training import checkpoint
-from kmgan_lib.training.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "kmgan_lib").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py")])
@@ -99,50 +97,11 @@ def test_a_bomb_in_a_file_is_refused(tmp_path: Path, bomb: Bomb, what: str) -> N
             read(tmp_path)
 
 
-def test_a_bomb_as_configuration_and_result(tmp_path: Path, bomb: Bomb, pictures: Run) -> None:
-    good = (pictures.directory / files.CONFIG).read_bytes()
-    for name in (files.CONFIG, files.RESULT, files.HISTORY):
-        for content in written(bomb):
-            (tmp_path / files.CONFIG).write_bytes(good)
-            (tmp_path / files.RESULT).write_text("{}")
-            (tmp_path / name).write_bytes(content)
-            with pytest.raises(UsageError, match="cannot be read"):
-                Run.open(tmp_path)
-
-
-def test_a_bomb_as_labels_of_cifar(tmp_path: Path, bomb: Bomb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_atlas", lambda _, out, __: out.fill(0))
-    monkeypatch.setattr(readers, "EXACT_SHA256", hashlib.sha256(bytes(readers.EXACT * 3072)).hexdigest())
-    for content in written(bomb):
-        (tmp_path / "labels_test.npy").write_bytes(content)
-        with pytest.raises(UsageError, match=r"labels_test\.npy is not the labels"):
-            readers.read_cifar_atlases(tmp_path, "test")
-
-
 def test_a_bomb_as_a_judge_of_the_cache(tmp_path: Path, bomb: Bomb, caplog: pytest.LogCaptureFixture) -> None:
     for content in written(bomb):
         (tmp_path / "judge.safetensors").write_bytes(content)
         assert classifier._load(tmp_path / "judge.safetensors", torch.nn.Sequential()) is None
     assert caplog.text.count("cannot be used") == 3
-
-
-def test_a_bomb_among_the_kept_features_of_inception(
-    tmp_path: Path, bomb: Bomb, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch_fidelity = pytest.importorskip("torch_fidelity")
-    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
-    for content in written(bomb):
-
-        def measure(content: bytes = content, **options: Any) -> Any:
-            """Do what torch-fidelity does with the features that it kept."""
-            kept = Path(options["cache_root"]) / "kept.pt"
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(content)
-            return torch.load(kept, map_location="cpu", weights_only=False)
-
-        monkeypatch.setattr(torch_fidelity, "calculate_metrics", measure)
-        with pytest.raises(UsageError, match="is no plain data"):
-            inception_measures(PLAIN, PLAIN, extractor="another", real_name="kept")
 
 
 TAGS = ["!!python/object/apply:os.system ['touch ran']", "!!python/name:os.system", "!!python/object/new:tuple [[1]]"]
@@ -152,9 +111,8 @@ def test_a_tag_of_python_in_the_ledger(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     for tag in TAGS:
         (tmp_path / "claims.yml").write_text(f"C1:\n  title: {tag}\n")
-        with pytest.raises(UsageError, match=r"claims\.yml is not YAML: could not determine a constructor") as caught:
+        with pytest.raises(UsageError, match=r"claims\.yml is not YAML: could not determine a constructor"):
             claims.load(tmp_path / "claims.yml")
-        assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 
@@ -166,9 +124,8 @@ def test_a_tag_of_python_in_the_profiles_and_the_contents(tmp_path: Path, monkey
         (tmp_path / "_toc.yml").write_text("root: index\n")
         for name in ("book/profiles.yml", "_toc.yml"):
             (tmp_path / name).write_text(f"smoke: {tag}\n")
-            with pytest.raises(profiles.WrongUse, match=f"{Path(name).name}: could not determine a constr") as caught:
+            with pytest.raises(profiles.WrongUse, match=f"{Path(name).name}: could not determine a constr"):
                 profiles.load(tmp_path, "smoke")
-            assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 
