@@ -1,7 +1,5 @@
 """KM-GAN+: its losses, its clusters, and that nothing of them moves between two runs of K-Means."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 
@@ -16,6 +14,8 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import one_hot
+
+from ..conftest import same_weights
 
 BATCH, COUNT = 8, 60
 SMALL = {"batch": BATCH, "width": 0.125, "z_dim": 10, "k": 3, "cluster_images": 50, "recluster_every": 4}
@@ -82,12 +82,10 @@ def test_the_center_loss_pulls_real_and_generated_means_of_each_cluster_together
         hot = one_hot(y, 3)
         expected = ((hot.T @ (f - g)) / (1 + hot.sum(0).unsqueeze(1))).abs().sum()
         torch.testing.assert_close(method._between(f, g, y), expected)
-    other = copy.deepcopy(method)
+    other = make(center_loss=0.0)
     for _ in range(40):
-        method.step(images, None, noise)
-    object.__setattr__(other.options, "center_loss", 0.0)
-    for _ in range(40):
-        other.step(images, None, noise)
+        for each in (method, other):
+            each.step(images, None, noise)
     assert method.step(images, None, noise)["loss_center"] < 0.7 * other.step(images, None, noise)["loss_center"]
 
 
@@ -104,8 +102,7 @@ def test_images_keep_their_clusters_until_k_means_runs_again(norm: str) -> None:
     kept = method.centers.clone()
     method.before_step(4)
     assert not torch.equal(method.centers, kept)
-    for a, b in zip(method.anchor.parameters(), method.discriminator_net.parameters(), strict=True):
-        assert torch.equal(a, b)
+    assert same_weights(method.anchor, method.discriminator_net)
 
 
 def test_new_clusters_take_the_names_of_the_old_ones() -> None:
@@ -154,9 +151,8 @@ def test_centers_as_embeddings_are_apart_from_their_mean_and_of_spectral_norm_1(
 
 def test_starved_centers_are_put_where_features_are() -> None:
     random = torch.Generator().manual_seed(0)
-    features = torch.randn(400, 2, generator=random) * 0.1 + torch.tensor([[0.0, 0], [5, 0], [0, 5], [5, 5]]).repeat(
-        100, 1
-    )
+    corners = torch.tensor([[0.0, 0], [5, 0], [0, 5], [5, 5]])
+    features = torch.randn(400, 2, generator=random) * 0.1 + corners.repeat(100, 1)
     lost = torch.tensor([[2.5, 2.5], [100, 100], [100, -100], [-100, 100]])
     assert len(assign(features, lloyd(features, lost, 20)).unique()) == 1
     shares = one_hot(assign(features, fed(features, lost, random, 20)), 4).mean(0)

@@ -1,7 +1,5 @@
 """No step reads a tensor to the host or makes a shape that depends on data: what a CUDA graph cannot capture."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -9,14 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kmgan_lib import methods, presets
-from kmgan_lib.methods import Method
-from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib import presets
 
-SMALL: dict[str, Any] = {
-    "batch": 8, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
-    "burst": 2, "kernels": 4, "z_dim": 10,
-}  # fmt: skip
+from ..conftest import random_batch, small_method
+
 FORBIDDEN = (
     "_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select", "_unique", "_unique2",
     "unique_dim", "unique_consecutive", "bincount", "histc", "repeat_interleave.Tensor", "allclose",
@@ -45,24 +39,6 @@ class HostReads(TorchDispatchMode):
         return any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1])
 
 
-def make(name: str, changes: dict[str, Any]) -> Method:
-    known = presets.resolve(name).fields()
-    method = methods.create(presets.resolve(name, **({k: v for k, v in SMALL.items() if k in known} | changes)))
-    p = method.preset
-    shape = (100,) if p.network == "synthetic" else (p.channels, p.image_size, p.image_size)
-    method.setup(torch.rand(24, *shape).mul(255).byte() if p.network != "synthetic" else torch.rand(24, *shape))
-    return method
-
-
-def step(method: Method) -> dict[str, Tensor]:
-    p = method.preset
-    count = p.batch * method.batches_per_step(100)
-    shape = (100,) if p.network == "synthetic" else (p.channels, p.image_size, p.image_size)
-    return method.step(
-        torch.rand(count, *shape), torch.randint(3, (count,)), draw_noise(p, count, torch.Generator().manual_seed(0))
-    )
-
-
 EVERY = [f"digits/{name}" for name in sorted(presets.METHODS)] + ["synthetic/kmgan", "cifar10-32/kmgan"]
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in EVERY),
@@ -78,11 +54,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
 def test_a_step_never_waits_for_the_device(name: str, changes: dict[str, Any]) -> None:
-    method = make(name, changes)
+    method = small_method(name, **changes)
+    batch = random_batch(method)
     assert method.capturable
-    step(method)  # optimisers make their state
+    method.step(*batch)  # optimisers make their state
     with HostReads() as reads:
-        step(method)
+        method.step(*batch)
     assert reads.found == []
 
 
@@ -99,4 +76,4 @@ def test_the_check_finds_what_waits() -> None:
 
 
 def test_reclustering_says_that_it_is_not_for_capture() -> None:
-    assert not make("digits/kmgan", {"center_update": "recluster"}).capturable
+    assert not small_method("digits/kmgan", center_update="recluster").capturable
