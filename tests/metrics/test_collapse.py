@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -23,14 +21,9 @@ def test_centers_of_clusters_that_are_there() -> None:
     assert scores["distance"] == pytest.approx(scores["smallest_distance"])
     # |3 e_i - 3 e_j| = 3 sqrt 2, and the spread of the corners is 3 sqrt(3/4).
     assert scores["distance"] == pytest.approx(math.sqrt(2) / math.sqrt(0.75), rel=0.02)
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1, 1e4])
-def test_the_scale_of_the_features_does_not_matter(scale: float) -> None:
-    centers = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
-    plain, scaled = center_scores(centers, blobs(centers)), center_scores(centers * scale, blobs(centers) * scale)
-    assert scaled.pop("spread") == pytest.approx(scale * plain.pop("spread"), rel=1e-4)
-    assert scaled == pytest.approx(plain, rel=1e-4)
+    for scale in (1e-6, 1e4):  # which does not matter
+        scaled = center_scores(centers * scale, blobs(centers) * scale)
+        assert scaled == pytest.approx({**scores, "spread": scale * scores["spread"]}, rel=1e-4)
 
 
 def test_centers_that_became_one() -> None:
@@ -38,17 +31,12 @@ def test_centers_that_became_one() -> None:
     centers = features[:1] + 0.01 * torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
     assert center_scores(centers, features)["distinct"] == 1
     assert center_scores(centers, features, tolerance=1e-6)["distinct"] == 6
+    chain, features = torch.tensor([[0.0], [0.09], [0.18], [0.5]]), torch.tensor([[-1.0], [1.0]])  # spread 1
+    assert center_scores(chain, features)["distinct"] == 2
 
 
-def test_a_chain_of_close_centers_is_one_group() -> None:
-    features = torch.tensor([[-1.0], [1.0]])  # spread 1
-    centers = torch.tensor([[0.0], [0.09], [0.18], [0.5]])
-    assert center_scores(centers, features)["distinct"] == 2
-
-
-@pytest.mark.parametrize("k", [1, 4])
-def test_features_that_never_vary(k: int) -> None:
-    scores = center_scores(torch.zeros(k, 2), torch.zeros(9, 2))
+def test_features_that_never_vary() -> None:
+    scores = center_scores(torch.zeros(4, 2), torch.zeros(9, 2))
     assert (scores["spread"], scores["distance"], scores["distinct"], scores["used"]) == (0, 0, 1, 1)
     assert (scores["entropy"], scores["evenness"]) == (0, 0)
 
@@ -64,12 +52,10 @@ def test_a_center_that_lost_its_features_is_distinct_but_not_used() -> None:
 
 
 def naive_within(images: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> list[float]:
-    """The ratios of all classes with loops."""
+    """The ratios of all classes, pixel by pixel."""
 
     def variance(rows: Tensor) -> float:
-        pixels = [[float(x) for x in row.flatten()] for row in rows]
-        means = [sum(column) / len(pixels) for column in zip(*pixels, strict=True)]
-        return sum((x - m) ** 2 for row in pixels for x, m in zip(row, means, strict=True)) / (len(pixels) - 1)
+        return sum(float(pixel.var()) for pixel in rows.flatten(1).T)
 
     return [variance(images[labels == c]) / variance(real[real_labels == c]) for c in range(int(labels.max()) + 1)]
 

@@ -1,7 +1,5 @@
 """Generators that must not pass for good ones, and real images, which must: what the measures of Section 4.5 tell."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor
@@ -42,24 +40,6 @@ def test_precision_and_recall_agree_with_torch_fidelity_in_several_chunks() -> N
     scores = coverage_scores(real, fake)
     assert scores["precision"] == pytest.approx(expected["precision"], abs=1e-3)
     assert scores["recall"] == pytest.approx(expected["recall"], abs=1e-3)
-
-
-def test_equal_distributions_are_covered_and_one_mode_of_two_is_not() -> None:
-    halves = torch.cat([rows(200, 4, 0), rows(200, 4, 1, 50)])
-    good = coverage_scores(halves, torch.cat([rows(200, 4, 2), rows(200, 4, 3, 50)]))
-    assert good["density"] == pytest.approx(1, abs=0.15)
-    assert min(good["precision"], good["recall"], good["coverage"]) > 0.85
-    one = coverage_scores(halves, rows(400, 4, 4))
-    assert one["precision"] > 0.85
-    assert max(one["recall"], one["coverage"]) <= 0.5
-
-
-def test_the_same_picture_again_and_again() -> None:
-    real = rows(50, 4, 0)
-    scores = coverage_scores(real, real[:1].repeat(20, 1))
-    assert scores["precision"] == 1
-    assert scores["recall"] == 1 / 50  # itself
-    assert scores["coverage"] < 0.5
 
 
 def test_features_that_cannot_be_compared_are_refused() -> None:

@@ -1,15 +1,10 @@
-from __future__ import annotations
-
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from kmgan_book import records
-from kmgan_book.records import Record
 from kmgan_lib import data, methods
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
@@ -24,15 +19,15 @@ from kmgan_lib.metrics import (
     judge,
     measures,
 )
-from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
+from kmgan_lib.metrics.subject import SAMPLE_SEED
 from kmgan_lib.training.run import Run, restore
 
-Quick = Callable[..., Run]
+from ..conftest import Quick
+
 QUICK = [
     "classifier_score", "classifier_frechet", "class_frequency", "within_class", "coverage", "clustering", "centers",
     "interpolation",
 ]  # fmt: skip
-INCEPTION = ["inception_score", "fid", "fid768"]
 
 
 @pytest.fixture
@@ -43,41 +38,38 @@ def digits_run(pictures: Run, tmp_path: Path) -> Run:
 
 
 @pytest.mark.usefixtures("digits_judge")
-def test_a_run_on_digits_is_measured_after_training(digits_run: Run) -> None:
-    results = evaluate(digits_run)
+def test_a_run_on_digits_is_measured_after_training_and_keeps_its_results_one_line_each(digits_run: Run) -> None:
+    results = json.loads(json.dumps(evaluate(digits_run)))
+    kept = json.loads((digits_run.directory / "result.json").read_text())
+    assert kept["metrics"] == results
+    assert Run.open(digits_run.directory).result == kept
+    lines = [json.loads(line) for line in (digits_run.directory / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [{"metric": name, **result} for name, result in results.items()]
+    for result in results.values():
+        assert {"value", "samples", "seconds", "extractor"} <= set(result)
+        assert result["extractor"]["name"]
     assert list(results) == QUICK
     score = results["classifier_score"]
-    assert 1 <= score["value"] <= 10
     assert 8 < score["real_value"] <= 10  # thirty images a split cannot be balanced
     assert (score["samples"], score["real_samples"]) == (60, 297)
     frequency = results["class_frequency"]
-    assert sum(frequency["frequency"]) == pytest.approx(1)
     assert frequency["value"] == min(frequency["frequency"])
-    assert sum(frequency["corrected"]) == pytest.approx(1)
+    assert frequency["corrected_least"] == min(frequency["corrected"])
     distance = results["classifier_frechet"]
     assert 0 < distance["real_value"] < distance["value"]
     assert (distance["samples"], distance["reference_samples"], distance["real_samples"]) == (60, 297, 60)
-    assert score["untrained_samples"] == distance["untrained_samples"] == 60
     assert distance["untrained_value"] > distance["real_value"]
-    assert min(score["untrained_value"], score["last_weights_value"]) >= 1
-    within = results["within_class"]
-    assert within["value"] == within["within"] >= within["smallest"] >= 0
-    assert 1 <= within["present"] <= len(within["ratios"]) <= 10
+    assert results["within_class"]["value"] == results["within_class"]["within"] >= 0
     assert (results["coverage"]["samples"], results["coverage"]["k"]) == (60, 5)
-    assert {"nmi", "ari", "accuracy", "purity"} <= set(results["clustering"])
     assert results["clustering"]["samples"] == 1797
     assert 0.5 < results["clustering"]["raw_nmi"] < 1  # of K-Means on the digits' pixels
-    assert (frequency["corrected_least"], frequency["corrected_most"]) == (
-        min(frequency["corrected"]), max(frequency["corrected"]),
-    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("digits_judge")
 def test_the_other_measures_of_a_run_on_digits(digits_run: Run, caplog: pytest.LogCaptureFixture) -> None:
     results = evaluate(digits_run, everything=True)
     assert set(results) == {*QUICK, "memorisation", "kmeans_cost"}
-    assert len(caplog.records) == len(INCEPTION)
-    assert 1 <= results["centers"]["distinct"] <= results["centers"]["k"] == 10
+    assert len(caplog.records) == 3  # without Inception
     assert results["coverage"]["real_coverage"] > results["coverage"]["coverage"]
     memorised = results["memorisation"]
     assert len(memorised["nearest"]) == len(memorised["features"]["nearest"]) == memorised["samples"] == 64
@@ -85,66 +77,31 @@ def test_the_other_measures_of_a_run_on_digits(digits_run: Run, caplog: pytest.L
     assert 0 < memorised["smallest"] <= memorised["value"]
     moved = results["interpolation"]
     assert moved["steady_step"] <= moved["value"] == moved["largest_step"] <= 1
-    assert moved["detour"] >= 1
     assert (moved["real_samples"], moved["held_out_samples"], moved["unseen"]) == (1617, 180, False)
     cost = results["kmeans_cost"]
     assert cost["value"] == pytest.approx(cost["pixel_milliseconds"] / cost["feature_milliseconds"])
     assert (cost["pixels"], cost["feature_dim"]) == (784, digits_run.preset.feature_dim)
 
 
-@pytest.mark.usefixtures("digits_judge")
-def test_fashion_is_counted_on_as_many_samples_as_in_the_paper(
-    digits_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert measures.FREQUENCY_SAMPLES == {"fashion": 5_000}
-    monkeypatch.setitem(measures.FREQUENCY_SAMPLES, "digits", 50)
-    assert evaluate(digits_run, only=["class_frequency"])["class_frequency"]["samples"] == 50
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("classifier_scor", "did you mean classifier_score"),
-    ],
-)
-def test_a_measure_that_cannot_be_had_is_refused(digits_run: Run, name: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        evaluate(digits_run, only=[name])
-
-
-@pytest.mark.usefixtures("digits_judge")
-def test_results_are_kept_in_the_run_one_line_each(digits_run: Run) -> None:
-    results = json.loads(json.dumps(evaluate(digits_run)))
-    kept = json.loads((digits_run.directory / "result.json").read_text())
-    assert kept["metrics"] == results
-    assert kept["status"] == "completed"
-    lines = [json.loads(line) for line in (digits_run.directory / "metrics.jsonl").read_text().splitlines()]
-    assert lines == [{"metric": name, **result} for name, result in results.items()]
-    for result in results.values():
-        assert {"value", "samples", "seconds", "extractor"} <= set(result)
-        assert result["extractor"]["name"]
-    assert Run.open(digits_run.directory).result == kept
-
-
 def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=5)
-    results = evaluate(run)
+    results, reopened = evaluate(run), evaluate(Run.open(run.directory))
     assert list(results) == ["clustering", "centers"]
-    assert results["centers"]["k"] == 4
     assert (results["clustering"]["k"], results["clustering"]["samples"]) == (4, 10_000)
-    assert 0 <= results["clustering"]["nmi"] <= 1
-    reopened = evaluate(Run.open(run.directory))
     assert reopened["clustering"]["nmi"] == pytest.approx(results["clustering"]["nmi"])
 
 
-def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(digits_run: Run, digits_judge: Judge) -> None:
-    del digits_judge
+@pytest.mark.usefixtures("digits_judge")
+def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(
+    digits_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(measures.FREQUENCY_SAMPLES, "digits", 50)  # Fashion-MNIST has a number of its own
     before = torch.get_rng_state()
     one = evaluate(digits_run, only=["class_frequency"])
     assert torch.equal(before, torch.get_rng_state())
     two = evaluate(Run.open(digits_run.directory), only=["classifier_score", "class_frequency"])
     assert one["class_frequency"]["frequency"] == two["class_frequency"]["frequency"]
-    assert list(digits_run.result["metrics"]) == ["class_frequency"]
+    assert one["class_frequency"]["samples"] == 50
     kept = json.loads((digits_run.directory / "result.json").read_text())
     assert set(kept["metrics"]) == {"classifier_score", "class_frequency"}
 
@@ -172,7 +129,6 @@ def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
     assert results["clustering"]["samples"] == 2_000
 
 
-@pytest.mark.usefixtures("digits_judge")
 def test_levels_of_a_run_are_those_of_its_last_and_its_first_weights(digits_run: Run, digits_judge: Judge) -> None:
     results = evaluate(digits_run, only=["classifier_score", "classifier_frechet"])
     preset, device = digits_run.preset, torch.device("cpu")
@@ -186,30 +142,10 @@ def test_levels_of_a_run_are_those_of_its_last_and_its_first_weights(digits_run:
         assert results["classifier_frechet"][key] == pytest.approx(frechet_distance(features, reference), rel=1e-5)
 
 
-def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(
-    quick: Quick, digits_judge: Judge, tmp_path: Path
-) -> None:
-    del digits_judge
+@pytest.mark.usefixtures("digits_judge")
+def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", "digits/kmgan", iterations=1, snapshots=1, split="train")
     results = evaluate(run, only=["memorisation", "interpolation"])
     assert [r["unseen"] for r in results.values()] == [True, True]
     memorised = results["memorisation"]
     assert (memorised["training_samples"], memorised["held_out_samples"]) == (1500, 297)
-
-
-def test_a_result_of_before_a_key_was_there_is_still_read(made_up: Callable[..., Record], tmp_path: Path) -> None:
-    record = made_up(tmp_path, interpolation__largest_step=0.1, centers__used=3)
-    assert [r.directory for r in records.everything(results=tmp_path)] == [record.directory]
-    assert record.has("interpolation.largest_step")
-    assert not any(map(record.has, ("interpolation.span", "classifier_frechet.untrained_value", "within_class.value")))
-
-
-def test_clusters_do_not_depend_on_the_order_of_the_data(pictures: Run) -> None:
-    images = data.load("digits", split="all")
-    assert images.labels is not None
-    nmi = []
-    for order in (images.labels.argsort(stable=True), torch.randperm(1797, generator=torch.Generator().manual_seed(0))):
-        subject = Subject(pictures, None)
-        subject._loaded["all"] = data.Images(images.tensor[order], images.labels[order])
-        nmi.append(measures.agreement(subject)["nmi"])
-    assert nmi[0] == pytest.approx(nmi[1], abs=0.05)  # K-Means itself starts elsewhere

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import shutil
 import sys
@@ -9,16 +7,15 @@ from typing import Any
 import pytest
 import torch
 import torch_fidelity
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import TensorDataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from kmgan_lib import data
+from kmgan_lib import data, train
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import evaluate, frechet_distance, inception, inception_measures, inception_score
+from kmgan_lib.metrics import evaluate, frechet_distance, inception, inception_measures
 from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, blurred, find_weights, noisy
-from kmgan_lib.metrics.subject import Subject, chosen
+from kmgan_lib.metrics.subject import chosen
 from kmgan_lib.training.run import Run
 
 TINY, BROKEN = "kmgan-test-tiny", "kmgan-test-broken"
@@ -64,23 +61,9 @@ def _registered() -> None:
     torch_fidelity.register_feature_extractor(BROKEN, Broken)
 
 
-class Pictures(Dataset[Tensor]):
-    def __init__(self, tensor: Tensor):
-        self.tensor = tensor
-
-    def __len__(self) -> int:
-        return len(self.tensor)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.tensor[index]
-
-
-def directly(fake: Tensor, real: Tensor, **options: Any) -> dict[str, float]:
-    """What torch-fidelity says of uint8 pictures (n, 3, h, w) when it is called without us."""
-    return torch_fidelity.calculate_metrics(
-        input1=Pictures(fake), input2=Pictures(real), isc=True, fid=True, feature_extractor=TINY, cuda=False,
-        save_cpu_ram=True, cache=False, verbose=False, samples_shuffle=False, **options,
-    )  # fmt: skip
+class Pictures(TensorDataset):
+    def __getitem__(self, index: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.tensors[0][index]
 
 
 def noise(n: int, channels: int, seed: int) -> Tensor:
@@ -91,28 +74,15 @@ def noise(n: int, channels: int, seed: int) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_whole_path_agrees_with_torch_fidelity(channels: int) -> None:
     fake, real = noise(60, channels, 0), noise(80, channels, 1) // 2
-    measured = inception_measures(fake, real, extractor=TINY)
-    expected = directly(fake.expand(-1, 3, -1, -1), real.expand(-1, 3, -1, -1))
+    measured = inception_measures(fake / 255 + 0.001, real, extractor=TINY)  # numbers become bytes by rounding
+    expected = torch_fidelity.calculate_metrics(
+        input1=Pictures(fake.expand(-1, 3, -1, -1)), input2=Pictures(real.expand(-1, 3, -1, -1)), isc=True, fid=True,
+        feature_extractor=TINY, cuda=False, save_cpu_ram=True, cache=False, verbose=False, samples_shuffle=False,
+    )  # fmt: skip
     assert measured["inception_score"] == pytest.approx(expected["inception_score_mean"], rel=1e-6)
     assert measured["inception_score_std"] == pytest.approx(expected["inception_score_std"], rel=1e-6)
     assert measured["fid"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-6)
     assert measured["splits"] == 10
-
-
-def test_our_formulas_agree_with_it_on_the_same_features() -> None:
-    fake, real = noise(60, 3, 0), noise(80, 3, 1) // 2
-    measured = inception_measures(fake, real, extractor=TINY)
-    net = Tiny(TINY, ["2048", "logits_unbiased"])
-    with torch.no_grad():
-        (deep, logits), (real_deep, _) = net(fake), net(real)
-    assert frechet_distance(deep, real_deep) == pytest.approx(measured["fid"], rel=1e-4)  # its means are in float32
-    assert inception_score(logits.double().softmax(1))[0] == pytest.approx(measured["inception_score"], rel=1e-6)
-
-
-def test_numbers_become_bytes_by_rounding() -> None:
-    fake, real = noise(20, 3, 0), noise(20, 3, 1)
-    whole = inception_measures(fake, real, extractor=TINY)
-    assert inception_measures(fake / 255 + 0.001, real, extractor=TINY) == whole
 
 
 def test_features_of_real_pictures_are_kept(cache: Path) -> None:
@@ -123,7 +93,7 @@ def test_features_of_real_pictures_are_kept(cache: Path) -> None:
     assert inception_measures(fake, fake, extractor=TINY, real_name="kept-for-a-test") == first
 
 
-def test_a_cache_that_cannot_be_made_is_a_warning(
+def test_a_cache_that_cannot_be_made_is_a_warning_and_layer_768_has_no_inception_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -133,33 +103,14 @@ def test_a_cache_that_cannot_be_made_is_a_warning(
     assert "KMGAN_CACHE names another folder" in caplog.text
 
 
-def test_layer_768_has_no_inception_score() -> None:
-    measured = inception_measures(noise(20, 3, 0), noise(20, 3, 1), layer="768", extractor=BROKEN)
-    assert set(measured) == {"fid", "splits"}
-
-
-def test_nan_is_an_error_that_says_what_to_do() -> None:
+def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"gives NaN at layer 2048.*fid768"):
         inception_measures(noise(20, 3, 0), noise(20, 3, 1), extractor=BROKEN)
-
-
-def test_too_few_pictures_are_refused() -> None:
     with pytest.raises(UsageError, match="9 images"):
         inception_measures(noise(9, 3, 0), noise(20, 3, 1), extractor=TINY)
-
-
-def test_inception_itself_never_runs_without_weights() -> None:
-    with pytest.raises(UsageError, match=r"no weights of the 2015 Inception network.*--inception-weights"):
-        inception_measures(noise(20, 3, 0), noise(20, 3, 1))
-
-
-def test_without_torch_fidelity_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(UsageError, match="pip install torch-fidelity"):
         inception_measures(noise(20, 3, 0), noise(20, 3, 1))
-
-
-# The file of weights
 
 
 def placed(path: Path, content: bytes) -> Path:
@@ -181,7 +132,7 @@ def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_weights_are_looked_for_in_three_places(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = known / "root"
-    with pytest.raises(UsageError, match="no weights of the 2015"):
+    with pytest.raises(UsageError, match=r"no weights of the 2015 Inception network.*--inception-weights"):
         find_weights(data_root=root)
     part = placed(root / "inception" / PART_NAME, b"part")
     assert find_weights(data_root=root, full=False) == Weights(part, find_weights(part, full=False).sha256, full=False)
@@ -195,24 +146,15 @@ def test_weights_are_looked_for_in_three_places(known: Path, monkeypatch: pytest
     assert find_weights(full).path == full
 
 
-def test_weights_that_end_early_are_refused_before_any_work(known: Path) -> None:
-    part = placed(known / PART_NAME, b"part")
-    with pytest.raises(UsageError, match=r"ends after the 768 features.*fid768"):
-        find_weights(part)
-
-
-@pytest.mark.parametrize("content", [b"full ", b""])
-def test_other_weights_are_refused(known: Path, content: bytes) -> None:
-    with pytest.raises(UsageError, match=r"SHA-256 [0-9a-f]{8}\.\.\., not [0-9a-f]{8}"):
-        find_weights(placed(known / f"other{len(content)}.pth", content))
-
-
-def test_weights_that_are_not_there(known: Path) -> None:
-    with pytest.raises(UsageError, match="No such file"):
-        find_weights(known / "nowhere.pth")
-
-
-# A run
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"other", r"SHA-256 [0-9a-f]{8}\.\.\., not [0-9a-f]{8}"), (b"part", r"ends after the 768 features.*fid768"),
+     (None, "No such file")],
+)  # fmt: skip
+def test_weights_that_are_not_the_published_ones_are_refused(known: Path, content: bytes | None, message: str) -> None:
+    path = known / "weights.pth" if content is None else placed(known / "weights.pth", content)
+    with pytest.raises(UsageError, match=message):
+        find_weights(path)
 
 
 def test_a_run_is_measured_by_inception(pictures: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,32 +191,13 @@ def _levels_are_their_definitions(run: Run, result: dict[str, Any]) -> None:
     assert result["real_value"] < min(result["blurred"], result["noisy"])
 
 
-def test_levels_are_computed_once_a_data_set_and_not_where_no_images_are_left(
-    pictures: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inception, "EXTRACTOR", TINY)
-    monkeypatch.setattr(inception, "find_weights", lambda *_, **__: Weights(cache / "none", "1" * 64, full=False))
-    first = Subject(pictures, None).inception_levels("768")
-    monkeypatch.setattr(Tiny, "forward", lambda *_: pytest.fail("its features are kept"))
-    assert Subject(pictures, None).inception_levels("768") == first
-    few = Subject(pictures, None)
-    few.__dict__["samples"] = torch.zeros(1790, 1, 28, 28)  # of 1,797 real images seven are left
-    assert few.inception_levels("768") == {}
-
-
 def test_everything_leaves_inception_out_with_a_warning(
-    quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
-    album = tmp_path / "album"
-    album.mkdir()
-    for i in range(12):
-        Image.new("RGB", (16, 16), (20 * i, 100, 50)).save(album / f"{i}.png")
-    run = quick(tmp_path / "run", f"folder:{album}", iterations=2, snapshots=1, image_size=16, batch=4, eval_samples=12)
+    settings: dict[str, Any] = {"iterations": 2, "width": 0.125, "batch": 4, "feature_dim": 20, "eval_samples": 12}
+    run = train(images=noise(12, 3, 0), profile="smoke", device="cpu", out=tmp_path / "run", k=2, **settings)
     assert list(evaluate(run)) == ["centers", "interpolation"]
     assert list(evaluate(run, everything=True)) == ["centers", "memorisation", "interpolation", "kmeans_cost"]
-    assert [r.getMessage().split(" is left out")[0] for r in caplog.records] == [
-        "inception_score", "fid", "fid768",
-    ]  # fmt: skip
-    with pytest.raises(UsageError, match="no weights"):
-        evaluate(run, only=["fid768"])
+    left_out = [record.getMessage().split(" is left out")[0] for record in caplog.records]
+    assert left_out == ["inception_score", "fid", "fid768"]

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -22,17 +20,14 @@ def test_neighbours_are_those_of_scikit_learn(chunk: int) -> None:
     assert indices.tolist() == where[:, 0].tolist()
 
 
-def test_bytes_are_compared_as_numbers_from_black_to_white() -> None:
-    training = torch.tensor([[[[0, 255]]], [[[255, 255]]]], dtype=torch.uint8)
-    distances, indices = nearest_neighbours(torch.zeros(1, 1, 1, 2, dtype=torch.uint8), training)
-    assert (distances.item(), indices.item()) == (pytest.approx(1), 0)
-
-
 def test_a_copy_is_at_distance_zero_and_a_tie_goes_to_the_first() -> None:
     training = rows(30, 4, 0).repeat(2, 1) + 1000  # far from the origin
     distances, indices = nearest_neighbours(training[10:12], training, chunk=8)
     assert distances.tolist() == pytest.approx([0, 0], abs=1e-4)
     assert indices.tolist() == [10, 11]
+    pictures = torch.tensor([[[[0, 255]]], [[[255, 255]]]], dtype=torch.uint8)
+    distances, indices = nearest_neighbours(torch.zeros(1, 1, 1, 2, dtype=torch.uint8), pictures)
+    assert (distances.item(), indices.item()) == (pytest.approx(1), 0)  # bytes are numbers from black to white
 
 
 @pytest.mark.parametrize("k", [1, 3])
