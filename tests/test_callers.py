@@ -1,50 +1,28 @@
 """What callers hand in and get back."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import kmgan_lib
-from kmgan_lib import data, methods, presets
+from kmgan_lib import methods, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
-from kmgan_lib.methods import KMGAN
-from kmgan_lib.training.loop import Batches
-from kmgan_lib.training.run import Run, pick_device
 
-from .conftest import Quick
+from .conftest import random_batch, small_method
 
 
-@pytest.fixture(scope="module")
-def reference(quick: Quick, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return quick(tmp_path_factory.mktemp("reference") / "run", "digits/kmgan", iterations=3)
-
-
-@pytest.fixture(scope="module")
-def generator(reference: Run) -> Generator:
-    return reference.generator
-
-
-def test_samples_are_ordinary_tensors(generator: Generator) -> None:
-    for images in (generator.sample(2), generator.interpolate(0, 1, 2)):
-        assert not images.is_inference()
-        assert not images.requires_grad
-        images.mul_(0.5)  # in place
-        layer = torch.nn.Linear(28, 1)
-        layer(images).sum().backward()  # in a caller's training
-        assert layer.weight.grad is not None
-
-
-def test_noise_and_labels_of_another_shape_are_one_line() -> None:
+def test_a_generator_gives_ordinary_tensors_and_refuses_noise_and_labels_of_another_shape() -> None:
     preset = presets.resolve("digits/dcgan", "smoke", width=0.125)
     generator = Generator(methods.create(preset).frozen_generator(), preset)
+    for images in (generator.sample(2), generator.interpolate(0, 1, 2)):
+        images.mul_(0.5)  # ordinary tensors, which may be changed in place and trained with
+        assert not images.is_inference()
+        assert not images.requires_grad
     for noise in (torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100)):
         with pytest.raises(UsageError, match=r"^noise "):
             generator.images(noise)
@@ -53,17 +31,6 @@ def test_noise_and_labels_of_another_shape_are_one_line() -> None:
         with pytest.raises(UsageError, match=r"^labels "):
             generator.images(generator.noise(3), torch.tensor(labels))
     assert generator.images(generator.noise(3)[:0]).shape == (0, 1, 28, 28)
-
-
-def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto").type == "cpu"
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert pick_device("auto").type == "mps"
-    with pytest.raises(UsageError, match=r"device cuda:7 is not there \(this machine has auto, cpu,? .*mps\)"):
-        pick_device("cuda:7")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device("auto").type == "cuda"
 
 
 class _WithoutFloat64(TorchDispatchMode):
@@ -79,47 +46,20 @@ class _WithoutFloat64(TorchDispatchMode):
 def test_no_method_needs_float64(method: str) -> None:
     with pytest.raises(TypeError, match="no float64"), _WithoutFloat64():
         torch.ones(2).double()
-    preset = presets.resolve(f"digits/{method}", "smoke", batch=8, width=0.125)
-    images, device = data.load("digits", image_size=preset.image_size), torch.device("cpu")
     with _WithoutFloat64():
-        trained = methods.create(preset, device=device, seed=0)
-        trained.training_set = images.tensor
-        trained.setup(images.tensor)
-        batches = Batches(images, preset, device, 0)
-        losses = trained.step(*batches.draw(trained.batches_per_step(0)))
+        trained = small_method(f"digits/{method}")
+        losses = trained.step(*random_batch(trained))
         trained.update_average(1)
     assert all(bool(loss.isfinite()) for loss in losses.values())
 
 
-def test_a_closed_gate_is_closed_on_apples_gpus_too(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    method = quick(tmp_path / "run", "digits/kmgan", iterations=1, d_round=1e9).method
-    assert isinstance(method, KMGAN)
-    images, labels = torch.rand(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
-    stepped = []
-    monkeypatch.setattr(method.center_adam, "step", lambda *_: stepped.append(1))
-    monkeypatch.setattr(method, "device", SimpleNamespace(type="mps"))
-    noise = torch.rand(4, method.preset.z_dim)
-    for d_round, steps in ((1e9, 0), (-1.0, 1)):
-        object.__setattr__(method.options, "d_round", d_round)
-        losses = method._center_step(noise, labels, labels, images, images, None, None)
-        assert (len(stepped), float(losses["center_step"])) == (steps, steps)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_advice_for_few_images_works(tmp_path: Path, count: int) -> None:
-    for i in range(count):
-        (tmp_path / "album").mkdir(exist_ok=True)
-        Image.fromarray(np.full((16, 16, 3), i, np.uint8)).save(tmp_path / "album" / f"{i}.png")
-    folder, sizes = f"folder:{tmp_path / 'album'}", {"image_size": 16, "width": 0.125, "iterations": 1, "k": 1}
-    common: dict[str, Any] = {"profile": "smoke", "device": "cpu", "out": tmp_path / "run", "snapshots": 1, **sizes}
-    with pytest.raises(UsageError) as caught:
-        kmgan_lib.train(folder, **common)
-    said = str(caught.value)
-    if count == 1:
-        assert "(1 image): a training needs at least two" in said
-        assert "--set" not in said
-    else:
-        batch = int(said.rpartition("batch=")[2])
-        assert kmgan_lib.train(folder, **common, batch=batch).result["status"] == "completed"
+def test_the_advice_for_few_images_works(tmp_path: Path) -> None:
+    images = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    settings: dict[str, Any] = {"profile": "smoke", "device": "cpu", "width": 0.125, "k": 1, "iterations": 1}
+    with pytest.raises(UsageError, match=r"1 image\): a training needs at least two$"):
+        kmgan_lib.train(images=images[:1], out=tmp_path / "run", **settings)
+    with pytest.raises(UsageError, match="batch=") as caught:
+        kmgan_lib.train(images=images, out=tmp_path / "run", **settings)
+    batch = int(str(caught.value).rpartition("batch=")[2])
+    run = kmgan_lib.train(images=images, out=tmp_path / "run", **settings, batch=batch)
+    assert run.result["status"] == "completed"

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -51,11 +49,6 @@ def test_truncate_drops_what_will_be_done_again(history: History, tmp_path: Path
     assert read_history(tmp_path) == rows[:3]
 
 
-def test_without_a_file_there_are_no_rows_and_truncate_makes_none(history: History, tmp_path: Path) -> None:
-    history.truncate(3)
-    assert read_history(tmp_path) == list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("torn", ["1", "12,0.", "2,0.2"])
 def test_truncate_drops_a_row_torn_by_a_full_disk(history: History, tmp_path: Path, torn: str) -> None:
     add(history, 10)
@@ -65,13 +58,3 @@ def test_truncate_drops_a_row_torn_by_a_full_disk(history: History, tmp_path: Pa
         file.write(torn)
     history.truncate(11)
     assert read_history(tmp_path) == rows
-
-
-def test_an_unfinished_window_goes_on_where_it_was(history: History, tmp_path: Path) -> None:
-    add(history, 1, 2)
-    state = {"sums": {k: v.clone() for k, v in history.state_dict()["sums"].items()}, "count": 2}
-    other = History(tmp_path / "other", torch.device("cpu"))
-    other.load_state_dict(state)
-    (tmp_path / "other").mkdir()
-    add(other, 3)
-    assert other.write(3, 0)["a"] == 2.0

@@ -1,7 +1,5 @@
-from __future__ import annotations
-
+import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,9 @@ import torch
 from kmgan_lib import train
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods import KMGAN
-from kmgan_lib.metrics import evaluate
-from kmgan_lib.training import checkpoint
-from kmgan_lib.training.run import Run, commit, device_name, pick_device, restore
+from kmgan_lib.training.run import Run, pick_device, restore
 
-Quick = Callable[..., Run]
+from ..conftest import Quick, contents, same_weights
 
 
 def test_an_opened_run_is_the_run_that_was_trained(pictures: Run) -> None:
@@ -32,33 +28,7 @@ def test_a_restored_method_has_the_weights_and_centers_of_the_end(pictures: Run)
     assert isinstance(restored, KMGAN)
     assert isinstance(method, KMGAN)
     assert torch.equal(restored.bank.real, method.bank.real)
-    for name, net in method.networks().items():
-        for a, b in zip(net.parameters(), restored.networks()[name].parameters(), strict=True):
-            assert torch.equal(a, b)
-
-
-def test_a_checkpoint_of_another_kind_of_device_is_restored_and_measured(pictures: Run, tmp_path: Path) -> None:
-    # A random state of CUDA has 16 bytes, one of the CPU 5,056.
-    run = Run.open(shutil.copytree(pictures.directory, tmp_path / "run"))
-    state = checkpoint.load_checkpoint(run.directory, "cpu")
-    ours = {key: value for key, value in state["method"].items() if getattr(value, "dtype", None) == torch.uint8}
-    assert ours
-    state["method"] |= {key: torch.arange(16, dtype=torch.uint8) for key in ours}
-    checkpoint.save_checkpoint(run.directory, state)
-    restored = restore(run)
-    assert pictures.method is not None
-    for name, net in pictures.method.networks().items():
-        assert all(map(torch.equal, net.parameters(), restored.networks()[name].parameters()))
-    before = evaluate(Run.open(shutil.copytree(pictures.directory, tmp_path / "before")), only=["centers"])["centers"]
-    assert evaluate(run, only=["centers"])["centers"] | {"seconds": 0} == before | {"seconds": 0}
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    for name in ("", "config.json"):
-        if name:
-            (tmp_path / name).write_text("{}")
-        with pytest.raises(UsageError, match=str(tmp_path)):
-            Run.open(tmp_path)
+    assert all(same_weights(net, restored.networks()[name]) for name, net in method.networks().items())
 
 
 def test_a_default_directory_gets_a_number_when_it_is_taken(
@@ -73,20 +43,18 @@ def test_a_default_directory_gets_a_number_when_it_is_taken(
 
 
 def test_an_out_that_is_not_empty_is_refused_and_untouched(quick: Quick, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert quick(tmp_path / "empty", iterations=1).directory == tmp_path / "empty"
+    shutil.rmtree(tmp_path / "empty")
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
         quick(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
 
 
-def test_an_out_that_is_empty_is_taken(quick: Quick, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert quick(tmp_path / "empty", iterations=1).directory == tmp_path / "empty"
-
-
 def test_a_run_is_not_resumed_as_another(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=8, k=4)
-    before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
+    before = contents(run.directory)
     known: dict[str, Any] = {
         "preset": "synthetic/kmgan", "profile": "smoke", "k": 4, "batch": 16, "width": 1.0, "init_images": 300,
     }  # fmt: skip
@@ -98,17 +66,23 @@ def test_a_run_is_not_resumed_as_another(quick: Quick, tmp_path: Path) -> None:
     for message, changes in wrong.items():
         with pytest.raises(UsageError, match=message):
             train(**{**known, **changes}, iterations=8, device="cpu", out=run.directory, resume=True)
-    assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
+    assert contents(run.directory) == before
+    path, config = run.directory / "config.json", json.loads((run.directory / "config.json").read_text())
+    del config["preset"]["k"]
+    for message, old in {"trained with k=nothing": config, "no sensible preset": config | {"preset": None}}.items():
+        path.write_text(json.dumps(old))  # of another version
+        with pytest.raises(UsageError, match=message):
+            train(**known, iterations=9, device="cpu", out=run.directory, resume=True)
 
 
-def test_a_device_is_there_or_named_with_those_that_are() -> None:
+def test_a_device_is_there_or_named_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.ones(1, device=pick_device("auto")).item() == 1
-    assert pick_device("cpu") == torch.device("cpu")
     for name in ("cuda:99", "abacus", "meta", ""):
         with pytest.raises(UsageError, match=rf"device {name} is not there \(this machine has auto, cpu"):
             pick_device(name)
-
-
-def test_records_name_processor_and_commit() -> None:
-    assert "CPU" in device_name(torch.device("cpu"))
-    assert len((commit() or "0" * 12).partition("+")[0]) == 12
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"

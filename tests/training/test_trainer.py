@@ -1,9 +1,6 @@
-from __future__ import annotations
-
 import csv
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,11 @@ from kmgan_lib import load_generator
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.training.checkpoint import load_checkpoint
 from kmgan_lib.training.loop import Batches
 from kmgan_lib.training.run import Run
 
-Quick = Callable[..., Run]
+from ..conftest import Quick, Stopped, contents, stop_at
 
 
 def rows(directory: Path) -> list[dict[str, str]]:
@@ -54,9 +51,6 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert torch.equal(load_generator(a).sample(3), load_generator(b).sample(3))
 
 
-# What a run leaves behind
-
-
 def test_a_run_directory_holds_what_the_readme_promises(pictures: Run) -> None:
     found = {str(p.relative_to(pictures.directory)) for p in pictures.directory.rglob("*") if p.is_file()}
     assert found == {
@@ -77,35 +71,13 @@ def test_the_result_says_what_made_it(pictures: Run) -> None:
     assert result["images_per_second"] > 0
     assert result["command"].startswith("kmgan train digits/kmgan --profile smoke --seed 0 --set batch=16")
     assert pictures.label == "live · smoke · digits · seed 0"
-
-
-def test_history_has_one_row_a_window_that_ends_at_the_last_iteration(pictures: Run) -> None:
-    assert [row["iteration"] for row in pictures.history] == list(range(1, 41))
-    assert {"loss_d", "loss_g", "loss_center"} <= set(pictures.history[0])
-    seconds = [row["seconds"] for row in pictures.history]
-    assert seconds == sorted(seconds)
-
-
-@pytest.mark.parametrize(
-    ("name", "source", "said"),
-    [("mnist", "embedded", "mnist (10,000 test images)"), ("fashion", "embedded", "fashion (10,000 test images)"),
-     ("cifar10-32", "drawn coloured shapes", "stand-in for cifar10")],
-)  # fmt: skip
-def test_smoke_trains_on_images_that_come_with_the_library_and_says_so(
-    quick: Quick, tmp_path: Path, name: str, source: str, said: str
-) -> None:
-    run = quick(tmp_path / "run", f"{name}/kmgan", iterations=1, snapshots=1)
-    assert run.result["data"]["source"] == source
-    assert run.label == f"live · smoke · {said} · seed 0"
+    assert {"seconds", "loss_d", "loss_g", "loss_center"} <= set(pictures.history[0])
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_not(quick: Quick, tmp_path: Path) -> None:
     one, two, other = (quick(tmp_path / f"{i}", seed=seed).directory for i, seed in enumerate((3, 3, 4)))
     assert_same_run(one, two)
     assert rows(one) != rows(other)
-
-
-# Batches
 
 
 def test_every_epoch_shuffles_all_images_and_leaves_an_incomplete_batch_out() -> None:
@@ -124,23 +96,6 @@ def test_every_epoch_shuffles_all_images_and_leaves_an_incomplete_batch_out() ->
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_batches_go_on_where_they_were() -> None:
-    preset = kmgan_lib.presets.resolve("digits/kmgan", "smoke", batch=4)
-    images = kmgan_lib.data.Images(torch.zeros(10, 1, 28, 28, dtype=torch.uint8), torch.arange(10))
-    one, two = (Batches(images, preset, torch.device("cpu"), seed=seed) for seed in (0, 9))
-    one.draw()
-    two.load_state_dict(one.state_dict())
-    for _ in range(5):
-        assert_same(list(one.draw()), list(two.draw()))
-
-
-# Resuming
-
-
-class Stopped(Exception):
-    """What a run dies of here."""
-
-
 @pytest.mark.parametrize(
     ("preset", "changes"),
     [
@@ -154,17 +109,11 @@ class Stopped(Exception):
 def test_every_method_resumes_exactly(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(
-        "kmgan_lib.training.loop.HISTORY_ROWS", 4
-    )  # five iterations a row: the checkpoint falls into one
-
-    def stop(iteration: int, method: Method) -> None:
-        if iteration == 10:
-            raise Stopped
-
+    # five iterations a row: the checkpoint falls into one
+    monkeypatch.setattr("kmgan_lib.training.loop.HISTORY_ROWS", 4)
     whole = quick(tmp_path / "whole", preset, **changes)
     with pytest.raises(Stopped):
-        quick(tmp_path / "parts", preset, callback=stop, **changes)
+        quick(tmp_path / "parts", preset, callback=stop_at(10), **changes)
     assert load_checkpoint(tmp_path / "parts", "cpu")["iteration"] == 7
     quick(tmp_path / "parts", preset, resume=True, **changes)
     assert_same_run(whole.directory, tmp_path / "parts")
@@ -198,68 +147,36 @@ def test_a_run_stopped_by_the_keyboard_finishes_its_step_and_resumes_exactly(
 
 
 def test_iterations_is_the_total_when_resuming(quick: Quick, tmp_path: Path) -> None:
-    quick(tmp_path / "run", iterations=8)
-    run = quick(tmp_path / "run", iterations=12, resume=True)
+    quick(tmp_path / "run", iterations=8, k=40, init_images=40)  # as many centers as images are enough
+    run = quick(tmp_path / "run", iterations=12, k=40, init_images=40, resume=True)
     assert run.result["iterations"] == 12
     assert [row["iteration"] for row in run.history] == list(range(1, 13))
     with pytest.raises(UsageError, match="at iteration 12 already"):
-        quick(tmp_path / "run", iterations=11, resume=True)
-    assert_same_run(run.directory, quick(tmp_path / "whole", iterations=12).directory)
+        quick(tmp_path / "run", iterations=11, k=40, init_images=40, resume=True)
+    assert_same_run(run.directory, quick(tmp_path / "whole", iterations=12, k=40, init_images=40).directory)
 
 
 def test_a_completed_run_resumed_stays_as_it_is_with_its_measures(quick: Quick, tmp_path: Path) -> None:
     done = quick(tmp_path / "run")
     evaluate(done)
-    before = {p: p.read_bytes() for p in done.directory.rglob("*") if p.is_file()}
+    before = contents(done.directory)
     again = quick(tmp_path / "run", resume=True)
     assert again.result == done.result
-    assert {p: p.read_bytes() for p in done.directory.rglob("*") if p.is_file()} == before
-
-
-def test_a_checkpoint_that_is_none_is_refused_and_kept(quick: Quick, tmp_path: Path) -> None:
-    path = quick(tmp_path / "run", iterations=8).directory / CHECKPOINT
-    torch.save({"something": "else"}, path)
-    for content in (path.read_bytes(), b"garbage", b""):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match="not a usable checkpoint"):
-            quick(tmp_path / "run", resume=True)
-        assert path.read_bytes() == content
-
-
-# Moments
+    assert contents(done.directory) == before
 
 
 def test_the_callback_sees_the_beginning_and_every_snapshot(quick: Quick, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[int] = []
 
     def callback(iteration: int, method: Method) -> None:
         assert isinstance(method, KMGAN)
-        seen.append((iteration, method.iteration))
+        assert method.iteration == iteration
+        seen.append(iteration)
 
-    quick(tmp_path / "run", snapshots=4, callback=callback)
-    assert seen == [(n, n) for n in (0, 5, 10, 15, 20)]
-
-
-def test_a_resumed_run_calls_back_for_what_is_left_and_never_more_often_than_it_iterates(
-    quick: Quick, tmp_path: Path
-) -> None:
-    seen: list[int] = []
-    quick(tmp_path / "run", iterations=10)
-    quick(tmp_path / "run", snapshots=4, callback=lambda n, _: seen.append(n), resume=True)
-    quick(tmp_path / "other", iterations=3, snapshots=50, callback=lambda n, _: seen.append(n))
-    assert seen == [15, 20, 0, 1, 2, 3]
-
-
-# Divergence
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_recorded(quick: Quick, tmp_path: Path) -> None:
-    with pytest.raises(Diverged, match=r"not finite at iteration \d+.*recorded as diverged.*no checkpoint yet"):
-        quick(tmp_path / "run", learning_rate=1e30)
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["status"] == "diverged"
-    assert 1 <= result["diverged_at"] <= 5
-    assert not (tmp_path / "run" / CHECKPOINT).exists()
+    quick(tmp_path / "run", iterations=10, snapshots=2, callback=callback)
+    quick(tmp_path / "run", snapshots=4, callback=callback, resume=True)
+    quick(tmp_path / "other", iterations=3, snapshots=50, callback=callback)
+    assert seen == [0, 5, 10, 15, 20, 0, 1, 2, 3]
 
 
 def poison(method: Method) -> None:
@@ -270,9 +187,8 @@ def poison(method: Method) -> None:
 
 def test_divergence_keeps_the_last_good_checkpoint(quick: Quick, tmp_path: Path) -> None:
     good = quick(tmp_path / "good", iterations=7)
-    with pytest.raises(Diverged, match=r"iteration 11: .*the last good checkpoint is .*checkpoint\.pt") as caught:
+    with pytest.raises(Diverged, match=r"iteration 11: .*the last good checkpoint is .*checkpoint\.pt"):
         quick(tmp_path / "run", callback=lambda n, method: poison(method) if n == 10 else None)
-    assert "\n" not in str(caught.value)
     state = load_checkpoint(tmp_path / "run", "cpu")
     assert state["iteration"] == 7
     assert_same(state["method"], load_checkpoint(good.directory, "cpu")["method"])
@@ -287,10 +203,3 @@ def test_weights_that_are_not_finite_never_become_the_last_good_checkpoint(quick
         quick(tmp_path / "run", iterations=28, callback=lambda n, method: poison(method) if n == 14 else None)
     state = load_checkpoint(tmp_path / "run", "cpu")
     assert all(torch.isfinite(t).all() for t in state["method"]["networks"]["discriminator"].values())
-
-
-# Wrong use writes nothing
-
-
-def test_k_may_be_as_large_as_the_data(quick: Quick, tmp_path: Path) -> None:
-    assert quick(tmp_path / "run", k=40, init_images=40, iterations=1).result["status"] == "completed"
