@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from kmgan_lib import cli, cli_output, presets
 from kmgan_lib.metrics import METRICS, Judge
 from kmgan_lib.training.run import Run
 
-from .conftest import Command, Quick
+from .conftest import Command, Quick, contents
+from .test_data import write_mnist
 
 TINY = [
     part
@@ -35,19 +37,14 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "synthetic/kmgan", "--set", "learningrate=1"], "did you mean learning_rate?"),
     (["train", "synthetic/kmgan", "--set", "k"], "write key=value"),
     (["train", "synthetic/kmgan", "--set", "seed=3"], "seed"),
-    (["train", "synthetic/kmgan", "--set", "preset=x"], "preset"),
-    (["train", "synthetic/kmgan", "--set", "name=x"], "name"),
     (["train", "synthetic/kmgan", "--set", "callback=x"], "callback"),
     (["train", "synthetic/kmgan", "--set", "k=many"], "k=many"),
-    (["train", "synthetic/kmgan", "--set", "reduction=max"], "reduction=max"),
     (["train", "synthetic/kmgan", "--seed", "one"], "--seed"),
     (["train", "synthetic/kmgan", "--seed", "-1"], "seed=-1"),
     (["train", "digits/kmgan", "--set", "k=1798"], "k=1798"),
     (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"),
-    (["train", "synthetic/kmgan", "--device", "cuda:99"], "device cuda:99"),
     (["train", "synthetic/kmgan", "--device", "abacus"], "device abacus"),
-    (["train", "mnist/kmgan", "--data-root", "."], "Ways to get it"),
-    (["train", "fashion/kmgan", "--data-root", "nowhere"], "Ways to get it"), (["train", "folder:."], "no images"),
+    (["train", "mnist/kmgan", "--data-root", "."], "Ways to get it"), (["train", "folder:."], "no images"),
     (["train", "synthetic/kmgan", "--garbage"], "--garbage"), (["train", "synthetic/kmgan", "garbage"], "garbage"),
     (["garbage"], "garbage"), (["train"], "preset"), (["list", "nothing"], "unknown preset nothing"),
     (["data", "eat"], "data eat"), (["data", "show", "imagenet"], "imagenet"),
@@ -56,10 +53,9 @@ BAD: list[tuple[list[str], str]] = [
     (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"), (["interpolate", "nowhere"], "does not exist"),
     (["evaluate", "nowhere"], "is not a run"),
     (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),
-    (["train", "synthetic/kmgan", "--seed", "2147483648"], "seed="),
     (["train", "synthetic/kmgan", "--set", "k=50", "--set", "init_images=40"], "k=50"),
     (["train", "digits/kmgan", "--set", "channels=3"], "digits has images"),
-    (["train", "folder:nowhere"], "no such folder"),
+    (["train", "folder:nowhere"], "no such folder"), (["train", "../work"], "did you mean folder:../work?"),
 ]  # fmt: skip
 
 
@@ -78,9 +74,8 @@ def test_help_and_version(kmgan: Command) -> None:
     assert status in (0, 2)
     assert ("Usage" in out, err) == (True, "")
     for command in ("", "list", "data", "train", "sample", "interpolate", "evaluate", "sweep", "records"):
-        for option in ("--help", "-h"):
-            status, out, err = kmgan(*command.split(), option)
-            assert (status, "Usage" in out, err) == (0, True, "")
+        status, out, err = kmgan(*command.split(), "-h")
+        assert (status, "Usage" in out, err) == (0, True, "")
     assert kmgan("--version") == (0, f"kmgan {kmgan_lib.__version__}\n", "")
 
 
@@ -106,20 +101,12 @@ def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: p
 
 
 def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
-    raw = tmp_path / "root" / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for prefix, n in (("train", 3), ("t10k", 2)):
-        shape = b"".join(m.to_bytes(4, "big") for m in (n, 28, 28))
-        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + bytes(n * 784))
-        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + n.to_bytes(4, "big") + bytes(n))
-    status, out, _ = kmgan("data", "check", "mnist", "--data-root", str(tmp_path / "root"))
-    assert status == 0
-    assert "data root" in out
-    (raw / "train-images-idx3-ubyte").write_bytes(b"garbage")
-    status, _, err = kmgan("data", "check", "mnist", "--data-root", str(tmp_path / "root"))
-    assert status == 2
-    assert err.count("\n") == 1
-    assert "train-images-idx3-ubyte" in err
+    write_mnist(tmp_path / "MNIST" / "raw")
+    status, out, _ = kmgan("data", "check", "mnist", "--data-root", str(tmp_path))
+    assert (status, "data root" in out) == (0, True)
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"garbage")
+    status, _, err = kmgan("data", "check", "mnist", "--data-root", str(tmp_path))
+    assert (status, err.count("\n"), "train-images-idx3-ubyte" in err) == (2, 1, True)
 
 
 def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, digits_judge: Judge) -> None:
@@ -128,11 +115,6 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     assert (status, err) == (0, "")
     assert "3 iterations" in out
     assert "classifier_score" in out
-    assert set(json.loads(Path("run/result.json").read_text())["metrics"]) == {
-        "classifier_score", "classifier_frechet", "class_frequency", "within_class", "coverage", "clustering",
-        "centers", "interpolation",
-    }  # fmt: skip
-
     status, out, err = kmgan("sample", "run", "-n", "6", "-o", "grid.png")
     assert (status, out.strip(), err) == (0, "grid.png", "")
     with Image.open("grid.png") as grid:
@@ -143,19 +125,9 @@ def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command, d
     with Image.open("strip.webp") as strip:
         assert strip.size == (2 * (4 * 29 - 1), 2 * 28)
 
-    before = json.loads(Path("run/result.json").read_text())["metrics"]
-    status, out, err = kmgan("evaluate", "run", "--only", "class_frequency", "--only", "centers")
+    status, out, err = kmgan("evaluate", "run", "--only", "memorisation", "--only", "centers")
     assert (status, err) == (0, "")
-    assert ("centers" in out, "clustering" in out) == (True, False)
-    again = json.loads(Path("run/result.json").read_text())["metrics"]
-    assert again["class_frequency"]["frequency"] == before["class_frequency"]["frequency"]
-    assert set(again) == set(before)
-
-    fields = json.loads(Path("run/config.json").read_text())["preset"]
-    assert presets.from_dict(fields).split == "all"
-    status, out, err = kmgan("evaluate", "run", "--only", "memorisation")
-    assert (status, err) == (0, "")
-    assert "smallest" in out
+    assert [word in out for word in ("centers", "smallest", "clustering")] == [True, True, False]
 
 
 def test_the_recorded_command_repeats_the_run(kmgan: Command) -> None:
@@ -184,28 +156,13 @@ BAD_FOR_A_RUN = [
 
 
 def test_bad_input_about_a_run_is_one_line_and_leaves_it_alone(kmgan: Command, run_directory: Path) -> None:
-    before = {p: p.read_bytes() for p in run_directory.rglob("*") if p.is_file()}
+    before = contents(run_directory)
     for arguments, message in BAD_FOR_A_RUN:
         status, out, err = kmgan(*[a.replace("RUN", str(run_directory)) for a in arguments])
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert message in err
-    assert {p: p.read_bytes() for p in run_directory.rglob("*") if p.is_file()} == before
+    assert contents(run_directory) == before
     assert written() == []
-
-
-def test_a_picture_that_cannot_be_written_is_a_failure_in_one_line(kmgan: Command, run_directory: Path) -> None:
-    Path("file").write_text("mine")
-    status, _, err = kmgan("sample", str(run_directory), "-n", "1", "-o", "file/grid.png")
-    assert status in (1, 2)
-    assert err.count("\n") == 1
-    assert written() == ["file"]
-
-
-def test_an_unfinished_run_is_not_evaluated(kmgan: Command, run_directory: Path) -> None:
-    (run_directory / "result.json").unlink()
-    status, _, err = kmgan("evaluate", str(run_directory))
-    assert status == 2
-    assert "--resume" in err
 
 
 def test_a_garbled_run_is_one_line(kmgan: Command, run_directory: Path) -> None:
@@ -216,22 +173,22 @@ def test_a_garbled_run_is_one_line(kmgan: Command, run_directory: Path) -> None:
             status, _, err = kmgan("evaluate", str(run_directory))
             assert (status, err.count("\n")) == (2, 1)
         (run_directory / name).write_bytes(before)
+    (run_directory / "result.json").unlink()
+    status, _, err = kmgan("evaluate", str(run_directory))
+    assert (status, "--resume" in err) == (2, True)
 
 
 def test_points_are_no_pictures(kmgan: Command, quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "points", iterations=1)
     status, _, err = kmgan("sample", str(run.directory))
-    assert status == 2
-    assert "points, not images" in err
-    assert written() == []
+    assert (status, "points, not images" in err, written()) == (2, True, [])
 
 
 def test_a_run_that_diverges_is_status_1_and_one_line(kmgan: Command) -> None:
     words = ["train", "synthetic/kmgan", "--profile", "smoke", "--device", "cpu", "--out", "run"]
     status, out, err = kmgan(*words, "--set", "learning_rate=1e30", "--set", "init_images=100")
     assert (status, out) == (1, "")
-    assert err.startswith("kmgan: a loss was not finite at iteration ")
-    assert err.count("\n") == 1
+    assert re.fullmatch(r"kmgan: a loss was not finite at iteration \d+.*no checkpoint yet.*\n", err)
     assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
 
 
@@ -259,25 +216,14 @@ def test_a_pipe_gets_a_line_for_each_preset(kmgan: Command, monkeypatch: pytest.
         assert ("center_loss=False" in line) == name.endswith("-nocenter")
 
 
-def test_a_pipe_gets_a_path_in_one_line(kmgan: Command, pictures: Run) -> None:
-    long = Path(*["a folder with a name of some length"] * 5) / "grid.png"
-    assert kmgan("sample", str(pictures.directory), "-n", "1", "-o", str(long)) == (0, f"{long}\n", "")
-
-
 @pytest.mark.parametrize("words", [["list"], ["list", "mnist/kmgan"], ["data"]])
 def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    whole = kmgan(*words)[1]
     narrow = Console(width=80, force_terminal=True, color_system=None, markup=False, emoji=False)
     monkeypatch.setattr(cli, "console", narrow)
     monkeypatch.setattr(cli_output, "console", narrow)
     lines = kmgan(*words)[1].splitlines()
     assert max(map(len, lines)) <= 80
     assert "…" not in "".join(lines)
-    cells = {cell.strip() for line in whole.splitlines() for cell in line.split("│")}
-    words_there = {word for line in lines for word in line.replace("│", " ").split()}
-    assert {word for cell in cells for word in cell.split() if "━" not in word and "─" not in word} <= words_there | {
-        "┃"
-    }
 
 
 def test_an_output_without_utf_8_takes_everything_and_a_reader_who_has_enough_is_no_error() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import evaluate
 from kmgan_lib.training.run import Run
 
-from .conftest import Command, Quick
+from .conftest import Command, Quick, contents
 
 SMALL: dict[str, Any] = {
     "profile": "smoke", "device": "cpu", "batch": 4, "iterations": 4, "checkpoint_every": 2, "snapshots": 1, "k": 2,
@@ -56,15 +55,8 @@ def test_a_tensor_trains_is_recorded_by_its_hash_and_measured(tmp_path: Path, ch
     assert "memorisation" in evaluate(run, only=["memorisation"])
 
 
-def test_a_folder_and_the_same_images_in_python_train_alike(tmp_path: Path) -> None:
-    one = on_folder(album(tmp_path / "album"), out=tmp_path / "one")
-    two = train(images=own(), out=tmp_path / "two", **SMALL)
-    assert one.result["data"]["sha256"] == two.result["data"]["sha256"]
-    assert one.generator.sample(3).equal(two.generator.sample(3))
-
-
 def test_a_run_on_a_tensor_is_resumed_and_measured_by_handing_it_over_again(tmp_path: Path) -> None:
-    whole = train(images=own(), out=tmp_path / "whole", **SMALL)
+    whole = on_folder(album(tmp_path / "album"), out=tmp_path / "whole")  # the same images train alike
     train(images=own(), out=tmp_path / "run", **{**SMALL, "iterations": 2})
     run = train(images=own() / 255, out=tmp_path / "run", resume=True, **SMALL)
     assert run.generator.sample(3).equal(whole.generator.sample(3))
@@ -92,17 +84,12 @@ def test_images_are_resized_and_labels_reach_the_method(tmp_path: Path) -> None:
 def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "give a preset, or images"), ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
-        ({"images": own()[..., :12]}, r"images are .*\(12, 3, 16, 12\)"),
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
-        ({"images": own(2)}, "batch=4 is larger than the data"), ({"images": "digits"}, "images are a str"),
-        ({"images": own(), "image_size": "wide"}, "image_size=wide: image_size must be a whole number"),
+        ({"images": own(2)}, "batch=4 is larger than the data"),
         ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),
         ({"images": own().numpy().astype(object)}, "images and labels must be numbers"),
-        (
-            {"images": own(), "labels": torch.arange(12), "grouping": "true"},
-            "grouping=true needs k of at least 12",
-        ),
+        ({"images": own(), "labels": torch.arange(12), "grouping": "true"}, "grouping=true needs k of at least 12"),
     ]  # fmt: skip
     for arguments, message in wrong:
         with pytest.raises(UsageError, match=message):
@@ -110,26 +97,18 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def changed(place: Path, how: str) -> None:
-    files = sorted(place.iterdir())
-    if how == "other content":
-        Image.new("RGB", (16, 16), "red").save(files[3])
-    else:
-        for file in files[:6]:
-            file.unlink()
-
-
-@pytest.mark.parametrize("how", ["other content", "half deleted"])
-def test_images_that_changed_are_refused_on_resume(tmp_path: Path, how: str) -> None:
+def test_images_that_changed_are_refused_on_resume(tmp_path: Path) -> None:
     place = album(tmp_path / "album")
     run = on_folder(place, out=tmp_path / "run")
-    before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
-    changed(place, how)
-    said = r"trained on other data .*12 images, SHA-256 .*bring those back"
-    with pytest.raises(UsageError, match=said) as caught:
-        on_folder(place, out=tmp_path / "run", resume=True, iterations=8)
-    assert run.result["data"]["sha256"][:12] in str(caught.value)
-    assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
+    before = contents(run.directory)
+    Image.new("RGB", (16, 16), "red").save(place / "03.png")
+    for _ in range(2):
+        said = r"trained on other data .*12 images, SHA-256 .*bring those back"
+        with pytest.raises(UsageError, match=said) as caught:
+            on_folder(place, out=tmp_path / "run", resume=True, iterations=8)
+        assert run.result["data"]["sha256"][:12] in str(caught.value)
+        (place / "05.png").unlink(missing_ok=True)
+    assert contents(run.directory) == before
 
 
 def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,32 +124,22 @@ def test_a_relative_folder_holds_from_elsewhere(tmp_path: Path, monkeypatch: pyt
     assert again.result["iterations"] == 6
 
 
-@pytest.mark.parametrize("name", [".", "~"])
-def test_a_default_directory_is_named_after_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_a_default_directory_is_named_after_the_folder_and_a_tilde_is_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kmgan: Command
 ) -> None:
-    monkeypatch.setenv("HOME", str(album(tmp_path / "album")))
-    monkeypatch.chdir(tmp_path / "album")
-    first = on_folder(name)
+    home = album(tmp_path / "album")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    first = on_folder(".")
     assert str(first.directory) == "runs/folder/album/smoke-seed0"
-    second = on_folder(name)  # its own samples are below the folder now
+    second = on_folder("~")  # its own samples are below the folder now
     assert second.result["data"]["sha256"] == first.result["data"]["sha256"]
     assert str(second.directory) == "runs/folder/album/smoke-seed0-2"
-
-
-def test_a_tilde_makes_no_folder_of_that_name(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kmgan: Command
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    run = quick(Path("~") / "mine", "digits/kmgan", iterations=1, snapshots=1)
-    assert run.directory == tmp_path / "mine"
-    assert Run.open("~/mine").seed == 0
-    assert load_generator("~/mine").preset == run.preset
+    third = on_folder(".", out="~/mine")
+    assert third.directory == home / "mine"
+    assert Run.open("~/mine").result == third.result
     assert kmgan("sample", "~/mine", "-n", "4", "-o", "~/grid.png")[0] == 0
-    assert (tmp_path / "grid.png").is_file()
-    (tmp_path / "records").mkdir()
-    assert f"0 records in {tmp_path / 'records'} are sound" in kmgan("records", "check", "--results=~/records")[1]
-    assert list(Path().iterdir()) == []
+    assert (home / "grid.png").is_file()
 
 
 def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Quick) -> None:
@@ -191,36 +160,7 @@ def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: 
 def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", iterations=4)
     (run.directory / "checkpoint.pt").unlink()
-    before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
+    before = contents(run.directory)
     with pytest.raises(UsageError, match=r"is finished, and its checkpoint\.pt is gone"):
         quick(run.directory, iterations=8, resume=True)
-    assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
-
-
-def test_the_config_of_another_version_is_one_line(quick: Quick, tmp_path: Path) -> None:
-    run = quick(tmp_path / "run", iterations=4)
-    path = run.directory / "config.json"
-    whole = path.read_text()
-    changes: dict[str, Callable[[Any], Any]] = {
-        "trained with k=nothing": lambda c: c["preset"].pop("k"),
-        "profile=None, not smoke": lambda c: c.pop("profile"),
-        "no sensible preset": lambda c: c.update(preset=None),
-        "no sensible preset or data": lambda c: c.update(data="points"),
-    }
-    for message, change in changes.items():
-        config = json.loads(whole)
-        change(config)
-        path.write_text(json.dumps(config))
-        with pytest.raises(UsageError, match=message):
-            quick(run.directory, iterations=8, resume=True)
-
-
-def test_a_path_that_is_no_preset_is_said_to_be_a_folder(kmgan: Command, tmp_path: Path) -> None:
-    album(tmp_path / "pics")
-    for path in (str(tmp_path / "pics"), f"..{os.sep}pics"):
-        status, out, err = kmgan("train", path)
-        assert (status, out) == (2, "")
-        assert f"did you mean folder:{path}?" in err
-    assert "did you mean mnist/kmgan?" in kmgan("train", "mnist/kmgam")[2]
-    assert kmgan("train", "folder:")[0] == 2
-    assert list(Path().iterdir()) == []
+    assert contents(run.directory) == before
