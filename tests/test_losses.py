@@ -29,7 +29,7 @@ def naive_center_loss(f: Tensor, g: Tensor, lf: Tensor, lg: Tensor, c: Tensor, e
 
 
 def naive_norm(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    squares = [sum(x**2 for x in row) for row in features - targets.detach()]
+    squares = [torch.stack([x**2 for x in row]).sum() for row in features - targets.detach()]
     if reduction == "frobenius":
         return torch.stack(squares).sum().sqrt()
     return torch.stack([square.sqrt() for square in squares]).mean()
