@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kmgan_lib.errors import UsageError
 
 LEAST = int(os.environ.get("KMGAN_FUZZ", "0"))
-TIMES = 6 if LEAST else 1  # how many more cases a test tries in a long run
+TIMES = 7 if LEAST else 1  # how many more cases a test tries in a long run
 tried: list[str] = []
 
 
@@ -65,21 +65,17 @@ def refused(call: Callable[[], Any], *names: object, error: type[Exception] = Us
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: bytes, header: int = 64) -> bytes:
-    """A file that something happened to: cut, bits flipped, bytes overwritten (mostly early ones), or another one."""
-    way = draw(st.sampled_from(("cut", "flip", "write", "insert", "double", "other")))
-    if way == "other":
-        return draw(st.binary(max_size=80))
+    """A file that something happened to: cut, bits flipped, bytes inserted or overwritten (mostly early ones)."""
+    way = draw(st.sampled_from(("cut", "flip", "write", "insert")))
     early = st.integers(0, max(0, min(header, len(whole)) - 1))
     place = draw(early | st.integers(0, max(0, len(whole) - 1)))
     if way == "cut":
         return whole[:place]
-    if way == "double":
-        return whole[:place] + whole
     if way == "insert":
         return whole[:place] + draw(st.binary(min_size=1, max_size=12)) + whole[place:]
     if way == "write":
-        huge = [b"\xff" * 4, b"\x7f" + b"\xff" * 7, b"\xff" * 8, bytes(8), b"\x00\x00\x00\x80", b"9" * 9]
-        new = draw(st.sampled_from(huge) | st.binary(min_size=1, max_size=12))
+        huge = st.sampled_from([b"\xff" * 4, b"\x7f" + b"\xff" * 7, b"\xff" * 8, bytes(8), b"\x00\x00\x00\x80"])
+        new = draw(huge | st.binary(min_size=1, max_size=12))
         return whole[:place] + new + whole[place + len(new) :]
     changed = bytearray(whole)
     for _ in range(draw(st.integers(1, 4))):
@@ -90,11 +86,10 @@ def damaged(draw: st.DrawFn, whole: bytes, header: int = 64) -> bytes:
 
 # Words that a mistaken or a malicious person writes, for any option or field.
 NASTY = (
-    "", " ", "0", "1", "-1", "2.5", "1e999", "nan", "-inf", "none", "true", "9" * 30, "9" * 5000, "0x10", "1_000",
-    "٣", "=", "a=b", "--", "-", "../..", "~", "/proc/x", "/dev/null/x", "x" * 300, "a/b/c", "a\nb",
-    "<script>alert(1)</script>", "'; touch evil; '", "$(touch evil)", "`touch evil`", "{0.__class__}", "%s%n",
-    "{raw}`html`", "|a|b|", "*", "[", "[/x]", "[red]", ":smile:", "folder:", "folder:.", "folder:\x7f", "cuda:99",
-    "meta", "cpu:7", "{}", "None", "é", "🎲", "\u202e", "seed", "method",
+    "", " ", "0", "1", "-1", "2.5", "1e999", "nan", "-inf", "none", "true", "9" * 30, "9" * 5000, "1_000", "٣", "=",
+    "a=b", "--", "-", "../..", "~", "/proc/x", "/dev/null/x", "x" * 300, "a/b/c", "a\nb", "'; touch evil; '",
+    "$(touch evil)", "{0.__class__}", "%s%n", "*", "[", "[/x]", "[red]", ":smile:", "folder:", "folder:.", "cuda:99",
+    "meta", "cpu:7", "{}", "None", "é", "🎲", "seed", "method",
 )  # fmt: skip
 WORDS = st.sampled_from(NASTY) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.integers() | st.integers(-2, 300) | st.floats() | st.sampled_from([2**31, 2**63, 10**20, -(10**400)])
@@ -104,8 +99,12 @@ JUNK = st.recursive(
 )  # fmt: skip
 
 
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
+WRITES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.truncate")
+
+
 class Watch:
-    """Notes what is opened for writing, made, moved, removed or started while it looks."""
+    """Notes what is written, moved, removed or started while it looks."""
 
     def __init__(self) -> None:
         self.looking = False
@@ -114,22 +113,16 @@ class Watch:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.looking or isinstance((*arguments, None)[0], int):  # a file that was noted when it was opened
             return
-        if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"):
+        to_write = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if event in STARTS:
             self.seen.append((event, str(arguments[0])))
-        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.truncate"):
-            self.seen.append((event, os.path.abspath(os.fsdecode(arguments[0]))))
-        elif event == "os.rename":
-            self.seen.append((event, os.path.abspath(os.fsdecode(arguments[1]))))
-        elif event == "open":
-            flags = arguments[2] if isinstance(arguments[2], int) else 0
-            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-                self.seen.append((event, os.path.abspath(os.fsdecode(arguments[0]))))
+        elif event in WRITES or to_write:
+            self.seen.append((event, os.path.realpath(os.fsdecode(arguments[event == "os.rename"]))))
 
     def outside(self, folder: Path) -> list[tuple[str, str]]:
         """What was done elsewhere than in a folder, byte code of a module's first import aside."""
         mine = str(folder.resolve())
-        seen = [(event, path) for event, path in self.seen if "__pycache__" not in path]
-        return [(event, path) for event, path in seen if not os.path.realpath(path).startswith(mine)]
+        return [(event, path) for event, path in self.seen if not path.startswith(mine) and "__pycache__" not in path]
 
 
 _WATCH = Watch()
@@ -138,7 +131,6 @@ sys.addaudithook(_WATCH)
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
-    """Looks on during a test."""
     _WATCH.seen.clear()
     _WATCH.looking = True
     yield _WATCH

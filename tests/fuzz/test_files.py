@@ -2,7 +2,6 @@
 
 import functools
 import io
-import itertools
 import json
 import shutil
 import struct
@@ -14,6 +13,7 @@ import torch
 from hypothesis import strategies as st
 
 from kmgan_book import records, tables
+from kmgan_book.records import Record
 from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
@@ -74,11 +74,10 @@ def test_a_generator(tmp_path: Path, weights: bytes, data: st.DataObject) -> Non
 
 def test_a_generator_whose_preset_is_huge_takes_no_room(tmp_path: Path, weights: bytes) -> None:
     path = tmp_path / files.GENERATOR
-    for field, value in itertools.product(
-        ("width", "z_dim", "image_size", "conv_first", "feature_dim"), (99, 1024, 65_535, 10**12)
-    ):
-        path.write_bytes(saying(weights, {field: value}))
-        refused(functools.partial(load_generator, path), path)
+    for field in ("width", "z_dim", "image_size", "conv_first", "feature_dim"):
+        for value in (1024, 10**12):
+            path.write_bytes(saying(weights, {field: value}))
+            refused(functools.partial(load_generator, path), path)
 
 
 ODD = [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}"]
@@ -93,19 +92,17 @@ def test_json(tmp_path: Path, content: bytes) -> None:
     assert isinstance(found, (dict, UsageError))
 
 
-@cases(25, st.sampled_from(["config.json", "result.json"]), st.dictionaries(
-    st.sampled_from(["preset", "profile", "seed", "data", "metrics", "status", "command"]) | WORDS, JUNK, max_size=3),
-    st.data())  # fmt: skip
-def test_a_run_directory(
-    pictures: Run, tmp_path: Path, name: str, changes: dict[str, Any], data: st.DataObject
-) -> None:
+PARTS = st.sampled_from(["preset", "profile", "seed", "data", "metrics", "status", "command"]) | WORDS
+
+
+@cases(25, st.sampled_from(["config.json", "result.json"]), st.dictionaries(PARTS, JUNK, max_size=3))
+def test_a_run_directory(pictures: Run, tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
     place = tmp_path / "run"
     place.mkdir(exist_ok=True)
     for part in ("config.json", "result.json", "history.csv"):
         shutil.copy(pictures.directory / part, place)
-    whole = (place / name).read_bytes()
-    changed = json.dumps({**json.loads(whole), **changes}, default=str).encode()
-    (place / name).write_bytes(data.draw(st.just(changed) | damaged(whole, header=len(whole))))
+    changed = {**json.loads((place / name).read_bytes()), **changes}
+    (place / name).write_text(json.dumps(changed, default=str))
     found = refused(lambda: Run.open(place), place)
     if isinstance(found, Run):
         assert isinstance(found.seed, int)
@@ -113,34 +110,18 @@ def test_a_run_directory(
         refused(lambda: records.save(found, results=tmp_path / "results"))
 
 
-# Records
-
-PLACE = "mnist/kmgan/quick-seed0"
-
-
 @pytest.fixture(scope="module")
-def results(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("records") / "results"
-    made_up(folder)
-    made_up(folder, seed=1, score=None)
-    return folder
+def record(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return made_up(tmp_path_factory.mktemp("records"))
 
 
-KEYS = st.sampled_from([*records.REQUIRED, "diverged_at"])
-
-
-@cases(25, st.dictionaries(KEYS, JUNK, min_size=1, max_size=3), st.sets(KEYS, max_size=2))
-def test_a_record_is_shown_or_named(results: Path, tmp_path: Path, changes: dict[str, Any], missing: set[str]) -> None:
-    place = tmp_path / "results" / PLACE
-    place.mkdir(parents=True, exist_ok=True)
-    for file in (results / PLACE).iterdir():
-        shutil.copy(file, place)
-    result = {**json.loads((place / "result.json").read_text()), **changes}
-    kept = {key: value for key, value in result.items() if key not in missing}
-    (place / "result.json").write_text(json.dumps(kept, default=str))
-    refused(lambda: records.check(results=tmp_path / "results"))
-    refused(lambda: tables.recorded("*", "quick", results=tmp_path / "results"))
-    found = refused(lambda: records.everything(results=tmp_path / "results"))
+@cases(25, st.dictionaries(st.sampled_from([*records.REQUIRED, "diverged_at"]), JUNK, min_size=1, max_size=3))
+def test_a_record_is_shown_or_named(record: Record, changes: dict[str, Any]) -> None:
+    (record.directory / "result.json").write_text(json.dumps({**record.result, **changes}, default=str))
+    results = record.directory.parents[2]
+    refused(lambda: records.check(results=results))
+    refused(lambda: tables.recorded("*", "quick", results=results))
+    found = refused(lambda: records.everything(results=results))
     if not isinstance(found, UsageError):
         refused(lambda: records.badge(found))
 
@@ -150,30 +131,10 @@ CHOICES = sorted({word for p in PRESETS.values() for f in p.fields().values() fo
 VALUES = JUNK | NUMBERS | NUMBERS.map(lambda n: str(n)[:50]) | st.sampled_from(CHOICES)
 
 
-def sound(preset: Preset) -> None:
-    """What every preset can do."""
-    assert len(preset.hash) == 12
-    text = json.dumps(preset.as_dict(), allow_nan=False)
-    assert from_dict(json.loads(text)) == preset
-    assert from_dict(json.loads(text)).hash == preset.hash
-
-
 @cases(600, st.sampled_from(FIELDS), NAMES, VALUES)
 def test_a_field_given_anything(field: str, name: str, value: Any) -> None:
     found = refused(lambda: resolve(name, **{field: value}), field)
     if isinstance(found, Preset):
-        sound(found)
-
-
-CHANGES = st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3)
-
-
-@cases(60, NAMES, CHANGES, st.sets(st.sampled_from(FIELDS)))
-def test_a_preset_from_a_file(name: str, changes: dict[str, Any], missing: set[str]) -> None:
-    fields = {**PRESETS[name].as_dict(), **changes}
-    for key in missing if len(missing) < 3 else ():
-        fields.pop(key, None)
-    found = refused(lambda: from_dict(fields))
-    if isinstance(found, Preset):
-        assert len(found.hash) == 12
-        json.dumps(found.as_dict(), allow_nan=False)
+        text = json.dumps(found.as_dict(), allow_nan=False)
+        assert from_dict(json.loads(text)) == found
+        assert from_dict(json.loads(text)).hash == found.hash

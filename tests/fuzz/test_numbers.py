@@ -11,10 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kmgan_lib import centers, losses, metrics
-from kmgan_lib.data.images import resized, to_unit
-from kmgan_lib.metrics.clustering import distinct_points
-from kmgan_lib.metrics.neighbours import kth_distances, step_scores
-from kmgan_lib.metrics.scores import confusion_matrix
 
 from .conftest import cases, refused
 
@@ -76,31 +72,13 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "coverage_scores": (metrics.coverage_scores, (T, T, N)),
     "class_frequency": (metrics.class_frequency, (OF_THREE, st.integers(3, 8))),
     "corrected_frequency": (metrics.corrected_frequency, (OF_THREE, COUNTS, SEED)),
-    "confusion_matrix": (confusion_matrix, (OF_THREE, OF_THREE, st.integers(3, 8))),
     "center_scores": (metrics.center_scores, (T, T)),
     "within_class_scores": (metrics.within_class_scores, (T, L, T, L)),
     "line_scores": (metrics.line_scores, (T, T, T, T, T)),
     "memorisation_scores": (metrics.memorisation_scores, (T, T, T, T)),
     "nearest_neighbours": (metrics.nearest_neighbours, (T, T, N)),
-    "kth_distances": (kth_distances, (T, N)),
-    "step_scores": (step_scores, (T,)),
-    "resized": (lambda t, s: resized(t, s), (
-        tensors(st.tuples(*[st.integers(1, 4)] * 4), st.just(torch.uint8)), st.integers(1, 9))),
-    "to_unit": (to_unit, (T,)),
-    "distinct_points": (distinct_points, (
-        tensors(st.sampled_from([(4, 3), (1, 3)]), st.just(torch.float64)), st.floats(0, 9))),
+    "step_scores": (metrics.step_scores, (T,)),
 }  # fmt: skip
-
-
-def whole(result: Any) -> None:
-    """A result is made of tensors, numbers and containers of them."""
-    if isinstance(result, dict):
-        result = list(result.values())
-    if isinstance(result, (list, tuple)):
-        for part in result:
-            whole(part)
-    else:
-        assert result is None or isinstance(result, (Tensor, int, float))
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -109,8 +87,6 @@ def test_a_function_of_tensors(name: str, drawn: st.DataObject) -> None:
     function, strategies = CALLS[name]
     arguments = drawn.draw(st.tuples(*strategies))
     before = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
-    result = refused(lambda: function(*arguments), error=ValueError)
-    if not isinstance(result, ValueError):
-        whole(result)
+    refused(lambda: function(*arguments), error=ValueError)
     for was, now in zip(before, arguments, strict=True):  # nothing is changed that was given
         assert not isinstance(was, Tensor) or torch.equal(was.nan_to_num(), now.nan_to_num())

@@ -2,9 +2,7 @@
 
 import gzip
 import io
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from kmgan_lib.data.folder import SUFFIXES, folder
 from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 
-from .conftest import WORDS, Watch, cases, damaged, refused
+from .conftest import Watch, cases, damaged, refused
 
 PIXELS = (np.arange(3 * 28 * 28) % 10).astype(np.uint8).reshape(3, 28, 28)
 
@@ -34,29 +32,19 @@ def test_an_idx_file(tmp_path: Path, content: bytes, name: str) -> None:
     assert isinstance(found, UsageError) or found.size <= len(content)
 
 
-def encoded(size: tuple[int, int], kind: str, mode: str = "RGB", **options: Any) -> bytes:
+def encoded(size: tuple[int, int], kind: str, mode: str = "RGB") -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", size, (200, 10, 90)).convert(mode).save(buffer, kind, **options)
+    Image.new("RGB", size, (200, 10, 90)).convert(mode).save(buffer, kind)
     return buffer.getvalue()
 
-
-# CelebA
 
 INDEX = b"shard,position,partition,source_image\na.jpg,0,train,1.jpg\na.jpg,1,train,2.jpg\nb.jpg,0,test,3.jpg\n"
 ATLAS = encoded((25 * 64, 64), "JPEG")
 
 
-@cases(20, damaged(INDEX, header=len(INDEX)) | WORDS.map(lambda w: INDEX.replace(b"b.jpg", w.encode())))
-def test_the_index_of_the_shards_of_celeba(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "index.csv").write_bytes(content)
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).write_bytes(ATLAS)
-    refused(lambda: readers.read_face_atlases(tmp_path, "all"), tmp_path)
-
-
-@cases(15, damaged(ATLAS, header=200))
-def test_atlases_of_celeba(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "index.csv").write_bytes(INDEX)
+@cases(20, damaged(ATLAS, header=200) | st.just(ATLAS), damaged(INDEX, header=len(INDEX)) | st.just(INDEX))
+def test_atlases_of_celeba(tmp_path: Path, content: bytes, index: bytes) -> None:
+    (tmp_path / "index.csv").write_bytes(index)
     (tmp_path / "a.jpg").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(ATLAS)
     refused(lambda: readers.read_face_atlases(tmp_path, "all"), tmp_path)
@@ -74,12 +62,8 @@ def test_lists_of_celeba_name_files_of_their_folder_alone(tmp_path: Path) -> Non
             readers.read_face_atlases(tmp_path, "train")
 
 
-KINDS: dict[str, tuple[str, ...]] = {
-    "PNG": ("RGB", "I;16", "LA", "P"), "TIFF": ("RGB", "F", "I"), "GIF": ("P",),
-    **dict.fromkeys(("JPEG", "WEBP", "BMP", "PPM", "JPEG2000", "TGA"), ("RGB",)),
-}  # fmt: skip
-OWN = [encoded((9, 5), kind, mode) for kind, modes in KINDS.items() for mode in modes]
-OWN += [encoded((9, 5), "PNG", "P", transparency=0), encoded((9, 5), "TIFF", compression="tiff_lzw")]
+OWN = [encoded((9, 5), kind) for kind in ("PNG", "TIFF", "JPEG", "WEBP", "BMP", "PPM", "JPEG2000", "TGA")]
+OWN += [encoded((9, 5), kind, mode) for kind, mode in (("PNG", "I;16"), ("PNG", "LA"), ("TIFF", "F"), ("GIF", "P"))]
 
 
 @cases(60, st.sampled_from(OWN).flatmap(lambda whole: damaged(whole, header=60)), st.sampled_from(sorted(SUFFIXES)))
@@ -105,16 +89,3 @@ def test_postscript_by_another_name_starts_no_other_program(tmp_path: Path, watc
     with pytest.raises(UsageError, match="none of the 1 images can be read"):
         folder(str(tmp_path))
     assert [event for event, _ in watch.seen if event == "subprocess.Popen"] == []
-
-
-NAMES: Callable[[str], bool] = lambda name: name not in ("", ".", "..") and "/" not in name and len(name.encode()) < 200  # noqa: E731
-
-
-@cases(15, WORDS.filter(NAMES), st.integers(-3, 40), st.sampled_from([-1, 0, 1, 2, 3, 4]))
-def test_folders_of_any_name_and_sizes_of_any_kind(tmp_path: Path, name: str, size: int, channels: int) -> None:
-    place = tmp_path / name
-    place.mkdir(exist_ok=True)
-    (place / f"{name}.png").write_bytes(OWN[0])
-    found = refused(lambda: folder(str(place), image_size=size, channels=channels))
-    if isinstance(found, Images):
-        assert found.tensor.shape == (1, channels, size, size)
