@@ -38,14 +38,9 @@ def cases(number: int, *drawn: st.SearchStrategy[Any], **named: st.SearchStrateg
     return decorate
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if tried:
-        terminalreporter.write_line(f"fuzzing: {len(tried):,} cases")
-    if len(tried) < LEAST:
-        terminalreporter.write_line(f"fuzzing: fewer than {LEAST:,} cases", red=True)
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if LEAST:
+        print(f"\nfuzzing: {len(tried):,} cases of at least {LEAST:,}")
     if len(tried) < LEAST and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -3,7 +3,6 @@
 import functools
 import io
 import json
-import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from kmgan_lib.training import checkpoint
 from kmgan_lib.training.run import Run
 
 from ..conftest import MadeUp
-from .conftest import JUNK, NUMBERS, WORDS, cases, damaged, refused
+from .conftest import JUNK, NUMBERS, cases, damaged, refused
 
 STATE = {**dict.fromkeys(checkpoint.KEYS, 1), "method": {"weights": torch.arange(6.0), "name": "x"}}
 
@@ -90,24 +89,6 @@ def test_json(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     found = refused(lambda: files.read_json(path), path)
     assert isinstance(found, (dict, UsageError))
-
-
-PARTS = st.sampled_from(["preset", "profile", "seed", "data", "metrics", "status", "command"]) | WORDS
-
-
-@cases(25, st.sampled_from(["config.json", "result.json"]), st.dictionaries(PARTS, JUNK, max_size=3))
-def test_a_run_directory(pictures: Run, tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
-    place = tmp_path / "run"
-    place.mkdir(exist_ok=True)
-    for part in ("config.json", "result.json", "history.csv"):
-        shutil.copy(pictures.directory / part, place)
-    changed = {**json.loads((place / name).read_bytes()), **changes}
-    (place / name).write_text(json.dumps(changed, default=str))
-    found = refused(lambda: Run.open(place), place)
-    if isinstance(found, Run):
-        assert isinstance(found.seed, int)
-        refused(lambda: found.label)
-        refused(lambda: records.save(found, results=tmp_path / "results"))
 
 
 @pytest.fixture(scope="module")
