@@ -27,25 +27,7 @@ def test_a_worker_answers_every_line(what: dict[str, Any]) -> None:
     about, *answers = map(json.loads, outputs.getvalue().splitlines())
     assert about["images"] == {"mnist/kmgan": 8, "mnist/wgan": 40}.get(what.get("preset", ""), 64)
     assert about["flops"] > 0
-    assert len(answers) == 2
-    assert all(answer["seconds"] > 0 and answer["peak_megabytes"] > 0 for answer in answers)
-
-
-def test_operations_are_counted() -> None:
-    layer, x = torch.nn.Linear(30, 20), torch.randn(5, 30, requires_grad=True)
-    assert bench_worker._count(lambda: layer(x).sum().backward()) == 3 * 2 * 5 * 30 * 20
-
-
-@pytest.mark.long
-def test_a_race_compares_with_its_first() -> None:
-    specs = {name: spec("digits/dcgan", generator_updates=n) for name, n in (("one", 1), ("two", 2))}
-    results = bench.race(specs, CPU, repeats=2, iterations=1)
-    assert list(results) == ["one", "two"]
-    assert results["one"]["speed"] == 1
-    for result in results.values():
-        assert len(result["times"]) == 2
-        assert result["images_per_second"] == pytest.approx(8 / result["seconds"])
-        assert len(result["peak_megabytes"]) == 2
+    assert [answer["seconds"] > 0 and answer["peak_megabytes"] > 0 for answer in answers] == [True, True]
 
 
 def test_a_report_has_what_its_sections_promise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +40,7 @@ def test_a_report_has_what_its_sections_promise(monkeypatch: pytest.MonkeyPatch)
     assert json.loads(json.dumps(report)) == report
 
 
-def test_the_figure_has_a_panel_a_section_and_the_table_says_how_much_of_the_machine_was_used() -> None:
+def test_the_figure_has_a_panel_a_section_and_tables_say_what_was_measured() -> None:
     result = {"images_per_second": 10.0, "speed": 1.0, "utilisation": 0.25}
     report = {"device": "a CPU", "commit": None, "profile": "quick", "methods": {"<kmgan>": result}}
     text = bench_figure.table([report])._repr_html_()
@@ -67,15 +49,9 @@ def test_the_figure_has_a_panel_a_section_and_the_table_says_how_much_of_the_mac
     figure = bench_figure.speed({**report, "plain": {"mnist": result}, "growth": {"b": [[1, 0.1], [2, 0.2]]}})
     assert [ax.get_title() for ax in figure.axes] == ["Images per second", "Speed, the plain loop being 1", "K-Means"]
     plt.close(figure)
-
-
-def test_the_table_of_precision_says_what_its_reports_say() -> None:
-    scores = {"float32": [8.5, 8.25], "bf16": [7.125, None]}
-    report = {
-        "rule": "<rule>", "profile": "quick", "part": "all", "device": "a CPU", "commit": "abc",
-        "presets": {"mnist/kmgan": {"scores": scores, "as_good": False}},
-    }  # fmt: skip
-    text = bench_figure.precision([report, report])._repr_html_()
+    scores = {"mnist/kmgan": {"scores": {"float32": [8.5, 8.25], "bf16": [7.125, None]}, "as_good": False}}
+    report = {"rule": "<rule>", "profile": "quick", "part": "all", "device": "a CPU", "commit": "abc"}
+    text = bench_figure.precision([{**report, "presets": scores}] * 2)._repr_html_()
     for part in ("8.50, 8.25", "7.12, diverged", "not as good", "recorded · quick · a CPU · abc"):
         assert part in text
     assert text.count("&lt;rule&gt;") == 1

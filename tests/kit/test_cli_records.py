@@ -73,12 +73,9 @@ def test_the_ledger_shows_every_verdict_its_reasons_and_what_is_missing(kmgan: C
     assert any(
         line.startswith("   yes  (for) all of the runs of mnist/kmgan-nocenter fail: 10 of 10 (") for line in lines
     )
-    missing = "   kmgan sweep --profile quick --only mnist/kmgan-clip --seeds 0,1,2,3,4,5,6,7,8,9"
-    assert missing in lines
-    for command in [line.split() for line in lines if line.startswith("   kmgan sweep")][:4]:  # plan just that
-        out = kmgan(*command[1:], "--results", str(results), "--print")[1]
-        assert len(out.splitlines()) == len(command[-1].split(","))
-    assert kmgan("records", "ledger", "--results", str(results))[1] == "\n".join(lines) + "\n"
+    missing = "kmgan sweep --profile quick --only mnist/kmgan-clip --seeds 0,1,2,3,4,5,6,7,8,9"
+    assert f"   {missing}" in lines
+    assert kmgan(*missing.split()[1:], "--results", str(results), "--print")[1].count("\n") == 10, "it plans just that"
 
 
 def test_records_are_listed_and_unsound_ones_are_a_failure_in_one_line(kmgan: Command, results: Path) -> None:
@@ -115,17 +112,15 @@ def test_print_shows_one_command_a_run_and_does_nothing(kmgan: Command) -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_with_everything_recorded_there_is_nothing_to_do(kmgan: Command, made_up: MadeUp) -> None:
-    made_up(Path("results"), "digits/kmgan")
-    status, out, err = kmgan("sweep", "--only", "digits/kmgan", "--results", "results")
+def test_a_sweep_does_what_is_not_recorded_and_a_run_that_cannot_begin_is_a_failure_that_says_why(
+    kmgan: Command, made_up: MadeUp
+) -> None:
+    made_up(Path("recorded"), "digits/kmgan")
+    status, out, err = kmgan("sweep", "--only", "digits/kmgan", "--results", "recorded")
     assert (status, err) == (0, "")
     assert out.startswith("nothing to do")
     assert not Path("runs").exists()
-
-
-def test_a_run_that_cannot_begin_is_a_failure_that_says_why(kmgan: Command) -> None:
-    words = ["sweep", "--only", "mnist/kmgan", "--data-root", "nowhere", "--results", "results"]
-    status, out, err = kmgan(*words)
+    status, out, err = kmgan("sweep", "--only", "mnist/kmgan", "--data-root", "nowhere", "--results", "results")
     assert (status, err.count("\n")) == (1, 1)
     assert "1 of 1 runs failed" in err
     assert "mnist/kmgan quick seed 0: failed (kmgan: no mnist" in out.replace("\n", " ")
@@ -136,20 +131,16 @@ def test_a_run_that_cannot_begin_is_a_failure_that_says_why(kmgan: Command) -> N
 BAD: list[tuple[list[str], str]] = [
     (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
     (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
-    (["records", "add", "nowhere"], "nowhere is not a run"),
-    (["sweep", "--shard", "0/4"], "write i/n"), (["sweep", "--shard", "5/4"], "write i/n"),
+    (["records", "add", "nowhere"], "nowhere is not a run"), (["sweep", "--shard", "5/4"], "write i/n"),
     (["sweep", "--shard", "half"], "write i/n"),
     (["records", "--results", "nowhere"], "nowhere is no folder of records"),
     (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
-    (["records", "table", "--profile", "tiny"], "unknown profile tiny"), (["records", "--garbage"], "--garbage"),
+    (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
     (["sweep", "--only", "mnist/kmgann"], "no preset matches mnist/kmgann"),
-    (["sweep", "--profile", "tiny"], "unknown profile tiny"),
-    (["sweep", "--seeds", "one"], "--seeds one: write whole numbers"),
-    (["sweep", "--seeds", ""], "write whole numbers"),
-    (["sweep", "--seeds", "0,-1"], "write whole numbers"), (["sweep", "--seeds", "²"], "write whole numbers"),
+    (["sweep", "--profile", "tiny"], "unknown profile tiny"), (["sweep", "--seeds", ""], "write whole numbers"),
+    (["sweep", "--seeds", "0,-1"], "--seeds 0,-1: write whole numbers"),
     (["sweep", "--only", "mnist/*", "--seeds", "9999999999"], "must be between 0 and 2147483647"),
     (["sweep", "--budget", "25", "--print"], "write a time as 90s, 25m or 3h"),
-    (["sweep", "--budget", ""], "write a time"),
     (["sweep", "--jobs", "0", "--only", "digits/kmgan"], "jobs=0: at least 1"),
 ]  # fmt: skip
 
@@ -157,8 +148,7 @@ BAD: list[tuple[list[str], str]] = [
 def test_bad_input_is_one_line_and_status_2_and_nothing_written(kmgan: Command) -> None:
     for arguments, message in BAD:
         status, out, err = kmgan(*arguments)
-        assert (status, out) == (2, "")
+        assert (status, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("kmgan: ")
-        assert (err.count("\n"), err[-1]) == (1, "\n")
         assert message in err
     assert list(Path().iterdir()) == []

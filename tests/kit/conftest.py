@@ -1,0 +1,62 @@
+"""Records that are made up in memory, verdicts that follow from them, and what stands for Python in a sweep."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kmgan_book import claims, conditions
+from kmgan_book.claims import Claim, Verdict
+from kmgan_book.records import Record
+
+from ..conftest import MadeUp
+
+NOWHERE = Path("nowhere")
+
+
+def record(seed: int, numbers: Mapping[str, float | None], folder: Path = NOWHERE, **result: Any) -> Record:
+    """A record with these numbers of measures, such as ``classifier_score.value``; with None for one it diverged."""
+    metrics, row = dict[str, dict[str, Any]](), dict[str, Any]()
+    for measure, value in numbers.items():
+        name, key, *end = measure.split(".")
+        if name == "history":
+            row[key] = value
+        elif end:  # of a list, of which only the ends are read
+            metrics.setdefault(name, {}).setdefault(key, []).append(value)
+        else:
+            metrics.setdefault(name, {})[key] = value
+    diverged = None in numbers.values()
+    status = {"status": "diverged" if diverged else "completed", "metrics": {} if diverged else metrics}
+    made = Record(folder, {"seed": seed, **status, **result})
+    made.__dict__["history"] = [row]
+    return made
+
+
+def verdict_on(claim: Claim, found: Mapping[str, Sequence[Record]]) -> Verdict:
+    """The verdict on a claim from records of every preset that it needs."""
+    parts = {part: [conditions.find(each, found) for each in listed] for part, listed in claim.parts.items()}
+    return Verdict(claim, claims._word(parts), claim.profiles[-1], parts, [], found)
+
+
+# What stands for `python -m kmgan_lib`: it notes its process number and that of the seed, and does what is said.
+SCRIPT = """#!/bin/sh
+while [ $# -gt 0 ]; do
+  case "$1" in --out) out=$2;; --seed) seed=$2;; evaluate) echo "$@"; {evaluate};; esac
+  shift
+done
+echo $$ > {folder}/pid; echo "$seed" >> {folder}/begun
+{train}
+"""
+
+
+def pretended(made_up: MadeUp, folder: Path, train: str, evaluate: str = "exit 0", seeds: int = 1, **made: Any) -> str:
+    """The path of a script that stands for Python in a sweep; COPY in what it does is to copy a run that is made up."""
+    for seed in range(seeds):
+        run = made_up(folder / "made", "digits/kmgan", profile="smoke", seed=seed, **made)
+        config = {key: run.result[key] for key in ("preset", "profile", "seed")}
+        (run.directory / "config.json").write_text(json.dumps(config))
+    copy = f'cp -r {folder}/made/digits/kmgan/smoke-seed"$seed" "$out"'
+    path = folder / "python"
+    path.write_text(SCRIPT.format(folder=folder, evaluate=evaluate, train=train.replace("COPY", copy)))
+    path.chmod(0o755)
+    return str(path)
