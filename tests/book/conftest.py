@@ -65,6 +65,36 @@ def build(capsys: pytest.CaptureFixture[str]) -> Build:
     return run
 
 
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"], "preload": False}
+CONTRAST = {**WCAG, "runOnly": ["color-contrast"]}
+
+
+def violations(page: Any, rules: dict[str, Any] = WCAG, context: Any = None) -> list[str]:
+    """Return what axe finds: rule and element."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'kmgan[dev]'")
+    found = axe.Axe().run(page, context=context, options=rules).response["violations"]
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]]
+
+
+def drag(page: Any, box: dict[str, float], begin: float, end: float) -> None:
+    """Move the mouse across a box, held down, from one share of its width to another."""
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + begin * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end * box["width"], y, steps=3)
+    page.mouse.up()
+
+
+def swipe(page: Any, box: dict[str, float], begin: float, end: float) -> None:
+    """Move a finger across a box."""
+    finger = page.context.new_cdp_session(page)
+    shares = (begin, 0.8 * begin + 0.2 * end, 0.2 * begin + 0.8 * end, end)
+    for kind, share in zip(("touchStart", "touchMove", "touchMove", "touchMove"), shares, strict=True):
+        place = {"x": box["x"] + share * box["width"], "y": box["y"] + box["height"] / 2}
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """Start the browser."""
@@ -93,13 +123,13 @@ def open_page(chromium: Any) -> Iterator[Open]:
         if not request.url.startswith(("file:", "data:", "blob:")):
             complaints.append(f"request to {request.url}")
 
-    def visit(path: Path, query: str = "") -> Any:
+    def visit(path: Path) -> Any:
         page = context.new_page()
         page.on("console", listen)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("request", watch)
         page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.goto(path.as_uri() + query, wait_until="load")
+        page.goto(path.as_uri(), wait_until="load")
         return page
 
     yield visit

@@ -1,6 +1,5 @@
 """Whole builds of tiny books: what is shown, what is kept, what a failure says."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,12 +53,10 @@ def test_book(
     foreign.mkdir(parents=True)
     (foreign / "two.html").write_text('<script src="https://cdn.example/x.js"></script>')
     monkeypatch.setattr(render, "render", lambda staged: foreign.parent)
-    first = (root / "build/book/smoke/executed/one.ipynb").stat().st_mtime_ns
     status, out, _ = build(root, "--only", "two")
     assert (status, out.count("done")) == (1, 1)
     assert "pages load from other hosts:\nbook/two.html: script src https://cdn.example/x.js" in out
     assert not pages.exists()
-    assert (root / "build/book/smoke/executed/one.ipynb").stat().st_mtime_ns == first
     assert "frame 2" in (staged / "one.ipynb").read_text(encoding="utf8")
     assert "executed earlier" in (staged / "status.md").read_text(encoding="utf8")
 
@@ -67,9 +64,7 @@ def test_book(
 def look_at_the_widget(open_page: Any, pages: Path) -> None:
     """An explorer without a kernel is its images; the ways to run the chapter are on its page."""
     page = open_page(pages / "book" / "one.html")
-    picture = page.locator(".kmgan-frames img:not([hidden])")
-    assert picture.count() == 1
-    assert picture.evaluate("(image) => image.naturalWidth") > 300
+    assert page.locator(".kmgan-frames img:not([hidden])").count() == 1
     links = page.evaluate("[...document.querySelectorAll('.article-header-buttons a')].map((link) => link.href)")
     assert "https://colab.research.google.com/github/someone/kmgan/blob/main/book/one.ipynb" in links
     assert "https://mybinder.org/v2/gh/someone/kmgan/main?urlpath=lab/tree/book/one.ipynb" in links
@@ -83,8 +78,9 @@ def test_failures_name_chapter_and_cell(
     make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cell that raises, a kernel that is killed, a cell that hangs and is deaf; the earlier build stays as it was."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     hangs = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    time.sleep(1)"
     chapters = {
         "good": ["import tempfile\nprint(tempfile.mkdtemp())", TRANSPORT], "wrong": ["x = 1", "\ny = x / 0\nprint(y)"],
@@ -95,9 +91,8 @@ def test_failures_name_chapter_and_cell(
     old.parent.mkdir(parents=True)
     old.write_text("an earlier build", encoding="utf8")
     folder = root / "build" / "book" / "smoke"
-    before = {"cells": [], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}
     (folder / "executed").mkdir(parents=True)
-    (folder / "executed" / "killed.ipynb").write_text(json.dumps(before), encoding="utf8")
+    (folder / "executed" / "killed.ipynb").write_text("an earlier run", encoding="utf8")
     status, out, err = build(root)
     assert (status, err) == (1, "")
     lines = {line.split()[0]: line for line in out.splitlines() if "FAILED" in line or " done " in line}
@@ -108,7 +103,7 @@ def test_failures_name_chapter_and_cell(
     assert out.splitlines()[-1].startswith("book not built: 3 of 4 chapters failed: ")
 
     assert {path.name for path in (folder / "executed").glob("*.ipynb")} == {"good.ipynb", "killed.ipynb"}
-    assert json.loads((folder / "executed" / "killed.ipynb").read_text(encoding="utf8")) == before
+    assert (folder / "executed" / "killed.ipynb").read_text(encoding="utf8") == "an earlier run"
     for name in ("wrong", "hangs", "killed"):
         assert (folder / "failed" / f"{name}.ipynb").exists()
         assert str(folder / "failed" / f"{name}.ipynb") in out
@@ -119,9 +114,9 @@ def test_failures_name_chapter_and_cell(
     # What chapters wrote for a while is gone.
     cells = nbformat.read(folder / "executed" / "good.ipynb", as_version=4).cells
     folder_made, transport = (cell.outputs[0].text for cell in cells if cell.get("outputs"))
-    assert folder_made.startswith(str(tmp_path / "temporary"))
+    assert folder_made.startswith(str(temporary))
     assert transport.strip() == ("ipc" if sys.platform == "linux" else "tcp")  # no port that another process may take
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_an_engine_killed_within_a_line_is_a_failed_chapter(

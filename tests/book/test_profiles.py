@@ -13,25 +13,6 @@ from book.tools import profiles
 from .conftest import Build, MakeBook, write_chapter
 
 
-def test_wrong_parameters_stop_the_build(make_book: MakeBook, build: Build) -> None:
-    root = make_book({"one": ["print(size)"]})
-    before = sorted(root.rglob("*"))
-    settings = (root / "book" / "profiles.yml").read_text(encoding="utf8")
-    for chapters, said in (
-        ("one: {sise: 4}", "chapter 'one' has no parameter 'sise'; did you mean 'size'?"),
-        ("'on': {size: 4}", "unknown chapter 'on'; did you mean 'one'?"),
-        ("one: {size: '4'}", "chapter 'one', parameter 'size' is '4', needs int"),
-        ("one: {size: true}", "chapter 'one', parameter 'size' is True, needs int"),
-        ("one: {name: 4}", "chapter 'one', parameter 'name' is 4, needs str"),
-    ):
-        wrong = settings.replace("chapters: {}", f"chapters: {{{chapters}}}")
-        (root / "book" / "profiles.yml").write_text(wrong, encoding="utf8")
-        status, out, err = build(root)
-        assert (status, out, err.count("\n")) == (2, "", 1)
-        assert said in err
-    assert sorted(root.rglob("*")) == before
-
-
 def test_wrong_requests_and_settings_stop_the_build(make_book: MakeBook, build: Build) -> None:
     root = make_book({"one": ["print(size)"]})
     for words, said in (
@@ -41,11 +22,17 @@ def test_wrong_requests_and_settings_stop_the_build(make_book: MakeBook, build: 
     ):
         assert build(root, *words) == (2, "", f"book: {said}\n")
     settings = (root / "book" / "profiles.yml").read_text(encoding="utf8")
-    for setting in ("workers", "cell_timeout", "start_timeout"):
-        wrong = re.sub(rf"{setting}: \d+", f"{setting}: soon", settings)
-        (root / "book" / "profiles.yml").write_text(wrong, encoding="utf8")
-        said = f"profiles.yml: smoke: {setting} must be a whole number of at least 1, not 'soon'"
-        assert build(root) == (2, "", f"book: {said}\n")
+    for right, wrong, said in (
+        ("chapters: {}", "chapters: {one: {sise: 4}}", "chapter 'one' has no parameter 'sise'; did you mean 'size'?"),
+        ("chapters: {}", "chapters: {'on': {size: 4}}", "unknown chapter 'on'; did you mean 'one'?"),
+        ("chapters: {}", "chapters: {one: {size: true}}", "chapter 'one', parameter 'size' is True, needs int"),
+        ("workers: 2", "workers: soon", "workers must be a whole number of at least 1, not 'soon'"),
+    ):
+        assert right in settings
+        (root / "book" / "profiles.yml").write_text(settings.replace(right, wrong), encoding="utf8")
+        status, out, err = build(root)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert said in err
     assert not (root / "build").exists()
 
 
@@ -58,13 +45,10 @@ def test_parameters_cell(tmp_path: Path) -> None:
         ("size: int = 0.5  # how much", "'size' is 0.5, which is not int"),
         ("size: list[int] = [0, '1']  # which", "'size' is [0, '1'], which is not list[int]"),
         ("size: int = 3  # k = 10 in the paper", "papermill cannot read parameter 'size'"),
-        ("size: int = (", "parameters cell, line 1"),
     ):
         write_chapter(tmp_path / "one.ipynb", parameters=source)
-        with pytest.raises(profiles.WrongUse) as caught:
+        with pytest.raises(profiles.WrongUse, match=f"^one: .*{re.escape(said)}"):
             profiles.parameters(tmp_path / "one.ipynb")
-        assert said in str(caught.value)
-        assert str(caught.value).startswith("one: ")
 
 
 def test_chapters_in_the_order_of_the_contents(tmp_path: Path) -> None:

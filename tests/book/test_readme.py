@@ -4,14 +4,12 @@ import hashlib
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import nbformat
 import pytest
 from PIL import Image
 
-from book.tools import page_parts, readme
+from book.tools import readme
 from book.tools.execute import PROJECT
 from kmgan_book import answer, claims
 from kmgan_lib import presets
@@ -32,36 +30,22 @@ def test_the_readme_gives_the_answer_of_the_records_first() -> None:
         readme.with_answer("# A book\n")
 
 
-def test_the_image_of_the_answer_is_that_of_the_records() -> None:
+def test_the_image_of_the_answer_is_that_of_the_records_and_the_preview_of_links_is_made_from_it() -> None:
     drawn = readme.abstract()
     assert (PROJECT / readme.ABSTRACT).read_text(encoding="utf8") == drawn, "`make readme` draws it anew"
     texts = " ".join(ET.fromstring(drawn).itertext())
-    for verdict in claims.verdicts():
-        assert f"{claims.MARKS[verdict.word]} {verdict.claim.name}" in texts
     assert all(number in texts for number, _ in answer.numbers())
-    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
-
-
-def test_the_preview_of_links_is_made_from_the_image() -> None:
     path = PROJECT / readme.PREVIEW
     assert path.stat().st_size < 150_000
     with Image.open(path) as image:
         assert image.size == readme.SIZE
-        made_from = hashlib.sha256((PROJECT / readme.ABSTRACT).read_bytes()).hexdigest()
-        assert image.info["made from"] == made_from, "`make readme` draws it anew"
-    context: dict[str, Any] = {"title": "<b>T</b>", "pathto": lambda name, _: name}
-    app: Any = SimpleNamespace(config=SimpleNamespace(html_baseurl="https://x.org/"))
-    page_parts.offer_preview(app, "a", "", context, None)
-    assert '<meta property="og:image" content="https://x.org/_static/abstract.png">' in context["metatags"]
-    assert (PROJECT / "book" / page_parts.PREVIEW).samefile(path)
+        assert image.info["made from"] == hashlib.sha256(drawn.encode()).hexdigest(), "`make readme` draws it anew"
 
 
 def test_the_readme_is_short_whatever_is_decided() -> None:
     """At most 800 words, also once every claim has its sentence of at most 30 words."""
-    own = re.sub(r"<!-- ledger.*end of the ledger -->", "", TEXT, flags=re.DOTALL)
-    seen, own = (re.sub(r"<!--.*?-->", "", text) for text in (TEXT, own))
+    own = re.sub(r"<!-- ledger.*end of the ledger -->|<!--.*?-->", "", TEXT, flags=re.DOTALL)
     assert len(own.split()) + 30 * sum(claim.name.startswith("C") for claim in claims.load()) <= 800
-    assert len(seen.split()) <= 800
 
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
