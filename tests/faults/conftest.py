@@ -1,8 +1,6 @@
 """One process for all tests of faults: it imports torch once, and its children are killed."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +25,20 @@ def forks() -> Iterator[Forks]:
     server.close()
 
 
-@dataclass(frozen=True)
-class Whole:
-    """A run that nothing disturbed: its directory, and how long it took."""
-
-    out: Path
-    seconds: float
-
-
 @pytest.fixture(scope="session")
-def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    out, begun = tmp_path_factory.mktemp("whole") / "run", time.monotonic()
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
     ended = forks.run(train={**TINY, "out": str(out)})
     assert ended.status == 0, ended.said
-    return Whole(out, time.monotonic() - begun)
+    return out
+
+
+def goes_on_as(whole: Path, forks: Forks, out: Path) -> None:
+    """A run that was ended goes on to where the one that nothing disturbed came."""
+    ended = forks.run(train={**TINY, "out": str(out), "resume": True})
+    assert ended.status == 0, ended.said
+    assert_same_files(out, whole)
 
 
 def assert_same_files(a: Path, b: Path) -> None:

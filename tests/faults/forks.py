@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,8 @@ class Forks:
 
     A job has one of ``train`` (arguments of `kmgan_lib.train`), ``cli`` (words behind ``kmgan``) and ``sweep``, and
     faults: ``limit`` (no file may be longer), ``slow`` (seconds more for a step), ``die_at`` (of all moments at which a
-    file is half written or changes its name, the one at which the child kills itself), ``die_writing`` (the checkpoint
-    within whose write it does), ``share`` (of a half-written file that is on the disk by then).
+    checkpoint is half written or a file changes its name, the one at which the child kills itself), ``die_writing``
+    (the checkpoint within whose write it does), ``share`` (of a half-written file that is on the disk by then).
     """
 
     def __init__(self) -> None:
@@ -44,25 +43,23 @@ class Forks:
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.server: Any = subprocess.Popen([sys.executable, __file__], env=environment, **pipes)
 
-    def _ask(self, **question: Any) -> dict[str, Any]:
+    def _ask(self, **question: Any) -> Any:
         self.server.stdin.write(json.dumps(question) + "\n")
         self.server.stdin.flush()
         return json.loads(self.server.stdout.readline())
 
     def start(self, **job: Any) -> int:
         """Start a child; its process number."""
-        return self._ask(start=job)["pid"]
+        return self._ask(start=job)
 
     def wait(self, pid: int, kill_after: float | None = None) -> Ended:
         """Wait for the end of a child, or kill it after so many seconds."""
-        return Ended(**self._ask(wait=pid, kill_after=kill_after))
+        return Ended(*self._ask(wait=pid, kill_after=kill_after))
 
     def run(self, **job: Any) -> Ended:
-        """Start a child and wait for its end."""
         return self.wait(self.start(**job))
 
     def close(self) -> None:
-        """End the process; children have ended before."""
         self.server.stdin.close()
         self.server.wait()
         self.server.stdout.close()
@@ -73,44 +70,31 @@ def fragile(die_at: int, die_writing: int, share: float) -> None:
     import torch
 
     moments, checkpoints = itertools.count(1), itertools.count(1)
-    save, write = torch.save, Path.write_bytes
-
-    def now() -> bool:
-        return next(moments) == die_at
+    save, write, replace = torch.save, Path.write_bytes, os.replace
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)  # as a machine without power: nothing is tidied up
 
     def saving(state: Any, path: Any) -> None:
-        if now() or next(checkpoints) == die_writing:
+        if next(moments) == die_at or next(checkpoints) == die_writing:
             whole = io.BytesIO()
             save(state, whole)
             write(Path(path), whole.getvalue()[: int(share * whole.tell())])
             die()
         save(state, path)
 
-    def writing(path: Path, content: Any) -> int:
-        if now():
-            write(path, content[: int(share * len(content))])
+    def replacing(*paths: Any) -> None:
+        if next(moments) == die_at:
             die()
-        return write(path, content)
+        replace(*paths)
+        if next(moments) == die_at:
+            die()
 
-    def before_and_after(function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Any) -> None:
-            if now():
-                die()
-            function(*arguments)
-            if now():
-                die()
-
-        return call
-
-    torch.save, Path.write_bytes = saving, writing  # pyright: ignore[reportAttributeAccessIssue]
-    os.replace, os.link = before_and_after(os.replace), before_and_after(os.link)
+    torch.save, os.replace = saving, replacing  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def do(job: dict[str, Any]) -> int:
-    """Do a job in the child; its exit status."""
+    """The exit status of a job."""
     if "slow" in job:  # so that a signal finds the process at work
         from kmgan_lib.methods import KMGAN
 
@@ -162,7 +146,6 @@ def child(job: dict[str, Any], said: Path) -> None:
 
 
 def ended(pid: int, kill_after: float | None) -> int:
-    """Wait for a child; its exit status, or minus the signal that killed it."""
     until = float("inf") if kill_after is None else time.monotonic() + kill_after
     while time.monotonic() < until:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -174,7 +157,6 @@ def ended(pid: int, kill_after: float | None) -> int:
 
 
 def serve(place: Path) -> None:
-    """Answer questions until there are none."""
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
@@ -183,23 +165,20 @@ def serve(place: Path) -> None:
     from kmgan_lib.methods import copies
 
     copies.NORM_BATCHES = 2  # of every checkpoint's generator; most of the time of a run as short as these
-    # A first run loads what PyTorch loads when it is first needed: once here, instead of in every child. Without a GPU
-    # it starts no threads.
+    # A first run loads what PyTorch loads when it is first needed: once here, not in every child. It starts no threads.
     sizes: dict[str, Any] = {"batch": 8, "iterations": 2, "snapshots": 1, "width": 0.125, "init_images": 60}
     train("digits/kmgan", profile="smoke", device="cpu", out=place / "first", **sizes)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         question = json.loads(line)
         if "start" in question:
-            said = place / "said"
-            pid = os.fork()
-            if pid == 0:
+            answer = os.fork()
+            if answer == 0:
                 child(question["start"], place / str(os.getpid()))
-            answer: dict[str, Any] = {"pid": pid}
         else:
             said = place / str(question["wait"])
             status = ended(question["wait"], question["kill_after"])
-            answer = {"status": status, "said": said.read_text() if said.exists() else ""}
+            answer = [status, said.read_text() if said.exists() else ""]
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

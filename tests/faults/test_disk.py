@@ -1,7 +1,5 @@
 """A disk without room, and files that came to harm on it."""
 
-import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint, sav
 from kmgan_lib.training.run import Run
 
 from ..conftest import MadeUp, Quick
-from .conftest import TINY, Whole, assert_same_files
+from .conftest import TINY, goes_on_as
 from .forks import Forks
 
 
@@ -28,41 +26,33 @@ def words(out: Path) -> list[str]:
 
 @pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
-    forks: Forks, whole: Whole, tmp_path: Path
+    forks: Forks, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    killed = forks.run(train={**TINY, "out": str(out), "resume": True}, die_writing=3, share=0.5)
-    assert killed.status == -signal.SIGKILL
+    forks.run(train={**TINY, "out": str(out)}, die_writing=3, share=0.5)
     before = (out / CHECKPOINT).read_bytes()
-
     full = forks.run(cli=words(out), limit=len(before) // 2)
     assert full.status == 1
     assert full.said.count("\n") == 1
     assert full.said.startswith(f"kmgan: {out / CHECKPOINT} could not be written")
     assert (out / CHECKPOINT).read_bytes() == before
-
-    assert forks.run(train={**TINY, "out": str(out), "resume": True}).status == 0
-    assert_same_files(out, whole.out)
+    goes_on_as(whole, forks, out)
 
 
-def harm(path: Path, how: str) -> None:
-    content = bytearray(path.read_bytes())
-    if how == "flipped":
-        content[len(content) // 2] ^= 1
-    path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "flipped": bytes(content)}[how])
+def harmed(whole: bytes) -> list[bytes]:
+    """The content of a file that was cut, that is empty, and of which one bit is wrong."""
+    half = len(whole) // 2
+    return [whole[:half], b"", whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]]
 
 
 def test_a_broken_checkpoint_is_refused_and_the_run_stays_as_it_is(quick: Quick, tmp_path: Path) -> None:
-    run = quick(tmp_path / "run", iterations=14)
-    whole = (run.directory / CHECKPOINT).read_bytes()
-    for how in ("cut", "empty", "flipped"):
-        (run.directory / CHECKPOINT).write_bytes(whole)
-        harm(run.directory / CHECKPOINT, how)
-        before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
-        with pytest.raises(UsageError, match=r"not a usable checkpoint.*remove it to start this run anew") as caught:
-            quick(run.directory, resume=True)
-        assert "\n" not in str(caught.value)
-        assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
+    out = quick(tmp_path / "run", iterations=14).directory
+    for content in harmed((out / CHECKPOINT).read_bytes()):
+        (out / CHECKPOINT).write_bytes(content)
+        before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        with pytest.raises(UsageError, match=r"^.*not a usable checkpoint.*remove it to start this run anew$"):
+            quick(out, resume=True)
+        assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
 def test_the_checkpoint_is_at_its_place_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,28 +72,22 @@ def test_the_checkpoint_is_at_its_place_at_every_moment(tmp_path: Path, monkeypa
 
 def test_a_run_that_goes_on_has_no_result_until_its_end(quick: Quick, tmp_path: Path) -> None:
     # Killed after its last checkpoint it would pass for finished, with the result of the shorter run.
-    class Stopped(Exception):
-        pass
-
     def stop(iteration: int, _: object) -> None:
         if iteration == 20:
-            raise Stopped
+            raise InterruptedError
 
     quick(tmp_path / "run", iterations=7)
-    with pytest.raises(Stopped):
+    with pytest.raises(InterruptedError):
         quick(tmp_path / "run", callback=stop, resume=True)
     assert not (tmp_path / "run" / "result.json").exists()
 
 
 def test_a_broken_generator_is_named(pictures: Run, tmp_path: Path) -> None:
     path = tmp_path / GENERATOR
-    for how in ("cut", "empty", "flipped"):
-        shutil.copy(pictures.directory / GENERATOR, path)
-        load_generator(path)
-        harm(path, how)
-        with pytest.raises(UsageError, match=r"generator\.safetensors is not") as caught:
+    for content in harmed((pictures.directory / GENERATOR).read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"^.*generator\.safetensors is not.*$"):
             load_generator(path)
-        assert "\n" not in str(caught.value)
 
 
 def test_a_broken_history_is_named(made_up: MadeUp, tmp_path: Path) -> None:
@@ -111,6 +95,5 @@ def test_a_broken_history_is_named(made_up: MadeUp, tmp_path: Path) -> None:
     for content in (b"iteration,loss\n1,zero\n", b"iteration,loss\n1,2\n\x00\x01,\xff\n", b"loss\n1\n"):
         (record.directory / "history.csv").write_bytes(content)
         (found,) = load("digits/kmgan", "quick", results=tmp_path)
-        with pytest.raises(UsageError, match=r"history\.csv cannot be read") as caught:
+        with pytest.raises(UsageError, match=r"^.*history\.csv cannot be read.*$"):
             _ = found.history
-        assert "\n" not in str(caught.value)
