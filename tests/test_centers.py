@@ -1,5 +1,7 @@
 from typing import Any
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ def naive_assign(features: Tensor, centers: Tensor) -> list[int]:
     return labels
 
 
-def naive_means(start: Tensor, weights: list[float], features: Tensor, labels: Tensor) -> Tensor:
+def naive_means(start: Tensor, weights: Sequence[float], features: Tensor, labels: Tensor) -> Tensor:
     """Weighted mean of a center, counted ``weight`` times, and the features of its cluster."""
     rows = []
     for m, (center, weight) in enumerate(zip(start, weights, strict=True)):
