@@ -155,7 +155,7 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(group: Sequence[Record | Run], column: Column) -> str:
-    """A mean with its range below it, as HTML; and of how many seeds, where some lack the measure."""
+    """A mean with its range below it, as HTML; and below that of how many seeds, where some lack the measure."""
     numbers = values(group, column)
     if not numbers:
         return "–"
@@ -164,8 +164,7 @@ def _cell(group: Sequence[Record | Run], column: Column) -> str:
     completed = sum(run.result["status"] != "diverged" for run in group)
     if len(numbers) < completed and column[1] != "untrained_value":
         notes.append(f"{len(numbers)} of {completed} seeds")
-    below = f'<br><span class="range">{escape(", ".join(notes))}</span>' if notes else ""
-    return escape(mean) + below
+    return "<br>".join([escape(mean), *(f'<span class="range">{escape(note)}</span>' for note in notes)])
 
 
 def values(group: Iterable[Record | Run | Mapping[str, Any]], column: Column) -> list[float]:

@@ -126,6 +126,6 @@ def test_table_counts_seeds_and_diverged_runs_and_says_what_is_missing() -> None
     assert '<td>0.30<br><span class="range">0.20 to 0.40</span></td>' in text
     assert "score" not in text  # nobody has one
     some = report.table({"one": [half, most, record(2, {})]}, {"NMI": report.NMI}, "recorded")
-    assert '0.45<br><span class="range">0.40 to 0.50, 2 of 3 seeds</span>' in some.text
+    assert '0.45<br><span class="range">0.40 to 0.50</span><br><span class="range">2 of 3 seeds</span>' in some.text
     assert "<p>Not yet recorded: two.</p>" in text
     assert 'class="badge-recorded"' in text
