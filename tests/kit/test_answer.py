@@ -84,7 +84,8 @@ def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
          "draws better digits than that DCGAN; a random partition in the place of its clusters does as well, but not "
          "reliably better garments."),
     ):  # fmt: skip
-        said = answer.repaired({"P1": better, "P2": why, "P3": SimpleNamespace(word=photos)})
+        decided: Any = {"P1": better, "P2": why, "P3": SimpleNamespace(word=photos)}
+        said = answer.repaired(decided)
         assert said == (f"The repair of this book, KM-GAN+, {end}" if end else "")
 
 
