@@ -9,7 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from beartype import BeartypeConf, beartype
+from jaxtyping import jaxtyped
 from torch import Tensor
+
+typed = jaxtyped(typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True)))
+"""Decorate a public function: arguments are of the kinds and shapes of their annotations, else a `TypeError` says
+which is not; an int may stand for a float."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 KINDS = {
