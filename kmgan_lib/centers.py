@@ -1,12 +1,13 @@
 """K-Means on features: k-means++, assignment, and the bank of real and generated centers with its update rules.
 
-Other shapes and types than those stated, and no centers at all, are refused by a `ValueError`.
+Other shapes and types than those stated are refused by a `jaxtyping.TypeCheckError`.
 """
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from kmgan_lib import checks
+from kmgan_lib.checks import typed
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.layers import one_hot
 
@@ -15,18 +16,22 @@ EMA_DECAY = 0.9
 STARVED, RESEEDINGS = 0.1, 5  # see `fed`
 
 
-def _squared_distances(features: Tensor, centers: Tensor) -> Tensor:
-    """Squared Euclidean distances (b, k), without the matrix product that cancels digits far from the origin."""
-    return torch.cdist(*checks.common(features, centers), compute_mode="donot_use_mm_for_euclid_dist").square()
+def distances(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
+    """Distances (n, m) in the p-norm of the rows of two blocks, in float32 at least.
+
+    There is no matrix product in it, which would cancel digits far from the origin.
+    """
+    kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return torch.cdist(a.to(kind), b.to(kind), p, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-@checks.tensors(features="float b d", centers="float k>0 d")
-def assign(features: Tensor, centers: Tensor) -> Tensor:
+@typed
+def assign(features: Float[Tensor, "b d"], centers: Float[Tensor, "k d"]) -> Tensor:
     r"""Nearest center of each feature, :math:`\ell_i = \arg\min_m \|f_i - c_m\|_2` (Section 2.3).
 
     From features (b, d) and centers (k, d) labels (b,) int64 in 0 ... k-1, the lowest index on a tie.
     """
-    return _squared_distances(features, centers).argmin(1)
+    return distances(features, centers).square().argmin(1)
 
 
 def cluster_sums(features: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -41,8 +46,10 @@ def cluster_means(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
     return torch.where(counts > 0, sums / counts.clamp_min(1), centers)
 
 
-@checks.tensors(centers="float k d", features="float b d", labels="int64 b")
-def updated_centers(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+@typed
+def updated_centers(
+    centers: Float[Tensor, "k d"], features: Float[Tensor, "b d"], labels: Int64[Tensor, " b"]
+) -> Tensor:
     r"""The fraction of Eq. (4): each center averaged with the features of its cluster.
 
     .. math:: c_m \leftarrow \frac{c_m + \sum_{i: \ell_i = m} f_i}{1 + n_m}
@@ -55,8 +62,8 @@ def updated_centers(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor
     return (centers + sums) / (1 + counts)
 
 
-@checks.tensors(features="float n d")
-def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Tensor:
+@typed
+def kmeans_plus_plus(features: Float[Tensor, "n d"], k: int, generator: torch.Generator) -> Tensor:
     r"""Initial centers by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
     The first center is a feature drawn uniformly. Each further step draws :math:`2 + \lfloor\ln k\rfloor` candidates
@@ -73,13 +80,13 @@ def kmeans_plus_plus(features: Tensor, k: int, generator: torch.Generator) -> Te
     trials = 2 + int(torch.tensor(float(k)).log())
     first = torch.randint(n, (1,), generator=generator, device=device)
     centers = [features[first]]
-    nearest = _squared_distances(features, centers[0]).squeeze(1)
+    nearest = distances(features, centers[0]).square().squeeze(1)
     for _ in range(1, k):
         # Where every sample coincides with a center the weights are all zero: then any sample will do.
         total = nearest.sum()
         weights = torch.where((total > 0) & total.isfinite(), nearest, torch.ones_like(nearest))
         candidates = torch.multinomial(weights, trials, replacement=True, generator=generator)
-        reduced = torch.minimum(nearest.unsqueeze(1), _squared_distances(features, features[candidates]))
+        reduced = torch.minimum(nearest.unsqueeze(1), distances(features, features[candidates]).square())
         best = reduced.sum(0).argmin()
         nearest = reduced[:, best]
         centers.append(features[candidates[best]].unsqueeze(0))

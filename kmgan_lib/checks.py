@@ -1,7 +1,4 @@
-"""What public functions ask of their arguments, said by the argument's name instead of by the operation that fails.
-
-Of tensors only shapes and types are looked at, never values, so nothing waits for the device.
-"""
+"""Shapes and types of arguments, checked by their annotations; never values, so nothing waits for the device."""
 
 import functools
 import inspect
@@ -62,9 +59,3 @@ def _check(name: str, tensor: Tensor, kind: str, *letters: str, sizes: dict[str,
             raise ValueError(f"{described} must have {letter} > {least}")
         if sizes.setdefault(letter, (described, size))[1] != size:
             raise ValueError(f"{sizes[letter][0]} and {described} must be equal in {letter}")
-
-
-def common(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both at one precision, at least single: distances are not there for less, and would lose too much."""
-    kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
-    return a.to(kind), b.to(kind)

@@ -2,25 +2,26 @@ r"""The paper's objectives, one equation, one function, literally as printed (Eq
 
 ``real_features`` and ``fake_features`` (b, d) are :math:`D(x)` and :math:`D(G(z))`, labels (b,) int64 the cluster of
 each row, centers (k, d), and targets (b, d) the center of each row. Centers and targets are constants (readings, rows 3
-and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes, types and words are refused
-by a `ValueError`; NaN and infinity come out as they went in.
+and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes and types are refused by a
+`jaxtyping.TypeCheckError`, other words by a `ValueError`; NaN and infinity come out as they went in.
 """
 
-import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from kmgan_lib import checks
-from kmgan_lib.centers import updated_centers
+from kmgan_lib.centers import distances, updated_centers
+from kmgan_lib.checks import typed
 
 REDUCTIONS = ("frobenius", "mean")
 PAIR_REDUCTIONS = ("sum", "mean", "pairs")
 ROOT_EPS = 1e-12  # under a square root: its gradient at zero would be infinite
 
 
-@checks.tensors(real_centers="float k d", fake_centers="float k d")
+@typed
 def center_loss(
-    real_features: Tensor, fake_features: Tensor, real_labels: Tensor, fake_labels: Tensor, real_centers: Tensor,
-    fake_centers: Tensor, *, per_cluster: bool = False,
+    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], real_labels: Int64[Tensor, " n"],
+    fake_labels: Int64[Tensor, " m"], real_centers: Float[Tensor, "k d"], fake_centers: Float[Tensor, "k d"], *,
+    per_cluster: bool = False,
 ) -> Tensor:  # fmt: skip
     r"""Center loss, Eq. (4), without its constraint (see `kmgan_lib.methods.kmgan`), in the units of the features.
 
@@ -42,7 +43,6 @@ def block_norm(block: Tensor) -> Tensor:
     return (block.square().sum() + ROOT_EPS).sqrt()
 
 
-@checks.tensors(features="float b d", targets="float b d")
 def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(REDUCTIONS)}")
@@ -52,9 +52,10 @@ def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
     return (difference.square().sum(1) + ROOT_EPS).sqrt().mean()
 
 
+@typed
 def discriminator_loss(
-    real_features: Tensor, fake_features: Tensor, real_targets: Tensor, fake_targets: Tensor, *,
-    reduction: str = "frobenius",
+    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], real_targets: Float[Tensor, "n d"],
+    fake_targets: Float[Tensor, "m d"], *, reduction: str = "frobenius",
 ) -> Tensor:  # fmt: skip
     r"""Discriminator's objective, Eq. (5). It has no lower bound where features have none (readings, row 11).
 
@@ -67,7 +68,10 @@ def discriminator_loss(
     return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
 
 
-def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: str = "frobenius") -> Tensor:
+@typed
+def generator_loss(
+    fake_features: Float[Tensor, "b d"], fake_targets: Float[Tensor, "b d"], *, reduction: str = "frobenius"
+) -> Tensor:
     r"""Generator's objective, Eq. (6), at least 0; ``reduction`` as in `discriminator_loss`.
 
     .. math:: L_G = \|D(G(z)) - C_{gen}\|_2, \qquad C_{gen} \text{ the real center of each row}
@@ -75,12 +79,11 @@ def generator_loss(fake_features: Tensor, fake_targets: Tensor, *, reduction: st
     return _distance(fake_features, fake_targets, reduction)
 
 
-@checks.tensors(real_features="float n d", fake_features="float m d")
-def _pairwise(real_features: Tensor, fake_features: Tensor, reduction: str) -> Tensor:
+def _pairwise(a: Tensor, b: Tensor, reduction: str) -> Tensor:
     if reduction not in PAIR_REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(PAIR_REDUCTIONS)}")
-    total = torch.cdist(*checks.common(real_features, fake_features), p=1).sum()
-    return total if reduction == "sum" else total / (len(real_features) * len(fake_features))
+    total = distances(a, b, 1).sum()
+    return total if reduction == "sum" else total / (len(a) * len(b))
 
 
 def _within(features: Tensor, reduction: str) -> Tensor:
@@ -89,7 +92,10 @@ def _within(features: Tensor, reduction: str) -> Tensor:
     return _pairwise(features, features, "sum") / (2 * len(features) * (len(features) - 1))
 
 
-def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
+@typed
+def intra_distance(
+    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], *, reduction: str = "sum"
+) -> Tensor:
     r"""Distances within real and within generated samples, the :math:`L_{intra}` of Eq. (7), at least 0.
 
     .. math:: L_{intra} = \sum_{i,j} \|D(x_i) - D(x_j)\|_1 + \sum_{i,j} \|D(G(z_i)) - D(G(z_j))\|_1
@@ -103,7 +109,10 @@ def intra_distance(real_features: Tensor, fake_features: Tensor, *, reduction: s
     return _within(real_features, reduction) + _within(fake_features, reduction)
 
 
-def inter_distance(real_features: Tensor, fake_features: Tensor, *, reduction: str = "sum") -> Tensor:
+@typed
+def inter_distance(
+    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], *, reduction: str = "sum"
+) -> Tensor:
     r"""Distances between real and generated samples, the :math:`L_{inter}` of Eq. (7), at least 0.
 
     .. math:: L_{inter} = \sum_{i,j} \|D(x_i) - D(G(z_j))\|_1

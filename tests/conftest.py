@@ -47,7 +47,7 @@ def _environment(cache: Path) -> Iterator[None]:
         patch.setenv("KMGAN_PROGRESS", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
         # Batches for the statistics of a saved generator: with all of them it takes most of the time of a short run.
-        patch.setattr("kmgan_lib.methods.copies.NORM_BATCHES", 2)
+        patch.setattr("kmgan_lib.methods.base.NORM_BATCHES", 2)
         patch.delenv("KMGAN_DATA", raising=False)
         yield
 

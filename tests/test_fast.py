@@ -67,7 +67,7 @@ def test_twenty_iterations_are_the_plain_loops(name: str, changes: dict[str, Any
     p, shape = method.preset, (method.preset.channels, method.preset.image_size, method.preset.image_size)
     plain = plain_loop.Settings(z_dim=p.z_dim, batch=16, generator_updates=p.generator_updates, **settings)
     loop = plain_loop.PlainLoop(plain, torch.zeros(16, *shape).byte().numpy(), torch.zeros(16).long().numpy())
-    for net in (*method.networks().values(), loop.G, loop.D):
+    for net in (method, loop.G, loop.D):
         net.double()
     d = nn.ModuleList([method.discriminator_net, method.logit])
     for net, theirs in ((method.generator_net, loop.G), (d, loop.D)):

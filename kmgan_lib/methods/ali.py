@@ -1,6 +1,5 @@
 """Adversarially learned inference: an encoder beside G, and D sees image and code (Dumoulin et al., 2016)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,10 @@ from torch.nn import functional as F
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
-from kmgan_lib.methods.parts import Dropout, WeightNormalised, feature_dim, linear, logged
+from kmgan_lib.methods.base import Variants
+from kmgan_lib.methods.parts import Dropout, WeightNormalised, logged
 from kmgan_lib.models import build_discriminator
-from kmgan_lib.models.layers import scale_width
+from kmgan_lib.models.layers import initialise, scale_width
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,19 @@ class ALIOptions(Options):
     )
 
 
+def _linear(inputs: int, outputs: int = 1) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    initialise(layer)
+    return layer
+
+
 class Encoder(nn.Module):
     r"""The conditional distribution :math:`q(z | x) = N(\mu(x), \sigma(x)^2)` on the convolutions of D."""
 
     def __init__(self, preset: Preset):
         super().__init__()
-        self.trunk = build_discriminator(preset.replace(head="penultimate"))
-        self.last = linear(feature_dim(self.trunk), 2 * preset.z_dim)
+        self.trunk: Any = build_discriminator(preset.replace(head="penultimate"))
+        self.last = _linear(self.trunk.feature_dim, 2 * preset.z_dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, c, h, w) to mean and logarithm of the standard deviation, side by side (b, 2 z_dim)."""
@@ -45,7 +51,7 @@ class JointHead(nn.Module):
     def __init__(self, features: int, z_dim: int, width: float, *, dropout: float = 0.0, he: bool = False):
         super().__init__()
         code, hidden = scale_width(512, width), scale_width(1024, width)
-        self.code, self.joint, self.logit = linear(z_dim, code), linear(features + code, hidden), linear(hidden)
+        self.code, self.joint, self.logit = _linear(z_dim, code), _linear(features + code, hidden), _linear(hidden)
         self.drop = Dropout(dropout, gathered=True)
         if he:
             for layer in (self.code, self.joint, self.logit):
@@ -72,12 +78,12 @@ class ALI(WeightNormalised):
     """
 
     name = "ali"
-    drawing = ("generator", "encoder")
+    drawing = ("generator_net", "encoder")
     Options = ALIOptions
     options: ALIOptions
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         prior: dict[str, Any] = {"z_distribution": "normal"}
         head = {"head": "penultimate"} if base.network == "mnist" else {}
         repaired = {"tail": "plain", "head": "penultimate", "dropout": 0.2, "initialise_by_data": True}
@@ -86,8 +92,7 @@ class ALI(WeightNormalised):
     def _build(self) -> None:
         self.encoder = Encoder(self.preset)
         o, p = self.options, self.preset
-        features = feature_dim(self.discriminator_net)
-        self.joint = JointHead(features, p.z_dim, p.width, dropout=o.dropout, he=o.initialise_by_data)
+        self.joint = JointHead(self.feature_dim, p.z_dim, p.width, dropout=o.dropout, he=o.initialise_by_data)
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
@@ -99,7 +104,7 @@ class ALI(WeightNormalised):
         encoded = self.joint(self.D(images), codes.detach())
         generated = self.joint(self.D(fake.detach()), noise)
         loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()
-        self._update(self.discriminator_adam, loss_d)
+        self._update(self.discriminator_optimiser, loss_d)
 
         def fooled(fake: Tensor) -> Tensor:
             loss = F.softplus(self.joint(self.D(images), codes)).mean()

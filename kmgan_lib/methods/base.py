@@ -11,28 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kmgan_lib import config, distributed
+from kmgan_lib import config, distributed, models
 from kmgan_lib.config import FIELDS, Preset
-from kmgan_lib.data.images import Images, to_unit
+from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.methods.copies import Copies
-from kmgan_lib.methods.randomness import set_rng
+from kmgan_lib.methods.randomness import draw_noise, set_rng
 from kmgan_lib.models import layers
 
 CLASSES = 10  # of the data sets with labels
-
-
-@contextlib.contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Within the block no gradient is computed for the modules' parameters, only through them."""
-    held = [p for module in modules for p in module.parameters() if p.requires_grad]
-    for p in held:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in held:
-            p.requires_grad_(True)
+NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
+FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
+Variants = Mapping[str, Mapping[str, Any]]  # presets: name behind the slash to what differs from the group's others
 
 
 def detached(**values: Tensor) -> dict[str, Tensor]:
@@ -40,11 +29,18 @@ def detached(**values: Tensor) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in values.items()}
 
 
-class Method(Copies, ABC):
+def class_count(images: Images) -> int:
+    """Number of classes that the labels know, 0 without labels."""
+    return 0 if images.labels is None else 1 + int(images.labels.max())
+
+
+class Method(nn.Module, ABC):
     """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
 
     A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
-    `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights.
+    `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights. The
+    module's ``state_dict`` has its networks and buffers and, as extra state, optimisers and random numbers: all that
+    the next step depends on.
 
     Attributes are G as ``generator_net`` and D, a feature extractor, as ``discriminator_net``; ``average_net``, the
     running average of G's weights, from which samples are drawn, or None; ``training_set``, all images (n, ...), set by
@@ -54,23 +50,19 @@ class Method(Copies, ABC):
 
     name: ClassVar[str]  # the method in ``dataset/method``
     Options: ClassVar[type[config.Options]] = config.Options  # what only this method has, a frozen dataclass
-    drawing: ClassVar[tuple[str, ...]] = ("generator",)  # networks that G's optimizer moves, by their names
-    clustered: ClassVar[str] = ""  # the option that says how many images K-Means sees, where it begins on some
+    drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimiser moves
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
     labelled: ClassVar[bool] = False  # whether networks may be told the classes
 
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if "name" in cls.__dict__:
             register(cls)
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        """The presets of this method in a group: name behind the slash to what differs from ``base``.
-
-        ``base`` has the group's data and networks with this method's defaults. By default every group has one preset.
-        """
+    def variants(cls, base: Preset) -> Variants:
+        """The presets of this method in a group, whose data and networks ``base`` has with this method's defaults."""
         return {cls.name: {}}
 
     @classmethod
@@ -82,19 +74,29 @@ class Method(Copies, ABC):
     @classmethod
     def check_data(cls, preset: Preset, images: Images) -> None:
         """Raise a `UsageError` for data that this method cannot learn from."""
-        known = 0 if images.labels is None else 1 + int(images.labels.max())
+        known = class_count(images)
         if preset.conditional and not known:
             raise UsageError(f"{preset.dataset} has no labels, and conditional=true needs them")
         if preset.conditional and known > CLASSES:
             raise UsageError(f"conditional=true knows {CLASSES} classes, and {preset.dataset} has {known}")
-        there = min(len(images), int(getattr(preset, cls.clustered)) if cls.clustered else 0)
-        if cls.clustered and preset.k > there:
-            raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-        if getattr(preset.options, "grouping", None) == "true" and not 0 < known <= preset.k:
-            least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
-            raise UsageError(f"grouping=true needs {least}")
+
+    @classmethod
+    def generator_classes(cls, preset: Preset) -> int:
+        """Number of classes that G is told, 0 for none."""
+        return CLASSES if preset.conditional else 0
+
+    @classmethod
+    def make_generator(cls, preset: Preset) -> nn.Module:
+        """The network that samples are drawn from, before training or before its file is read."""
+        return models.build_generator(preset, cls.generator_classes(preset))
+
+    @classmethod
+    def make_discriminator(cls, preset: Preset) -> nn.Module:
+        """The network that extracts features."""
+        return models.build_discriminator(preset, CLASSES if preset.conditional else 0)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
+        super().__init__()
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
         self.options: Any = preset.options
@@ -112,13 +114,17 @@ class Method(Copies, ABC):
             if preset.norm != "spectral":
                 layers.widen_weights(self.discriminator_net, full[1])
         self.average_net = copy.deepcopy(self.generator_net).requires_grad_(False) if preset.average else None
-        for net in (*self.networks().values(), *filter(None, [self.average_net])):
-            net.to(device=device)
-            if preset.network != "synthetic":
-                net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            if distributed.world_size() > 1 and net is not self.average_net:
-                layers.sync_batch_norm(net, device.type == "cuda")
+        self.to(device)
+        if preset.network != "synthetic":
+            self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if distributed.world_size() > 1:
+            layers.sync_batch_norm(self, device.type == "cuda")
         self._optimise()
+
+    @property
+    def feature_dim(self) -> int:
+        """Number d of D's features."""
+        return int(self.discriminator_net.feature_dim)  # pyright: ignore[reportArgumentType]
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
         """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""
@@ -131,49 +137,40 @@ class Method(Copies, ABC):
         return layer
 
     def _build(self) -> None:
-        """Networks beyond G and D; weights are drawn here so that the seed covers them."""
+        """Networks and buffers beyond G and D; weights are drawn here so that the seed covers them."""
         return
 
-    def networks(self) -> dict[str, nn.Module]:
-        """All trained networks by name, as they stand in checkpoints: the attributes that have parameters."""
-        nets = {name.removesuffix("_net"): net for name, net in vars(self).items() if isinstance(net, nn.Module)}
-        return {name: net for name, net in nets.items() if name != "average" and any(True for _ in net.parameters())}
-
     def _optimise(self) -> None:
-        """Make the optimizers, here an Adam for G and one for all other networks."""
-        drawing = [p for name in self.drawing for p in self.networks()[name].parameters()]
-        judging = [p for net in self._judging() for p in net.parameters() if p.requires_grad]
-        self.discriminator_adam, self.generator_adam = self.adam(judging), self.adam(drawing)
+        """Make the optimisers, one for G and one for all other networks."""
+        trained = [(name.partition(".")[0], p) for name, p in self.named_parameters() if p.requires_grad]
+        self._judging = [p for net, p in trained if net not in self.drawing]
+        self.discriminator_optimiser = self.optimiser(self._judging)
+        self.generator_optimiser = self.optimiser(p for net, p in trained if net in self.drawing)
 
-    def _judging(self) -> list[nn.Module]:
-        return [net for name, net in self.networks().items() if name not in self.drawing]
+    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam with the preset's settings, as one fused kernel that a CUDA graph can capture."""
+        p, cuda = self.preset, self.device.type == "cuda"
+        return torch.optim.Adam(parameters, p.learning_rate, (p.beta1, p.beta2), fused=True, capturable=cuda)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """All optimisers by name, as they stand in checkpoints: the attributes that are some."""
-        return {n.rpartition("_")[0]: o for n, o in vars(self).items() if isinstance(o, torch.optim.Optimizer)}
+        """All optimisers that are attributes, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.optim.Optimizer)}
 
     def setup(self, images: Tensor) -> None:
         """Prepare on the whole training set (n, ...) once, before the first step; not called on resume."""
         return
 
     def batches_per_step(self, iteration: int) -> int:
-        """Number of batches that one step takes, given how many steps are done.
-
-        A step is one update of G. A method that updates D more often gets the batches of all these updates at once.
-        """
+        """Number of batches, one for each update of D, that a step, which is one update of G, takes after so many."""
         return 1
-
-    @property
-    def capturable(self) -> bool:
-        """Whether Python does the same in every step, so that a CUDA graph of one step stands for all."""
-        return True
 
     @abstractmethod
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
 
         Images (b, ...) are float in [0, 1], noise is (b, z_dim); where `batches_per_step` is not 1, that many batches
-        one after the other. Labels (b,) are real classes, at which only conditional methods and controls may look.
+        one after the other. Labels (b,) are real classes, at which only conditional methods and controls may look. A
+        CUDA graph of one step stands for all, so Python must do the same in each.
         """
 
     @torch.no_grad()
@@ -188,12 +185,16 @@ class Method(Copies, ABC):
         """What is due now and then, after so many steps and before the next: here a method may wait for the device."""
         return
 
-    def adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        """Adam with the preset's settings, as one fused kernel that a CUDA graph can capture."""
-        p, capturable = self.preset, self.device.type == "cuda"
-        return torch.optim.Adam(
-            list(parameters), lr=p.learning_rate, betas=(p.beta1, p.beta2), fused=True, capturable=capturable
-        )
+    @contextlib.contextmanager
+    def _frozen_judges(self) -> Iterator[None]:
+        """Within the block no gradient is computed for parameters other than G's optimiser's, only through them."""
+        for p in self._judging:
+            p.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for p in self._judging:
+                p.requires_grad_(True)
 
     def _update_generator(
         self, loss: Callable[[Tensor], Tensor], fake: Tensor, *, updates: int = 1,
@@ -202,9 +203,9 @@ class Method(Copies, ABC):
         """Update G on ``loss(images)``, the other networks held still; again on images that it draws anew."""
         value = torch.zeros((), device=self.device)
         for update in range(updates):
-            with frozen(*self._judging()):
+            with self._frozen_judges():
                 value = loss(redraw() if update and redraw else fake)
-                self._update(self.generator_adam, value)
+                self._update(self.generator_optimiser, value)
         return value.detach()
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -213,13 +214,9 @@ class Method(Copies, ABC):
         distributed.average_gradients(optimiser)
         optimiser.step()
 
-    def autocast(self) -> torch.autocast:
-        """The precision in which networks run. Features, centers and losses stay in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.precision == "bf16")
-
     def run_net(self, net: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """Output in float32 of a network."""
-        with self.autocast():
+        """Output in float32 of a network, which runs in the preset's precision. Centers and losses stay in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.precision == "bf16"):
             return layers.to_float32(net(*inputs))
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -230,11 +227,6 @@ class Method(Copies, ABC):
         """Images (b, ...) in float32, in the network's present mode."""
         return self.run_net(self.generator_net, noise, labels if self.generator_classes(self.preset) else None)
 
-    def _subset(self, images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """At most so many of the images, in random order."""
-        chosen = torch.randperm(len(images), generator=generator, device=self.device)[:count]
-        return images[chosen.to(images.device)]
-
     def batches(self, images: Tensor, size: int | None = None) -> Iterator[Tensor]:
         """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""
         *parts, last = images.split(size or self.preset.batch)
@@ -243,35 +235,65 @@ class Method(Copies, ABC):
         for part in (*parts, last):
             yield to_unit(part.to(self.device))
 
-    def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        """What checkpoints hold beside networks, optimizers and random numbers, such as centers, by name."""
-        return {}
+    @torch.no_grad()
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Features (n, d) of images (n, ...) by a copy of D with batch statistics re-estimated on them (row 22).
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {
-            **{name: part.state_dict() if isinstance(part, nn.Module) else part for name, part in self.kept().items()},
-            "networks": {name: net.state_dict() for name, net in self.networks().items()},
-            "average": None if self.average_net is None else self.average_net.state_dict(),
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()},
-            "rng": self.rng.get_state(),
-        }
+        They do not depend on the order of the rows. A conditional D needs the real classes (n,) as labels.
+        """
+        net = self._copy(self.make_discriminator, self.discriminator_net)
+        # Data sets may be sorted by class: a batch of one class lacks the variance between classes, and so would the
+        # statistics. An order by content mixes the classes, and is the same however the rows come.
+        rows = torch.arange(len(images)).split(FEATURE_BATCH)
+        keys = torch.cat([content_keys(to_unit(images[i].to(self.device))) for i in rows])
+        mixed = [i for i in keys.argsort().cpu().split(FEATURE_BATCH) if len(i) > 1 or len(rows) == 1]
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore `state_dict`, in place."""
-        for name, net in self.networks().items():
-            net.load_state_dict(state["networks"][name])
-        if self.average_net is not None:
-            self.average_net.load_state_dict(state["average"])
+        def run(chosen: Tensor) -> Tensor:
+            known = None if labels is None else labels[chosen.to(labels.device)].to(self.device)
+            return net(to_unit(images[chosen.to(images.device)].to(self.device)), known)
+
+        layers.reestimate_batch_norm(net, lambda i: run(mixed[i]), min(NORM_BATCHES, len(mixed)))
+        return torch.cat([run(chosen) for chosen in rows])
+
+    def _copy(self, make: Callable[[Preset], nn.Module], net: nn.Module) -> nn.Module:
+        """A copy of a network that asks nothing of other ranks, so that one of them can run it alone."""
+        with torch.random.fork_rng(devices=[]):  # its first weights are overwritten
+            copied = make(self.preset).to(self.device)
+        copied.load_state_dict(net.state_dict())
+        return copied
+
+    def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
+        """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
+
+        It has the average of G's weights, if the preset keeps one and ``averaged``; else the last weights.
+        """
+        weights = self.average_net if averaged and self.average_net else self.generator_net
+        net = self._copy(self.make_generator, weights)
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        classes = self.generator_classes(self.preset)
+
+        def batch(_: int) -> None:
+            noise = draw_noise(self.preset, self.preset.batch, generator)
+            labels = None
+            if isinstance(shares := getattr(net, "shares", None), Tensor):
+                labels = torch.multinomial(shares, len(noise), replacement=True, generator=generator)
+            elif classes:
+                labels = torch.randint(classes, (len(noise),), generator=generator, device=self.device)
+            net(noise, labels)
+
+        layers.reestimate_batch_norm(net, batch, NORM_BATCHES)
+        return net
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Of optimisers and random numbers."""
+        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()}
+        return {"optimisers": optimisers, "rng": self.rng.get_state()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore `get_extra_state`, on any kind of device; without random numbers those stay as they are."""
         for name, optimiser in self.optimisers().items():
             saved, here = state["optimisers"][name], {"capturable": optimiser.defaults["capturable"]}
-            groups = [group | here for group in saved["param_groups"]]  # the checkpoint may be of another device
-            optimiser.load_state_dict({**saved, "param_groups": groups})
-        for name, part in self.kept().items():
-            if isinstance(part, nn.Module):
-                part.load_state_dict(state[name])
-            elif part is not None:
-                part.copy_(torch.as_tensor(state[name]))
+            optimiser.load_state_dict({**saved, "param_groups": [group | here for group in saved["param_groups"]]})
         if "rng" in state:
             set_rng(self.rng, state["rng"])
 

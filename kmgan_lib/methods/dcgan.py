@@ -1,6 +1,5 @@
 """DCGAN, the paper's baseline, with labels as in its code for MNIST or without; and SN-GAN, a yardstick of today."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import OWN, field
-from kmgan_lib.methods.base import Method
-from kmgan_lib.methods.parts import feature_dim, logged, unnormalised
+from kmgan_lib.methods.base import Method, Variants
+from kmgan_lib.methods.parts import logged, unnormalised
 from kmgan_lib.models.layers import one_hot
 
 
@@ -45,10 +44,10 @@ class DCGAN(Method):
     options: DCGANOptions
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         if base.network == "synthetic":
             return {"dcgan": {"generator_updates": 1}}
-        own: dict[str, Any] = {**unnormalised(base), "generator_updates": 1}
+        own: dict[str, Any] = unnormalised(base, generator_updates=1)
         told: dict[str, Any] = {"conditional": True}
         code: dict[str, Any] = {"learning_rate": 2e-4}
         if base.dataset.startswith(OWN):
@@ -62,7 +61,7 @@ class DCGAN(Method):
         return {"dcgan": own | told, "dcgan-unconditional": own, "dcgan-carpedm20": code | told}
 
     def _build(self) -> None:
-        self.logit = self.linear(feature_dim(self.discriminator_net) + self.classes)
+        self.logit = self.linear(self.feature_dim + self.classes)
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         features = self.D(images, labels)
@@ -81,7 +80,7 @@ class DCGAN(Method):
         fake = self.G(noise, labels)
         real_logits, fake_logits = self._logits(images, labels), self._logits(fake.detach(), labels)
         loss_d = self._discriminator_loss(real_logits, fake_logits)
-        self._update(self.discriminator_adam, loss_d)
+        self._update(self.discriminator_optimiser, loss_d)
 
         loss_g = self._update_generator(
             lambda fake: self._generator_loss(images, fake, labels), fake, updates=self.options.generator_updates,
@@ -103,8 +102,8 @@ class SNGAN(DCGAN):
     on_points = labelled = False
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        return {cls.name: {**unnormalised(base), "norm": "spectral", "generator_updates": 1}}
+    def variants(cls, base: Preset) -> Variants:
+        return {cls.name: unnormalised(base, norm="spectral", generator_updates=1)}
 
     def _build(self) -> None:
         super()._build()

@@ -1,6 +1,5 @@
 """Improved GAN without labels: feature matching and minibatch discrimination (Salimans et al., 2016)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,9 @@ from torch import Tensor, nn
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.fields import field
+from kmgan_lib.methods.base import Variants
 from kmgan_lib.methods.dcgan import DCGAN
-from kmgan_lib.methods.parts import WeightNormalised, feature_dim
+from kmgan_lib.methods.parts import WeightNormalised
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
     options: ImprovedGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         program: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "objective": "logarithm", "generator_updates": 3, "noise": 0.2,
             "dropout": 0.5, "initialise_by_data": True,
@@ -88,7 +88,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         return {"improved_gan": program, "improved_gan-matching": {"learning_rate": 3e-4, **head}}
 
     def _build(self) -> None:
-        o, d = self.options, feature_dim(self.discriminator_net)
+        o, d = self.options, self.feature_dim
         self.minibatch = MinibatchDiscrimination(d, o.kernels, o.kernel_dim)
         self.logit = self.linear(d + o.kernels)
 

@@ -1,7 +1,5 @@
 """KM-GAN, Algorithm 1: discriminator, generator and center step on one batch, then K-Means on the features."""
 
-import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +10,11 @@ from kmgan_lib import losses
 from kmgan_lib.centers import UPDATES, CenterBank, assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import content_keys
-from kmgan_lib.distributed import all_gather, broadcast, shard
+from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.methods.base import Method, detached
-from kmgan_lib.methods.parts import clamp, clipped, feature_dim
+from kmgan_lib.methods.base import Variants, detached
+from kmgan_lib.methods.parts import Clustered, clamp, clipped
 from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import one_hot
 
@@ -61,7 +59,7 @@ class KMGANOptions(Options):
     generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", above=0)
 
 
-class KMGAN(Method):
+class KMGAN(Clustered):
     r"""Regular and generalized KM-GAN (Algorithm 1 and Eq. 7), trained by three Adams, one an objective (row 17).
 
     One iteration, on one batch x and one noise z:
@@ -77,13 +75,14 @@ class KMGAN(Method):
 
     name = "kmgan"
     on_points = True
-    clustered = "init_images"
     Options = KMGANOptions
     options: KMGANOptions
     bank: CenterBank
+    step_count: Tensor
+    pixel_centers: Tensor | None
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         if base.network == "synthetic":
             return {"kmgan": {"k": 4}, "kmgan-nocenter": {"k": 4, "center_loss": False}}
         controls: dict[str, dict[str, Any]] = {
@@ -126,40 +125,37 @@ class KMGAN(Method):
         """The clusters, if G is told them."""
         return preset.k if preset.told else 0
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        o = self.options
+    def _build(self) -> None:
+        o, p = self.options, self.preset
+        self.bank = CenterBank(o.k, self.feature_dim, update=o.center_update)
+        self.reclusters = o.center_update == "recluster"
         # On the device, so that the gate needs no look from the host and a captured step counts on.
-        self.step_count = torch.zeros((), dtype=torch.int64, device=device)
-        self.bank = CenterBank(o.k, feature_dim(self.discriminator_net), update=o.center_update, device=device)
-        d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
-        self.center_adam = self.adam({"both": [*d, *g], "discriminator": d, "generator": g}[o.center_moves])
-        pixels = preset.channels * preset.image_size**2
+        self.register_buffer("step_count", torch.zeros((), dtype=torch.int64))
         # Centers of K-Means on pixels where they group; they stay as they are.
-        self.pixel_centers = torch.zeros(o.k, pixels, device=device) if o.grouping == "pixels" else None
-        self._clipped = clipped(self.discriminator_net, o.clip_scope)
+        pixels = torch.zeros(o.k, p.channels * p.image_size**2) if o.grouping == "pixels" else None
+        self.register_buffer("pixel_centers", pixels)
+
+    def _optimise(self) -> None:
+        super()._optimise()
+        d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
+        moved = {"both": [*d, *g], "discriminator": d, "generator": g}[self.options.center_moves]
+        self.center_optimiser = self.optimiser(moved)
+        self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
 
     @property
     def iteration(self) -> int:
         """Number of finished steps. Waits for the device."""
         return int(self.step_count)
 
-    @property
-    def capturable(self) -> bool:
-        """Not where `recluster` looks at the whole training set now and then."""
-        return self.options.center_update != "recluster"
-
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
-        generator = torch.Generator(self.device).manual_seed(self.seed)
-        chosen = self._subset(images, self.options.init_images, generator)
-        features = torch.cat([self.run_net(self.discriminator_net, x) for x in self.batches(chosen)])
-        self.bank.initialise(features, generator, lloyd_iterations=self.options.lloyd_iterations)
+        o, generator = self.options, torch.Generator(self.device).manual_seed(self.seed)
+        features = self._run_all(self.discriminator_net, self._seen(images, generator))
+        self.bank.initialise(features, generator, lloyd_iterations=o.lloyd_iterations)
         if self.pixel_centers is not None:  # images do not move, and neither do their clusters
-            chosen = self._subset(images, self.options.init_images, generator)
-            pixels = torch.cat([x.flatten(1) for x in self.batches(chosen)])
-            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, self.options.k, generator), PIXEL_ROUNDS))
+            pixels = self._run_all(nn.Flatten(), self._seen(images, generator))
+            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, o.k, generator), PIXEL_ROUNDS))
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         p, D, bank = self.options, self.D, self.bank
@@ -168,15 +164,14 @@ class KMGAN(Method):
             told = shard(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device))
         fake = self.G(noise, told)
         f, g = D(images), D(fake.detach())
-        batch = images, fake.detach(), labels, told
-        real_labels, fake_labels = self._group(f.detach(), g.detach(), *batch)
+        real_labels, fake_labels = self._group(f.detach(), g.detach(), images, fake.detach(), labels, told)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
         loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
         if p.lambda_pair:
             intra, inter = (pair(f, g, reduction=p.pair_reduction) for pair in (intra_distance, inter_distance))
             loss_d = loss_d + p.lambda_pair * (intra - inter)
-        self._update(self.discriminator_adam, loss_d)
+        self._update(self.discriminator_optimiser, loss_d)
         clamp(self._clipped, p.clip)
 
         def pulled(fake: Tensor) -> Tensor:
@@ -190,10 +185,8 @@ class KMGAN(Method):
 
         loss_g = self._update_generator(pulled, fake, updates=p.generator_updates, redraw=lambda: self.G(noise, told))
         logged = detached(loss_d=loss_d, loss_g=loss_g)
-        logged |= self._center_step(noise, real_labels, fake_labels, *batch)
-        self.step_count += 1
-        if p.center_update == "recluster" and self.iteration % p.recluster_every == 0:
-            self._recluster()
+        logged |= self._center_step(images, labels, noise, told, real_labels, fake_labels)
+        self.step_count.add_(1)
         logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
         return logged
 
@@ -217,8 +210,8 @@ class KMGAN(Method):
         return assign(f, bank.real), fake_labels
 
     def _center_step(
-        self, noise: Tensor, real_labels: Tensor, fake_labels: Tensor, images: Tensor, fake: Tensor,
-        labels: Tensor | None, told: Tensor | None,
+        self, images: Tensor, labels: Tensor | None, noise: Tensor, told: Tensor | None, real_labels: Tensor,
+        fake_labels: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Step 3 on Eq. (4), then the update of the centers."""
         p, bank = self.options, self.bank
@@ -230,8 +223,8 @@ class KMGAN(Method):
         if p.center_loss and not (self.device.type == "mps" and bool(closed)):
             # A fused Adam skips its step on the device where found_inf is 1: the gate needs no look at the loss from
             # the host, and a skipped step moves neither weights nor moments.
-            self.center_adam.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
-            self._update(self.center_adam, loss)
+            self.center_optimiser.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
+            self._update(self.center_optimiser, loss)
             clamp(self._clipped, p.clip)
         with torch.no_grad():
             if p.fresh:
@@ -255,21 +248,13 @@ class KMGAN(Method):
         return ~started if p.center_gate == "start_step" else started
 
     @torch.no_grad()
-    def _recluster(self) -> None:
-        assert self.training_set is not None
-        generator = torch.Generator(self.device).manual_seed(self.seed)
-        images = self._subset(self.training_set, self.options.init_images, generator)
-        D = functools.partial(self.run_net, self.discriminator_net)  # every rank for itself
-        real = torch.cat([D(x) for x in self.batches(images)])
-        generator = torch.Generator(self.device).manual_seed(self.seed + self.iteration)
-        b, fake = self.preset.batch, list[Tensor]()
+    def _recluster(self, images: Tensor, done: int) -> None:
+        images = self._seen(images, torch.Generator(self.device).manual_seed(self.seed))
+        real = self._run_all(self.discriminator_net, images)
+        generator = torch.Generator(self.device).manual_seed(self.seed + done)
+        k, b, fake = self.options.k, self.preset.batch, list[Tensor]()
         for _ in range(len(images) // b + 1):
             noise = draw_noise(self.preset, b, generator)
-            o = self.options
-            told = torch.randint(o.k, (b,), generator=generator, device=self.device) if o.told else None
-            fake.append(D(self.G(noise, told)))
+            told = torch.randint(k, (b,), generator=generator, device=self.device) if self.options.told else None
+            fake.append(self.D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))
-        broadcast(self.bank.state_dict())  # unlike GPUs differ in the last bit
-
-    def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        return {"centers": self.bank, "iteration": self.step_count, "pixel_centers": self.pixel_centers}

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kmgan_lib import distributed
 from kmgan_lib.centers import assign, cluster_means, fed, kmeans_plus_plus, lloyd
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
-from kmgan_lib.methods.base import Method, detached, frozen
-from kmgan_lib.methods.parts import feature_dim, unnormalised
+from kmgan_lib.methods.base import Variants, detached
+from kmgan_lib.methods.parts import Clustered, unnormalised
 from kmgan_lib.models.layers import one_hot, reestimate_batch_norm, require_labels
 
 ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
@@ -45,7 +43,7 @@ class KMGANPlusOptions(Options):
     cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", least=2)
 
 
-class KMGANPlus(Method):
+class KMGANPlus(Clustered):
     r"""Clusters of D's features stand in for class labels: G draws from one, and D asks whether an image is of it.
 
     .. math:: v(x, y) = \langle w, f(x) \rangle + \langle e_y, f(x) \rangle + b, \qquad
@@ -69,9 +67,11 @@ class KMGANPlus(Method):
     clustered = "cluster_images"
     Options = KMGANPlusOptions
     options: KMGANPlusOptions
+    centers: Tensor
+    directions: Tensor
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         own = unnormalised(base)
         random, center = {"grouping": "partition"}, {"center_loss": 0.01}
         true: dict[str, Any] = {"kmgan_plus-true": own | {"grouping": "true"}} if base.dataset != "celeba" else {}
@@ -90,13 +90,9 @@ class KMGANPlus(Method):
             net.register_buffer("shares", torch.full((k,), 1 / k))
         return net
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        self.centers = torch.zeros(self.options.k, feature_dim(self.discriminator_net), device=device)
-        self.directions = torch.zeros_like(self.centers)
-
     def _build(self) -> None:
-        d, o = feature_dim(self.discriminator_net), self.options
+        d, o = self.feature_dim, self.options
+        self.reclusters = o.grouping == "nearest"
         self.logit, self.embedding = self.linear(d), nn.Identity()
         if o.embedding == "learned" and o.grouping != "none":
             self.embedding = nn.Linear(d, o.k, bias=False)
@@ -105,33 +101,27 @@ class KMGANPlus(Method):
                 if isinstance(layer, nn.Linear):
                     spectral_norm(layer)
         self.anchor = copy.deepcopy(self.discriminator_net).requires_grad_(False).eval()
+        self.register_buffer("centers", torch.zeros(o.k, d))
+        self.register_buffer("directions", torch.zeros(o.k, d))
 
     def setup(self, images: Tensor) -> None:
         """Copy D, and cluster its features by k-means++ and Lloyd's algorithm."""
         self.anchor.load_state_dict(self.discriminator_net.state_dict())
-        if self.options.grouping == "nearest":
+        if self.reclusters:
             self._recluster(images, 0)
 
-    def before_step(self, done: int) -> None:
-        """Cluster the features anew if it is time."""
-        if self.options.grouping == "nearest" and done and done % self.options.recluster_every == 0:
-            assert self.training_set is not None
-            with distributed.alone():
-                self._recluster(self.training_set, done)
-            distributed.broadcast(self.state_dict())
-
     @torch.no_grad()
-    def _recluster(self, images: Tensor, iteration: int) -> None:
+    def _recluster(self, images: Tensor, done: int) -> None:
         from scipy.optimize import linear_sum_assignment
 
-        k, generator = self.options.k, torch.Generator(self.device).manual_seed(self.seed + iteration)
-        images = self._subset(images, self.options.cluster_images, generator)
-        before = assign(self._anchored(images), self.centers) if iteration else None
+        k, generator = self.options.k, torch.Generator(self.device).manual_seed(self.seed + done)
+        images = self._seen(images, generator)
+        before = assign(self._run_all(self.anchor, images), self.centers) if done else None
         self.anchor.load_state_dict(self.discriminator_net.state_dict())
         if self.preset.norm == "batch":
             batches = list(itertools.islice(self.batches(images), NORM_BATCHES))
             reestimate_batch_norm(self.anchor, lambda i: self.anchor(batches[i]), len(batches))
-        f = self._anchored(images)
+        f = self._run_all(self.anchor, images)
         start = kmeans_plus_plus(f, k, generator) if before is None else cluster_means(f, before, self.centers)
         centers = fed(f, lloyd(f, start, ROUNDS), generator, ROUNDS)
         if before is not None:
@@ -144,9 +134,6 @@ class KMGANPlus(Method):
         for net in (self.generator_net, self.average_net):
             if net is not None and self.generator_classes(self.preset):
                 net.shares.copy_(one_hot(labels, k).mean(0))  # pyright: ignore[reportCallIssue]
-
-    def _anchored(self, images: Tensor) -> Tensor:
-        return torch.cat([self.run_net(self.anchor, x) for x in self.batches(images)])
 
     @torch.no_grad()
     def clusters(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -175,14 +162,14 @@ class KMGANPlus(Method):
         real_value, fake_value = self._value(f, y), self._value(g, y)
         push = F.softplus if o.loss == "logistic" else lambda x: F.relu(1 + x)
         loss_d, between = push(-real_value).mean() + push(fake_value).mean(), self._between(f, g, y)
-        self._update(self.discriminator_adam, loss_d + o.center_loss * between if o.center_loss else loss_d)
+        self._update(self.discriminator_optimiser, loss_d + o.center_loss * between if o.center_loss else loss_d)
 
-        with frozen(*self._judging()):
+        with self._frozen_judges():
             g = self.D(fake)
             value = self._value(g, y)
             loss_g = F.softplus(-value).mean() if o.loss == "logistic" else -value.mean()
             pulled = o.center_loss * self._between(f.detach(), g, y) if o.center_loss else 0
-            self._update(self.generator_adam, loss_g + pulled)
+            self._update(self.generator_optimiser, loss_g + pulled)
         return detached(
             loss_d=loss_d, loss_g=loss_g, loss_center=between, real_value=real_value.mean(),
             fake_value=fake_value.mean(), assignment_entropy=torch.special.entr(one_hot(y, o.k).mean(0)).sum(),
@@ -191,6 +178,3 @@ class KMGANPlus(Method):
     def _between(self, f: Tensor, g: Tensor, y: Tensor) -> Tensor:
         """Eq. (4), cluster by cluster; the centers cancel, since real and generated images have the same clusters."""
         return center_loss(f, g, y, y, self.centers, self.centers, per_cluster=True)
-
-    def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        return {"centers": self.centers, "directions": self.directions}

@@ -1,6 +1,5 @@
 """Metric learning: MBGAN (Dai, Xie and Fang, 2017) by triplets, MLGAN (Dou, 2017) by pairs. Reconstructions."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import inter_distance, intra_distance
-from kmgan_lib.methods.base import Method, detached
+from kmgan_lib.methods.base import Method, Variants, detached
 from kmgan_lib.methods.parts import clamp, clipped
 
 
@@ -57,7 +56,7 @@ class MBGAN(Method):
     options: MBGANOptions
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
         return {"mbgan": sphere, "mbgan-free": {"head": "penultimate"} if base.network == "mnist" else {}}
 
@@ -76,7 +75,7 @@ class MBGAN(Method):
             margin = margin / (2 * margin.mean())
         violation = F.relu(margin + real_distance - fake_distance)
         loss_d = (violation if self.options.embedding == "sphere" else real_distance + violation).mean()
-        self._update(self.discriminator_adam, loss_d)
+        self._update(self.discriminator_optimiser, loss_d)
 
         with torch.no_grad():
             f = self.D(images)
@@ -123,7 +122,7 @@ class MLGAN(Method):
     options: MLGANOptions
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
         energy: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "pair_reduction": "pairs", "embedding": "sphere", "spread": True,
@@ -132,8 +131,8 @@ class MLGAN(Method):
             "mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights,
         }  # fmt: skip
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
+    def _optimise(self) -> None:
+        super()._optimise()
         self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
 
     def _features(self, images: Tensor) -> Tensor:
@@ -144,7 +143,7 @@ class MLGAN(Method):
         f, g = self._features(images), self._features(fake.detach())
         intra, inter = intra_distance(f, g, reduction=reduction), inter_distance(f, g, reduction=reduction)
         loss_d = intra - inter
-        self._update(self.discriminator_adam, loss_d)
+        self._update(self.discriminator_optimiser, loss_d)
         clamp(self._clipped, self.options.clip)
 
         with torch.no_grad():

@@ -1,8 +1,7 @@
 """MIX+WGAN: mixtures of generators and of critics with learned weights (Arora et al., 2017)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.fields import field
-from kmgan_lib.methods.parts import feature_dim, unnormalised
+from kmgan_lib.methods.base import Variants
+from kmgan_lib.methods.parts import unnormalised
 from kmgan_lib.methods.wgan import WGAN, WGANOptions
 from kmgan_lib.models import build_discriminator, build_generator
 
@@ -59,10 +59,10 @@ class MixtureGenerator(nn.Module):
 class MixtureDiscriminator(nn.Module):
     """Feature extractors side by side: images (b, c, h, w) to features (b, n * d)."""
 
-    def __init__(self, components: list[nn.Module]):
+    def __init__(self, components: list[Any]):
         super().__init__()
         self.components = nn.ModuleList(components)
-        self.feature_dim = sum(map(feature_dim, components))
+        self.feature_dim = sum(net.feature_dim for net in components)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return torch.cat([net(images) for net in self.components], 1)
@@ -100,14 +100,13 @@ class MixWGAN(WGAN):
 
     name = "mix_wgan"
     Options = MixWGANOptions
-    unclipped: ClassVar[tuple[str, ...]] = ("logits",)
     options: MixWGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
     critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        return {cls.name: {**unnormalised(base), "norm": "none", "components": 2}}
+    def variants(cls, base: Preset) -> Variants:
+        return {cls.name: unnormalised(base, norm="none", components=2)}
 
     @classmethod
     def check(cls, preset: Preset) -> None:
@@ -127,7 +126,11 @@ class MixWGAN(WGAN):
 
     def _build(self) -> None:
         count = self.options.components
-        self.critic = Critics(self.linear(feature_dim(self.discriminator_net) // count, count))
+        self.critic = Critics(self.linear(self.feature_dim // count, count))
+
+    def _optimise(self) -> None:
+        super()._optimise()
+        self._clipped = [p for p in self._judging if p is not self.critic.logits]
 
     def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
         """Weighted sum of F, without its first term if ``images`` is None."""

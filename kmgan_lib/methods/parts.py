@@ -2,44 +2,91 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from kmgan_lib import distributed
 from kmgan_lib.config import Preset
+from kmgan_lib.data.images import Images
 from kmgan_lib.distributed import shard, world_size
-from kmgan_lib.methods.base import Method, detached
-from kmgan_lib.methods.copies import FEATURE_BATCH
-from kmgan_lib.models.layers import initialise, without_batch_norm
+from kmgan_lib.errors import UsageError
+from kmgan_lib.methods.base import FEATURE_BATCH, Method, class_count, detached
+from kmgan_lib.models.layers import without_batch_norm
 
 
-def feature_dim(net: nn.Module) -> int:
-    """Number d of features of a discriminator network."""
-    return int(net.feature_dim)  # pyright: ignore[reportArgumentType]
-
-
-def unnormalised(base: Preset) -> dict[str, Any]:
+def unnormalised(base: Preset, **changes: Any) -> dict[str, Any]:
     """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer.
 
     On 28x28 images FC 1024 stays, without normalisation; on larger ones the last convolution's maps are the features.
     """
     tail = "plain" if base.network == "mnist" else "linear"
-    return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in"}
-
-
-def linear(inputs: int, outputs: int = 1) -> nn.Linear:
-    """One linear layer, its weights drawn as the networks' are."""
-    layer = nn.Linear(inputs, outputs)
-    initialise(layer)
-    return layer
+    return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in", **changes}
 
 
 def logged(loss_d: Tensor, loss_g: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
     """Losses, and the mean probabilities that D gives real and generated samples."""
     real, fake = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()
     return detached(loss_d=loss_d, loss_g=loss_g, real_probability=real, fake_probability=fake)
+
+
+def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
+    """Parameters that weight clipping bounds (readings, row 14).
+
+    ``all``: every one; ``weights``: those of convolutions and linear layers without biases and batch normalisation.
+    """
+    if scope == "all":
+        return list(net.parameters())
+    layers = [m for m in net.modules() if not isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return [p for m in layers for name, p in m.named_parameters(recurse=False) if name == "weight"]
+
+
+@torch.no_grad()
+def clamp(parameters: Sequence[Tensor], bound: float | None) -> None:
+    """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
+    if bound is not None:
+        for p in parameters:
+            p.clamp_(-bound, bound)
+
+
+class Clustered(Method):
+    """A method whose ``k`` centers K-Means finds on images of the training set."""
+
+    clustered: ClassVar[str] = "init_images"  # the option that says how many images K-Means sees
+    reclusters = False  # whether `_recluster` finds them anew every ``recluster_every`` steps
+
+    @classmethod
+    def check_data(cls, preset: Preset, images: Images) -> None:
+        super().check_data(preset, images)
+        known, seen = class_count(images), min(len(images), getattr(preset, cls.clustered))
+        if preset.k > seen:
+            raise UsageError(f"k={preset.k} centers need as many images, and there are {seen}")
+        if getattr(preset.options, "grouping", None) == "true" and not 0 < known <= preset.k:
+            least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
+            raise UsageError(f"grouping=true needs {least}")
+
+    def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The images that K-Means sees, in random order."""
+        count = getattr(self.options, self.clustered)
+        chosen = torch.randperm(len(images), generator=generator, device=self.device)[:count]
+        return images[chosen.to(images.device)]
+
+    def _run_all(self, net: nn.Module, images: Tensor) -> Tensor:
+        """Output (n, ...) of a network on images (n, ...), batch by batch."""
+        return torch.cat([self.run_net(net, x) for x in self.batches(images)])
+
+    def _recluster(self, images: Tensor, done: int) -> None:
+        raise NotImplementedError
+
+    def before_step(self, done: int) -> None:
+        """Cluster the features anew if it is time."""
+        if self.reclusters and done and done % self.options.recluster_every == 0:
+            assert self.training_set is not None
+            with distributed.alone():
+                self._recluster(self.training_set, done)
+            distributed.broadcast(self.state_dict())  # unlike GPUs differ in the last bit
 
 
 class Dropout(nn.Module):
@@ -64,30 +111,6 @@ class Dropout(nn.Module):
         return input * kept / (1 - self.p)
 
 
-@torch.no_grad()
-def initialise_by_data(net: nn.Module, images: Tensor) -> None:
-    """Set gain and bias of each weight-normalised layer so that its outputs have mean 0 and variance 1, in place.
-
-    Salimans and Kingma (2016), Section 3, on a batch of images (b, ...) as the network gets them.
-    """
-
-    def rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
-        dims = [0, *range(2, output.ndim)]
-        mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
-        parameters = dict(layer.named_parameters())
-        gain, bias = parameters["parametrizations.weight.original0"], parameters["bias"]
-        gain.div_(deviation.view(-1, *[1] * (gain.ndim - 1)))
-        bias.sub_(mean).div_(deviation)
-        shape = (1, -1, *[1] * (output.ndim - 2))
-        return (output - mean.view(shape)) / deviation.view(shape)
-
-    layers = [layer for layer in net.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
-    with contextlib.ExitStack() as hooked:
-        for layer in layers:
-            hooked.callback(layer.register_forward_hook(rescale).remove)
-        net(images)
-
-
 class WeightNormalised(Method):
     """A method whose D normalises weights instead of batches, with options ``dropout`` and ``initialise_by_data``."""
 
@@ -98,31 +121,32 @@ class WeightNormalised(Method):
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)
-        for module in (module for net in self._judging() for module in net.modules()):
+        for module in self.modules():
             if isinstance(module, Dropout):
                 module.rng = self.rng
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
-        """Set D's gains and biases by a first batch, if the preset asks for it."""
-        if self.options.initialise_by_data:
-            initialise_by_data(self.discriminator_net, next(self.batches(images, FEATURE_BATCH)))
+        """Set D's gains and biases, if the preset asks for it, so that a first batch has outputs of unit variance.
+
+        Each layer's outputs then have mean 0 and variance 1 (Salimans and Kingma, 2016, Section 3).
+        """
+        layers = [layer for layer in self.discriminator_net.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+        if not self.options.initialise_by_data:
+            return
+        with contextlib.ExitStack() as hooked:
+            for layer in layers:
+                hooked.callback(layer.register_forward_hook(_rescale).remove)
+            self.discriminator_net(next(self.batches(images, FEATURE_BATCH)))
 
 
-def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
-    """Parameters that weight clipping bounds (readings, row 14).
-
-    ``all``: every one; ``weights``: those of convolutions and linear layers without biases and batch normalisation.
-    """
-    if scope == "all":
-        return list(net.parameters())
-    layers = [m for m in net.modules() if not isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    return [p for m in layers for name, p in m.named_parameters(recurse=False) if name == "weight"]
-
-
-@torch.no_grad()
-def clamp(parameters: Sequence[Tensor], bound: float | None) -> None:
-    """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
-    if bound is not None:
-        for p in parameters:
-            p.clamp_(-bound, bound)
+def _rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
+    """Give the outputs of a weight-normalised layer mean 0 and variance 1, by its gain and bias."""
+    dims = [0, *range(2, output.ndim)]
+    mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
+    parameters = dict(layer.named_parameters())
+    gain, bias = parameters["parametrizations.weight.original0"], parameters["bias"]
+    gain.div_(deviation.view(-1, *[1] * (gain.ndim - 1)))
+    bias.sub_(mean).div_(deviation)
+    shape = (1, -1, *[1] * (output.ndim - 2))
+    return (output - mean.view(shape)) / deviation.view(shape)

@@ -1,9 +1,7 @@
 """Reduced KM-GAN, Algorithm 2: K-Means on the pixels instead of the features."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,8 @@ from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
-from kmgan_lib.methods.base import Method, detached
+from kmgan_lib.methods.base import Variants, detached
+from kmgan_lib.methods.parts import Clustered
 from kmgan_lib.models.layers import one_hot
 
 
@@ -30,7 +29,7 @@ class ReducedOptions(Options):
     init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", least=2)
 
 
-class Reduced(Method):
+class Reduced(Clustered):
     r"""Reduced KM-GAN (Algorithm 2), with the centers :math:`\tilde C` in pixel space.
 
     With labels :math:`\ell, \hat\ell` by the nearest real center, both centers moved by the batch as in Eq. (4),
@@ -55,29 +54,27 @@ class Reduced(Method):
     """
 
     name = "reduced"
-    clustered = "init_images"
     Options = ReducedOptions
     options: ReducedOptions
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        repulsion: dict[str, Any] = {"repulsion": True}
-        return {
-            "reduced": {}, "reduced-repulsion": repulsion, "reduced-fair": repulsion | {"fake_targets": "real"},
-        }  # fmt: skip
+    def variants(cls, base: Preset) -> Variants:
+        fair = {"repulsion": True, "fake_targets": "real"}
+        return {"reduced": {}, "reduced-repulsion": {"repulsion": True}, "reduced-fair": fair}
 
-    def __init__(self, preset: Preset, *, device: torch.device, seed: int):
-        super().__init__(preset, device=device, seed=seed)
-        self.shape = (preset.channels, preset.image_size, preset.image_size)
-        self.bank = CenterBank(self.options.k, preset.channels * preset.image_size**2, device=device)
-        self.center_adam = self.adam([*self.discriminator_net.parameters(), *self.generator_net.parameters()])
+    def _build(self) -> None:
+        p = self.preset
+        self.bank = CenterBank(self.options.k, p.channels * p.image_size**2)
+
+    def _optimise(self) -> None:
+        super()._optimise()
+        self.center_optimiser = self.optimiser([*self.discriminator_net.parameters(), *self.generator_net.parameters()])
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on the pixels of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        chosen = self._subset(images, self.options.init_images, generator)
-        pixels = torch.cat([x.flatten(1) for x in self.batches(chosen)])
+        pixels = self._run_all(nn.Flatten(), self._seen(images, generator))
         self.bank.initialise(pixels, generator)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
@@ -86,18 +83,18 @@ class Reduced(Method):
         fake = self.G(noise)
         pixels = all_gather(fake.flatten(1))
         real_labels, fake_labels = assign(x, bank.real), assign(pixels.detach(), bank.real)
-        real_centers = updated_centers(bank.real, x, real_labels).view(-1, *self.shape)
-        fake_centers = updated_centers(bank.fake, pixels, fake_labels).view(-1, *self.shape)
+        real_centers = updated_centers(bank.real, x, real_labels).view(-1, *images.shape[1:])
+        fake_centers = updated_centers(bank.fake, pixels, fake_labels).view(-1, *images.shape[1:])
 
         loss_center = (of_centers(real_centers) - of_centers(fake_centers)).abs().sum()
-        self._update(self.center_adam, loss_center)
+        self._update(self.center_optimiser, loss_center)
 
         fake_centers = fake_centers.detach()
         targets = real_centers if self.options.fake_targets == "real" else fake_centers
         loss_d = block_norm(self.D(images) - of_centers(real_centers)[real_labels])
         if self.options.repulsion:
             loss_d = loss_d - block_norm(self.D(fake.detach()) - of_centers(targets)[fake_labels])
-        self._update(self.discriminator_adam, loss_d)
+        self._update(self.discriminator_optimiser, loss_d)
 
         with torch.no_grad():
             wanted = of_centers(targets)[fake_labels]
@@ -106,6 +103,3 @@ class Reduced(Method):
         bank.update(x, pixels.detach(), real_labels, fake_labels)
         entropy = torch.special.entr(one_hot(real_labels, self.options.k).mean(0)).sum()
         return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)
-
-    def kept(self) -> dict[str, nn.Module | Tensor | None]:
-        return {"centers": self.bank}

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from kmgan_lib.config import Options, Preset
 from kmgan_lib.distributed import all_gather, shard, world_size
 from kmgan_lib.fields import field
-from kmgan_lib.methods.base import Method, detached, frozen
-from kmgan_lib.methods.parts import clamp, feature_dim, unnormalised
+from kmgan_lib.methods.base import Method, Variants, detached
+from kmgan_lib.methods.parts import clamp, unnormalised
 
 WARM_UP, BURST_EVERY = 25, 500
 
@@ -48,24 +48,20 @@ class WGAN(Method):
     short: ClassVar[Mapping[str, float]] = {"smoke": 0.02}
     options: WGANOptions
     critic: Any  # a module; MIX+WGAN has another
-    unclipped: ClassVar[tuple[str, ...]] = ()
-    clips: ClassVar[bool] = True
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
+    def variants(cls, base: Preset) -> Variants:
         head = {"head": "penultimate"} if base.network == "mnist" else {}
-        return {"wgan": {**unnormalised(base), "norm": "none"}, "wgan-norm": {"learning_rate": 5e-5, **head}}
-
-    def _optimise(self) -> None:
-        critic = [*self.discriminator_net.named_parameters(), *self.critic.named_parameters()]
-        self._clipped = [p for name, p in critic if name not in self.unclipped]
-        # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
-        self._bound = self.options.clip * (self.preset.width**-0.5 if self.preset.initial_scale == "fan-in" else 1)
-        self.discriminator_optimiser = self.optimiser(p for _, p in critic)
-        self.generator_optimiser = self.optimiser(self.generator_net.parameters())
+        return {"wgan": unnormalised(base, norm="none"), "wgan-norm": {"learning_rate": 5e-5, **head}}
 
     def _build(self) -> None:
-        self.critic = self.linear(feature_dim(self.discriminator_net))
+        self.critic = self.linear(self.feature_dim)
+
+    def _optimise(self) -> None:
+        super()._optimise()
+        self._clipped = self._judging
+        # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
+        self._bound = self.options.clip * (self.preset.width**-0.5 if self.preset.initial_scale == "fan-in" else 1)
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """RMSprop with the preset's rate, for a few parameters a kernel, and such that a CUDA graph can capture it."""
@@ -95,11 +91,8 @@ class WGAN(Method):
         for x, z in zip(images.split(size), noise.split(size), strict=True):
             loss_d = self._critic_loss(x, z)
             self._update(self.discriminator_optimiser, loss_d)
-            if self.clips:
-                clamp(self._clipped, self._bound)
-        with frozen(self.discriminator_net, self.critic):
-            loss_g = self._generator_loss(noise[-size:])
-            self._update(self.generator_optimiser, loss_g)
+            clamp(self._clipped, self._bound)
+        loss_g = self._update_generator(self._generator_loss, noise[-size:])
         return detached(loss_d=loss_d, loss_g=loss_g)
 
 
@@ -122,16 +115,18 @@ class WGANGP(WGAN):
     """
 
     name = "wgan_gp"
-    clips = False
     Options = WGANGPOptions
     options: WGANGPOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
-    def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:
-        return {cls.name: {**unnormalised(base), "norm": "none", "beta1": 0.0, "beta2": 0.9}}
+    def variants(cls, base: Preset) -> Variants:
+        return {cls.name: unnormalised(base, norm="none", beta1=0.0, beta2=0.9)}
 
-    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return self.adam(parameters)
+    def _optimise(self) -> None:
+        super()._optimise()
+        self._clipped = []
+
+    optimiser = Method.optimiser
 
     def _penalty(self, images: Tensor, fake: Tensor) -> Tensor:
         u = shard(torch.rand(len(images) * world_size(), 1, 1, 1, generator=self.rng, device=self.device))

@@ -10,6 +10,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.files import first_line, write_atomically
 
 CHECKPOINT = "checkpoint.pt"
+FORMAT = 2  # 1 had each network of a method for itself
 KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}
 
 
@@ -29,6 +30,8 @@ def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, An
         state = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(state, dict) or set(state) != KEYS:
             raise ValueError("it holds something else")
+        if state["format"] != FORMAT:
+            raise ValueError("another version of kmgan wrote it")
     except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
         why = first_line(error)[:200]
         raise UsageError(f"{path} is not a usable checkpoint ({why}); remove it to start this run anew") from error

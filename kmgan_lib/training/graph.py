@@ -24,8 +24,6 @@ def reason_not_captured(method: Method) -> str | None:
         return "CUDA graphs need a CUDA device"
     if distributed.world_size() > 1:
         return "several devices talk to each other within a step"
-    if not method.capturable:
-        return f"a step of {method.name} with these options does other things now and then"
     return None
 
 

@@ -199,14 +199,14 @@ class Training:
 
     def _checkpoint(self) -> None:
         # The losses of an iteration know nothing of its last update.
-        weights = [p for net in self.method.networks().values() for p in net.parameters()]
-        if not all(bool(p.isfinite().all()) for p in weights):
+        if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
             self._diverged(self.iteration)
         if not self.writes:
             return
         state = {
-            "format": 1, "iteration": self.iteration, "seconds": self.seconds, "method": self.method.state_dict(),
-            "batches": self.batches.state_dict(), "history": self.history.state_dict(),
+            "format": checkpoint.FORMAT, "iteration": self.iteration, "seconds": self.seconds,
+            "method": self.method.state_dict(), "batches": self.batches.state_dict(),
+            "history": self.history.state_dict(),
         }  # fmt: skip
         # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
         Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)

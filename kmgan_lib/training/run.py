@@ -69,7 +69,7 @@ def restore(run: Run, *, device: str = "auto") -> Method:
     target = pick_device(device)
     method = methods.create(run.preset, device=target, seed=run.seed)
     state = checkpoint.load_checkpoint(run.directory, target)["method"]
-    state.pop("rng", None)  # nothing is drawn from it any more, and it may be of another kind of device
+    state["_extra_state"].pop("rng")  # nothing is drawn from it any more, and it may be of another kind of device
     method.load_state_dict(state)
     return method
 

@@ -162,9 +162,9 @@ def serve(place: Path) -> None:
     torch.set_num_threads(1)  # threads do not survive a fork
     import kmgan_book.sweep  # noqa: F401
     from kmgan_lib import train
-    from kmgan_lib.methods import copies
+    from kmgan_lib.methods import base
 
-    copies.NORM_BATCHES = 2  # of every checkpoint's generator; most of the time of a run as short as these
+    base.NORM_BATCHES = 2  # of every checkpoint's generator; most of the time of a run as short as these
     # A first run loads what PyTorch loads when it is first needed: once here, not in every child. It starts no threads.
     sizes: dict[str, Any] = {"batch": 8, "iterations": 2, "snapshots": 1, "width": 0.125, "init_images": 60}
     train("digits/kmgan", profile="smoke", device="cpu", out=place / "first", **sizes)

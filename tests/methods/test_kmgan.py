@@ -50,9 +50,7 @@ def batches(method: KMGAN, steps: int = STEPS) -> list[tuple[Tensor, Tensor]]:
 
 def in_float64(method: KMGAN) -> KMGAN:
     """The same method in float64: Adam enlarges the rounding of float32 wherever a gradient is nearly zero."""
-    for net in method.networks().values():
-        net.double()
-    method.bank.double()
+    method.double()
     method.D = lambda images, labels=None: method.discriminator_net(images)  # without the cast to float32
     method.G = lambda noise, labels=None: method.generator_net(noise)
     return method
@@ -211,11 +209,11 @@ def test_a_closed_gate_is_closed_on_apples_gpus_too(monkeypatch: pytest.MonkeyPa
     """Their fused Adam takes no notice of `found_inf`."""
     for d_round, steps in ((1e9, 0), (0.0, 1)):
         method, stepped = make(d_round=d_round), []
-        monkeypatch.setattr(method.center_adam, "step", lambda *_, stepped=stepped: stepped.append(1))
+        monkeypatch.setattr(method.center_optimiser, "step", lambda *_, stepped=stepped: stepped.append(1))
         monkeypatch.setattr(method, "device", SimpleNamespace(type="mps"))
         ((x, z),) = batches(method, 1)
         labels = torch.zeros(len(x), dtype=torch.int64)
-        losses = method._center_step(z, labels, labels, x, x, None, None)
+        losses = method._center_step(x, None, z, None, labels, labels)
         assert (len(stepped), losses["center_step"].item()) == (steps, steps)
 
 
@@ -228,11 +226,12 @@ def test_reclustering_waits_for_its_turn() -> None:
     method = make(center_update="recluster", recluster_every=3)
     method.training_set = data("synthetic/kmgan", 60)
     moved = []
-    for x, z in batches(method, 4):
+    for done, (x, z) in enumerate(batches(method, 5)):
         before = method.bank.real.clone()
+        method.before_step(done)
         method.step(x, None, z)
         moved.append(not torch.equal(before, method.bank.real))
-    assert moved == [False, False, True, False]
+    assert moved == [False, False, False, True, False]
 
 
 def test_bf16_keeps_features_centers_and_losses_in_float32() -> None:

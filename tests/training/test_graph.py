@@ -23,16 +23,16 @@ def test_steps_from_static_inputs_are_the_steps(name: str) -> None:
         assert all(map(torch.equal, inputs, random_batch(method, seed)))
 
 
-def test_the_decision_is_the_devices_and_the_methods(caplog: pytest.LogCaptureFixture) -> None:
-    method, other = small_method("digits/kmgan"), small_method("digits/kmgan", center_update="recluster")
+def test_the_decision_is_the_devices(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = small_method("digits/kmgan")
     assert Stepper(method).reason == "CUDA graphs need a CUDA device"
     assert not caplog.records
-    method.device = other.device = torch.device("cuda")
+    method.device = torch.device("cuda")
     assert reason_not_captured(method) is None
-    assert "now and then" in (reason_not_captured(other) or "")
+    monkeypatch.setattr("kmgan_lib.distributed.world_size", lambda: 2)
     with caplog.at_level(logging.WARNING):
-        Stepper(other)
-    assert "no CUDA graph" in caplog.text
+        Stepper(method)
+    assert "no CUDA graph: several devices" in caplog.text
 
 
 def test_a_failed_capture_is_announced_and_the_run_goes_on(

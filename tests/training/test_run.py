@@ -28,7 +28,7 @@ def test_a_restored_method_has_the_weights_and_centers_of_the_end(pictures: Run)
     assert isinstance(restored, KMGAN)
     assert isinstance(method, KMGAN)
     assert torch.equal(restored.bank.real, method.bank.real)
-    assert all(same_weights(net, restored.networks()[name]) for name, net in method.networks().items())
+    assert same_weights(method, restored)
 
 
 def test_a_default_directory_gets_a_number_when_it_is_taken(
