@@ -1,29 +1,17 @@
 """Adversarially learned inference: an encoder beside G, and D sees image and code (Dumoulin et al., 2016)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.fields import field
 from kmgan_lib.methods.parts import Dropout, WeightNormalised, feature_dim, linear, logged
 from kmgan_lib.models import build_discriminator
 from kmgan_lib.models.layers import scale_width
-
-
-@dataclass(frozen=True)
-class ALIOptions(Options):
-    """What only ALI has."""
-
-    dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", least=0, below=1, later=True)
-    initialise_by_data: bool = field(
-        False, "ours", "set D's gains and biases by a first batch, and let images and codes weigh alike", later=True
-    )
 
 
 class Encoder(nn.Module):
@@ -73,8 +61,14 @@ class ALI(WeightNormalised):
 
     name = "ali"
     drawing = ("generator", "encoder")
-    Options = ALIOptions
-    options: ALIOptions
+
+    class Options(Preset):
+        dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", ge=0, lt=1, later=True)
+        initialise_by_data: bool = field(
+            False, "ours", "set D's gains and biases by a first batch, and let images and codes weigh alike", later=True
+        )
+
+    options: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Mapping[str, Mapping[str, Any]]:

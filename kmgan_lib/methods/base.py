@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kmgan_lib import config, distributed
-from kmgan_lib.config import FIELDS, Preset
+from kmgan_lib import distributed
+from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.copies import Copies
@@ -53,7 +52,7 @@ class Method(Copies, ABC):
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
-    Options: ClassVar[type[config.Options]] = config.Options  # what only this method has, a frozen dataclass
+    Options: ClassVar[type[Preset]] = Preset  # its presets, with the fields that only this method has
     drawing: ClassVar[tuple[str, ...]] = ("generator",)  # networks that G's optimizer moves, by their names
     clustered: ClassVar[str] = ""  # the option that says how many images K-Means sees, where it begins on some
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
@@ -90,14 +89,14 @@ class Method(Copies, ABC):
         there = min(len(images), int(getattr(preset, cls.clustered)) if cls.clustered else 0)
         if cls.clustered and preset.k > there:
             raise UsageError(f"k={preset.k} centers need as many images, and there are {there}")
-        if getattr(preset.options, "grouping", None) == "true" and not 0 < known <= preset.k:
+        if getattr(preset, "grouping", None) == "true" and not 0 < known <= preset.k:
             least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
             raise UsageError(f"grouping=true needs {least}")
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
-        self.options: Any = preset.options
+        self.options: Any = preset  # with the fields of `Options`
         self.classes = CLASSES if preset.conditional else 0
         self.rng = torch.Generator(device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -281,7 +280,4 @@ METHODS: dict[str, type[Method]] = {}
 
 def register(method: type[Method]) -> None:
     """Make a method and its presets known by name. A file that is imported again replaces what it registered."""
-    taken = set(FIELDS) & {f.name for f in dataclasses.fields(method.Options)}
-    if taken:
-        raise TypeError(f"options of {method.name} have the names of fields of Preset: {', '.join(sorted(taken))}")
     METHODS[method.name] = method
