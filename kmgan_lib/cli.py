@@ -27,6 +27,7 @@ Weights = Annotated[Path | None, typer.Option(help="By default $KMGAN_INCEPTION,
 def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of this preset.")] = None) -> None:
     """List presets, methods and measures, or the fields of one preset with their sources."""
     from kmgan_lib import presets
+    from kmgan_lib.config import choices
 
     if preset is None:
         from kmgan_lib.metrics import METRICS
@@ -47,8 +48,8 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
     rows.columns[2].max_width = max(12, console.width - 68)  # else the meaning has no room for its longest names
     resolved = presets.resolve(preset)
     for name, known in resolved.fields().items():
-        choices = f" ({', '.join(known.metadata['choices'])})" if known.metadata["choices"] else ""
-        rows.add_row(name, str(getattr(resolved, name)), known.metadata["source"], known.metadata["text"] + choices)
+        words = f" ({', '.join(choices(known))})" if choices(known) else ""
+        rows.add_row(name, str(getattr(resolved, name)), known.json_schema_extra["source"], known.description + words)
     console.print(rows)
 
 

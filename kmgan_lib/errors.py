@@ -1,8 +1,13 @@
 """The ways in which a command ends badly; the command line turns them into one line and an exit status."""
 
 import contextlib
+import difflib
 import os
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
+
+LONGEST = 80  # characters of a value in a message
 
 
 class UsageError(ValueError):
@@ -31,6 +36,18 @@ class RunFailed(RuntimeError):
 
 class Diverged(RunFailed):
     """A loss stopped being finite; the last good checkpoint is kept and the run is recorded as ``diverged``."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message says it: in one line, and not the whole of a long one."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` for a word close to a known one, else nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def first_to_report() -> bool:

@@ -8,14 +8,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kmgan_lib.config import FIELDS, FIXED, PROFILES, SIZE_FIELDS, Options, Preset, hash_of
-from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, check, convert, did_you_mean, shown
+from kmgan_lib.config import FIELDS, FIXED, OWN, PROFILES, SIZE_FIELDS, Preset, hash_of
+from kmgan_lib.errors import UsageError, did_you_mean, shown
 from kmgan_lib.methods import METHODS, Method, method
 
 __all__ = [
-    "FIELDS", "METHODS", "PRESETS", "PROFILES", "SIZE_FIELDS", "Options", "Preset", "check_key", "from_dict", "hash_of",
-    "method", "resolve",
+    "FIELDS", "METHODS", "PRESETS", "PROFILES", "SIZE_FIELDS", "Preset", "check_key", "from_dict", "hash_of", "method",
+    "resolve",
 ]  # fmt: skip
 
 # What the presets of each group have in common; a group's name is the first part of its presets' names. The paper
@@ -74,16 +73,12 @@ SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
 }
 
 
-def _base(kind: type[Method], **common: Any) -> Preset:
-    return Preset(method=kind.name, options=kind.Options(), **common)
-
-
 @functools.lru_cache(1)
 def _presets(kinds: frozenset[type[Method]]) -> dict[str, Preset]:
     made: dict[str, Preset] = {}
     for group, common in GROUPS.items():
         for kind in sorted(kinds, key=lambda kind: (kind.name != "kmgan", kind.name)):
-            base = _base(kind, **common)
+            base = kind.Options(method=kind.name, **common)
             for name, changes in kind.variants(base).items() if kind.on_points or base.network != "synthetic" else ():
                 rate = RATES.get(group, {}).get(name, base.learning_rate)
                 made[f"{group}/{name}"] = base.replace(**{"name": f"{group}/{name}", "learning_rate": rate, **changes})
@@ -105,13 +100,7 @@ PRESETS: Mapping[str, Preset] = _Presets()
 """All presets by name, put together from the groups and the registered methods when first looked at."""
 
 
-def _convert(preset: Preset, key: str, value: Any) -> Any:
-    return convert(Preset if key in FIELDS else type(preset.options), key, value)
-
-
 def _check(preset: Preset) -> None:
-    check(preset)
-    check(preset.options)
     if preset.channels not in (1, 3):
         raise UsageError(f"channels={preset.channels} must be 1 (grey) or 3 (RGB)")
     if preset.network == "mnist" and preset.image_size % 4:
@@ -138,7 +127,7 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """
     if name.startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
-        base = _base(kind, dataset=name, channels=3, image_size=32)
+        base = kind.Options(method=kind.name, dataset=name, channels=3, image_size=32)
         preset = base.replace(name=name, **kind.variants(base).get(kind.name, {}))
     elif name in PRESETS:
         preset = PRESETS[name]
@@ -151,10 +140,9 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     fields: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     fields["iterations"] = max(1, round(fields["iterations"] * share))
-    for key, value in overrides.items():
+    for key in overrides:
         check_key(key, preset)
-        fields[key] = _convert(preset, key, value)
-    preset = preset.replace(**fields)
+    preset = preset.replace(**fields | overrides)
     _check(preset)
     return preset
 
@@ -166,12 +154,12 @@ def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
     """
     if not isinstance(fields, Mapping) or str(fields.get("method")) not in METHODS:
         raise UsageError(f"{where}: written by another version of kmgan, or its method's file is not imported")
-    blank = _base(method(fields["method"]))
-    later = {name for name, f in blank.fields().items() if f.metadata["later"]}
-    if odd := ", ".join(sorted((set(fields) ^ set(blank.fields())) - (later - set(fields)))):
+    kind = method(fields["method"]).Options
+    later = {name for name, f in kind.fields().items() if f.json_schema_extra["later"]}
+    if odd := ", ".join(sorted((set(fields) ^ set(kind.fields())) - (later - set(fields)))):
         raise UsageError(f"{where}: written by another version of kmgan (fields that differ: {shown(odd)})")
     try:
-        preset = blank.replace(**{key: _convert(blank, key, value) for key, value in fields.items()})
+        preset = kind(**fields)
         _check(preset)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kmgan_lib.config import choices
 from kmgan_lib.errors import UsageError
 from kmgan_lib.presets import PRESETS, PROFILES, SIZE_FIELDS, from_dict, resolve
 
@@ -32,14 +33,15 @@ def test_a_profile_changes_size_and_length_and_never_the_algorithm() -> None:
 
 def test_every_field_has_a_source_and_a_meaning_and_a_default_that_is_allowed() -> None:
     for field in ALL.values():
-        assert field.metadata["source"]
-        assert field.metadata["text"]
-        assert not field.metadata["choices"] or field.default in field.metadata["choices"]
+        assert field.json_schema_extra["source"]
+        assert field.description
+        assert not choices(field) or field.default in choices(field)
 
 
 def test_the_hash_covers_every_field_of_the_algorithm_and_leaves_size_and_name_out() -> None:
     preset = PRESETS["mnist/kmgan"]
-    same = {field for field in preset.fields() if preset.replace(**{field: "something else"}).hash == preset.hash}
+    changed = {field: preset.model_copy(update={field: "something else"}) for field in preset.fields()}
+    same = {field for field, other in changed.items() if other.hash == preset.hash}
     assert same == {*SIZE_FIELDS, "name"}
 
 

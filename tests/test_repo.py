@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = profiles.chapters(ROOT)
 # Imports of the library go down this list only, from what comes later to what comes before.
 FLOORS = [
-    "errors", "fields", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
+    "errors", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
     "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli_output", "cli",
     "__main__",
 ]  # fmt: skip

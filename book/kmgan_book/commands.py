@@ -9,8 +9,7 @@ import typer
 
 from kmgan_book import CHECKOUT
 from kmgan_lib.cli_output import DataRoot, console, say, table
-from kmgan_lib.errors import RunFailed, UsageError
-from kmgan_lib.fields import shown
+from kmgan_lib.errors import RunFailed, UsageError, shown
 from kmgan_lib.files import expanded
 
 # No shell puts the home folder in after `--results=`.

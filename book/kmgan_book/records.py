@@ -13,8 +13,8 @@ from PIL import Image
 
 from kmgan_book import CHECKOUT
 from kmgan_lib import files, presets
-from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, shown
+from kmgan_lib.config import OWN
+from kmgan_lib.errors import UsageError, shown
 from kmgan_lib.training.history import read_history
 from kmgan_lib.training.run import Run, data_label
 

@@ -18,8 +18,7 @@ from typing import Any
 from kmgan_book import claims, records
 from kmgan_book.claims import Needed, command_of
 from kmgan_lib import files, presets
-from kmgan_lib.errors import DirectoryInUse, UsageError
-from kmgan_lib.fields import shown
+from kmgan_lib.errors import DirectoryInUse, UsageError, shown
 from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run
 

@@ -9,8 +9,7 @@ import pkgutil
 import torch
 
 from kmgan_lib.config import Preset
-from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import did_you_mean, shown
+from kmgan_lib.errors import UsageError, did_you_mean, shown
 from kmgan_lib.methods.base import METHODS, Method
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.kmgan import KMGAN

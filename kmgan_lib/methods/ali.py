@@ -1,29 +1,17 @@
 """Adversarially learned inference: an encoder beside G, and D sees image and code (Dumoulin et al., 2016)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Variants
 from kmgan_lib.methods.parts import Dropout, WeightNormalised, logged
 from kmgan_lib.models import build_discriminator
 from kmgan_lib.models.layers import initialise, scale_width
-
-
-@dataclass(frozen=True)
-class ALIOptions(Options):
-    """What only ALI has."""
-
-    dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", least=0, below=1, later=True)
-    initialise_by_data: bool = field(
-        False, "ours", "set D's gains and biases by a first batch, and let images and codes weigh alike", later=True
-    )
 
 
 def _linear(inputs: int, outputs: int = 1) -> nn.Linear:
@@ -79,8 +67,14 @@ class ALI(WeightNormalised):
 
     name = "ali"
     drawing = ("generator_net", "encoder")
-    Options = ALIOptions
-    options: ALIOptions
+
+    class Options(Preset):
+        dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", ge=0, lt=1, later=True)
+        initialise_by_data: bool = field(
+            False, "ours", "set D's gains and biases by a first batch, and let images and codes weigh alike", later=True
+        )
+
+    options: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from kmgan_lib import config, distributed, models
-from kmgan_lib.config import FIELDS, Preset
+from kmgan_lib import distributed, models
+from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.randomness import draw_noise, set_rng
@@ -49,7 +48,7 @@ class Method(nn.Module, ABC):
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
-    Options: ClassVar[type[config.Options]] = config.Options  # what only this method has, a frozen dataclass
+    Options: ClassVar[type[Preset]] = Preset  # its presets, with the fields that only this method has
     drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimiser moves
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
@@ -99,7 +98,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
-        self.options: Any = preset.options
+        self.options: Any = preset  # with the fields of `Options`
         self.classes = CLASSES if preset.conditional else 0
         self.rng = torch.Generator(device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -303,7 +302,4 @@ METHODS: dict[str, type[Method]] = {}
 
 def register(method: type[Method]) -> None:
     """Make a method and its presets known by name. A file that is imported again replaces what it registered."""
-    taken = set(FIELDS) & {f.name for f in dataclasses.fields(method.Options)}
-    if taken:
-        raise TypeError(f"options of {method.name} have the names of fields of Preset: {', '.join(sorted(taken))}")
     METHODS[method.name] = method

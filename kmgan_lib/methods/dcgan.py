@@ -1,6 +1,5 @@
 """DCGAN, the paper's baseline, with labels as in its code for MNIST or without; and SN-GAN, a yardstick of today."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,19 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import OWN, Preset, field
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.fields import OWN, field
 from kmgan_lib.methods.base import Method, Variants
 from kmgan_lib.methods.parts import logged, unnormalised
 from kmgan_lib.models.layers import one_hot
-
-
-@dataclass(frozen=True)
-class DCGANOptions(Options):
-    """What only DCGAN has."""
-
-    generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", above=0)
 
 
 class DCGAN(Method):
@@ -40,8 +31,11 @@ class DCGAN(Method):
 
     name = "dcgan"
     on_points = labelled = True
-    Options = DCGANOptions
-    options: DCGANOptions
+
+    class Options(Preset):
+        generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", gt=0)
+
+    options: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

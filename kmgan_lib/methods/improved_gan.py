@@ -1,37 +1,15 @@
 """Improved GAN without labels: feature matching and minibatch discrimination (Salimans et al., 2016)."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import shard, world_size
-from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Variants
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.parts import WeightNormalised
-
-
-@dataclass(frozen=True)
-class ImprovedGANOptions(Options):
-    """What only Improved GAN has."""
-
-    kernels: int = field(100, "Improved GAN's code", "closeness values a sample gets from its batch", above=0)
-    kernel_dim: int = field(5, "Improved GAN's code", "dimensions in which each closeness is measured", above=0)
-    objective: str = field(
-        "matching", "Improved GAN's code", "of G: feature matching, or the logarithm as in DCGAN",
-        ("matching", "logarithm"), later=True,
-    )  # fmt: skip
-    generator_updates: int = field(1, "Improved GAN's code", "updates of G for one of D", above=0, later=True)
-    noise: float = field(
-        0.0, "Improved GAN's code", "standard deviation of the noise on D's images", least=0, later=True
-    )
-    dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", least=0, below=1, later=True)
-    initialise_by_data: bool = field(
-        False, "Improved GAN's code", "set D's gains and biases by a first batch", later=True
-    )
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -75,8 +53,23 @@ class ImprovedGAN(WeightNormalised, DCGAN):
 
     name = "improved_gan"
     on_points = labelled = False
-    Options = ImprovedGANOptions
-    options: ImprovedGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    class Options(DCGAN.Options):
+        kernels: int = field(100, "Improved GAN's code", "closeness values a sample gets from its batch", gt=0)
+        kernel_dim: int = field(5, "Improved GAN's code", "dimensions in which each closeness is measured", gt=0)
+        objective: Literal["matching", "logarithm"] = field(
+            "matching", "Improved GAN's code", "of G: feature matching, or the logarithm as in DCGAN", later=True
+        )
+        generator_updates: int = field(1, "Improved GAN's code", "updates of G for one of D", gt=0, later=True)
+        noise: float = field(
+            0.0, "Improved GAN's code", "standard deviation of the noise on D's images", ge=0, later=True
+        )
+        dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
+        initialise_by_data: bool = field(
+            False, "Improved GAN's code", "set D's gains and biases by a first batch", later=True
+        )
+
+    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

@@ -1,17 +1,14 @@
 """KM-GAN, Algorithm 1: discriminator, generator and center step on one batch, then K-Means on the features."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib import losses
-from kmgan_lib.centers import UPDATES, CenterBank, assign, kmeans_plus_plus, lloyd, share_between
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd, share_between
+from kmgan_lib.config import Preset, field
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather, shard
-from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Variants, detached
 from kmgan_lib.methods.parts import Clustered, clamp, clipped
@@ -19,44 +16,6 @@ from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import one_hot
 
 PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
-
-
-@dataclass(frozen=True)
-class KMGANOptions(Options):
-    """What only KM-GAN has."""
-
-    k: int = field(10, "Section 2.1", "number of centers", above=0)
-    grouping: str = field(
-        "nearest", "ours", "labels: nearest centers, or as controls K-Means on pixels, random ones, or for real images "
-        "the true ones or a fixed random partition", ("nearest", "pixels", "random", "true", "partition"),
-    )  # fmt: skip
-    told: bool = field(
-        False, "ours", "G is told the cluster that it shall draw, and Eq. (6) pulls it there", later=True
-    )
-    center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
-    center_moves: str = field(
-        "both", "Algorithm 1", "networks that the center step moves", ("both", "discriminator", "generator"), later=True
-    )
-    d_round: float = field(0.0, "Eq. (4); readings, row 1", "threshold of the center loss", least=0)
-    center_gate: str = field(
-        "floor", "readings, row 1", "what d_round bounds: the loss from below, or the first or last iteration",
-        ("floor", "start_step", "stop_step"),
-    )  # fmt: skip
-    per_cluster: bool = field(False, "readings, row 2", "distances of corresponding centers, not of their sums")
-    center_update: str = field("eq4", "readings, row 6", "how a batch moves the centers", UPDATES)
-    fresh: bool = field(
-        False, "readings, row 7", "recompute the features after the third step, with one more pass, for the update"
-    )
-    fake_labels: str = field("real", "readings, row 4", "centers that label generated samples", ("real", "own"))
-    reduction: str = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)", losses.REDUCTIONS)
-    lambda_pair: float = field(0.0, "Eq. (7)", "weight lambda of L_intra and L_inter", least=0)
-    pair_reduction: str = field("mean", "readings, row 33", "pair sums as printed, or means", losses.PAIR_REDUCTIONS)
-    init_images: int = field(10_000, "readings, row 23", "images whose features k-means++ sees", least=2)
-    lloyd_iterations: int = field(0, "readings, row 23", "rounds of Lloyd's algorithm after k-means++", least=0)
-    recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", above=0)
-    clip: float | None = field(None, "Section 4.2.2", "bound on D's parameters, or none", above=0)
-    clip_scope: str = field("all", "readings, row 14", "which parameters are clipped", ("all", "weights"))
-    generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", above=0)
 
 
 class KMGAN(Clustered):
@@ -75,8 +34,45 @@ class KMGAN(Clustered):
 
     name = "kmgan"
     on_points = True
-    Options = KMGANOptions
-    options: KMGANOptions
+
+    class Options(Preset):
+        k: int = field(10, "Section 2.1", "number of centers", gt=0)
+        grouping: Literal["nearest", "pixels", "random", "true", "partition"] = field(
+            "nearest", "ours", "labels: nearest centers, or as controls K-Means on pixels, random ones, or for real "
+            "images the true ones or a fixed random partition",
+        )  # fmt: skip
+        told: bool = field(
+            False, "ours", "G is told the cluster that it shall draw, and Eq. (6) pulls it there", later=True
+        )
+        center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
+        center_moves: Literal["both", "discriminator", "generator"] = field(
+            "both", "Algorithm 1", "networks that the center step moves", later=True
+        )
+        d_round: float = field(0.0, "Eq. (4); readings, row 1", "threshold of the center loss", ge=0)
+        center_gate: Literal["floor", "start_step", "stop_step"] = field(
+            "floor", "readings, row 1", "what d_round bounds: the loss from below, or the first or last iteration"
+        )
+        per_cluster: bool = field(False, "readings, row 2", "distances of corresponding centers, not of their sums")
+        center_update: Literal["eq4", "counts", "counts100", "ema", "recluster"] = field(
+            "eq4", "readings, row 6", "how a batch moves the centers"
+        )
+        fresh: bool = field(
+            False, "readings, row 7", "recompute the features after the third step, with one more pass, for the update"
+        )
+        fake_labels: Literal["real", "own"] = field("real", "readings, row 4", "centers that label generated samples")
+        reduction: Literal["frobenius", "mean"] = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)")
+        lambda_pair: float = field(0.0, "Eq. (7)", "weight lambda of L_intra and L_inter", ge=0)
+        pair_reduction: Literal["sum", "mean", "pairs"] = field(
+            "mean", "readings, row 33", "pair sums as printed, or means"
+        )
+        init_images: int = field(10_000, "readings, row 23", "images whose features k-means++ sees", ge=2)
+        lloyd_iterations: int = field(0, "readings, row 23", "rounds of Lloyd's algorithm after k-means++", ge=0)
+        recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", gt=0)
+        clip: float | None = field(None, "Section 4.2.2", "bound on D's parameters, or none", gt=0)
+        clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
+        generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
+
+    options: Options
     bank: CenterBank
     step_count: Tensor
     pixel_centers: Tensor | None

@@ -2,8 +2,7 @@
 
 import copy
 import itertools
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,36 +10,15 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.centers import assign, cluster_means, fed, kmeans_plus_plus, lloyd
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.fields import field
 from kmgan_lib.losses import center_loss
 from kmgan_lib.methods.base import Variants, detached
 from kmgan_lib.methods.parts import Clustered, unnormalised
 from kmgan_lib.models.layers import one_hot, reestimate_batch_norm, require_labels
 
 ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
-
-
-@dataclass(frozen=True)
-class KMGANPlusOptions(Options):
-    """What only KM-GAN+ has: each is one change, and can be taken out."""
-
-    k: int = field(10, "Section 2.1", "number of clusters", above=0)
-    grouping: str = field(
-        "nearest", "Liu et al., 2020", "clusters: nearest centers of K-Means, or as controls a fixed random partition, "
-        "the true labels, or none", ("nearest", "partition", "true", "none"),
-    )  # fmt: skip
-    told: bool = field(True, "Liu et al., 2020", "G is told the cluster of the real image beside which it stands")
-    embedding: str = field(
-        "learned", "Miyato and Koyama, 2018", "what D's features are projected on: a learned vector of each cluster, "
-        "its center of K-Means, or nothing", ("learned", "centers", "none"),
-    )  # fmt: skip
-    loss: str = field("logistic", "DCGAN; Miyato et al., 2018", "objective: DCGAN's, or hinge", ("logistic", "hinge"))
-    center_loss: float = field(0.0, "Eq. (4); readings, row 2", "weight of the center loss, per cluster", least=0)
-    recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", above=0)
-    cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", least=2)
 
 
 class KMGANPlus(Clustered):
@@ -65,8 +43,28 @@ class KMGANPlus(Clustered):
 
     name = "kmgan_plus"
     clustered = "cluster_images"
-    Options = KMGANPlusOptions
-    options: KMGANPlusOptions
+
+    class Options(Preset):
+        """What only KM-GAN+ has: each is one change, and can be taken out."""
+
+        k: int = field(10, "Section 2.1", "number of clusters", gt=0)
+        grouping: Literal["nearest", "partition", "true", "none"] = field(
+            "nearest", "Liu et al., 2020", "clusters: nearest centers of K-Means, or as controls a fixed random "
+            "partition, the true labels, or none",
+        )  # fmt: skip
+        told: bool = field(True, "Liu et al., 2020", "G is told the cluster of the real image beside which it stands")
+        embedding: Literal["learned", "centers", "none"] = field(
+            "learned", "Miyato and Koyama, 2018", "what D's features are projected on: a learned vector of each "
+            "cluster, its center of K-Means, or nothing",
+        )  # fmt: skip
+        loss: Literal["logistic", "hinge"] = field(
+            "logistic", "DCGAN; Miyato et al., 2018", "objective: DCGAN's, or hinge"
+        )
+        center_loss: float = field(0.0, "Eq. (4); readings, row 2", "weight of the center loss, per cluster", ge=0)
+        recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", gt=0)
+        cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", ge=2)
+
+    options: Options
     centers: Tensor
     directions: Tensor
 

@@ -1,16 +1,13 @@
 """Metric learning: MBGAN (Dai, Xie and Fang, 2017) by triplets, MLGAN (Dou, 2017) by pairs. Reconstructions."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kmgan_lib import losses
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.fields import field
 from kmgan_lib.losses import inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, Variants, detached
 from kmgan_lib.methods.parts import clamp, clipped
@@ -19,15 +16,6 @@ from kmgan_lib.methods.parts import clamp, clipped
 def mean_distance(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference (b,) of the rows of two blocks (b, ...)."""
     return (a - b).abs().flatten(1).mean(1)
-
-
-@dataclass(frozen=True)
-class MBGANOptions(Options):
-    """What only MBGAN has."""
-
-    embedding: str = field(
-        "free", "ours", "features as they come, or on the unit sphere", ("free", "sphere"), later=True
-    )
 
 
 class MBGAN(Method):
@@ -52,8 +40,13 @@ class MBGAN(Method):
     """
 
     name = "mbgan"
-    Options = MBGANOptions
-    options: MBGANOptions
+
+    class Options(Preset):
+        embedding: Literal["free", "sphere"] = field(
+            "free", "ours", "features as they come, or on the unit sphere", later=True
+        )
+
+    options: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -83,23 +76,6 @@ class MBGAN(Method):
         return detached(loss_d=loss_d, loss_g=loss_g, violation=violation.mean())
 
 
-@dataclass(frozen=True)
-class MLGANOptions(Options):
-    """What only MLGAN has."""
-
-    clip: float | None = field(None, "WGAN's code", "bound on D's parameters, or none", above=0)
-    clip_scope: str = field("all", "readings, row 14", "which parameters are clipped", ("all", "weights"))
-    pair_reduction: str = field(
-        "mean", "readings, row 33", "pair sums as printed, means, or means over unordered pairs", losses.PAIR_REDUCTIONS
-    )
-    embedding: str = field(
-        "free", "ours", "features as they come, or on the unit sphere", ("free", "sphere"), later=True
-    )
-    spread: bool = field(
-        False, "Bellemare et al., 2017", "G also keeps its samples apart: the whole energy distance", later=True
-    )
-
-
 class MLGAN(Method):
     r"""Metric learning-based GAN: D pulls real to real and generated to generated, and pushes the two apart.
 
@@ -118,8 +94,21 @@ class MLGAN(Method):
     """
 
     name = "mlgan"
-    Options = MLGANOptions
-    options: MLGANOptions
+
+    class Options(Preset):
+        clip: float | None = field(None, "WGAN's code", "bound on D's parameters, or none", gt=0)
+        clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
+        pair_reduction: Literal["sum", "mean", "pairs"] = field(
+            "mean", "readings, row 33", "pair sums as printed, means, or means over unordered pairs"
+        )
+        embedding: Literal["free", "sphere"] = field(
+            "free", "ours", "features as they come, or on the unit sphere", later=True
+        )
+        spread: bool = field(
+            False, "Bellemare et al., 2017", "G also keeps its samples apart: the whole energy distance", later=True
+        )
+
+    options: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

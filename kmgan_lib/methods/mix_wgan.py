@@ -1,29 +1,16 @@
 """MIX+WGAN: mixtures of generators and of critics with learned weights (Arora et al., 2017)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.config import Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Variants
 from kmgan_lib.methods.parts import unnormalised
-from kmgan_lib.methods.wgan import WGAN, WGANOptions
+from kmgan_lib.methods.wgan import WGAN
 from kmgan_lib.models import build_discriminator, build_generator
-
-
-@dataclass(frozen=True)
-class MixWGANOptions(WGANOptions):
-    """What only MIX+WGAN has."""
-
-    burst: int = field(
-        5, "ours", "updates of D in each of the first 25 iterations, and in every 500th: no burst here", above=0
-    )
-    components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", above=0)
-    entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", least=0)
 
 
 class MixtureGenerator(nn.Module):
@@ -99,8 +86,15 @@ class MixWGAN(WGAN):
     """
 
     name = "mix_wgan"
-    Options = MixWGANOptions
-    options: MixWGANOptions  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    class Options(WGAN.Options):
+        burst: int = field(
+            5, "ours", "updates of D in each of the first 25 iterations, and in every 500th: no burst here", gt=0
+        )
+        components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
+        entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
+
+    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
     critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
 

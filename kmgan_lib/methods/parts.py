@@ -63,7 +63,7 @@ class Clustered(Method):
         known, seen = class_count(images), min(len(images), getattr(preset, cls.clustered))
         if preset.k > seen:
             raise UsageError(f"k={preset.k} centers need as many images, and there are {seen}")
-        if getattr(preset.options, "grouping", None) == "true" and not 0 < known <= preset.k:
+        if getattr(preset, "grouping", None) == "true" and not 0 < known <= preset.k:
             least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
             raise UsageError(f"grouping=true needs {least}")
 

@@ -1,32 +1,18 @@
 """Reduced KM-GAN, Algorithm 2: K-Means on the pixels instead of the features."""
 
 import functools
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from kmgan_lib.centers import CenterBank, assign, updated_centers
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.fields import field
 from kmgan_lib.losses import block_norm
 from kmgan_lib.methods.base import Variants, detached
 from kmgan_lib.methods.parts import Clustered
 from kmgan_lib.models.layers import one_hot
-
-
-@dataclass(frozen=True)
-class ReducedOptions(Options):
-    """What only reduced KM-GAN has."""
-
-    k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", least=2)
-    repulsion: bool = field(False, "readings, row 37", "D pushes generated samples off their centers, as in Eq. (5)")
-    fake_targets: str = field(
-        "generated", "readings, row 37", "centers that Eq. (6)'s counterpart pulls generated samples to: their own, or "
-        "the nearest real ones as in Algorithm 1", ("generated", "real"),
-    )  # fmt: skip
-    init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", least=2)
 
 
 class Reduced(Clustered):
@@ -54,8 +40,19 @@ class Reduced(Clustered):
     """
 
     name = "reduced"
-    Options = ReducedOptions
-    options: ReducedOptions
+
+    class Options(Preset):
+        k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", ge=2)
+        repulsion: bool = field(
+            False, "readings, row 37", "D pushes generated samples off their centers, as in Eq. (5)"
+        )
+        fake_targets: Literal["generated", "real"] = field(
+            "generated", "readings, row 37", "centers that Eq. (6)'s counterpart pulls generated samples to: their "
+            "own, or the nearest real ones as in Algorithm 1",
+        )  # fmt: skip
+        init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)
+
+    options: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

@@ -1,30 +1,17 @@
 """Wasserstein GANs: with weight clipping (Arjovsky et al., 2017), and with a gradient penalty instead."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.config import Options, Preset
+from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather, shard, world_size
-from kmgan_lib.fields import field
 from kmgan_lib.methods.base import Method, Variants, detached
 from kmgan_lib.methods.parts import clamp, unnormalised
 
 WARM_UP, BURST_EVERY = 25, 500
-
-
-@dataclass(frozen=True)
-class WGANOptions(Options):
-    """What only the Wasserstein GANs have."""
-
-    clip: float = field(0.01, "WGAN's code", "bound on every parameter of D, at full width", above=0)
-    critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", above=0)
-    burst: int = field(
-        100, "WGAN's code", "updates of D in each of the first 25 iterations, and in every 500th", above=0
-    )
 
 
 class WGAN(Method):
@@ -44,9 +31,16 @@ class WGAN(Method):
     """
 
     name = "wgan"
-    Options = WGANOptions
     short: ClassVar[Mapping[str, float]] = {"smoke": 0.02}
-    options: WGANOptions
+
+    class Options(Preset):
+        clip: float = field(0.01, "WGAN's code", "bound on every parameter of D, at full width", gt=0)
+        critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", gt=0)
+        burst: int = field(
+            100, "WGAN's code", "updates of D in each of the first 25 iterations, and in every 500th", gt=0
+        )
+
+    options: Options
     critic: Any  # a module; MIX+WGAN has another
 
     @classmethod
@@ -96,14 +90,6 @@ class WGAN(Method):
         return detached(loss_d=loss_d, loss_g=loss_g)
 
 
-@dataclass(frozen=True)
-class WGANGPOptions(WGANOptions):
-    """What only WGAN-GP has."""
-
-    burst: int = field(5, "WGAN-GP's code", "updates of D in any iteration: no bursts", above=0)
-    penalty: float = field(10.0, "Gulrajani et al., 2017", "weight of the gradient penalty", above=0)
-
-
 class WGANGP(WGAN):
     r"""Wasserstein GAN whose critic f is kept 1-Lipschitz by a penalty on its gradient (Gulrajani et al., 2017).
 
@@ -115,8 +101,12 @@ class WGANGP(WGAN):
     """
 
     name = "wgan_gp"
-    Options = WGANGPOptions
-    options: WGANGPOptions  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    class Options(WGAN.Options):
+        burst: int = field(5, "WGAN-GP's code", "updates of D in any iteration: no bursts", gt=0)
+        penalty: float = field(10.0, "Gulrajani et al., 2017", "weight of the gradient penalty", gt=0)
+
+    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

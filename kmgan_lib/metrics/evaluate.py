@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from kmgan_lib import files
-from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import did_you_mean
+from kmgan_lib.errors import UsageError, did_you_mean
 from kmgan_lib.metrics import measures  # noqa: F401 - its measures register themselves
 from kmgan_lib.metrics.inception import Unavailable
 from kmgan_lib.metrics.subject import METRICS, Subject

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from kmgan_lib.centers import CenterBank, assign
+from kmgan_lib.config import OWN
 from kmgan_lib.data.images import resized, to_bytes, to_unit
-from kmgan_lib.fields import OWN
 from kmgan_lib.methods import KMGAN
 from kmgan_lib.metrics import clustering, neighbours, scores
 from kmgan_lib.metrics.classifier import judged

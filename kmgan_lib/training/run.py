@@ -11,11 +11,10 @@ from typing import Any
 import torch
 
 from kmgan_lib import files, methods, presets
-from kmgan_lib.config import PROFILES, Preset
+from kmgan_lib.config import OWN, PROFILES, Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import described, stands_in
-from kmgan_lib.errors import UsageError
-from kmgan_lib.fields import OWN, shown
+from kmgan_lib.errors import UsageError, shown
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods.base import Method
 from kmgan_lib.training import checkpoint, lock

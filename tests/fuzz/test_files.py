@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kmgan_book import records, tables
 from kmgan_book.records import Record
 from kmgan_lib import files
+from kmgan_lib.config import choices
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.presets import PRESETS, Preset, from_dict, resolve
@@ -108,7 +109,7 @@ def test_a_record_is_shown_or_named(record: Record, changes: dict[str, Any]) -> 
 
 
 NAMES = st.sampled_from(sorted(PRESETS))
-CHOICES = sorted({word for p in PRESETS.values() for f in p.fields().values() for word in f.metadata["choices"]})
+CHOICES = sorted({word for p in PRESETS.values() for f in p.fields().values() for word in choices(f)})
 VALUES = JUNK | NUMBERS | NUMBERS.map(lambda n: str(n)[:50]) | st.sampled_from(CHOICES)
 
 
