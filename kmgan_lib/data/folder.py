@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 
 from kmgan_lib.caller import progress
-from kmgan_lib.data.images import LARGEST, Images
+from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import CONFIG, HISTORY, expanded, first_line
 
@@ -25,16 +25,12 @@ NAMED = 10  # files left out that are named
 def _image_files(root: Path) -> Iterator[Path]:
     """Paths, relative to the root, of the image files below it; hidden ones and runs of this library are left out."""
     for place, folders, names in os.walk(root):
-        at = Path(place)
-        if at != root and HISTORY in names and CONFIG in names:
-            names.clear()
+        if Path(place) != root and {HISTORY, CONFIG} <= set(names):
             folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith((".", "@", "__"))]
-        yield from (
-            (at / name).relative_to(root)
-            for name in names
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        )
+        seen = (Path(place, name).relative_to(root) for name in names if not name.startswith("."))
+        yield from (path for path in seen if path.suffix.lower() in SUFFIXES)
 
 
 def _cut(image: Image.Image, size: int, mode: str) -> np.ndarray:
@@ -61,8 +57,8 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
     Images are (n, channels, image_size, image_size) in the order of their paths, with 1 channel, grey, or 3, RGB. Where
     all lie in subfolders, and these are several, they are the classes; else there are no labels.
     """
-    if not 1 <= image_size <= LARGEST or channels not in (1, 3):
-        raise UsageError(f"image_size={image_size} must be from 1 to {LARGEST}, and channels={channels} 1 or 3")
+    if channels not in (1, 3):
+        raise UsageError(f"channels={channels} must be 1 or 3")
     place = expanded(path).absolute()
     if not path or not place.is_dir():
         raise UsageError(f"folder:{path}: there is no such folder; write folder:PATH with the path of your images")
@@ -75,24 +71,24 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
             with Image.open(place / name, formats=FORMATS) as image:
                 return _cut(image, image_size, "L" if channels == 1 else "RGB")
         except Exception as error:  # Pillow raises many kinds for a broken image, all of them meaning this
-            return first_line(error)
+            return f"{place / name}: {first_line(error)}"
 
     with ThreadPoolExecutor() as pool:
         found = list(zip(files, progress(pool.map(read, files), "reading images", len(files)), strict=True))
-    left_out = [f"{place / name}: {why}" for name, why in found if isinstance(why, str)]
-    for line in left_out[:NAMED]:
-        log.warning("left out %s", line)
+    images = {name: pixels for name, pixels in found if not isinstance(pixels, str)}
+    left_out = [why for _, why in found if isinstance(why, str)]
+    for why in left_out[:NAMED]:
+        log.warning("left out %s", why)
     if len(left_out) > NAMED:
         log.warning("left out %d more files that cannot be read", len(left_out) - NAMED)
-    images = {name: pixels for name, pixels in found if not isinstance(pixels, str)}
     if not images:
         raise UsageError(f"folder:{path}: none of the {len(files)} images can be read; see the warnings above")
     parents = [name.parts[0] if len(name.parts) > 1 else "" for name in images]
-    classes = tuple(sorted(set(parents))) if "" not in parents else ()
-    several = len(classes) > 1
+    classes = sorted(set(parents))
+    labelled = len(classes) > 1 and "" not in classes
     return Images.create(
         torch.from_numpy(np.ascontiguousarray(list(images.values()))),
-        torch.tensor([classes.index(name) for name in parents]) if several else None,
-        classes=classes if several else (), name=f"folder:{place.name}", kind="folder", split="all",
+        torch.tensor([classes.index(name) for name in parents]) if labelled else None,
+        classes=classes if labelled else (), name=f"folder:{place.name}", kind="folder", split="all",
         source=f"{len(images)} of {len(files)} files of the folder {place.name}",
     )  # fmt: skip

@@ -3,8 +3,9 @@
 import functools
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from torch.nn import functional as F
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import first_line
 
-LARGEST = 1024  # pixels on a side; the largest network makes 64
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
 RESIZED_AT_ONCE = 1000  # as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
 
@@ -37,27 +37,30 @@ class Images:
         return len(self.tensor)
 
     @classmethod
-    def create(
-        cls, tensor: Tensor, labels: Tensor | None, *, classes: tuple[str, ...] = (), **provenance: Any
-    ) -> "Images":
+    def create(cls, tensor: Tensor, labels: Tensor | None, *, classes: Sequence[str] = (), **provenance: Any) -> Self:
         """Build from a tensor, adding its count and checksum to the provenance."""
         digest = hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()  # without a copy of the bytes
-        return cls(tensor, labels, {**provenance, "count": len(tensor), "sha256": digest}, classes)
+        return cls(tensor, labels, {**provenance, "count": len(tensor), "sha256": digest}, tuple(classes))
 
-    def to(self, device: torch.device | str) -> "Images":
+    def to(self, device: torch.device | str) -> Self:
         """The same data on another device."""
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, tensor=self.tensor.to(device), labels=labels)
 
-    def at(self, size: int) -> "Images":
+    def at(self, size: int) -> Self:
         """The same images at another side length (`resized`), which the source then says."""
         if self.tensor.shape[-2:] == (size, size):
             return self
-        if not 1 <= size <= LARGEST:
-            raise UsageError(f"image_size={size} must be between 1 and {LARGEST} pixels")
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
         kept["source"] += f", resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
-        return Images.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
+        return self.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
+
+
+def _tensor(values: Any) -> Tensor:
+    try:  # PyTorch takes no array that runs backwards
+        return torch.as_tensor(values if isinstance(values, Tensor) else np.ascontiguousarray(values)).detach().cpu()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"images and labels must be numbers ({first_line(error)})") from None
 
 
 def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
@@ -66,30 +69,18 @@ def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
     They are kept as uint8, floats rounded; the name is ``images:`` and the beginning of their SHA-256. A `UsageError`
     if shapes, types or values are others.
     """
-    if not isinstance(images, (Tensor, np.ndarray)):
-        raise UsageError(f"images are a {type(images).__name__}: they must be a tensor or an array")
     tensor, known = _tensor(images), None if labels is None else _tensor(labels)
     real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
     square = tensor.ndim == 4 and tensor.shape[1] in (1, 3) and tensor.shape[2] == tensor.shape[3] and tensor.numel()
     if not (real and square):
-        raise UsageError(
-            f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be (n, c, h, h) with 1 or 3 channels, "
-            "uint8 or float in [0, 1]"
-        )
+        wanted = "(n, c, h, h) with 1 or 3 channels, uint8 or float in [0, 1]"
+        raise UsageError(f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be {wanted}")
     if known is not None and (known.shape != tensor.shape[:1] or known.is_floating_point() or bool((known < 0).any())):
         raise UsageError(f"labels {tuple(known.shape)} must be {len(tensor)} whole numbers, at least 0")
     made = Images.create(to_bytes(tensor).contiguous(), None if known is None else known.long())
     name = f"images:{made.provenance['sha256'][:12]}"
     made.provenance.update(name=name, kind="images", split="all", source=f"a {type(images).__name__} given in Python")
     return made
-
-
-def _tensor(values: Any) -> Tensor:
-    try:  # PyTorch takes no array that runs backwards
-        values = np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
-        return torch.as_tensor(values).detach().cpu()
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f"images and labels must be numbers ({first_line(error)})") from None
 
 
 def stands_in(provenance: dict[str, Any]) -> bool:
@@ -122,7 +113,7 @@ def _factors(count: int, device: torch.device) -> Tensor:
 def content_keys(images: Tensor) -> Tensor:
     """A number (n,), at least 0, for each floating-point image (n, ...): equal for equal images, arbitrary otherwise.
 
-    A partition or an order made from it is the same however the rows are arranged, and on every device.
+    What is made from it is the same however the rows are arranged, and on every device.
     """
     bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
     mixed = (bits * _factors(bits.shape[1], bits.device)).sum(1)  # int64 wraps around
@@ -136,8 +127,5 @@ def resized(tensor: Tensor, size: int) -> Tensor:
     """
     if tensor.shape[-2:] == (size, size):
         return tensor
-    out = torch.empty(*tensor.shape[:2], size, size, dtype=torch.uint8, device=tensor.device)
-    for source, target in zip(tensor.split(RESIZED_AT_ONCE), out.split(RESIZED_AT_ONCE), strict=True):
-        large = F.interpolate(source.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
-        target.copy_(large.round_().clamp_(0, 255))
-    return out
+    resize = functools.partial(F.interpolate, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    return torch.cat([resize(x.float()).round_().clamp_(0, 255).byte() for x in tensor.split(RESIZED_AT_ONCE)])

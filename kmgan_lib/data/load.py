@@ -3,6 +3,8 @@
 import functools
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -23,8 +25,7 @@ log = logging.getLogger(__name__)
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-TEST_IMAGES = "10,000 real test images"
-SPLITS = ("train", "test", "all")
+LARGEST = 1024  # pixels on a side; the largest network makes 64
 
 
 class Layout(NamedTuple):
@@ -41,51 +42,52 @@ class Dataset:
     """A named data set: how its files may lie below a root, and what may stand in for it."""
 
     name: str
-    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none comes with the library
-    package: str = ""  # folder of a platform's package, in the first layout
-    torchvision: str = ""  # its class that downloads it; empty where there is no dependable download
     classes: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none comes with the library
+    torchvision: str = ""  # its class that downloads it; empty where there is no dependable download
+    package: str = ""  # folder of a platform's package, in the first layout
     standin: Callable[[str], Images] | None = None  # of a split
     standin_text: str = ""
 
 
+_CIFAR = (
+    Layout("cifar-10-batches-py", readers.BATCHES, readers.read_batches),
+    Layout("cifar10", readers.CIFAR_FILES, readers.read_cifar_atlases),
+)
+_CELEBA = (
+    Layout("celeba", readers.PHOTOGRAPHS, readers.read_photographs),
+    Layout("celeba64", readers.FACE_ATLASES, readers.read_face_atlases),
+)
+
+
+def _of_idx_files(name: str, classes: tuple[str, ...], torchvision: str, package: str = "") -> Dataset:
+    layout = Layout(f"{torchvision}/raw", readers.IDX_FILES, readers.read_idx)
+    standin = functools.partial(standins.embedded, name, classes)
+    return Dataset(name, classes, (layout,), torchvision, package, standin, "10,000 real test images")
+
+
 DATASETS = {
-    d.name: d
-    for d in [
+    dataset.name: dataset
+    for dataset in (
         Dataset("synthetic", classes=("A", "B", "C", "D")),
-        Dataset("digits", classes=DIGITS),
-        Dataset(
-            "mnist", (Layout("MNIST/raw", readers.IDX_FILES, readers.read_idx),), "", "MNIST", DIGITS,
-            functools.partial(standins.embedded, "mnist", DIGITS), TEST_IMAGES,
-        ),
-        Dataset(
-            "fashion", (Layout("FashionMNIST/raw", readers.IDX_FILES, readers.read_idx),),
-            "/usr/share/datasets/fashion-mnist", "FashionMNIST", GARMENTS,
-            functools.partial(standins.embedded, "fashion", GARMENTS), TEST_IMAGES,
-        ),
-        Dataset(
-            "cifar10",
-            (
-                Layout("cifar-10-batches-py", readers.BATCHES, readers.read_batches),
-                Layout("cifar10", readers.CIFAR_FILES, readers.read_cifar_atlases),
-            ),
-            "", "CIFAR10", CIFAR10, standins.shapes, "drawn coloured shapes",
-        ),
-        Dataset(
-            "celeba",
-            (
-                Layout("celeba", readers.PHOTOGRAPHS, readers.read_photographs),
-                Layout("celeba64", readers.FACE_ATLASES, readers.read_face_atlases),
-            ),
-            standin=standins.faces, standin_text="drawn faces",
-        ),
-    ]
-}  # fmt: skip
+        Dataset("digits", DIGITS),
+        _of_idx_files("mnist", DIGITS, "MNIST"),
+        _of_idx_files("fashion", GARMENTS, "FashionMNIST", "/usr/share/datasets/fashion-mnist"),
+        Dataset("cifar10", CIFAR10, _CIFAR, "CIFAR10", "", standins.shapes, "drawn coloured shapes"),
+        Dataset("celeba", (), _CELEBA, "", "", standins.faces, "drawn faces"),
+    )
+}
+
+
+def _known(name: str) -> Dataset:
+    if name not in DATASETS:
+        raise UsageError(f"unknown data set {name} (one of {', '.join(DATASETS)}, folder:PATH)")
+    return DATASETS[name]
 
 
 def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layout] | None:
     given = root or os.environ.get("KMGAN_DATA")
-    places = [("data root", expanded(given) / way.folder, way) for way in dataset.layouts if given]
+    places = [("data root", expanded(given) / layout.folder, layout) for layout in dataset.layouts if given]
     if dataset.package:
         places.append(("package", Path(dataset.package), dataset.layouts[0]))
     if dataset.torchvision:
@@ -99,22 +101,13 @@ def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | Non
     return located and located[:2]
 
 
-def _known(name: str) -> Dataset:
-    if name not in DATASETS:
-        raise UsageError(f"unknown data set {name} (one of {', '.join(DATASETS)}, folder:PATH)")
-    return DATASETS[name]
-
-
 def fetch(name: str) -> Path:
     """Download a data set with torchvision, which checks its checksum, into the cache; nothing half-written is kept."""
-    dataset = _known(name)
-    if not dataset.torchvision:
-        raise UsageError(f"{dataset.name} has no dependable download. {_ways(dataset)}")
-    import shutil
-    import tempfile
-
     from torchvision import datasets
 
+    dataset = _known(name)
+    if not dataset.torchvision:
+        raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
     target = cache_root() / "data" / dataset.layouts[0].folder
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -123,12 +116,12 @@ def fetch(name: str) -> Path:
             shutil.rmtree(target, ignore_errors=True)
             shutil.move(Path(partial) / dataset.layouts[0].folder, target)
     except (RuntimeError, OSError, HTTPException) as error:
-        raise UsageError(f"{dataset.name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
+        raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
     return target
 
 
 def _ways(dataset: Dataset) -> str:
-    folders = " or ".join(way.folder for way in dataset.layouts)
+    folders = " or ".join(layout.folder for layout in dataset.layouts)
     return (
         f"Ways to get it: --data-root or KMGAN_DATA names a folder that holds {folders}, as torchvision has it "
         f"({' and '.join(dataset.layouts[0].files)}); without one, what torchvision can download is downloaded; or use "
@@ -140,10 +133,10 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
     """A data set of files, or its stand-in, at its own size."""
     if standin == "always" and dataset.standin is not None:
         return dataset.standin(split)
-    located, given_root = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
+    located, given = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
     try:
-        if located is None and (given_root or not download):
-            where = f"under {given_root}" if given_root else "on this machine"
+        if located is None and (given or not download):
+            where = f"under {given}" if given else "on this machine"
             raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
         word, place, layout = located or ("download", fetch(dataset.name), dataset.layouts[0])
     except UsageError as error:
@@ -152,10 +145,9 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
         log.warning("%s: using %s instead (%s)", dataset.name, dataset.standin_text, error)
         return dataset.standin(split)
     tensor, labels, remark = layout.read(place, split)
-    return Images.create(
-        tensor, labels, classes=dataset.classes, name=dataset.name, kind="real", split=split,
-        source=f"{word}, {layout.folder}" + (f" ({remark})" if remark else ""),
-    )  # fmt: skip
+    source = f"{word}, {layout.folder}" + f" ({remark})" * bool(remark)
+    names = {"name": dataset.name, "kind": "real", "split": split, "source": source}
+    return Images.create(tensor, labels, classes=dataset.classes, **names)
 
 
 def load(
@@ -172,24 +164,24 @@ def load(
     root, download
         Data root, searched first, by default ``$KMGAN_DATA``. If it lacks the data, nothing is downloaded.
     standin : {"auto", "always", "never"}
-        Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
-        For ``mnist`` and ``fashion`` it is their 10,000 test images, which come with the library, every fifth of them
-        held out as ``test``; for ``cifar10`` and ``celeba`` it is drawn.
+        Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never. For
+        ``mnist`` and ``fashion`` it is their 10,000 test images, of which every fifth is ``test``; else it is drawn.
     split : {"train", "test", "all"}
-        ``all`` is both, train first; of ``celeba`` it has the valid partition too. ``synthetic``, folders and images in
-        memory have no splits.
+        ``all`` is train, then test; of ``celeba`` it has the valid partition too. The rest has no splits.
     image_size, channels
-        Side in pixels, by default their own, and for a folder 32 (`kmgan_lib.data.images.resized`); channels are 1 for
-        grey, 3 for RGB, of folders only.
+        Side in pixels (`kmgan_lib.data.images.resized`), by default their own, and for a folder 32; and, of folders
+        only, 1 channel for grey or 3 for RGB.
 
-    Returns
-    -------
-    Images
-        A `UsageError` says the ways to get data that cannot be had.
+    Raises
+    ------
+    UsageError
+        On wrong use, or data that cannot be had: it says the ways to get them.
     """
-    for key, word, known in (("standin", standin, ("auto", "always", "never")), ("split", split, SPLITS)):
+    for key, word, known in (("standin", standin, ("auto", "always", "never")), ("split", split, readers.PARTS)):
         if word not in known:
             raise UsageError(f"{key}={word} must be one of {', '.join(known)}")
+    if image_size is not None and not 1 <= image_size <= LARGEST:
+        raise UsageError(f"image_size={image_size} must be between 1 and {LARGEST} pixels")
     if not isinstance(name, str):
         images = given(name, labels)
     elif name.startswith("folder:"):

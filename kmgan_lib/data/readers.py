@@ -25,6 +25,7 @@ from kmgan_lib.files import first_line
 
 AGAIN = "remove it and get the data again"
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file is called, Pillow opens nothing else
+PARTS = {"train": ("train",), "test": ("test",), "all": ("train", "test")}
 
 
 @contextlib.contextmanager
@@ -37,10 +38,6 @@ def _expecting(path: Path, what: str) -> Iterator[None]:
         raise UsageError(f"{path} is not {what} ({reason}): {AGAIN}") from None
 
 
-def _parts(split: str) -> tuple[str, ...]:
-    return ("train", "test") if split == "all" else (split,)
-
-
 def _classes(labels: np.ndarray, count: int) -> Tensor:
     """Labels (n,) of ten classes as int64; a `ValueError` if they are not, or not so many."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < 10)).all():
@@ -48,13 +45,23 @@ def _classes(labels: np.ndarray, count: int) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64))
 
 
-def _atlas(path: Path, out: np.ndarray, columns: int) -> None:
+def _decoded(jobs: list[tuple[Path, int]], side: int, read: Callable[[Path, np.ndarray], None]) -> Tensor:
+    """Images (n, 3, side, side) of files with so many each, read in threads: Pillow decodes without Python's lock."""
+    ends = np.cumsum([n for _, n in jobs])
+    pixels = np.empty((ends[-1], 3, side, side), np.uint8)
+    todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
+    with ThreadPoolExecutor() as pool:
+        list(progress(pool.map(lambda job: read(*job), todo), "reading images", len(todo)))
+    return torch.from_numpy(pixels)
+
+
+def _atlas(path: Path, out: np.ndarray) -> None:
     """The first tiles of an atlas, row by row, into ``out`` (n, 3, s, s)."""
     side = out.shape[-1]
     with _expecting(path, f"an atlas of {side}x{side} tiles"), Image.open(path, formats=FORMATS) as picture:
-        grid = np.asarray(picture.convert("RGB"))
-        tiles = grid.reshape(-1, side, columns, side, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, side, side)
-        out[:] = tiles[: len(out)]
+        rows = np.asarray(picture.convert("RGB")).reshape(-1, side, picture.width // side, side, 3)
+        tiles = rows.transpose(0, 2, 4, 1, 3).reshape(-1, 3, side, side)
+        out[:] = tiles[: len(out)].reshape(out.shape)
 
 
 # MNIST and Fashion-MNIST
@@ -79,23 +86,21 @@ def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 def read_idx(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
     """MNIST or Fashion-MNIST, 60,000 and 10,000 images."""
     images, labels = [], []
-    for prefix in (IDX_PREFIX[part] for part in _parts(split)):
+    for prefix in (IDX_PREFIX[part] for part in PARTS[split]):
         pixels, listed = _idx(place / f"{prefix}-images-idx3-ubyte", (28, 28)), place / f"{prefix}-labels-idx1-ubyte"
         digits = _idx(listed, ())
         with _expecting(listed, "the labels of its images"):
             labels.append(_classes(digits, len(pixels)))
-        images.append(torch.from_numpy(pixels[:, None].copy()))
-    return torch.cat(images), torch.cat(labels), ""
+        images.append(pixels)
+    return torch.from_numpy(np.concatenate(images)[:, None]), torch.cat(labels), ""
 
 
 # CIFAR-10 (Krizhevsky, 2009)
 
 BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
-COLUMNS, PER_ATLAS, ATLASES = 40, 1000, 50
-EXACT = 1017  # test images that the atlases hold without loss
-EXACT_FILE = "exact-0000-1016.webp"
-CIFAR_FILES = ("labels_train.npy", "labels_test.npy", f"test/{EXACT_FILE}", "train/*.webp")
-ONLY_EXACT = "of the test set only the 1,017 images that are exact"
+PER_ATLAS, ATLASES = 1000, 50
+EXACT, EXACT_FILE = 1017, "test/exact-0000-1016.webp"  # test images that the atlases hold without loss
+CIFAR_FILES = ("labels_train.npy", "labels_test.npy", EXACT_FILE, "train/*.webp")
 # Of the images as rows of 3,072 bytes, channel by channel, which is how the release has them.
 TRAIN_SHA256 = "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"
 EXACT_SHA256 = "2c64b81a519186681be7080da632757a9e060e16b6a4bfe963ef342b6ba0f15c"
@@ -112,42 +117,39 @@ def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
     for name, md5 in (*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])):
         if not check_integrity(place / name, md5):
             raise UsageError(f"{place / name} is not the file of the release, whose MD5 is {md5}: {AGAIN}")
-    parts = [CIFAR10(place.parent, train=part == "train") for part in _parts(split)]
+    parts = [CIFAR10(place.parent, train=part == "train") for part in PARTS[split]]
     pixels = np.concatenate([part.data.transpose(0, 3, 1, 2) for part in parts])
     labels = [label for part in parts for label in part.targets]
     return torch.from_numpy(np.ascontiguousarray(pixels)), torch.tensor(labels), ""
 
 
 def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
-    """The compact copy: lossless atlases of 1,000 images, 40 to a row, and labels as ``.npy``.
+    """The compact copy: lossless atlases of 1,000 images, and labels as ``.npy``.
 
     ``test`` is the 1,017 images that the copy has exactly. The others are there as JPEG only, on which a classifier
     loses ten points, so they are not read.
     """
     pixels, labels = [], []
-    for part in _parts(split):
-        files = [place / "train" / f"{i:02d}.webp" for i in range(ATLASES)]
-        each, expected = PER_ATLAS, TRAIN_SHA256
-        if part == "test":
-            files, each, expected = [place / "test" / EXACT_FILE], EXACT, EXACT_SHA256
-        images = np.empty((len(files) * each, 3, 32, 32), np.uint8)
-        for i, path in enumerate(files):
-            _atlas(path, images[i * each : (i + 1) * each], COLUMNS)
-        found = hashlib.sha256(images.data).hexdigest()
+    for part in PARTS[split]:
+        jobs, expected = [(place / EXACT_FILE, EXACT)], EXACT_SHA256
+        if part == "train":
+            jobs, expected = [(place / f"train/{i:02d}.webp", PER_ATLAS) for i in range(ATLASES)], TRAIN_SHA256
+        pixels.append(_decoded(jobs, 32, _atlas))
+        found = hashlib.sha256(pixels[-1].numpy().data).hexdigest()
         if found != expected:
             raise UsageError(f"{place}: {part} images have SHA-256 {found:.12}..., not {expected:.12}...: {AGAIN}")
-        path = place / f"labels_{part}.npy"
+        path, count = place / f"labels_{part}.npy", len(pixels[-1])
         with _expecting(path, "the labels of the images"):
-            labels.append(_classes(np.load(path, allow_pickle=False)[: len(images)], len(images)))
-        pixels.append(torch.from_numpy(images))
-    return torch.cat(pixels), torch.cat(labels), ONLY_EXACT if "test" in _parts(split) else ""
+            labels.append(_classes(np.load(path, allow_pickle=False)[:count], count))
+    remark = "" if split == "train" else "of the test set only the 1,017 images that are exact"
+    return torch.cat(pixels), torch.cat(labels), remark
 
 
 # CelebA (Liu et al., 2015): attributes and identities, but no classes
 
-FACE, CROP, FACE_COLUMNS = 64, 108, 25
+FACE, CROP = 64, 108
 PHOTOGRAPHS, FACE_ATLASES = ("list_eval_partition.txt", "img_align_celeba"), ("index.csv",)  # what is there
-PARTITIONS = {"train": ("train",), "test": ("test",), "all": ("train", "valid", "test")}
+PARTITIONS = {**PARTS, "all": ("train", "valid", "test")}
 CODES = {"0": "train", "1": "valid", "2": "test"}  # of list_eval_partition.txt
 
 
@@ -158,16 +160,14 @@ def _inside(name: str) -> str:
     return name
 
 
-def _decoded(jobs: list[tuple[Path, int]], read: Callable[[Path, np.ndarray], None], listed: Path) -> Tensor:
-    """All faces of files with so many each, read in threads: Pillow decodes without Python's lock."""
+def _faces(
+    listed: Path, split: str, files: list[tuple[str, Path, int]], read: Callable[[Path, np.ndarray], None]
+) -> Tensor:
+    """The faces of a split, partition by partition, of files that are listed with their partition and count."""
+    jobs = [(path, count) for wanted in PARTITIONS[split] for part, path, count in files if part == wanted]
     if not jobs:
         raise UsageError(f"{listed} names no images of this split: {AGAIN}")
-    ends = np.cumsum([n for _, n in jobs])
-    pixels = np.empty((ends[-1], 3, FACE, FACE), np.uint8)
-    todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
-    with ThreadPoolExecutor() as pool:
-        list(progress(pool.map(lambda job: read(*job), todo), "reading faces", len(todo)))
-    return torch.from_numpy(pixels)
+    return _decoded(jobs, FACE, read)
 
 
 def _photograph(path: Path, out: np.ndarray) -> None:
@@ -184,17 +184,15 @@ def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
     162,770 and 19,962 images in the order of the list, or all 202,599 (2.5 GB) with the 19,867 of the valid partition
     between them.
     """
-    listed, names = place / "list_eval_partition.txt", []
+    listed, photographs = place / "list_eval_partition.txt", place / "img_align_celeba"
     with _expecting(listed, "the list of partitions"):
-        for line in filter(str.strip, listed.read_text(encoding="utf8").splitlines()):
-            name, code = line.split()
-            names.append((CODES[code], _inside(name)))
-    jobs = [(place / "img_align_celeba" / name, 1) for wanted in PARTITIONS[split] for p, name in names if p == wanted]
-    return _decoded(jobs, _photograph, listed), None, "central 108x108 pixels, resized to 64x64"
+        rows = [line.split() for line in listed.read_text(encoding="utf8").splitlines() if line.strip()]
+        files = [(CODES[code], photographs / _inside(name), 1) for name, code in rows]
+    return _faces(listed, split, files, _photograph), None, "central 108x108 pixels, resized to 64x64"
 
 
 def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
-    """The compact copy: JPEG atlases of up to 1,000 faces, 25 to a row, and ``index.csv``.
+    """The compact copy: JPEG atlases of up to 1,000 faces, and ``index.csv``.
 
     The faces are the central 178x178 pixels at 64x64, so they show more than the crop of 108 does, and they are a part
     of the data set: the remark says both.
@@ -202,7 +200,6 @@ def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
     index = place / "index.csv"
     with _expecting(index, "the index of the atlases"), index.open(newline="", encoding="utf8") as file:
         counts = Counter((row["partition"], _inside(row["shard"])) for row in csv.DictReader(file))
-        order = [(part, shard) for wanted in PARTITIONS[split] for part, shard in sorted(counts) if part == wanted]
-    jobs = [(place / shard, counts[part, shard]) for part, shard in order]
-    faces = _decoded(jobs, lambda path, out: _atlas(path, out, FACE_COLUMNS), index)
+        files = [(part, place / shard, count) for (part, shard), count in sorted(counts.items())]
+    faces = _faces(index, split, files, _atlas)
     return faces, None, f"central 178x178, not the 108 crop; a part of the data set, {len(faces):,} images"

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.config import Preset
-from kmgan_lib.models.layers import normalised, parameter_count
+from kmgan_lib.models.layers import parameter_count, without_batch_norm
 from kmgan_lib.models.networks import (
     ConvDiscriminator,
     ConvGenerator,
@@ -49,4 +50,7 @@ def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
         head=p.head, feature_dim=p.feature_dim, channels=p.channels, image_size=p.image_size, width=p.width,
         classes=classes, tail=p.tail,
     )  # fmt: skip
-    return normalised(net, p.norm)
+    if p.norm == "batch":
+        return net
+    # Miyato et al. (2018) divide weights by their largest singular value, which a step of the power method follows.
+    return without_batch_norm(net, nn.Identity, spectral_norm if p.norm == "spectral" else None)

@@ -10,6 +10,8 @@ from torch import Tensor
 from kmgan_lib import files
 from kmgan_lib.errors import UsageError
 
+NEVER = 2**62  # an iteration that no run reaches
+
 
 def read_history(directory: Path) -> list[dict[str, float]]:
     """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it is something else."""
@@ -28,10 +30,9 @@ def read_history(directory: Path) -> list[dict[str, float]]:
 
 
 def _append(path: Path, rows: list[dict[str, float]]) -> None:
-    new = not path.exists() or path.stat().st_size == 0
     with path.open("a", newline="", encoding="utf8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
-        if new:
+        if file.tell() == 0:
             writer.writeheader()
         writer.writerows({**row, "iteration": int(row["iteration"])} for row in rows)
 
@@ -40,28 +41,24 @@ class History:
     """Window means of the losses, kept on the device until a row is written; and the first iteration gone wrong."""
 
     def __init__(self, directory: Path, device: torch.device):
-        self.path, self.device = directory / files.HISTORY, device
+        self.path = directory / files.HISTORY
         self.names: list[str] = []
-        self.sums = torch.zeros(0, device=device)
-        self.count = 0
-        self.last = self.added = 0
-        self.finite = torch.ones((), dtype=torch.bool, device=device)
-        self.good = torch.zeros((), dtype=torch.int64, device=device)  # iterations before the first bad one
+        self.sums, self.count = torch.zeros(0, device=device), 0
+        self.first_bad = torch.full((), NEVER, device=device)
 
     def add(self, iteration: int, losses: dict[str, Tensor]) -> None:
         """Take in the losses of one iteration; never waits for the device."""
         stacked = torch.stack(list(losses.values()))
         if not self.names:
-            self.names, self.sums = list(losses), torch.zeros(len(losses), device=self.device)
+            self.names, self.sums = list(losses), torch.zeros_like(stacked)
         self.sums.add_(stacked)
-        self.finite.logical_and_(stacked.isfinite().all())
-        self.good.add_(self.finite)
-        self.count, self.added, self.last = self.count + 1, self.added + 1, iteration
+        self.count += 1
+        self.first_bad.clamp_(max=torch.where(stacked.isfinite().all(), NEVER, iteration))
 
     def bad_iteration(self) -> int | None:
         """The first iteration with a loss that is not finite, if any. Waits for the device."""
-        bad = self.added - int(self.good)
-        return None if not bad else self.last - bad + 1
+        first = int(self.first_bad)
+        return None if first == NEVER else first
 
     def write(self, iteration: int, seconds: float, *, to_file: bool = True) -> dict[str, float]:
         """Append the means since the last row and start over; ``to_file`` on one of several devices only.
@@ -78,7 +75,7 @@ class History:
 
     def truncate(self, iteration: int) -> None:
         """Drop rows of iterations that a resumed run will do again."""
-        kept = [row for row in read_history(self.path.parent) if row["iteration"] <= iteration]
+        kept = [row for row in read_history(self.path.parent) if row["iteration"] <= iteration] if iteration else []
         if kept:
             files.write_atomically(self.path, lambda path: _append(path, kept))
         else:

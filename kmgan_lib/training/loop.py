@@ -49,19 +49,19 @@ class Batches:
 
     def draw(self, count: int = 1) -> tuple[Tensor, Tensor | None, Tensor]:
         """The next batch, or several one after the other: images as float in [0, 1], labels if known, noise."""
-        images, labels, noise = zip(*(self._one() for _ in range(count)), strict=True)
-        known = None if labels[0] is None else torch.cat(labels)
-        return torch.cat(images), known, torch.cat(noise)
+        chosen, noise = (torch.cat(parts) for parts in zip(*(self._one() for _ in range(count)), strict=True))
+        labels = None if self.images.labels is None else self.images.labels[chosen]
+        return to_unit(self.images.tensor[chosen]), labels, noise
 
-    def _one(self) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _one(self) -> tuple[Tensor, Tensor]:
+        """Rows of the next batch that are this rank's, and their noise."""
         b = self.preset.batch
         if self.position + b > len(self.order):
             n, device = len(self.images), self.generator.device
             self.order, self.position = torch.randperm(n, generator=self.generator, device=device), 0
-        chosen = shard(self.order[self.position : self.position + b])
+        chosen = self.order[self.position : self.position + b]
         self.position += b
-        labels = None if self.images.labels is None else self.images.labels[chosen]
-        return to_unit(self.images.tensor[chosen]), labels, shard(draw_noise(self.preset, b, self.generator))
+        return shard(chosen), shard(draw_noise(self.preset, b, self.generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Random state, and place in the epoch."""
@@ -75,17 +75,14 @@ class Batches:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Within the block the first Ctrl-C, or SIGTERM, only fills the list: an iteration is never cut in the middle."""
+    """Numbers of the signals (SIGINT, SIGTERM) received in the block, the first of which only adds itself here."""
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    main = threading.current_thread() is threading.main_thread()  # no other may handle signals
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
 
     def restore() -> None:
         for number, handler in before.items():
-            if signal.getsignal(number) is note:  # a lost rank is deaf to SIGTERM until it has said why it ends
-                signal.signal(number, handler)
+            signal.signal(number, handler)
 
     def note(number: int, _: object) -> None:
         received.append(number)
@@ -100,78 +97,77 @@ def interruptible() -> Iterator[list[int]]:
 
 
 class Training:
-    """One call of `train`, once everything is checked and the run directory is there."""
+    """One call of `kmgan_lib.train`, once everything is checked and the run directory is there.
+
+    A ``state`` is that of a checkpoint, to continue from; without one the method is set up anew.
+    """
 
     def __init__(
         self, preset: Preset, images: Images, device: torch.device, directory: Path, config: dict[str, Any],
         state: dict[str, Any] | None, callback: Callback | None,
     ):  # fmt: skip
         self.preset, self.directory, self.config, self.callback = preset, directory, config, callback
-        self.images, seed = images.to(device), config["seed"]
-        self.method = methods.create(preset, device=device, seed=seed)
-        self.method.training_set = self.images.tensor
-        self.batches = Batches(self.images, preset, device, seed)
-        self.writes = distributed.rank() == 0
-        versions = {"python": platform.python_version(), "torch": torch.__version__}
-        self.notes = {"commit": commit(), "versions": {**versions, "torchvision": version("torchvision")}}
+        self.writes, self.commit = distributed.rank() == 0, commit()  # what runs now: files may change meanwhile
+        images = images.to(device)
+        self.method = methods.create(preset, device=device, seed=config["seed"])
+        self.method.training_set = images.tensor
+        self.batches = Batches(images, preset, device, config["seed"])
         self.history = History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
             with distributed.alone():
-                self.method.setup(self.images.tensor)
+                self.method.setup(images.tensor)
             distributed.broadcast(self.method.state_dict())
         else:
-            self.method.load_state_dict(state["method"])
-            self.batches.load_state_dict(state["batches"])
-            self.history.load_state_dict(state["history"])
+            for part in ("method", "batches", "history"):
+                getattr(self, part).load_state_dict(state[part])
             self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.step = Stepper(self.method)
-        if self.writes and state is not None:
+        if self.writes:
             self.history.truncate(self.iteration)
-        elif self.writes:
-            self.history.path.unlink(missing_ok=True)
-        if state is None:
-            self._notify()
 
     def run(self) -> Run:
-        """Train to the last iteration. Table 2's tiny networks get one thread: more would wait for each other."""
+        """Train to the last iteration."""
+        if self.iteration == 0:
+            self._notify()
         threads = torch.get_num_threads()
-        torch.set_num_threads(1 if self.preset.network == "synthetic" else threads)
+        if self.preset.network == "synthetic":  # so small that threads would wait for each other
+            torch.set_num_threads(1)
         try:
             return self._loop()
         finally:
             torch.set_num_threads(threads)
 
     def _loop(self) -> Run:
-        total = self.preset.iterations
+        total, step = self.preset.iterations, Stepper(self.method)
         every = max(1, total // HISTORY_ROWS)
         snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
-        before, begun = self.seconds, time.perf_counter()
-        label = f"{self.config['preset']['name']} seed {self.config['seed']}"
+        begun, stop = time.perf_counter() - self.seconds, False
+        label = f"{self.preset.name} seed {self.config['seed']}"
         shown = progress(None, label, total, shown=self.writes, initial=self.iteration, unit="it", delay=0)
         with interruptible() as interrupted, shown as bar:
-            stop = False
             while self.iteration < total and not stop:
                 self.method.before_step(self.iteration)
-                losses = self.step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
+                losses = step(*self.batches.draw(self.method.batches_per_step(self.iteration)))
                 self.iteration += 1
                 self.method.update_average(self.iteration)
                 self.history.add(self.iteration, losses)
                 bar.update()
-                row_due = self.iteration % every == 0 or self.iteration == total
+                last = self.iteration == total
+                row_due = last or self.iteration % every == 0
                 stop = bool(interrupted)
                 if distributed.world_size() > 1:  # they ask each other only now and then, and stop together
                     stop = row_due and distributed.from_rank_zero(lambda: bool(interrupted))
-                checkpoint_due = stop or self.iteration % self.preset.checkpoint_every == 0 or self.iteration == total
-                due = row_due or checkpoint_due or self.iteration in snapshots
+                checkpoint_due = last or stop or self.iteration % self.preset.checkpoint_every == 0
+                snapshot_due = self.iteration in snapshots
+                due = row_due or checkpoint_due or snapshot_due
                 bad = self.history.bad_iteration() if due else None  # which waits for the device
-                self.seconds = before + time.perf_counter() - begun
+                self.seconds = time.perf_counter() - begun
                 if bad is not None:
                     self._diverged(bad)
                 if row_due:
                     row = self.history.write(self.iteration, self.seconds, to_file=self.writes)
                     bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
-                if self.iteration in snapshots:
+                if snapshot_due:
                     self._snapshot()
                     self._notify()
                 if checkpoint_due:
@@ -215,11 +211,13 @@ class Training:
     def _finish(self, status: str, diverged_at: int | None = None) -> Run:
         done, ranks = self.iteration, distributed.world_size()
         images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
+        versions = {"python": platform.python_version(), "torch": torch.__version__}
         result = {
             **self.config, "status": status, "diverged_at": diverged_at, "iterations": done,
             "wall_seconds": round(self.seconds, 2), "images_per_second": round(images / max(self.seconds, 1e-9), 1),
-            "device": f"{ranks} x " * (ranks > 1) + device_name(self.batches.generator.device), **self.notes,
-            "checkpoint_rule": "final iteration", "metrics": {},
+            "device": f"{ranks} x " * (ranks > 1) + device_name(self.method.device), "commit": self.commit,
+            "versions": {**versions, "torchvision": version("torchvision")}, "checkpoint_rule": "final iteration",
+            "metrics": {},
         }  # fmt: skip
         if self.writes:
             files.write_json(self.directory / files.RESULT, result)

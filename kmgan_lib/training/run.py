@@ -80,27 +80,12 @@ def pick_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
-        if device.type == "meta":  # it holds no numbers
-            raise RuntimeError
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).item()  # a meta device has no numbers
     except (RuntimeError, AssertionError, TypeError):  # a PyTorch without CUDA raises the second
         cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ", ".join(["auto", "cpu", *cuda, *["mps"] * mps])
         raise UsageError(f"device {shown(name)} is not there (this machine has {there})") from None
     return device
-
-
-def _run_dir(preset: Preset, profile: str, seed: int, out: str | Path | None, resume: bool) -> Path:
-    """Where the run goes. A run that is there is never overwritten: a default name gets a number behind it."""
-    name = preset.name
-    if name.startswith(OWN):
-        kind, _, place = name.partition(":")
-        name = f"{kind}/{files.expanded(place).absolute().name}"
-    directory = files.expanded(out) if out else Path("runs", name, f"{profile}-seed{seed}")
-    if resume or out or not _taken(directory):
-        return directory
-    numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
-    return next(place for place in numbered if not place.exists())
 
 
 def _taken(directory: Path) -> bool:
@@ -112,9 +97,17 @@ def claim_run_dir(
 ) -> Path:
     """The run directory, made, and kept from other processes until ``held`` ends.
 
-    A `UsageError` if something else is there, or another run than the one that is to be resumed.
+    A run that is there is never overwritten: a default name gets a number behind it. A `UsageError` if something else
+    is there, or another run than the one that is to be resumed.
     """
-    directory = _run_dir(preset, config["profile"], config["seed"], out, resume)
+    name = preset.name
+    if name.startswith(OWN):
+        kind, _, place = name.partition(":")
+        name = f"{kind}/{files.expanded(place).absolute().name}"
+    directory = files.expanded(out) if out else Path("runs", name, f"{config['profile']}-seed{config['seed']}")
+    if not (resume or out):
+        numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
+        directory = next(place for place in itertools.chain([directory], numbered) if not _taken(place))
     path = directory / files.CONFIG
     if resume and _taken(directory) and not path.exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
@@ -136,10 +129,9 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
     # Where images of one's own lie is no part of the training; whether they are the same is.
     own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
     free = (*FREE_ON_RESUME, "name", "dataset") if own else FREE_ON_RESUME
-    pairs = {key: (old.get(key), new[key]) for key in ("profile", "seed")}
-    pairs |= {key: (fields.get(key, "nothing"), wanted[key]) for key in wanted if key not in free}
-    for key, (then, now) in pairs.items():
-        if then != now:
+    before = {"profile": old.get("profile"), "seed": old.get("seed"), **fields}
+    for key, now in {"profile": new["profile"], "seed": new["seed"], **wanted}.items():
+        if key not in free and (then := before.get(key, "nothing")) != now:
             raise UsageError(f"{directory} was trained with {key}={then}, not {now}: use the same, or another --out")
     if data.get("sha256") != new["data"]["sha256"]:
         then, now = described(data), described(new["data"])

@@ -1,7 +1,6 @@
 """The beginning of a training: everything is checked before anything is written, then the loop runs."""
 
 import contextlib
-import functools
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,11 @@ from torch import Tensor
 
 from kmgan_lib import data, distributed, files, methods, presets
 from kmgan_lib.config import Preset
-from kmgan_lib.data import Images
-from kmgan_lib.data.images import given
+from kmgan_lib.data.images import Images, given
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.loop import Callback, Training
 from kmgan_lib.training.run import Run, claim_run_dir, pick_device
-
-
-def _check_images(preset: Preset, images: Images) -> None:
-    n = len(images)
-    if preset.batch > n:
-        way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
-        raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
-    methods.method(preset.method).check_data(preset, images)
-    shape = (preset.channels, preset.image_size, preset.image_size)
-    found = tuple(images.tensor.shape[1:])
-    if preset.network != "synthetic" and found != shape:
-        raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
 
 
 def train(
@@ -68,10 +54,11 @@ def train(
     """
     if (preset is None) == (images is None):
         raise UsageError("give a preset, or images with or without labels (method=... names their method)")
-    own = None if images is None else given(images, labels)
-    if own is not None:
+    own = None
+    if images is not None:
+        own = given(images, labels)
         overrides = {"channels": own.tensor.shape[1], "image_size": own.tensor.shape[-1], **overrides}
-        preset = str(own.provenance["name"])
+        preset = own.provenance["name"]
     settings = presets.resolve(str(preset), profile, **overrides)
     own = None if own is None else own.at(settings.image_size)
     if not 0 <= seed < 2**31:
@@ -82,51 +69,62 @@ def train(
         if settings.batch % ranks:
             fitting = max(ranks, settings.batch // ranks * ranks)
             raise UsageError(f"batch={settings.batch} does not divide among {ranks} processes: --set batch={fitting}")
-        known = data.DATASETS.get(settings.dataset)
-        load = functools.partial(
-            data.load, settings.dataset, root=data_root, split=settings.split, image_size=settings.image_size,
-            channels=settings.channels, standin="always" if profile == "smoke" and known and known.standin else "never",
+        found = own or distributed.rank_zero_first(
+            lambda: data.load(
+                settings.dataset, root=data_root, standin="always" if profile == "smoke" else "never",
+                split=settings.split, image_size=settings.image_size, channels=settings.channels,
+            )
         )  # fmt: skip
-        found = distributed.rank_zero_first(load) if own is None else own
         _check_images(settings, found)
-        config: dict[str, Any] = {
-            "preset": settings.as_dict(), "preset_hash": settings.hash, "profile": profile, "seed": seed,
-            "data": found.provenance,
-        }  # fmt: skip
-        name = settings.name
-        if name.startswith("folder:"):  # its absolute path holds wherever the run goes on or is measured
-            config["folder"] = str(files.expanded(name.removeprefix("folder:")).absolute())
-            name = f"folder:{config['folder']}"
-        words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
-        config["command"] = shlex.join(["kmgan", "train", name, "--profile", profile, "--seed", str(seed), *words])
+        config = _config(settings, profile, seed, found, overrides)
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
         resumed = distributed.from_rank_zero(lambda: resume and (directory / checkpoint.CHECKPOINT).exists())
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
-        if distributed.from_rank_zero(functools.partial(_finished, directory, settings, config, state)):
+        if distributed.from_rank_zero(lambda: _finished(directory, config, state)):
             run = Run.open(directory)  # nothing to do, and its measures stay
-            run.images = own
-            return run
-        try:
-            run = Training(settings, found, target, directory, config, state, callback).run()
-        except (RuntimeError, MemoryError) as error:
-            full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-            if not full and "DefaultCPUAllocator: " not in str(error):  # the CPU has no class for it
-                raise
-            smaller = settings.batch // (2 * ranks) * ranks
-            advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
-            kept = "; the last checkpoint is kept" if (directory / checkpoint.CHECKPOINT).exists() else ""
-            raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
+        else:
+            try:
+                run = Training(settings, found, target, directory, config, state, callback).run()
+            except (RuntimeError, MemoryError) as error:
+                full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+                if not full and "DefaultCPUAllocator: " not in str(error):  # the CPU has no class for it
+                    raise
+                smaller = settings.batch // (2 * ranks) * ranks
+                advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
+                kept = "; the last checkpoint is kept" if (directory / checkpoint.CHECKPOINT).exists() else ""
+                raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
         run.images = own
         return run
 
 
-def _finished(directory: Path, settings: Preset, config: dict[str, Any], state: dict[str, Any] | None) -> bool:
+def _check_images(preset: Preset, images: Images) -> None:
+    n, found, shape = len(images), images.tensor.shape[1:], (preset.channels, preset.image_size, preset.image_size)
+    if preset.batch > n:
+        way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
+        raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
+    methods.method(preset.method).check_data(preset, images)
+    if preset.network != "synthetic" and found != shape:
+        raise UsageError(f"{preset.dataset} has images {tuple(found)}, and channels and image_size make {shape}")
+
+
+def _config(preset: Preset, profile: str, seed: int, images: Images, overrides: dict[str, Any]) -> dict[str, Any]:
+    """What ``config.json`` says: what is trained on what, and the command that does it again."""
+    name, config = preset.name, {"preset": preset.as_dict(), "preset_hash": preset.hash, "profile": profile}
+    config |= {"seed": seed, "data": images.provenance}
+    if name.startswith("folder:"):  # its absolute path holds wherever the run goes on or is measured
+        config["folder"] = str(files.expanded(name.removeprefix("folder:")).absolute())
+        name = f"folder:{config['folder']}"
+    words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
+    return config | {"command": shlex.join(["kmgan", "train", name, "--profile", profile, "--seed", str(seed), *words])}
+
+
+def _finished(directory: Path, config: dict[str, Any], state: dict[str, Any] | None) -> bool:
     """Whether the run that is there is at its end already; if it is not, its config is written."""
-    if state is not None:
-        if state["iteration"] > settings.iterations:
-            raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
-        if state["iteration"] == settings.iterations and (directory / files.RESULT).exists():
-            return True
+    total, result = config["preset"]["iterations"], directory / files.RESULT
+    if state is not None and state["iteration"] > total:
+        raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
+    if state is not None and state["iteration"] == total and result.exists():
+        return True
     files.write_json(directory / files.CONFIG, config)
-    (directory / files.RESULT).unlink(missing_ok=True)  # of a shorter run: this one is not finished
+    result.unlink(missing_ok=True)  # of a shorter run: this one is not finished
     return False
