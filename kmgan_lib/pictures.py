@@ -1,6 +1,5 @@
 """Image tensors as sheets of tiles and as files."""
 
-import functools
 import math
 from pathlib import Path
 
@@ -20,7 +19,8 @@ def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.nda
     from torchvision.utils import make_grid
 
     grid = make_grid(images.detach().cpu().clamp(0, 1), columns or math.ceil(math.sqrt(len(images))), pad, pad_value=1)
-    inner = grid[:, pad : grid.shape[1] - pad, pad : grid.shape[2] - pad] if len(images) > 1 else grid
+    border = pad if len(images) > 1 else 0
+    inner = grid[:, border : grid.shape[1] - border, border : grid.shape[2] - border]
     return to_bytes(inner).permute(1, 2, 0).numpy()
 
 
@@ -33,5 +33,5 @@ def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, 
     if kind is None:
         raise UsageError(f"{path}: unknown image format; use .png, .jpg or .webp")
     picture = Image.fromarray(sheet(images, columns=columns).repeat(zoom, 0).repeat(zoom, 1))
-    write_atomically(path, functools.partial(picture.save, format=kind))
+    write_atomically(path, lambda partial: picture.save(partial, kind))
     return path

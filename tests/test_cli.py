@@ -35,7 +35,7 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "mnist/kmgann"], "did you mean mnist/kmgan?"),
     (["train", "synthetic/kmgan", "--profile", "tiny"], "unknown profile tiny"),
     (["train", "synthetic/kmgan", "--set", "learningrate=1"], "did you mean learning_rate?"),
-    (["train", "synthetic/kmgan", "--set", "k"], "write key=value"),
+    (["train", "synthetic/kmgan", "--set", "k"], "k= must be a valid integer"),
     (["train", "synthetic/kmgan", "--set", "seed=3"], "seed"),
     (["train", "synthetic/kmgan", "--set", "callback=x"], "callback"),
     (["train", "synthetic/kmgan", "--set", "k=many"], "k=many"),
@@ -84,7 +84,7 @@ def test_list_names_every_measure_and_every_field_with_its_source(kmgan: Command
     assert (status, err) == (0, "")
     assert all(f" {name} " in out for name in [*METRICS, "folder:PATH"])
     out = kmgan("list", "digits/kmgan")[1]
-    assert all(name[:10] in out for name in presets.FIELDS)  # Rich may break a long name over two lines
+    assert all(name[:10] in out for name in presets.Preset.fields())  # Rich may break a long name over two lines
     assert "Eq. (4)" in out
 
 
