@@ -97,7 +97,7 @@ def train(
     from kmgan_lib import distributed, presets
     from kmgan_lib.training.trainer import train as train_
 
-    fields: dict[str, Any] = dict(pair.partition("=")[::2] for pair in set_ or ())
+    fields: dict[str, Any] = {key: value for key, _, value in (pair.partition("=") for pair in set_ or ())}
     presets.resolve(preset, profile, **fields)  # before the keys become arguments
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **fields

@@ -25,6 +25,11 @@ class Generator:
         self.net, self.preset = net.eval().requires_grad_(False), preset
         self.classes = methods.method(preset.method).generator_classes(preset)
 
+    @property
+    def device(self) -> torch.device:
+        """Where G lies."""
+        return next(self.net.parameters()).device
+
     def noise(self, n: int, seed: int = 0) -> Tensor:
         """The n noise vectors (n, z_dim) of a seed, on the CPU."""
         if not 0 <= seed < 2**63:
@@ -55,8 +60,7 @@ class Generator:
         y = torch.as_tensor(labels) if self.classes and labels is not None else self.labels(len(noise))
         if y.shape != noise.shape[:1] or not ((y >= 0) & (y < max(self.classes, 1))).all():
             raise UsageError(f"labels must be {len(noise)} classes from 0 to {self.classes - 1}, one for each noise")
-        device = next(self.net.parameters()).device
-        pairs = zip(noise.to(device, torch.float32).split(CHUNK), y.to(device).split(CHUNK), strict=True)
+        pairs = zip(noise.to(self.device, torch.float32).split(CHUNK), y.to(self.device).split(CHUNK), strict=True)
         return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
