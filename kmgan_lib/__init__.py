@@ -16,18 +16,15 @@ __version__ = "0.1.0"
 __all__ = ["Generator", "Run", "__version__", "load_generator", "train"]
 
 _HOMES = {"train": "training.trainer", "Run": "training.run", "load_generator": "generator", "Generator": "generator"}
-_MODULES = {
-    "centers", "data", "errors", "losses", "methods", "metrics", "models", "presets",
-}  # fmt: skip
+_MODULES = ("centers", "data", "errors", "losses", "methods", "metrics", "models", "presets")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"kmgan_lib.{_HOMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"kmgan_lib.{name}")
-    raise AttributeError(f"module 'kmgan_lib' has no attribute {name!r}")
+    if name not in (*_HOMES, *_MODULES):
+        raise AttributeError(f"module 'kmgan_lib' has no attribute {name!r}")
+    module = importlib.import_module(f"kmgan_lib.{_HOMES.get(name, name)}")
+    return getattr(module, name) if name in _HOMES else module
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return [*__all__, *_MODULES]

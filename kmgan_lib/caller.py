@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 
 def progress(
-    items: Iterable[Any] | None, text: str, total: int | None = None, *, shown: bool = True, **options: Any
+    items: Iterable[Any] | None, text: str, total: int | None = None, *, shown: bool = True, **more: Any
 ) -> Any:
-    """A bar on standard error for what takes over two seconds; `tqdm` has these and further ``options``.
+    """A bar of `tqdm` on standard error for what takes over two seconds.
 
-    It shows on a terminal, which a window has not and a logger may replace, and in a notebook, unless ``shown`` is
-    false or ``$KMGAN_PROGRESS`` is 0.
+    It shows on a terminal and in a notebook, unless ``shown`` is false or ``$KMGAN_PROGRESS`` is 0.
     """
+    # A window has no standard error, and a logger in its place may be no terminal.
     watched = getattr(sys.stderr, "isatty", bool)() or (sys.stderr is not None and "ipykernel" in sys.modules)
-    shown = shown and watched and os.environ.get("KMGAN_PROGRESS") != "0"
-    return tqdm(items, text, total, disable=not shown, **{"delay": 2, **options})
+    hidden = not (shown and watched) or os.environ.get("KMGAN_PROGRESS") == "0"
+    return tqdm(items, text, total, disable=hidden, **{"delay": 2, **more})

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,11 +17,8 @@ app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-SHOWN = 10  # numbers of a list
-RunPath = Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")]
 Source = Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its ending gives the format.")]
-Weights = Annotated[Path | None, typer.Option(help="By default $KMGAN_INCEPTION, or what the data root has.")]
 
 
 @app.command("list")
@@ -35,7 +33,7 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
         rows = table("preset", "method", "what differs from dataset/kmgan")
         for name, p in presets.PRESETS.items():
             base = presets.PRESETS[f"{name.split('/')[0]}/kmgan"].as_dict() | {"name": name, "method": p.method}
-            differs = [f"{k}={v}" for k, v in p.as_dict().items() if k not in base or v != base[k]]
+            differs = [f"{key}={value}" for key, value in p.as_dict().items() if (key, value) not in base.items()]
             rows.add_row(name, p.method, ", ".join(differs))
         rows.add_row("folder:PATH", "kmgan", "your images: channels=3, image_size=32; --set method=... for others")
         console.print(rows)
@@ -72,15 +70,15 @@ def data(
     if name and action == "fetch":
         say(f"{name} is in {fetch(name)}")
         return
-    rows = table("data set", "found", "where", *(["images", "SHA-256"] if action == "check" else ["stand-in"]))
+    rows = table("data set", "found", "where", "content" if action == "check" else "stand-in")
     for dataset in [name] if name else known:
-        found = library.DATASETS[dataset]
-        place = library.find(dataset, root=data_root) if found.layouts else ("with the library", "")
-        row = [dataset, *map(str, place or ("no", ""))]
+        known_as = library.DATASETS[dataset]
+        place = library.find(dataset, root=data_root) if known_as.layouts else ("with the library", "")
+        about = known_as.standin_text if action == "show" else ""
         if action == "check" and place:
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
-            row += [f"{len(loaded):,}", str(loaded.provenance["sha256"])[:16]]
-        rows.add_row(*row, *([found.standin_text] if action == "show" else []))
+            about = f"{len(loaded):,} images, SHA-256 {loaded.provenance['sha256']:.16}"
+        rows.add_row(dataset, *map(str, place or ("no", "")), about)
     console.print(rows)
 
 
@@ -99,29 +97,25 @@ def train(
     from kmgan_lib import distributed, presets
     from kmgan_lib.training.trainer import train as train_
 
-    settings: dict[str, Any] = {}
-    for pair in set_ or ():
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
-        settings[key.strip()] = value.strip()
-    presets.resolve(preset, profile, **settings)  # before the keys become arguments
+    fields: dict[str, Any] = {key: value for key, _, value in (pair.partition("=") for pair in set_ or ())}
+    presets.resolve(preset, profile, **fields)  # before the keys become arguments
     run = train_(
-        preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **settings
+        preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **fields
     )
     if distributed.rank() > 0:
         return  # of several processes one measures and reports
-    result = run.result
-    say(f"{result['iterations']:,} iterations, {result['images_per_second']:,.0f} images/s: {run.directory}")
+    say("{iterations:,} iterations, {images_per_second:,.0f} images/s: ".format(**run.result) + str(run.directory))
     _evaluate(run, data_root)
 
 
 @app.command()
 def evaluate(
-    run: RunPath,
+    run: Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")],
     only: Annotated[list[str] | None, typer.Option(help="A measure that `kmgan list` names; may be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every measure that applies; some take minutes.")] = False,
-    inception_weights: Weights = None,
+    inception_weights: Annotated[
+        Path | None, typer.Option(help="By default $KMGAN_INCEPTION or the data root's.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Measure a finished run; the results go into its result.json and metrics.jsonl.
@@ -151,12 +145,12 @@ def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
 
 
 def _shown(result: dict[str, Any]) -> str:
-    """The numbers of a measure that are no whole numbers, and the short lists of such, by their names."""
+    """The value of a measure, and its other numbers and short lists that are not of whole numbers, by their names."""
     lists = {key: value if isinstance(value, list) else [value] for key, value in result.items() if key != "seconds"}
     return ", ".join(
         f"{key.replace('_', ' ')} {' '.join(f'{x:.4g}' for x in numbers)}"
         for key, numbers in lists.items()
-        if 0 < len(numbers) <= SHOWN and all(isinstance(x, float) or key == "value" for x in numbers)
+        if 0 < len(numbers) <= 10 and all(isinstance(x, float) or key == "value" for x in numbers)
     )
 
 
@@ -168,9 +162,7 @@ def sample(
     out: Out = Path("grid.png"),
 ) -> None:
     """Draw images from a trained generator, as tiles of one image."""
-    from kmgan_lib.pictures import save_sheet
-
-    say(save_sheet(_generator(run).sample(n, seed=seed), out, zoom=2))
+    _save(run, lambda generator: generator.sample(n, seed=seed), out)
 
 
 @app.command()
@@ -182,25 +174,23 @@ def interpolate(
     out: Out = Path("strip.png"),
 ) -> None:
     """Draw the images between two noise vectors (Section 4.5)."""
-    from kmgan_lib.pictures import save_sheet
-
-    say(save_sheet(_generator(run).interpolate(seed_a, seed_b, steps), out, columns=steps, zoom=2))
+    _save(run, lambda generator: generator.interpolate(seed_a, seed_b, steps), out, columns=steps)
 
 
-# What the book's kit adds where it is installed.
-OF_THE_BOOK = ("sweep", "bench", "records")
-for _found in entry_points(group="kmgan.commands"):
-    if _found.name in OF_THE_BOOK:
-        app.command(_found.name)(_found.load())
-
-
-def _generator(run: Path) -> Any:
+def _save(run: Path, draw: Callable[[Any], Any], out: Path, columns: int | None = None) -> None:
     from kmgan_lib.generator import load_generator
+    from kmgan_lib.pictures import save_sheet
 
     generator = load_generator(run)
     if generator.preset.network == "synthetic":
         raise UsageError("the synthetic data are points, not images: use kmgan_lib.load_generator(...).sample")
-    return generator
+    say(save_sheet(draw(generator), out, columns=columns, zoom=2))
+
+
+OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's kit adds where it is installed
+for _found in entry_points(group="kmgan.commands"):
+    if _found.name in OF_THE_BOOK:
+        app.command(_found.name)(_found.load())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -215,7 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise UsageError(f"kmgan {words[0]} needs a checkout of the book, with `make setup` done there")
         sys.exit(app(words, standalone_mode=False) or 0)  # Typer turns an interruption into a status that it returns
     except (UsageError, RunFailed) as error:
-        _die(str(error), error.status)
+        message, status = str(error), error.status
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -224,14 +214,11 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
         sys.exit(1)
     except OSError as error:
-        _die(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+        message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except Exception as error:
         if not hasattr(error, "format_message"):  # which typer's complaints about options have; all else stays loud
             raise
-        _die(error.format_message(), 2)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _die(message: str, status: int) -> None:
+        message, status = error.format_message(), 2  # pyright: ignore[reportAttributeAccessIssue]
     if first_to_report():
         print(f"kmgan: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Column, Table
 
 console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
-
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
 
 

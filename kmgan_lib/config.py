@@ -55,29 +55,24 @@ class Preset(BaseModel):
     name: str = field("", "ours", "dataset/method[-variant]")
     dataset: str = field("mnist", "Table 1", "synthetic, digits, mnist, fashion, cifar10, celeba or folder:PATH")
     method: str = field("kmgan", "Algorithm 1", "training method")
-    split: Literal["train", "all"] = field("all", "Table 1", "images to train on; 70,000 is train and test together")
+    split: Literal["train", "all"] = field("all", "Table 1", "images to train on; 70,000 are train and test together")
     # Networks
     network: Literal["synthetic", "mnist", "cifar10", "celeba"] = field(
-        "mnist", "Tables 2, 3, 5; Section 4.2", "network family"
+        "mnist", "Tables 2, 3, 5; Section 4.2", "family"
     )
-    head: Literal["penultimate", "bn-relu", "sigmoid"] = field(
-        "bn-relu", "Table 3; readings, row 12", "what D's features are"
-    )
+    head: Literal["penultimate", "bn-relu", "sigmoid"] = field("bn-relu", "Table 3; readings, row 12", "D's features")
     feature_dim: int = field(100, "Table 3", "number d of features (penultimate: its own)", gt=0, lt=WIDEST)
     conv_first: int = field(
-        64, "readings, row 13", "channels of the MNIST D's first layer (DCGAN, labels: 1 + 10)", gt=0, lt=WIDEST
+        64, "readings, row 13", "channels of MNIST's D, first layer (DCGAN: 1 + 10)", gt=0, lt=WIDEST
     )
-    conv_second: int = field(
-        128, "readings, row 13", "channels of the MNIST D's second (DCGAN, labels: 64 + 10)", gt=0, lt=WIDEST
-    )
+    conv_second: int = field(128, "readings, row 13", "channels of its second layer (DCGAN: 64 + 10)", gt=0, lt=WIDEST)
     tail: Literal["table", "plain", "linear"] = field(
         "table", "Tables 2, 3, 5; DCGAN's own D", "fully connected layers of D: with batch normalisation as printed, "
         "without it, or none, so that the features are the last convolution's maps", later=True,
     )  # fmt: skip
     norm: Literal["batch", "none", "spectral"] = field(
-        "batch", "readings, row 28; Miyato et al., 2018", "normalisation in D: of batches as printed, none, or of "
-        "weights by their spectral norm", later=True,
-    )  # fmt: skip
+        "batch", "readings, row 28; Miyato et al., 2018", "normalisation in D: batch, none or spectral", later=True
+    )
     initial_scale: Literal["printed", "fan-in"] = field(
         "printed", "ours", "initial weights: N(0, 0.02) at every width, or as large as keeps the outputs' spread that "
         "0.02 gives at full width", later=True,
@@ -89,26 +84,21 @@ class Preset(BaseModel):
     z_distribution: Literal["uniform", "normal"] = field("uniform", "readings, row 18", "U(-1, 1) or N(0, 1)")
     # Optimisation
     batch: int = field(64, "readings, row 21", "batch size b; batch normalisation needs at least 2 images", ge=2)
-    learning_rate: float = field(
-        5e-4, "ours", "the optimiser's rate, which the paper leaves open (DCGAN's code: 0.0002)", gt=0
-    )
+    learning_rate: float = field(5e-4, "ours", "step size, which the paper leaves open (DCGAN's code: 0.0002)", gt=0)
     beta1: float = field(0.5, "readings, row 17", "Adam's beta1, a decay rate", ge=0, lt=1)
     beta2: float = field(0.999, "readings, row 17", "Adam's beta2, a decay rate", ge=0, lt=1)
     average: float = field(
-        0.999, "ours", "decay of the average of G's weights that samples are drawn from; 0 draws from the last weights",
-        ge=0, lt=1,
-    )  # fmt: skip
+        0.999, "ours", "decay of the average of G's weights, which draws samples; 0: the last weights do", ge=0, lt=1
+    )
     # Size and length: the profile's
     width: float = field(1.0, "profile", "factor on every hidden width; 1 is the paper's", gt=0, lt=100)
     iterations: int = field(27_325, "profile; readings, row 21", "number T of iterations, in total", gt=0)
     precision: Literal["float32", "bf16"] = field("float32", "profile", "of the networks")
     snapshots: int = field(5, "profile", "sample grids kept along the way, the last included", gt=0)
     checkpoint_every: int = field(1000, "profile", "iterations between two checkpoints", gt=0)
-    eval_samples: int = field(
-        10_000, "profile", "generated images that the measures see; the classifier score has ten splits", ge=10
-    )
+    eval_samples: int = field(10_000, "profile", "generated images that the measures see, in ten splits", ge=10)
 
-    if TYPE_CHECKING:  # the fields of the method
+    if TYPE_CHECKING:  # a method's own fields
 
         def __getattr__(self, key: str) -> Any: ...
 
@@ -131,7 +121,7 @@ class Preset(BaseModel):
             with contextlib.suppress(ValueError):
                 said = value.lower()
                 return _WORDS[said] if said in _WORDS else (int if kind is int else float)(value)
-        if kind is int and isinstance(value, (float, np.integer)) and value % 1 == 0:
+        if kind is int and isinstance(value, (float, np.integer)) and float(value).is_integer():
             return int(value)
         return value
 
@@ -154,14 +144,11 @@ class Preset(BaseModel):
 
         A field younger than the first records counts only where it is not at its default.
         """
-        return hash_of(self.as_dict(), self.fields())
+        return self.hash_of(self.as_dict())
 
-
-FIELDS = Preset.fields()
-
-
-def hash_of(values: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    """The hash of a preset's values; ``known`` are its fields, as far as this version knows them."""
-    young = {key for key, f in known.items() if f.json_schema_extra["later"] and values.get(key) == f.default}
-    left = {key: value for key, value in values.items() if key not in (*SIZE_FIELDS, "name") and key not in young}
-    return hashlib.sha256(json.dumps(left, sort_keys=True).encode()).hexdigest()[:12]
+    @classmethod
+    def hash_of(cls, values: Mapping[str, Any]) -> str:
+        """The `hash` of values, whatever version of this class they are from."""
+        new = {key for key, f in cls.fields().items() if f.json_schema_extra["later"] and values.get(key) == f.default}
+        counted = {key: value for key, value in values.items() if key not in {*SIZE_FIELDS, "name", *new}}
+        return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]

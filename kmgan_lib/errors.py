@@ -50,6 +50,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
+    """A `UsageError` for a name that is none of the known ones, which it lists if there is no other hint."""
+    return UsageError(
+        f"unknown {what} {shown(name)}{did_you_mean(name, known)} ({hint or 'one of ' + ', '.join(known)})"
+    )
+
+
 def first_to_report() -> bool:
     """Whether this process should print the error that ends a run, so that several processes print it once."""
     if os.environ.get("WORLD_SIZE", "1") == "1":

@@ -6,7 +6,6 @@ Nothing in the cache is needed: what cannot be kept is made again.
 import contextlib
 import json
 import logging
-import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -33,10 +32,9 @@ def expanded(path: str | Path) -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
-    """Write a file beside its place and move it there when it is whole, so that no reader ever sees half of it.
+    """Have ``write`` make a file beside its place, then move it there, so that no reader ever sees half of it.
 
-    ``write`` writes the whole content to the path it is given; the folder is made if need be. Other processes may write
-    a ``shared`` file at the same time.
+    Folders are made if need be. Other processes may write a ``shared`` file at the same time.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
@@ -54,21 +52,17 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, shared: boo
 
 
 def finite(content: Any) -> Any:
-    """The content with None for every NaN and infinity, which JSON does not have; of dictionaries, lists and tuples."""
-    if isinstance(content, dict):
-        return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    """What JSON keeps of the content, with None for every NaN and infinity, which it does not have."""
+    return json.loads(json.dumps(content), parse_constant=lambda _: None)
 
 
 def as_json(content: dict[str, Any], indent: int | None = 2) -> str:
     """One line, or many, of JSON that every reader takes."""
-    return json.dumps(finite(content), indent=indent, allow_nan=False) + "\n"
+    return json.dumps(finite(content), indent=indent) + "\n"
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a dictionary as readable JSON, atomically."""
+    """Write a dictionary as JSON, atomically."""
     write_atomically(path, lambda p: p.write_text(as_json(content), encoding="utf-8"))
 
 

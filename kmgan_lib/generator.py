@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,10 +19,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 class Generator:
-    """G as ``net``, in evaluation mode, with the ``preset`` that it comes from and so the noise that it was trained on.
-
-    ``classes`` is the number of classes of a conditional generator, else 0.
-    """
+    """G as ``net`` in evaluation mode, its ``preset``, and how many ``classes`` it is told, 0 if none."""
 
     def __init__(self, net: nn.Module, preset: Preset):
         self.net, self.preset = net.eval().requires_grad_(False), preset
@@ -33,58 +31,54 @@ class Generator:
         return next(self.net.parameters()).device
 
     def noise(self, n: int, seed: int = 0) -> Tensor:
-        """The n noise vectors (n, z_dim) of a seed, the same on every device."""
+        """The n noise vectors (n, z_dim) of a seed, on the CPU."""
         if not 0 <= seed < 2**63:
             raise UsageError(f"seed={seed} must be between 0 and {2**63 - 1}")
-        return draw_noise(self.preset, n, torch.Generator().manual_seed(seed)).to(self.device)
+        return draw_noise(self.preset, n, torch.Generator().manual_seed(seed))
 
     def labels(self, n: int) -> Tensor:
-        """The classes (n,) of n images of a conditional generator, where nobody says which.
+        """The classes (n,) of n images where nobody says which: they take turns.
 
-        They take turns; where G knows what shares its clusters have, the i-th is the one at the fractional part of i
-        times the golden ratio, so that the first n have those shares nearly, whatever n is.
+        Where G knows what shares its clusters have, the i-th is the one at the fractional part of i times the golden
+        ratio, so that the first n have those shares nearly, whatever n is.
         """
-        turns = torch.arange(n)
-        shares = getattr(self.net, "shares", None)
+        turns, shares = torch.arange(n), getattr(self.net, "shares", None)
         if not isinstance(shares, Tensor):
-            return (turns % max(self.classes, 1)).to(self.device)
+            return turns % max(self.classes, 1)
         steps = shares.cpu().double().cumsum(0)
-        places = (turns + 0.5) * GOLDEN % 1 * steps[-1]
-        return torch.searchsorted(steps, places).clamp_max(len(steps) - 1).to(self.device)
+        return torch.searchsorted(steps, (turns + 0.5) * GOLDEN % 1 * steps[-1]).clamp_max(len(steps) - 1)
 
     @torch.no_grad()
-    def images(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (n, c, h, w) in [0, 1], without gradients, for given noise (n, z_dim).
+    def images(self, noise: Tensor, labels: Tensor | Sequence[int] | None = None) -> Tensor:
+        """Images (n, c, h, w) in [0, 1] for noise (n, z_dim), without gradients, which `Generator.net` has.
 
         Labels (n,) are classes for a conditional generator, 0 ... classes - 1, by default those of `Generator.labels`.
-        Other shapes are a `UsageError`. `Generator.net` is the module that has gradients.
+        Other shapes are a `UsageError`.
         """
         if noise.ndim != 2 or noise.shape[1] != self.preset.z_dim:
             raise UsageError(f"noise {tuple(noise.shape)} must be (n, {self.preset.z_dim}), z_dim numbers an image")
-        y = labels if self.classes and labels is not None else self.labels(len(noise))
+        y = torch.as_tensor(labels) if self.classes and labels is not None else self.labels(len(noise))
         if y.shape != noise.shape[:1] or not ((y >= 0) & (y < max(self.classes, 1))).all():
             raise UsageError(f"labels must be {len(noise)} classes from 0 to {self.classes - 1}, one for each noise")
         pairs = zip(noise.to(self.device, torch.float32).split(CHUNK), y.to(self.device).split(CHUNK), strict=True)
         return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draw n images (n, c, h, w) in [0, 1], or for the synthetic data points (n, 100); the seed fixes the noise."""
+        """Draw n images (n, c, h, w) in [0, 1], or points (n, 100) if it draws these; the seed fixes the noise."""
         if n < 1:
             raise UsageError(f"n={n}: ask for at least 1 image")
         return self.images(self.noise(n, seed))
 
     def interpolate(self, seed_a: int, seed_b: int, steps: int) -> Tensor:
-        r"""Images (steps, c, h, w) in [0, 1] along the straight line between the noise of two seeds (Section 4.5).
+        r"""Images (steps, c, h, w) in [0, 1] along the line between the noise of two seeds (Section 4.5).
 
         .. math:: z_\beta = \beta z_0 + (1 - \beta) z_1, \quad \beta \text{ from } 1 \text{ to } 0
-
-        They begin with the image of ``seed_a`` and end with that of ``seed_b``: at least 2 steps.
         """
         if steps < 2:
             raise UsageError(f"steps={steps}: an interpolation needs at least 2 images")
-        beta = torch.linspace(1, 0, steps, device=self.device).unsqueeze(1)
+        beta = torch.linspace(1, 0, steps).unsqueeze(1)
         noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, seed_b)
-        labels = torch.full((steps,), seed_a % self.classes, device=self.device) if self.classes else None
+        labels = torch.full((steps,), seed_a % self.classes) if self.classes else None
         return self.images(noise, labels)
 
     def save(self, path: Path) -> None:
@@ -108,8 +102,7 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
     """Load a trained generator from a run directory or a ``generator.safetensors``.
 
-    Of a preset's name the newest run below ``runs/`` is taken. A `UsageError` if there is none, or the file is not a
-    generator of this library.
+    Of a preset the newest run below ``runs/`` is taken. A `UsageError` if there is none, or the file is none of ours.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -119,8 +112,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
         if not found:
             raise UsageError(f"no trained generator below runs/{path}: `kmgan train {path}` makes one")
         path = found[-1]
-    if path.is_dir():
-        path = path / GENERATOR
+    path = path / GENERATOR if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"{path} does not exist: train first, or name a run directory or a preset")
     try:

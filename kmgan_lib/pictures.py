@@ -1,6 +1,5 @@
 """Image tensors as sheets of tiles and as files."""
 
-import functools
 import math
 from pathlib import Path
 
@@ -12,15 +11,13 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.files import expanded, write_atomically
 
 
-def sheet(images: Tensor, *, columns: int | None = None, pad: int = 1) -> np.ndarray:
-    """Tile images (n, c, h, w) in [0, 1] with 1 or 3 channels into one uint8 array (H, W, 3), row by row.
-
-    By default as square as n allows, with ``pad`` pixels between tiles.
-    """
+def sheet(images: Tensor, *, columns: int | None = None) -> np.ndarray:
+    """Tile images (n, c, h, w) in [0, 1] with 1 or 3 channels into one uint8 array (H, W, 3), by default a square."""
     from torchvision.utils import make_grid
 
-    grid = make_grid(images.detach().cpu().clamp(0, 1), columns or math.ceil(math.sqrt(len(images))), pad, pad_value=1)
-    inner = grid[:, pad : grid.shape[1] - pad, pad : grid.shape[2] - pad] if len(images) > 1 else grid
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    grid = make_grid(images.detach().cpu().clamp(0, 1), columns, padding=1, pad_value=1)
+    inner = grid[:, 1:-1, 1:-1] if len(images) > 1 else grid  # one image alone gets no border
     return to_bytes(inner).permute(1, 2, 0).numpy()
 
 
@@ -33,5 +30,5 @@ def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, 
     if kind is None:
         raise UsageError(f"{path}: unknown image format; use .png, .jpg or .webp")
     picture = Image.fromarray(sheet(images, columns=columns).repeat(zoom, 0).repeat(zoom, 1))
-    write_atomically(path, functools.partial(picture.save, format=kind))
+    write_atomically(path, lambda partial: picture.save(partial, kind))
     return path

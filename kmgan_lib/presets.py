@@ -1,21 +1,13 @@
-"""What is run: presets put together from groups, methods and the sizes of profiles, and single fields replaced.
-
-Which presets a method offers stands in its file; this module asks every registered method.
-"""
+"""What is run: presets put together from groups, registered methods and profiles, and single fields replaced."""
 
 import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kmgan_lib.config import FIELDS, FIXED, OWN, PROFILES, SIZE_FIELDS, Preset, hash_of
-from kmgan_lib.errors import UsageError, did_you_mean, shown
+from kmgan_lib.config import FIXED, OWN, PROFILES, SIZE_FIELDS, Preset
+from kmgan_lib.errors import UsageError, did_you_mean, shown, unknown
 from kmgan_lib.methods import METHODS, Method, method
-
-__all__ = [
-    "FIELDS", "METHODS", "PRESETS", "PROFILES", "SIZE_FIELDS", "Preset", "check_key", "from_dict", "hash_of", "method",
-    "resolve",
-]  # fmt: skip
 
 # What the presets of each group have in common; a group's name is the first part of its presets' names. The paper
 # leaves Adam's alpha open: outside 28x28, where 0.0005 was found to learn faster, it is DCGAN's.
@@ -52,7 +44,7 @@ RATES: dict[str, dict[str, float]] = {
 }  # fmt: skip
 RATES["fashion"], RATES["cifar10"] = RATES["mnist"], RATES["cifar10-32"]  # tuned on MNIST, and at 32x32, alone
 
-# width, iterations, precision, snapshots, checkpoint_every, eval_samples
+# Of `SIZE_FIELDS`, in this order.
 SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("synthetic", "smoke"): (1.0, 300, "float32", 5, 300, 1_000),
     ("synthetic", "quick"): (1.0, 3_000, "float32", 5, 1_000, 10_000),
@@ -110,53 +102,44 @@ def _check(preset: Preset) -> None:
     method(preset.method).check(preset)
 
 
-def check_key(key: str, preset: Preset) -> None:
-    """Refuse a key that is no field or option of a preset, or one that would make it another experiment."""
-    known = [name for name in preset.fields() if name not in FIXED]
-    if key not in known:
-        raise UsageError(f"unknown key {shown(key)}{did_you_mean(key, known)} (`kmgan list {preset.name}` shows all)")
-
-
 def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
     A name is ``dataset/method[-variant]``, or ``folder:PATH`` for your own images (32x32 RGB unless ``image_size`` and
     ``channels`` say otherwise), trained by regular KM-GAN unless ``method`` names another. Overrides are fields of
-    `Preset` and of the method's options, as Python values or as text. A `UsageError` on an unknown name, profile or
-    field, or a value that no run can have.
+    the method's presets, as Python values or as text. A `UsageError` on an unknown name, profile or field, or a value
+    that no run can have.
     """
     if name.startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
-        base = kind.Options(method=kind.name, dataset=name, channels=3, image_size=32)
-        preset = base.replace(name=name, **kind.variants(base).get(kind.name, {}))
+        base = kind.Options(name=name, dataset=name, method=kind.name, channels=3, image_size=32)
+        preset = base.replace(**kind.variants(base).get(kind.name, {}))
     elif name in PRESETS:
         preset = PRESETS[name]
     else:
         near = f"; did you mean folder:{shown(name)}?" if os.path.exists(name) else did_you_mean(name, PRESETS)
         raise UsageError(f"unknown preset {shown(name)}{near} (`kmgan list` shows all)")
     if profile not in PROFILES:
-        near = did_you_mean(profile, PROFILES)
-        raise UsageError(f"unknown profile {shown(profile)}{near} (one of {', '.join(PROFILES)})")
-    fields: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
-    share = method(preset.method).short.get(profile, 1)
-    fields["iterations"] = max(1, round(fields["iterations"] * share))
+        raise unknown("profile", profile, PROFILES)
+    known = [key for key in preset.fields() if key not in FIXED]
     for key in overrides:
-        check_key(key, preset)
-    preset = preset.replace(**fields | overrides)
+        if key not in known:
+            raise unknown("key", key, known, f"`kmgan list {preset.name}` shows all")
+    sizes: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
+    share = method(preset.method).short.get(profile, 1)
+    sizes["iterations"] = max(1, round(sizes["iterations"] * share))
+    preset = preset.replace(**sizes | overrides)
     _check(preset)
     return preset
 
 
 def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
-    """The preset that `Preset.as_dict` gave, found in a file.
-
-    A `UsageError` if another version wrote it, or no run can have a value.
-    """
+    """The preset that `Preset.as_dict` gave; a `UsageError` names ``where`` it was found if no run can have it."""
     if not isinstance(fields, Mapping) or str(fields.get("method")) not in METHODS:
         raise UsageError(f"{where}: written by another version of kmgan, or its method's file is not imported")
     kind = method(fields["method"]).Options
-    later = {name for name, f in kind.fields().items() if f.json_schema_extra["later"]}
-    if odd := ", ".join(sorted((set(fields) ^ set(kind.fields())) - (later - set(fields)))):
+    missing = {name for name, f in kind.fields().items() if name not in fields and not f.json_schema_extra["later"]}
+    if odd := ", ".join(sorted(missing | set(fields) - set(kind.fields()))):
         raise UsageError(f"{where}: written by another version of kmgan (fields that differ: {shown(odd)})")
     try:
         preset = kind(**fields)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from kmgan_lib import methods, presets
 from kmgan_lib.errors import UsageError
@@ -57,24 +56,35 @@ def test_a_conditional_generator_cycles_its_classes_and_keeps_one_along_a_line(c
     cycled = conditional.images(noise)
     assert torch.allclose(cycled[0], cycled[10], atol=1e-5)
     assert not torch.allclose(cycled[0], cycled[1], atol=1e-5)
-    same = conditional.images(noise, torch.full((12,), 3))
-    torch.testing.assert_close(same[0], cycled[3], atol=1e-5, rtol=0)
+    torch.testing.assert_close(conditional.images(noise, [3] * 12)[0], cycled[3], atol=1e-5, rtol=0)
     still = conditional.interpolate(13, 13, 3)
     torch.testing.assert_close(still[0], still[2], atol=1e-5, rtol=0)
+
+
+def test_images_are_ordinary_tensors_and_noise_and_labels_of_another_shape_are_refused(conditional: Generator) -> None:
+    for images in (conditional.sample(2), conditional.interpolate(0, 1, 2)):
+        images.mul_(0.5)  # may be changed in place and trained with
+        assert not images.is_inference()
+        assert not images.requires_grad
+    for noise in (torch.rand(3, 5), torch.rand(100), torch.rand(3, 1, 100)):
+        with pytest.raises(UsageError, match=r"^noise "):
+            conditional.images(noise)
+    for labels in ([0, 1], [0, 1, 10], [0, 1, -1], [[0], [1], [2]]):
+        with pytest.raises(UsageError, match=r"^labels "):
+            conditional.images(conditional.noise(3), torch.tensor(labels))
+    assert conditional.images(conditional.noise(3)[:0]).shape == (0, 1, 28, 28)
 
 
 def test_a_saved_generator_comes_back_in_half_precision(conditional: Generator, tmp_path: Path) -> None:
     path = tmp_path / "generator.safetensors"
     conditional.save(path)
-    with safe_open(path, framework="pt") as file:
-        kinds = {file.get_tensor(name).dtype for name in file.keys() if "tracked" not in name}  # noqa: SIM118
-    assert kinds == {torch.float16}
+    assert {tensor.dtype for name, tensor in load_file(path).items() if "tracked" not in name} == {torch.float16}
     for source in (path, tmp_path, str(tmp_path)):
         loaded = load_generator(source)
         assert loaded.preset == conditional.preset
         torch.testing.assert_close(loaded.sample(4, seed=2), conditional.sample(4, seed=2), atol=5e-3, rtol=0)
-    assert not loaded.net.training
-    assert not any(p.requires_grad for p in loaded.net.parameters())
+        assert not loaded.net.training
+        assert not any(p.requires_grad for p in loaded.net.parameters())
 
 
 def test_a_preset_name_means_its_newest_run(plain: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,16 +100,15 @@ def test_a_preset_name_means_its_newest_run(plain: Generator, tmp_path: Path, mo
 
 def test_foreign_and_damaged_safetensors_are_refused(plain: Generator, tmp_path: Path) -> None:
     path = tmp_path / "generator.safetensors"
-    for about, message in (
-        (None, "is not a generator written by kmgan"), ({"preset": "no json"}, "is not a generator written by kmgan"),
-        ({"preset": '{"k": 3}'}, "another version of kmgan"),
+    foreign, one = "is not a generator written by kmgan", torch.ones(2)
+    for weight, about, message in (
+        (one, None, foreign), (one, {"preset": "no json"}, foreign),
+        (one.bfloat16(), {"preset": "{}"}, foreign),  # NumPy, which sums it up, has no such kind
+        (one, {"preset": '{"k": 3}'}, "another version of kmgan"),
     ):  # fmt: skip
-        save_file({"weight": torch.ones(2)}, path, about)
+        save_file({"weight": weight}, path, about)
         with pytest.raises(UsageError, match=message):
             load_generator(path)
-    save_file({"weight": torch.ones(2).bfloat16()}, path, {"preset": "{}"})  # NumPy, which sums it up, has no such kind
-    with pytest.raises(UsageError, match="is not a generator written by kmgan"):
-        load_generator(path)
     Generator(plain.net, presets.resolve("digits/kmgan", "smoke", z_dim=21, width=0.125)).save(path)
     with pytest.raises(UsageError, match="does not fit its own preset"):
         load_generator(path)
@@ -113,17 +122,17 @@ def test_tiles_stand_row_by_row_with_white_between() -> None:
     assert [canvas[3, x, 0] for x in (0, 4, 8)] == [153, 204, 255]
     assert (canvas[2] == 255).all()
     assert (canvas[:, 3] == 255).all()
-    assert sheet(torch.zeros(7, 3, 4, 4), pad=0).shape == (12, 12, 3)  # as square as it can be
+    assert sheet(torch.zeros(7, 3, 4, 4)).shape == (14, 14, 3)  # as square as it can be
     colour = torch.tensor([2.0, 0.5, -1.0]).view(1, 3, 1, 1)
     assert sheet(colour).tolist() == [[[255, 128, 0]]]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp"])
-def test_a_saved_sheet_reads_back_and_nothing_lies_beside_it(tmp_path: Path, suffix: str) -> None:
+def test_a_saved_sheet_reads_back_and_nothing_lies_beside_it(tmp_path: Path) -> None:
     images = torch.rand(4, 3, 8, 8)
-    path = save_sheet(images, tmp_path / f"grid{suffix}", zoom=2)
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-    with Image.open(path) as picture:
-        assert picture.size == (34, 34)
-        if suffix != ".webp":  # which loses a little
-            assert np.array_equal(np.asarray(picture)[::2, ::2], sheet(images))
+    for suffix in (".png", ".bmp", ".webp"):
+        path = save_sheet(images, tmp_path / suffix[1:] / f"grid{suffix}", zoom=2)
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+        with Image.open(path) as picture:
+            assert picture.size == (34, 34)
+            if suffix != ".webp":  # which loses a little
+                assert np.array_equal(np.asarray(picture)[::2, ::2], sheet(images))

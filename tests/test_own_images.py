@@ -86,7 +86,6 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
         ({}, "give a preset, or images"), ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
-        ({"images": own(2)}, "batch=4 is larger than the data"),
         ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),
         ({"images": own().numpy().astype(object)}, "images and labels must be numbers"),
         ({"images": own(), "labels": torch.arange(12), "grouping": "true"}, "grouping=true needs k of at least 12"),
@@ -95,6 +94,16 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=message):
             train(**arguments, out=tmp_path / "run", **SMALL)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_advice_for_few_images_works(tmp_path: Path) -> None:
+    few = {**SMALL, "k": 1, "batch": 64}
+    with pytest.raises(UsageError, match=r"1 image\): a training needs at least two$"):
+        train(images=own(1), out=tmp_path / "run", **few)
+    with pytest.raises(UsageError, match="batch=") as caught:
+        train(images=own(2), out=tmp_path / "run", **few)
+    batch = int(str(caught.value).rpartition("batch=")[2])
+    assert train(images=own(2), out=tmp_path / "run", **{**few, "batch": batch}).result["status"] == "completed"
 
 
 def test_images_that_changed_are_refused_on_resume(tmp_path: Path) -> None:

@@ -224,12 +224,11 @@ def _problems(record: Record, place: str) -> Iterator[str]:
     preset, status = result["preset"], result["status"]
     said = f"{preset['name']}/{result['profile']}-seed{result['seed']}"
     today = presets.PRESETS.get(preset["name"])
-    fields = presets.FIELDS if today is None else today.fields()
     changed = [] if today is None else _changed(preset, today)
     drawn = preset.get("network") != "synthetic" and status == "completed"
     yield from (text for wrong, text in (
         (said != place, f"says that it is {said}"),
-        (presets.hash_of(preset, fields) != result["preset_hash"], "its preset is not the one of its hash"),
+        ((today or presets.Preset).hash_of(preset) != result["preset_hash"], "its preset is not the one of its hash"),
         (today is None, "there is no such preset"),
         (changed, f"was trained with another {', '.join(changed)} than the preset has now"),
         (status not in ("completed", "diverged"), f"status {status}"),

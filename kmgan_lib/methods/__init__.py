@@ -9,7 +9,7 @@ import pkgutil
 import torch
 
 from kmgan_lib.config import Preset
-from kmgan_lib.errors import UsageError, did_you_mean, shown
+from kmgan_lib.errors import unknown
 from kmgan_lib.methods.base import METHODS, Method
 from kmgan_lib.methods.dcgan import DCGAN
 from kmgan_lib.methods.kmgan import KMGAN
@@ -23,7 +23,7 @@ for _file in pkgutil.iter_modules(__path__):
 def method(name: str) -> type[Method]:
     """The registered method of this name."""
     if name not in METHODS:
-        raise UsageError(f"unknown method {shown(name)}{did_you_mean(name, METHODS)} (one of {', '.join(METHODS)})")
+        raise unknown("method", name, METHODS)
     return METHODS[name]
 
 

@@ -71,7 +71,7 @@ class ALI(WeightNormalised):
     class Options(Preset):
         dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", ge=0, lt=1, later=True)
         initialise_by_data: bool = field(
-            False, "ours", "set D's gains and biases by a first batch, and let images and codes weigh alike", later=True
+            False, "ours", "D's gains by a first batch, images and codes alike", later=True
         )
 
     options: Options

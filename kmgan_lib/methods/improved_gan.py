@@ -61,13 +61,9 @@ class ImprovedGAN(WeightNormalised, DCGAN):
             "matching", "Improved GAN's code", "of G: feature matching, or the logarithm as in DCGAN", later=True
         )
         generator_updates: int = field(1, "Improved GAN's code", "updates of G for one of D", gt=0, later=True)
-        noise: float = field(
-            0.0, "Improved GAN's code", "standard deviation of the noise on D's images", ge=0, later=True
-        )
+        noise: float = field(0.0, "Improved GAN's code", "spread of the noise on D's images", ge=0, later=True)
         dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
-        initialise_by_data: bool = field(
-            False, "Improved GAN's code", "set D's gains and biases by a first batch", later=True
-        )
+        initialise_by_data: bool = field(False, "Improved GAN's code", "D's gains by a first batch", later=True)
 
     options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 

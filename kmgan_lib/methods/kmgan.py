@@ -42,7 +42,7 @@ class KMGAN(Clustered):
             "images the true ones or a fixed random partition",
         )  # fmt: skip
         told: bool = field(
-            False, "ours", "G is told the cluster that it shall draw, and Eq. (6) pulls it there", later=True
+            False, "ours", "G is told the cluster that it shall draw; Eq. (6) pulls it there", later=True
         )
         center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
         center_moves: Literal["both", "discriminator", "generator"] = field(
@@ -56,15 +56,11 @@ class KMGAN(Clustered):
         center_update: Literal["eq4", "counts", "counts100", "ema", "recluster"] = field(
             "eq4", "readings, row 6", "how a batch moves the centers"
         )
-        fresh: bool = field(
-            False, "readings, row 7", "recompute the features after the third step, with one more pass, for the update"
-        )
+        fresh: bool = field(False, "readings, row 7", "recompute the features for the update, by one more pass")
         fake_labels: Literal["real", "own"] = field("real", "readings, row 4", "centers that label generated samples")
         reduction: Literal["frobenius", "mean"] = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)")
         lambda_pair: float = field(0.0, "Eq. (7)", "weight lambda of L_intra and L_inter", ge=0)
-        pair_reduction: Literal["sum", "mean", "pairs"] = field(
-            "mean", "readings, row 33", "pair sums as printed, or means"
-        )
+        pair_reduction: Literal["sum", "mean", "pairs"] = field("mean", "readings, row 33", "pair sums or means")
         init_images: int = field(10_000, "readings, row 23", "images whose features k-means++ sees", ge=2)
         lloyd_iterations: int = field(0, "readings, row 23", "rounds of Lloyd's algorithm after k-means++", ge=0)
         recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", gt=0)

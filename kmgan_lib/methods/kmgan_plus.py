@@ -57,9 +57,7 @@ class KMGANPlus(Clustered):
             "learned", "Miyato and Koyama, 2018", "what D's features are projected on: a learned vector of each "
             "cluster, its center of K-Means, or nothing",
         )  # fmt: skip
-        loss: Literal["logistic", "hinge"] = field(
-            "logistic", "DCGAN; Miyato et al., 2018", "objective: DCGAN's, or hinge"
-        )
+        loss: Literal["logistic", "hinge"] = field("logistic", "DCGAN; Miyato et al., 2018", "objective of D and G")
         center_loss: float = field(0.0, "Eq. (4); readings, row 2", "weight of the center loss, per cluster", ge=0)
         recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", gt=0)
         cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", ge=2)

@@ -43,7 +43,7 @@ class MBGAN(Method):
 
     class Options(Preset):
         embedding: Literal["free", "sphere"] = field(
-            "free", "ours", "features as they come, or on the unit sphere", later=True
+            "free", "ours", "features as they come, or of length 1", later=True
         )
 
     options: Options
@@ -102,11 +102,9 @@ class MLGAN(Method):
             "mean", "readings, row 33", "pair sums as printed, means, or means over unordered pairs"
         )
         embedding: Literal["free", "sphere"] = field(
-            "free", "ours", "features as they come, or on the unit sphere", later=True
+            "free", "ours", "features as they come, or of length 1", later=True
         )
-        spread: bool = field(
-            False, "Bellemare et al., 2017", "G also keeps its samples apart: the whole energy distance", later=True
-        )
+        spread: bool = field(False, "Bellemare et al., 2017", "G also keeps its samples apart", later=True)
 
     options: Options
 

@@ -43,13 +43,10 @@ class Reduced(Clustered):
 
     class Options(Preset):
         k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", ge=2)
-        repulsion: bool = field(
-            False, "readings, row 37", "D pushes generated samples off their centers, as in Eq. (5)"
-        )
+        repulsion: bool = field(False, "readings, row 37", "D pushes generated samples off their centers (Eq. 5)")
         fake_targets: Literal["generated", "real"] = field(
-            "generated", "readings, row 37", "centers that Eq. (6)'s counterpart pulls generated samples to: their "
-            "own, or the nearest real ones as in Algorithm 1",
-        )  # fmt: skip
+            "generated", "readings, row 37", "centers that pull generated samples: their own, or as in Algorithm 1"
+        )
         init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)
 
     options: Options

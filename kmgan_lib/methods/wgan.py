@@ -36,9 +36,7 @@ class WGAN(Method):
     class Options(Preset):
         clip: float = field(0.01, "WGAN's code", "bound on every parameter of D, at full width", gt=0)
         critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", gt=0)
-        burst: int = field(
-            100, "WGAN's code", "updates of D in each of the first 25 iterations, and in every 500th", gt=0
-        )
+        burst: int = field(100, "WGAN's code", "updates of D in the first 25 iterations, and in every 500th", gt=0)
 
     options: Options
     critic: Any  # a module; MIX+WGAN has another
