@@ -100,8 +100,7 @@ class ALI(WeightNormalised):
         loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()
         self._update(self.discriminator_optimiser, loss_d)
 
-        def fooled(fake: Tensor) -> Tensor:
-            loss = F.softplus(self.joint(self.D(images), codes)).mean()
-            return loss + F.softplus(-self.joint(self.D(fake), noise)).mean()
-
-        return logged(loss_d, self._update_generator(fooled, fake), encoded, generated)
+        loss_g = F.softplus(self.joint(self.D(images), codes)).mean()
+        loss_g = loss_g + F.softplus(-self.joint(self.D(fake), noise)).mean()
+        self._update(self.generator_optimiser, loss_g)
+        return logged(loss_d, loss_g, encoded, generated)

@@ -249,7 +249,11 @@ def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
     torch.testing.assert_close(losses["loss_d"], loss)
     torch.testing.assert_close(losses["loss_g"], descend(rms_g, -critic(net(G(noise[-BATCH:]))).mean()))
     assert all(p.abs().max() <= bound for p in d)
-    for ours, theirs in zip([*method._clipped, *method.generator_net.parameters()], [*d, *g], strict=True):
+    for ours, theirs in zip(
+        [*method.discriminator_net.parameters(), *method.critic.parameters(), *method.generator_net.parameters()],
+        [*d, *g],
+        strict=True,
+    ):
         torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
 
@@ -312,11 +316,11 @@ def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
     method = make("mix_wgan", components=3, burst=1, critic_updates=1)
     with torch.no_grad():
         method.generator_net.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
-        method.critic.logits.copy_(torch.tensor([0.5, 0.0, 0.2]))
+        method.critic_logits.copy_(torch.tensor([0.5, 0.0, 0.2]))
     before, x, z, losses = before_and_after(method)
 
     def payoff(of: Any, real: bool) -> Tensor:
-        w, v = of.generator_net.logits.softmax(0), of.critic.logits.softmax(0)
+        w, v = of.generator_net.logits.softmax(0), of.critic_logits.softmax(0)
         total = torch.zeros(())
         for i, G in enumerate(before.generator_net.components):
             for j, D in enumerate(of.discriminator_net.components):
@@ -325,9 +329,10 @@ def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
         return total
 
     with torch.no_grad():
-        entropy = [-0.1 * logits.softmax(0).log().mean() for logits in (before.critic.logits, method.critic.logits)]
+        entropy = [-0.1 * logits.softmax(0).log().mean() for logits in (before.critic_logits, method.critic_logits)]
         torch.testing.assert_close(losses["loss_d"], entropy[0] - payoff(before, True), rtol=1e-4, atol=1e-5)
-        before.critic, before.discriminator_net = method.critic, method.discriminator_net
+        before.critic, before.critic_logits = method.critic, method.critic_logits
+        before.discriminator_net = method.discriminator_net
         entropy_g = -0.1 * before.generator_net.logits.softmax(0).log().mean()
         torch.testing.assert_close(losses["loss_g"], entropy_g + payoff(before, False), rtol=1e-4, atol=1e-5)
 
@@ -335,9 +340,9 @@ def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
 def test_mixture_weights_learn_and_are_not_clipped() -> None:
     method = make("mix_wgan", components=2, burst=1, critic_updates=1)
     with torch.no_grad():
-        method.critic.logits.copy_(torch.tensor([2.0, 0.0]))
+        method.critic_logits.copy_(torch.tensor([2.0, 0.0]))
     before, *_ = before_and_after(method)
-    assert 1.5 < method.critic.logits[0] < 2  # the regulariser pulls the weights together
+    assert 1.5 < method.critic_logits[0] < 2  # the regulariser pulls the weights together
     bound = 0.01 * 8**0.5  # an eighth of the width
     assert all(p.abs().max() <= bound for p in (*method.discriminator_net.parameters(), method.critic.weight))
     assert not torch.equal(method.generator_net.logits, before.generator_net.logits)
