@@ -32,7 +32,7 @@ def class_count(images: Images) -> int:
 
 
 class Method(nn.Module):
-    """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
+    """A training method: networks and optimisers, and nothing of loops, files or reports.
 
     A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
     `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights. The

@@ -20,8 +20,8 @@ class DCGAN(Method):
 
     These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D is KM-GAN's
     without its last layer and without batch normalisation of the fully connected one, and one linear unit as the logit
-    (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer of both networks. G is
-    updated ``generator_updates`` times for each update of D, with the same noise.
+    (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer of both networks. Further
+    updates of G take the same noise.
 
     Other presets keep a D as it was handed down: ``dcgan-carpedm20`` the one of carpedm20/DCGAN-tensorflow on 28x28,
     ``dcgan-table3`` and ``dcgan-table5`` those of the paper's tables. Their batch normalisation before the logit, of

@@ -137,11 +137,6 @@ class KMGAN(Clustered):
         moved = {"both": d + g, "discriminator": d, "generator": g}
         self.center_optimiser = self.optimiser(moved[self.options.center_moves])
 
-    @property
-    def iteration(self) -> int:
-        """Number of finished steps. Waits for the device."""
-        return int(self.step_count)
-
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""

@@ -36,8 +36,8 @@ class KMGANPlus(Clustered):
     none; with ``norm=spectral`` and the hinge loss it is `SNGAN`.
 
     Every ``recluster_every`` iterations K-Means runs on the features of many training images, from the means of the
-    clusters as they were; centers with hardly any image are put elsewhere; and each new cluster takes the number of the
-    old one that it shares most images with (the Hungarian method), so that neither network has to learn it anew.
+    clusters as they were, and each new cluster takes the number of the old one that it shares most images with (the
+    Hungarian method), so that neither network has to learn it anew.
     ``anchor`` is :math:`\varphi`, a copy of D in evaluation mode, and ``centers`` (k, d) are those of its features.
     """
 

@@ -27,16 +27,15 @@ class MBGAN(Method):
     .. math:: L_D = [m + d(f(x), f(x')) - d(f(x), f(\hat x))]_+ , \quad
               m = \frac{\Delta(x, \hat x)}{2\, \overline{\Delta}} , \qquad L_G = d(f(x), f(\hat x)),
 
-    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. Unit features are
-    usual in triplet learning (Schroff et al., 2015), and they fix the scale in which the margin is given.
+    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. Unit features
+    (Schroff et al., 2015) fix the scale in which the margin is given.
 
     ``mbgan-free`` leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the
     margin, and adds :math:`d(f(x), f(x'))` once more. There D gains by mapping all to one point, where training stops.
 
-    *Reconstruction*: the original's text could not be read. Its abstract gives the triplets, what is minimised and
-    maximised, and a data-dependent margin as in the loss-sensitive GAN of Qi (2017), whose margin is an L1 distance
-    of pixels; formula, norm and settings are ours. Table 4 (4.27) calls MBGAN conditional; nothing readable says how
-    labels enter, and here they do not.
+    *Reconstruction*: the original's text could not be read. Its abstract gives the triplets and a data-dependent margin
+    as in the loss-sensitive GAN of Qi (2017), there an L1 distance of pixels; formula, norm and settings are ours.
+    Table 4 (4.27) calls MBGAN conditional; nothing readable says how labels enter, and here they do not.
     """
 
     name = "mbgan"

@@ -38,9 +38,8 @@ class MixtureGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) to images (b, c, h, w) of the mixture."""
-        return torch.stack([net(noise[:, 1:]) for net in self.components])[
-            self.pick(noise), torch.arange(len(noise), device=noise.device)
-        ]
+        images = torch.stack([net(noise[:, 1:]) for net in self.components])
+        return images[self.pick(noise), torch.arange(len(noise), device=noise.device)]
 
 
 class MixtureDiscriminator(nn.Module):

@@ -17,11 +17,8 @@ from kmgan_lib.models.layers import one_hot, without_batch_norm
 
 
 def unnormalised(base: Preset, **changes: Any) -> dict[str, Any]:
-    """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer.
-
-    On 28x28 images FC 1024 stays, without normalisation; on larger ones the last convolution's maps are the features.
-    """
-    tail = "plain" if base.network == "mnist" else "linear"
+    """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer."""
+    tail = "plain" if base.network == "mnist" else "linear"  # FC 1024 without it, or the last convolution's maps
     return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in", **changes}
 
 
@@ -38,15 +35,12 @@ def label_entropy(labels: Tensor, k: int) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> None:
-    """Clip parameters to [-bound, bound] in place (Section 4.2.2; readings, row 14); nothing happens if it is None.
+    """Clip to [-bound, bound], if there is one, in place (Section 4.2.2; readings, row 14).
 
-    ``scope``: ``all`` parameters, or the ``weights`` of convolutions and linear layers, without biases and batch
-    normalisation.
+    ``scope``: ``all`` parameters, or the ``weights`` of convolutions and linear layers alone.
     """
-    if bound is None:
-        return
     for name, p in net.named_parameters():
-        if scope == "all" or (name.endswith("weight") and p.ndim > 1):
+        if bound is not None and (scope == "all" or (name.endswith("weight") and p.ndim > 1)):
             p.clamp_(-bound, bound)
 
 
@@ -104,10 +98,9 @@ class Dropout(nn.Module):
         """Values (b, ...) to values of the same shape."""
         if not self.training or self.rng is None or self.p == 0:
             return input
-        shape = (len(input) * (1 if self.gathered else world_size()), *input.shape[1:])
-        mask = torch.rand(shape, generator=self.rng, device=input.device) >= self.p
-        kept = mask if self.gathered else shard(mask)
-        return input * kept / (1 - self.p)
+        ranks = 1 if self.gathered else world_size()
+        mask = torch.rand(len(input) * ranks, *input.shape[1:], generator=self.rng, device=input.device) >= self.p
+        return input * (mask if self.gathered else shard(mask)) / (1 - self.p)
 
 
 class WeightNormalised(Method):

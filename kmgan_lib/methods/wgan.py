@@ -19,8 +19,7 @@ class WGAN(Method):
 
     .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
 
-    Settings of martinarjovsky/WassersteinGAN: RMSprop, five updates of the critic for one of G, a hundred in the first
-    25 iterations and in every 500th, clipping after the update of *all* parameters of the critic, biases too. G's
+    Settings are those of martinarjovsky/WassersteinGAN; *all* parameters of the critic are clipped, biases too. G's
     update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is another run with
     smaller networks.
 
@@ -58,7 +57,6 @@ class WGAN(Method):
         return torch.optim.RMSprop(parameters, self.preset.learning_rate, foreach=True, capturable=cuda)
 
     def batches_per_step(self, iteration: int) -> int:
-        """Updates of the critic in the iteration after ``iteration`` finished ones."""
         burst = iteration < WARM_UP or iteration % BURST_EVERY == 0
         return self.options.burst if burst else self.options.critic_updates
 
@@ -94,8 +92,7 @@ class WGANGP(WGAN):
     .. math:: L_f = E f(G(z)) - E f(x) + \lambda\, E (\|\nabla_{\tilde x} f(\tilde x)\|_2 - 1)^2 , \qquad
               \tilde x = u x + (1 - u) G(z), \quad u \sim U(0, 1)
 
-    Adam with :math:`\beta = (0, 0.9)` and five updates of the critic for one of G, as in the original. No row of Table
-    4: it stands beside WGAN, whose clipping is known to fail at full size too.
+    Settings are the original's. No row of Table 4: it stands beside WGAN, whose clipping fails at full size, too.
     """
 
     name = "wgan_gp"
