@@ -17,7 +17,7 @@ from kmgan_lib.methods.mix_wgan import MixtureGenerator
 from kmgan_lib.methods.parts import Dropout
 from kmgan_lib.methods.randomness import draw_noise
 
-from ..conftest import same_weights
+from ..conftest import in_float64, same_weights
 
 BATCH = 6
 
@@ -33,10 +33,10 @@ def batch(method: Any, count: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def before_and_after(method: Any) -> tuple[Any, Tensor, Tensor, dict[str, Tensor]]:
-    """The method as it was, its batch, and what its step returned. G's loss is seen by the D that the step leaves."""
+    """The method as it was, real and generated images, and what a step returned; G's loss is by the D that it leaves."""
     before = copy.deepcopy(method)
     images, noise = batch(method)
-    return before, images, noise, method.step(images, None, noise)
+    return before, images, copy.deepcopy(before).G(noise).detach(), method.step(images, None, noise)
 
 
 def real_or_generated(real: Tensor, generated: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def some_images(count: int = 30) -> Tensor:
 @pytest.mark.parametrize("name", ["mbgan", "mbgan-free"])
 def test_mbgan_losses_are_those_of_triplets(name: str) -> None:
     method, sphere = make(name), name == "mbgan"
-    before, x, z, losses = before_and_after(method)
+    before, x, fake, losses = before_and_after(method)
 
     def features(of: Any, images: Tensor) -> Tensor:
         return unit(of.D(images)) if sphere else of.D(images)
@@ -73,7 +73,6 @@ def test_mbgan_losses_are_those_of_triplets(name: str) -> None:
         return (a - b).square().sum() if sphere else (a - b).abs().mean()
 
     with torch.no_grad():
-        fake = before.G(z)
         f, g = features(before, x), features(before, fake)
         pixels = torch.stack([(x[i] - fake[i]).abs().mean() for i in range(BATCH)])
         margins = pixels / pixels.mean() / 2 if sphere else pixels
@@ -92,7 +91,7 @@ def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
     """By unordered pairs of features on the sphere it is half the energy distance, for which both networks play."""
     energy = reduction == "pairs"
     method = make("mlgan") if energy else make("mlgan-ordered", pair_reduction=reduction, clip=0.05)
-    before, x, z, losses = before_and_after(method)
+    before, x, fake, losses = before_and_after(method)
 
     def pairs(a: Tensor, b: Tensor) -> Tensor:
         same = energy and a is b
@@ -100,7 +99,7 @@ def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
         return each.sum() if reduction == "sum" else each.mean() / (2 if same else 1)
 
     def distances(of: Any) -> tuple[Tensor, Tensor]:
-        f, g = of.D(x), of.D(before.G(z))
+        f, g = of.D(x), of.D(fake)
         f, g = (unit(f), unit(g)) if energy else (f, g)
         return pairs(f, f) + pairs(g, g), pairs(f, g)
 
@@ -114,16 +113,15 @@ def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
 
 def test_ali_tells_pairs_of_image_and_code_apart() -> None:
     method = make("ali", dropout=0.0)
-    before, x, z, losses = before_and_after(method)
+    before, x, fake, losses = before_and_after(method)
     with torch.no_grad():
-        fake = before.G(z)
         mean, log_deviation = before.encoder(x).chunk(2, 1)
         deviation = log_deviation.exp()
         epsilon = torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
         codes = mean + deviation * epsilon
-        encoded, generated = before.joint(before.D(x), codes), before.joint(before.D(fake), z)
+        encoded, generated = before.joint(before.D(x), codes), before.joint(before.D(fake), batch(method)[1])
         torch.testing.assert_close(losses["loss_d"], real_or_generated(encoded, generated))
-        encoded, generated = method.joint(method.D(x), codes), method.joint(method.D(fake), z)
+        encoded, generated = method.joint(method.D(x), codes), method.joint(method.D(fake), batch(method)[1])
         torch.testing.assert_close(losses["loss_g"], real_or_generated(generated, encoded))
     moved = [a for a, b in zip(method.encoder.parameters(), before.encoder.parameters(), strict=True) if (a != b).any()]
     assert len(moved) > 1
@@ -144,7 +142,7 @@ def test_minibatch_discrimination_sums_over_the_others() -> None:
 
 def test_improved_gan_plays_for_the_logarithm_on_noisy_images() -> None:
     method = make("improved_gan", kernels=3, kernel_dim=2, dropout=0.0, generator_updates=1)
-    before, x, z, losses = before_and_after(method)
+    before, x, fake, losses = before_and_after(method)
     rng = torch.Generator().manual_seed(1)
 
     def logits(of: Any, images: Tensor) -> Tensor:
@@ -152,7 +150,6 @@ def test_improved_gan_plays_for_the_logarithm_on_noisy_images() -> None:
         return of.logit(of.minibatch(of.D(noisy))).squeeze(1)
 
     with torch.no_grad():
-        fake = before.G(z)
         real, generated = logits(before, x), logits(before, fake)
         torch.testing.assert_close(losses["loss_d"], real_or_generated(real, generated))
         torch.testing.assert_close(losses["loss_g"], -F.logsigmoid(logits(method, fake)).mean())
@@ -192,9 +189,8 @@ def test_dropout_drops_the_share_it_says_keeps_the_mean_and_stops_for_measures()
 
 def test_improved_gan_matches_mean_features() -> None:
     method = make("improved_gan-matching", kernels=3, kernel_dim=2)
-    before, x, z, losses = before_and_after(method)
+    before, x, fake, losses = before_and_after(method)
     with torch.no_grad():
-        fake = before.G(z)
 
         def hidden(of: Any) -> tuple[Tensor, Tensor]:
             return of.minibatch(of.D(x)), of.minibatch(of.D(fake))
@@ -207,13 +203,9 @@ def test_improved_gan_matches_mean_features() -> None:
 
 
 def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
-    method = make("wgan", burst=2, critic_updates=2, clip=0.02)
-    method.double()  # in float32 RMSprop would divide the rounding of a gradient that is zero by itself
+    # In float32 RMSprop would divide the rounding of a gradient that is zero by itself.
+    method = in_float64(make("wgan", burst=2, critic_updates=2, clip=0.02))
     by_hand = copy.deepcopy(method)
-    method.D, method.G = (
-        (lambda x: method.discriminator_net(x)),
-        (lambda z: method.generator_net(z)),
-    )  # no cast to float32
     images, noise = (part.double() for part in batch(method, method.batches_per_step(0)))
     losses = method.step(images, None, noise)
     net, critic, G = by_hand.discriminator_net, by_hand.critic, by_hand.generator_net
@@ -227,19 +219,15 @@ def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
     torch.testing.assert_close(losses["loss_d"], loss)
     torch.testing.assert_close(losses["loss_g"], descend(rms_g, -critic(net(G(noise[-BATCH:]))).mean()))
     assert all(p.abs().max() <= bound for p in d)
-    for ours, theirs in zip(
-        [*method.discriminator_net.parameters(), *method.critic.parameters(), *method.generator_net.parameters()],
-        [*d, *g],
-        strict=True,
-    ):
+    trained = [p for p in method.parameters() if p.requires_grad]
+    for ours, theirs in zip(trained, [*g, *d], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
 
 def test_wgan_gp_adds_the_penalty_of_slopes_that_are_not_1() -> None:
     method = make("wgan_gp", critic_updates=1, burst=1, penalty=3.0)
-    before, x, z, losses = before_and_after(method)
+    before, x, fake, losses = before_and_after(method)
     u = torch.rand(BATCH, generator=torch.Generator().manual_seed(1))
-    fake = before.G(z).detach()
     terms = []
     for i in range(BATCH):
         between = (u[i] * x[i] + (1 - u[i]) * fake[i]).requires_grad_()
@@ -281,14 +269,15 @@ def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
     with torch.no_grad():
         method.generator_net.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
         method.critic_logits.copy_(torch.tensor([2.0, 0.0, 0.2]))  # beyond what is clipped
-    before, x, z, losses = before_and_after(method)
+    before, x, _, losses = before_and_after(method)
+    z = batch(method)[1][:, 1:]
 
     def payoff(of: Any, real: bool) -> Tensor:
         w, v = of.generator_net.logits.softmax(0), of.critic_logits.softmax(0)
         total = torch.zeros(())
         for i, G in enumerate(before.generator_net.components):
             for j, D in enumerate(of.discriminator_net.components):
-                values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z[:, 1:]))]
+                values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z))]
                 total = total + w[i] * v[j] * ((values[0].mean() if real else 0) - values[1].mean())
         return total
 
