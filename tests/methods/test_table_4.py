@@ -33,7 +33,7 @@ def batch(method: Any, count: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def before_and_after(method: Any) -> tuple[Any, Tensor, Tensor, dict[str, Tensor]]:
-    """The method as it was, real and generated images, and what a step returned; G's loss is by the D that it leaves."""
+    """The method as it was, real and generated images, and what a step returned; G's loss is by the D after it."""
     before = copy.deepcopy(method)
     images, noise = batch(method)
     return before, images, copy.deepcopy(before).G(noise).detach(), method.step(images, None, noise)
