@@ -54,6 +54,11 @@ def updated_centers(
     The center update of Wen et al. (2016) with :math:`\alpha = 1`, to centers (k, d), differentiable. A cluster without
     features keeps its center; a feature with a label outside 0 ... k-1 is left out.
     """
+    return fractions(centers, features, labels)
+
+
+def fractions(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    """`updated_centers` of arguments that are checked already."""
     sums, counts = cluster_sums(features, labels, len(centers))
     return (centers + sums) / (1 + counts)
 

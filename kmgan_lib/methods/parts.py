@@ -39,8 +39,10 @@ def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> Non
 
     ``scope``: ``all`` parameters, or the ``weights`` of convolutions and linear layers alone.
     """
+    if bound is None:
+        return
     for name, p in net.named_parameters():
-        if bound is not None and (scope == "all" or (name.endswith("weight") and p.ndim > 1)):
+        if scope == "all" or (name.endswith("weight") and p.ndim > 1):
             p.clamp_(-bound, bound)
 
 
