@@ -17,10 +17,7 @@ STARVED, RESEEDINGS = 0.1, 5  # see `fed`
 
 
 def distances(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
-    """Distances (n, m) in the p-norm of the rows of two blocks, in float32 at least.
-
-    There is no matrix product in it, which would cancel digits far from the origin.
-    """
+    """Distances (n, m) of rows in the p-norm, in float32 at least, by no product that cancels digits far from 0."""
     kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     return torch.cdist(a.to(kind), b.to(kind), p, compute_mode="donot_use_mm_for_euclid_dist")
 
@@ -54,10 +51,14 @@ def updated_centers(
 
     .. math:: c_m \leftarrow \frac{c_m + \sum_{i: \ell_i = m} f_i}{1 + n_m}
 
-    It is the center update of Wen et al. (2016) with :math:`\alpha = 1`: from centers (k, d), features (b, d) and int64
-    labels (b,) in 0 ... k-1 to centers (k, d), differentiable in features and centers. A cluster without features keeps
-    its center; a feature with another label is left out.
+    The center update of Wen et al. (2016) with :math:`\alpha = 1`, to centers (k, d), differentiable. A cluster without
+    features keeps its center; a feature with a label outside 0 ... k-1 is left out.
     """
+    return fractions(centers, features, labels)
+
+
+def fractions(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    """`updated_centers` of arguments that are checked already."""
     sums, counts = cluster_sums(features, labels, len(centers))
     return (centers + sums) / (1 + counts)
 
@@ -70,16 +71,14 @@ def kmeans_plus_plus(features: Float[Tensor, "n d"], k: int, generator: torch.Ge
     with probability proportional to the squared distance to the nearest center so far, and keeps the one that lowers
     the sum of these distances most (the greedy variant, scikit-learn's default).
 
-    From features (n, d) k of them, (k, d), by a random generator on their device. Where distances are not finite there
-    is nothing to prefer: any feature will do. A `UsageError` if there are fewer features than centers.
+    From features (n, d) k of them, (k, d), by a random generator on their device; any, where distances are not finite.
+    A `UsageError` if there are fewer features than centers.
     """
     n = len(features)
     if not 1 <= k <= n:
         raise UsageError(f"k = {k} centers need at least {k} samples, and there are {n}: choose k between 1 and {n}")
-    device = features.device
     trials = 2 + int(torch.tensor(float(k)).log())
-    first = torch.randint(n, (1,), generator=generator, device=device)
-    centers = [features[first]]
+    centers = [features[torch.randint(n, (1,), generator=generator, device=features.device)]]
     nearest = distances(features, centers[0]).square().squeeze(1)
     for _ in range(1, k):
         # Where every sample coincides with a center the weights are all zero: then any sample will do.
@@ -104,20 +103,19 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
 
 
 def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iterations: int) -> Tensor:
-    """Centers (k, d) of `lloyd` on features (n, d), those that hardly any feature is nearest to put elsewhere.
+    """Centers (k, d) of `lloyd` on features (n, d), those put elsewhere that have less than a tenth of a fair share.
 
-    A starved center, with less than a tenth of a fair share, moves to a feature drawn as k-means++ draws, by its
-    squared distance to the nearest center, and ``iterations`` rounds follow; at most five times, since copies of a few
-    images cannot feed many centers.
+    They move to features drawn as k-means++ draws, by their squared distances to the nearest center, and ``iterations``
+    rounds follow; at most five times, since copies of a few images cannot feed many centers.
     """
     for _ in range(RESEEDINGS):
         labels = assign(features, centers)
         shares = one_hot(labels, len(centers)).mean(0)
         starved = (shares < STARVED / len(centers)).unsqueeze(1)
-        distances = (features - centers[labels]).square().sum(1)
-        if not starved.any() or not distances.sum() > 0:
+        squares = (features - centers[labels]).square().sum(1)
+        if not starved.any() or not squares.sum() > 0:
             break
-        drawn = torch.multinomial(distances, len(centers), replacement=True, generator=generator)
+        drawn = torch.multinomial(squares, len(centers), replacement=True, generator=generator)
         centers = lloyd(features, torch.where(starved, features[drawn], centers), iterations)
     return centers
 
@@ -130,8 +128,7 @@ def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
               = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
 
     with :math:`\mu_m` the mean of the :math:`n_m` features of cluster m and :math:`\mu` that of all; 0 where they
-    differ by rounding alone. Behind a batch normalisation, which fixes the denominator, it is all that the distances of
-    Eqs. (5) and (6) can tell (apart from moved centers).
+    differ by rounding alone. Behind a batch normalisation it is all that the distances of Eqs. (5) and (6) can tell.
     """
     centered, limits = features - features.mean(0), torch.finfo(features.dtype)
     sums, counts = cluster_sums(centered, labels, k)
@@ -187,8 +184,8 @@ class CenterBank(nn.Module):
         elif self.update_rule in ("counts", "counts100"):
             centers.copy_(torch.where(batch > 0, (centers * counts + sums) / (counts + batch).clamp_min(1), centers))
         elif self.update_rule == "ema":
-            mean = sums / batch.clamp_min(1)
-            centers.copy_(torch.where(batch > 0, torch.lerp(mean, centers, EMA_DECAY), centers))
+            moved = torch.lerp(sums / batch.clamp_min(1), centers, EMA_DECAY)
+            centers.copy_(torch.where(batch > 0, moved, centers))
         counts.add_(batch)
 
     @torch.no_grad()

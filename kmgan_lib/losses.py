@@ -9,7 +9,7 @@ and 10): gradients flow through the features only. Results are 0-dim tensors. Ot
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from kmgan_lib.centers import distances, updated_centers
+from kmgan_lib.centers import distances, fractions
 from kmgan_lib.checks import typed
 
 REDUCTIONS = ("frobenius", "mean")
@@ -32,9 +32,8 @@ def center_loss(
     ``per_cluster`` sums the distances of corresponding centers, :math:`\sum_m \|A_m - B_m\|_1`, which the text
     describes, instead of the distance of the two sums, which the equation prints (readings, row 2).
     """
-    real = updated_centers(real_centers.detach(), real_features, real_labels)
-    fake = updated_centers(fake_centers.detach(), fake_features, fake_labels)
-    difference = real - fake
+    difference = fractions(real_centers.detach(), real_features, real_labels)
+    difference = difference - fractions(fake_centers.detach(), fake_features, fake_labels)
     return difference.abs().sum() if per_cluster else difference.sum(0).abs().sum()
 
 

@@ -11,6 +11,8 @@ from benchmarks import plain_loop
 from kmgan_lib import methods, presets
 from kmgan_lib.models.layers import Down, Up
 
+from .conftest import in_float64
+
 
 def with_maps(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
     if not classes:
@@ -67,7 +69,8 @@ def test_twenty_iterations_are_the_plain_loops(name: str, changes: dict[str, Any
     p, shape = method.preset, (method.preset.channels, method.preset.image_size, method.preset.image_size)
     plain = plain_loop.Settings(z_dim=p.z_dim, batch=16, generator_updates=p.generator_updates, **settings)
     loop = plain_loop.PlainLoop(plain, torch.zeros(16, *shape).byte().numpy(), torch.zeros(16).long().numpy())
-    for net in (method, loop.G, loop.D):
+    in_float64(method)
+    for net in (loop.G, loop.D):
         net.double()
     d = nn.ModuleList([method.discriminator_net, method.logit])
     for net, theirs in ((method.generator_net, loop.G), (d, loop.D)):
@@ -75,8 +78,6 @@ def test_twenty_iterations_are_the_plain_loops(name: str, changes: dict[str, Any
             mine, plains = ([m for m in n.modules() if isinstance(m, kind)] for n in (net, theirs))
             for a, b in zip(mine, plains, strict=True):
                 b.load_state_dict(a.state_dict())
-    method.D = lambda x, y=None: method.discriminator_net(x, y if method.classes else None)  # no cast to float32
-    method.G = lambda z, y=None: method.generator_net(z, y if method.classes else None)
     before, generator = torch.get_default_dtype(), torch.Generator().manual_seed(0)
     torch.set_default_dtype(torch.float64)
     try:

@@ -1,11 +1,14 @@
 """Eqs. (4) to (7) against loops over single numbers, written from the paper and not from the code."""
 
+import functools
 from collections.abc import Callable
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor
 
+from kmgan_lib.centers import assign, kmeans_plus_plus, updated_centers
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 
 # b, k, d: usual, one sample, one center, more centers than samples (so some are empty), one feature
@@ -74,15 +77,14 @@ def some_labels(b: int, k: int, seed: int) -> Tensor:
 
 @dtypes
 @shapes
-@pytest.mark.parametrize("per_cluster", [False, True])
-def test_center_loss_is_equation_4(b: int, k: int, d: int, per_cluster: bool, dtype: torch.dtype) -> None:
+def test_center_loss_is_equation_4(b: int, k: int, d: int, dtype: torch.dtype) -> None:
     lf, lg = some_labels(b, k, 8), some_labels(b, k, 9)
-    assert_equal_with_gradients(
-        lambda f, g, c, e: center_loss(f, g, lf, lg, c, e, per_cluster=per_cluster),
-        lambda f, g, c, e: naive_center_loss(f, g, lf, lg, c, e, per_cluster),
-        [(b, d), (b, d), (k, d), (k, d)],
-        dtype,
-    )
+    for per in (False, True):
+        assert_equal_with_gradients(
+            lambda f, g, c, e, per=per: center_loss(f, g, lf, lg, c, e, per_cluster=per),
+            lambda f, g, c, e, per=per: naive_center_loss(f, g, lf, lg, c, e, per),
+            [(b, d), (b, d), (k, d), (k, d)], dtype,
+        )  # fmt: skip
 
 
 @dtypes
@@ -93,15 +95,13 @@ def test_losses_of_d_and_g_are_equations_5_and_6(b: int, k: int, d: int, reducti
     assert_equal_with_gradients(
         lambda f, g, c: discriminator_loss(f, g, c[lf], c[lg], reduction=reduction),
         lambda f, g, c: naive_norm(f, c[lf], reduction) - naive_norm(g, c[lg], reduction),
-        [(b, d), (b, d), (k, d)],
-        dtype,
-    )
+        [(b, d), (b, d), (k, d)], dtype,
+    )  # fmt: skip
     assert_equal_with_gradients(
         lambda g, c: generator_loss(g, c[lg], reduction=reduction),
         lambda g, c: naive_norm(g, c[lg], reduction),
-        [(b, d), (k, d)],
-        dtype,
-    )
+        [(b, d), (k, d)], dtype,
+    )  # fmt: skip
 
 
 # A step of Eq. (7) compares features in float32 at least: networks alone run in bfloat16.
@@ -109,18 +109,12 @@ def test_losses_of_d_and_g_are_equations_5_and_6(b: int, k: int, d: int, reducti
 @shapes
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_pair_distances_are_equation_7(b: int, k: int, d: int, reduction: str, dtype: torch.dtype) -> None:
-    assert_equal_with_gradients(
-        lambda f, g: intra_distance(f, g, reduction=reduction),
-        lambda f, g: naive_pairs(f, f, reduction) + naive_pairs(g, g, reduction),
-        [(b, d), (b, d)],
-        dtype,
-    )
-    assert_equal_with_gradients(
-        lambda f, g: inter_distance(f, g, reduction=reduction),
-        lambda f, g: naive_pairs(f, g, reduction),
-        [(b, d), (b, d)],
-        dtype,
-    )
+    for library, naive in (
+        (intra_distance, lambda f, g: naive_pairs(f, f, reduction) + naive_pairs(g, g, reduction)),
+        (inter_distance, lambda f, g: naive_pairs(f, g, reduction)),
+    ):
+        ours = functools.partial(library, reduction=reduction)
+        assert_equal_with_gradients(ours, naive, [(b, d), (b, d)], dtype)
 
 
 @pytest.mark.parametrize("reduction", ["frobenius", "mean"])
@@ -139,3 +133,21 @@ def test_an_unknown_reduction_is_refused_by_name(function: Callable[..., Tensor]
     arguments = [features] * (4 if function is discriminator_loss else 2)
     with pytest.raises(ValueError, match=r"reduction is 'summ'; it must be one of \w+, \w+"):
         function(*arguments, reduction="summ")
+
+
+def test_other_shapes_and_types_are_refused_by_the_names_of_the_arguments() -> None:
+    f, c, labels = torch.ones(4, 3), torch.ones(2, 3), torch.zeros(4, dtype=torch.int64)
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("centers", lambda: assign(f, c[:, :2])), ("features", lambda: assign(f.long(), c)),
+        ("labels", lambda: updated_centers(c, f, labels.int())), ("labels", lambda: updated_centers(c, f, labels[:3])),
+        ("features", lambda: kmeans_plus_plus(f[0], 1, torch.Generator())),
+        ("fake_centers", lambda: center_loss(f, f, labels, labels, c, c[:1])),
+        ("fake_labels", lambda: center_loss(f, f, labels, labels.float(), c, c)),
+        ("fake_targets", lambda: discriminator_loss(f, f, f, c)), ("fake_targets", lambda: generator_loss(f, f[0])),
+        ("fake_features", lambda: intra_distance(f, f[:, :2])), ("real_features", lambda: inter_distance(f[0], f)),
+    ]  # fmt: skip
+    for name, call in calls:
+        with pytest.raises(TypeCheckError, match=f"parameter '{name}'"):
+            call()
+    real, few = torch.ones(6, 3), torch.zeros(6, dtype=torch.int64)  # batches of real and generated rows may differ
+    assert center_loss(real, f, few, labels, c, c).shape == ()

@@ -60,9 +60,8 @@ class ALI(WeightNormalised):
     G and the encoder maximise the same with the roles exchanged, :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`.
     From IshmaelBelghazi/ALI come Adam, the Gaussian prior, dropout in D, and D's shape: features of the image and of
     the code, joined, then two layers. D normalises weights instead of batches, its gains set by a first batch (ours):
-    with batch normalisation it was never fooled, and with small initial weights it saw codes only. Networks, ``z_dim``
-    and ``batch`` are otherwise those of the other methods (original: maxout units, 64, 100, 6,475 epochs).
-    ``ali-nodropout`` has neither dropout nor gains, and the code's rate of 1e-4.
+    with batch normalisation it was never fooled, and with small initial weights it saw codes only. All else is that of
+    the other methods (original: maxout units, z_dim 64). ``ali-nodropout`` has neither dropout nor gains.
     """
 
     name = "ali"
@@ -84,9 +83,9 @@ class ALI(WeightNormalised):
         return {"ali": prior | repaired, "ali-nodropout": {**prior, "learning_rate": 1e-4, **head}}
 
     def _build(self) -> None:
-        self.encoder = Encoder(self.preset)
-        o, p = self.options, self.preset
-        self.joint = JointHead(self.feature_dim, p.z_dim, p.width, dropout=o.dropout, he=o.initialise_by_data)
+        o = self.options
+        self.encoder = Encoder(o)
+        self.joint = JointHead(self.feature_dim, o.z_dim, o.width, dropout=o.dropout, he=o.initialise_by_data)
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""
@@ -100,8 +99,7 @@ class ALI(WeightNormalised):
         loss_d = F.softplus(-encoded).mean() + F.softplus(generated).mean()
         self._update(self.discriminator_optimiser, loss_d)
 
-        def fooled(fake: Tensor) -> Tensor:
-            loss = F.softplus(self.joint(self.D(images), codes)).mean()
-            return loss + F.softplus(-self.joint(self.D(fake), noise)).mean()
-
-        return logged(loss_d, self._update_generator(fooled, fake), encoded, generated)
+        loss_g = F.softplus(self.joint(self.D(images), codes)).mean()
+        loss_g = loss_g + F.softplus(-self.joint(self.D(fake), noise)).mean()
+        self._update(self.generator_optimiser, loss_g)
+        return logged(loss_d, loss_g, encoded, generated)

@@ -1,8 +1,6 @@
 """What every method shares: registration, its two networks, precision, and how features and images come out."""
 
-import contextlib
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -33,8 +31,8 @@ def class_count(images: Images) -> int:
     return 0 if images.labels is None else 1 + int(images.labels.max())
 
 
-class Method(nn.Module, ABC):
-    """A training method: it holds networks and optimisers, and knows nothing of loops, files or reports.
+class Method(nn.Module):
+    """A training method: networks and optimisers, and nothing of loops, files or reports.
 
     A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
     `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights. The
@@ -137,13 +135,11 @@ class Method(nn.Module, ABC):
 
     def _build(self) -> None:
         """Networks and buffers beyond G and D; weights are drawn here so that the seed covers them."""
-        return
 
     def _optimise(self) -> None:
         """Make the optimisers, one for G and one for all other networks."""
         trained = [(name.partition(".")[0], p) for name, p in self.named_parameters() if p.requires_grad]
-        self._judging = [p for net, p in trained if net not in self.drawing]
-        self.discriminator_optimiser = self.optimiser(self._judging)
+        self.discriminator_optimiser = self.optimiser(p for net, p in trained if net not in self.drawing)
         self.generator_optimiser = self.optimiser(p for net, p in trained if net in self.drawing)
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -157,13 +153,11 @@ class Method(nn.Module, ABC):
 
     def setup(self, images: Tensor) -> None:
         """Prepare on the whole training set (n, ...) once, before the first step; not called on resume."""
-        return
 
     def batches_per_step(self, iteration: int) -> int:
         """Number of batches, one for each update of D, that a step, which is one update of G, takes after so many."""
         return 1
 
-    @abstractmethod
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
 
@@ -171,6 +165,7 @@ class Method(nn.Module, ABC):
         one after the other. Labels (b,) are real classes, at which only conditional methods and controls may look. A
         CUDA graph of one step stands for all, so Python must do the same in each.
         """
+        raise NotImplementedError
 
     @torch.no_grad()
     def update_average(self, iteration: int) -> None:
@@ -182,34 +177,11 @@ class Method(nn.Module, ABC):
 
     def before_step(self, done: int) -> None:
         """What is due now and then, after so many steps and before the next: here a method may wait for the device."""
-        return
-
-    @contextlib.contextmanager
-    def _frozen_judges(self) -> Iterator[None]:
-        """Within the block no gradient is computed for parameters other than G's optimiser's, only through them."""
-        for p in self._judging:
-            p.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for p in self._judging:
-                p.requires_grad_(True)
-
-    def _update_generator(
-        self, loss: Callable[[Tensor], Tensor], fake: Tensor, *, updates: int = 1,
-        redraw: Callable[[], Tensor] | None = None,
-    ) -> Tensor:  # fmt: skip
-        """Update G on ``loss(images)``, the other networks held still; again on images that it draws anew."""
-        value = torch.zeros((), device=self.device)
-        for update in range(updates):
-            with self._frozen_judges():
-                value = loss(redraw() if update and redraw else fake)
-                self._update(self.generator_optimiser, value)
-        return value.detach()
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        """Step an optimiser on a loss; no gradient is computed for parameters that are not its own."""
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward(inputs=[p for group in optimiser.param_groups for p in group["params"]])
         distributed.average_gradients(optimiser)
         optimiser.step()
 
@@ -226,9 +198,9 @@ class Method(nn.Module, ABC):
         """Images (b, ...) in float32, in the network's present mode."""
         return self.run_net(self.generator_net, noise, labels if self.generator_classes(self.preset) else None)
 
-    def batches(self, images: Tensor, size: int | None = None) -> Iterator[Tensor]:
+    def batches(self, images: Tensor) -> Iterator[Tensor]:
         """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""
-        *parts, last = images.split(size or self.preset.batch)
+        *parts, last = images.split(self.preset.batch)
         if parts and len(last) < 2:
             last = torch.cat([parts.pop(), last])
         for part in (*parts, last):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -11,7 +10,7 @@ from kmgan_lib.config import OWN, Preset, field
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.methods.base import Method, Variants
 from kmgan_lib.methods.parts import logged, unnormalised
-from kmgan_lib.models.layers import one_hot
+from kmgan_lib.models.layers import concat_labels, require_labels
 
 
 class DCGAN(Method):
@@ -21,8 +20,8 @@ class DCGAN(Method):
 
     These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D is KM-GAN's
     without its last layer and without batch normalisation of the fully connected one, and one linear unit as the logit
-    (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer of both networks. G is
-    updated ``generator_updates`` times for each update of D, with the same noise.
+    (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer of both networks. Further
+    updates of G take the same noise.
 
     Other presets keep a D as it was handed down: ``dcgan-carpedm20`` the one of carpedm20/DCGAN-tensorflow on 28x28,
     ``dcgan-table3`` and ``dcgan-table5`` those of the paper's tables. Their batch normalisation before the logit, of
@@ -60,8 +59,7 @@ class DCGAN(Method):
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         features = self.D(images, labels)
         if self.classes:
-            assert labels is not None
-            features = torch.cat([features, one_hot(all_gather(labels), self.classes)], 1)
+            features = concat_labels(features, all_gather(require_labels(labels)), self.classes)
         return self.logit(features).squeeze(1)
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -76,10 +74,11 @@ class DCGAN(Method):
         loss_d = self._discriminator_loss(real_logits, fake_logits)
         self._update(self.discriminator_optimiser, loss_d)
 
-        loss_g = self._update_generator(
-            lambda fake: self._generator_loss(images, fake, labels), fake, updates=self.options.generator_updates,
-            redraw=lambda: self.G(noise, labels),
-        )  # fmt: skip
+        loss_g = loss_d.new_zeros(())
+        for update in range(self.options.generator_updates):
+            fake = self.G(noise, labels) if update else fake
+            loss_g = self._generator_loss(images, fake, labels)
+            self._update(self.generator_optimiser, loss_g)
         return logged(loss_d, loss_g, real_logits, fake_logits)
 
 

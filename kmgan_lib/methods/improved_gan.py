@@ -40,15 +40,14 @@ class ImprovedGAN(WeightNormalised, DCGAN):
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
     Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program for minibatch
-    discrimination: weight normalisation in D, noise of deviation 0.2 on its images, dropout of one half, gains and
-    biases set by a first batch, 100 kernels of 5 dimensions, three updates of G for one of D. Their 8.09 needs labels.
+    discrimination come weight normalisation, noise and dropout in D, gains and biases set by a first batch, and three
+    updates of G for one of D. Their 8.09 needs labels.
 
     ``improved_gan-matching`` is the technique of the other program, feature matching,
 
     .. math:: \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1
 
-    with h the features and the closeness values of `MinibatchDiscrimination`, the bar the mean over the batch, and
-    neither noise, dropout nor initialisation by data.
+    with h the features and closeness values, the bar the mean over the batch, and nothing of the above but the kernels.
     """
 
     name = "improved_gan"
@@ -89,7 +88,6 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         return images + self.options.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
 
     def _hidden(self, images: Tensor) -> Tensor:
-        """D without its last unit."""
         return self.minibatch(self.D(self._seen(images)))
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:

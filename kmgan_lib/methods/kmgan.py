@@ -11,9 +11,9 @@ from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Variants, detached
-from kmgan_lib.methods.parts import Clustered, clamp, clipped
+from kmgan_lib.methods.parts import Clustered, clip_weights, label_entropy
 from kmgan_lib.methods.randomness import draw_noise
-from kmgan_lib.models.layers import one_hot
+from kmgan_lib.models.layers import require_labels
 
 PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
 
@@ -118,26 +118,20 @@ class KMGAN(Clustered):
         return preset.k if preset.told else 0
 
     def _build(self) -> None:
-        o, p = self.options, self.preset
+        o = self.options
         self.bank = CenterBank(o.k, self.feature_dim, update=o.center_update)
         self.reclusters = o.center_update == "recluster"
         # On the device, so that the gate needs no look from the host and a captured step counts on.
         self.register_buffer("step_count", torch.zeros((), dtype=torch.int64))
         # Centers of K-Means on pixels where they group; they stay as they are.
-        pixels = torch.zeros(o.k, p.channels * p.image_size**2) if o.grouping == "pixels" else None
+        pixels = torch.zeros(o.k, o.channels * o.image_size**2) if o.grouping == "pixels" else None
         self.register_buffer("pixel_centers", pixels)
 
     def _optimise(self) -> None:
         super()._optimise()
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
-        moved = {"both": [*d, *g], "discriminator": d, "generator": g}[self.options.center_moves]
-        self.center_optimiser = self.optimiser(moved)
-        self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
-
-    @property
-    def iteration(self) -> int:
-        """Number of finished steps. Waits for the device."""
-        return int(self.step_count)
+        moved = {"both": d + g, "discriminator": d, "generator": g}
+        self.center_optimiser = self.optimiser(moved[self.options.center_moves])
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
@@ -150,37 +144,36 @@ class KMGAN(Clustered):
             self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, o.k, generator), PIXEL_ROUNDS))
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        p, D, bank = self.options, self.D, self.bank
-        told = None
-        if p.told:
-            told = shard(torch.randint(p.k, (self.preset.batch,), generator=self.rng, device=self.device))
+        o, bank, told = self.options, self.bank, None
+        if o.told:
+            told = shard(torch.randint(o.k, (o.batch,), generator=self.rng, device=self.device))
         fake = self.G(noise, told)
-        f, g = D(images), D(fake.detach())
+        f, g = self.D(images), self.D(fake.detach())
         real_labels, fake_labels = self._group(f.detach(), g.detach(), images, fake.detach(), labels, told)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
-        loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
-        if p.lambda_pair:
-            intra, inter = (pair(f, g, reduction=p.pair_reduction) for pair in (intra_distance, inter_distance))
-            loss_d = loss_d + p.lambda_pair * (intra - inter)
+        loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=o.reduction)
+        if o.lambda_pair:
+            intra, inter = (pair(f, g, reduction=o.pair_reduction) for pair in (intra_distance, inter_distance))
+            loss_d = loss_d + o.lambda_pair * (intra - inter)
         self._update(self.discriminator_optimiser, loss_d)
-        clamp(self._clipped, p.clip)
+        clip_weights(self.discriminator_net, o.clip, o.clip_scope)
 
-        def pulled(fake: Tensor) -> Tensor:
-            g = D(fake)
-            loss = generator_loss(g, fake_targets, reduction=p.reduction)
-            if p.lambda_pair:
+        loss_g = loss_d.new_zeros(())
+        for update in range(o.generator_updates):
+            fake = self.G(noise, told) if update else fake
+            g = self.D(fake)
+            loss_g = generator_loss(g, fake_targets, reduction=o.reduction)
+            if o.lambda_pair:
                 with torch.no_grad():
-                    f = D(images)
-                loss = loss + p.lambda_pair * inter_distance(f, g, reduction=p.pair_reduction)
-            return loss
+                    f = self.D(images)
+                loss_g = loss_g + o.lambda_pair * inter_distance(f, g, reduction=o.pair_reduction)
+            self._update(self.generator_optimiser, loss_g)
 
-        loss_g = self._update_generator(pulled, fake, updates=p.generator_updates, redraw=lambda: self.G(noise, told))
         logged = detached(loss_d=loss_d, loss_g=loss_g)
         logged |= self._center_step(images, labels, noise, told, real_labels, fake_labels)
         self.step_count.add_(1)
-        logged["assignment_entropy"] = torch.special.entr(one_hot(real_labels, p.k).mean(0)).sum()
-        return logged
+        return {**logged, "assignment_entropy": label_entropy(real_labels, o.k)}
 
     def _group(
         self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
@@ -190,13 +183,12 @@ class KMGAN(Clustered):
         if o.grouping == "random":
             return tuple(torch.randint(o.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
         if self.pixel_centers is not None:
-            centers = self.pixel_centers
-            return all_gather(assign(images.flatten(1), centers)), all_gather(assign(fake.flatten(1), centers))
+            real, generated = (assign(x.flatten(1), self.pixel_centers) for x in (images, fake))
+            return all_gather(real), all_gather(generated)
         nearest = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
         fake_labels = nearest if told is None else all_gather(told)
         if o.grouping == "true":
-            assert labels is not None
-            return all_gather(labels), fake_labels
+            return all_gather(require_labels(labels)), fake_labels
         if o.grouping == "partition":
             return all_gather(content_keys(images) % o.k), fake_labels
         return assign(f, bank.real), fake_labels
@@ -206,47 +198,47 @@ class KMGAN(Clustered):
         fake_labels: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Step 3 on Eq. (4), then the update of the centers."""
-        p, bank = self.options, self.bank
-        with torch.set_grad_enabled(p.center_loss):
+        o, bank = self.options, self.bank
+        with torch.set_grad_enabled(o.center_loss):
             f, g = self.D(images), self.D(self.G(noise, told))
-            loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
+            loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=o.per_cluster)
         closed = self._gate_closed(loss.detach())
         # Apple's fused Adam takes no notice of found_inf, so there the host has to look.
-        if p.center_loss and not (self.device.type == "mps" and bool(closed)):
+        if o.center_loss and not (self.device.type == "mps" and bool(closed)):
             # A fused Adam skips its step on the device where found_inf is 1: the gate needs no look at the loss from
             # the host, and a skipped step moves neither weights nor moments.
             self.center_optimiser.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
             self._update(self.center_optimiser, loss)
-            clamp(self._clipped, p.clip)
+            clip_weights(self.discriminator_net, o.clip, o.clip_scope)
         with torch.no_grad():
-            if p.fresh:
+            if o.fresh:
                 fake = self.G(noise, told)
                 f, g = self.D(images), self.D(fake)
                 real_labels, fake_labels = self._group(f, g, images, fake, labels, told)
             bank.update(f.detach(), g.detach(), real_labels, fake_labels)
         return detached(
-            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, p.k),
-            between_fake=share_between(g.detach(), fake_labels, p.k),
+            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, o.k),
+            between_fake=share_between(g.detach(), fake_labels, o.k),
         )  # fmt: skip
 
     def _gate_closed(self, loss: Tensor) -> Tensor:
         """Whether the center step is skipped, as a 0-dim bool tensor: the readings of L_center >= d_round (row 1)."""
-        p = self.options
-        if not p.center_loss:
+        o = self.options
+        if not o.center_loss:
             return torch.ones_like(loss, dtype=torch.bool)
-        if p.center_gate == "floor":
-            return loss <= p.d_round
-        started = self.step_count >= p.d_round
-        return ~started if p.center_gate == "start_step" else started
+        if o.center_gate == "floor":
+            return loss <= o.d_round
+        started = self.step_count >= o.d_round
+        return ~started if o.center_gate == "start_step" else started
 
     @torch.no_grad()
     def _recluster(self, images: Tensor, done: int) -> None:
         images = self._seen(images, torch.Generator(self.device).manual_seed(self.seed))
         real = self._run_all(self.discriminator_net, images)
         generator = torch.Generator(self.device).manual_seed(self.seed + done)
-        k, b, fake = self.options.k, self.preset.batch, list[Tensor]()
-        for _ in range(len(images) // b + 1):
-            noise = draw_noise(self.preset, b, generator)
-            told = torch.randint(k, (b,), generator=generator, device=self.device) if self.options.told else None
+        o, fake = self.options, list[Tensor]()
+        for _ in range(len(images) // o.batch + 1):
+            noise = draw_noise(o, o.batch, generator)
+            told = torch.randint(o.k, (o.batch,), generator=generator, device=self.device) if o.told else None
             fake.append(self.D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))

@@ -15,7 +15,7 @@ from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.losses import center_loss
 from kmgan_lib.methods.base import Variants, detached
-from kmgan_lib.methods.parts import Clustered, unnormalised
+from kmgan_lib.methods.parts import Clustered, label_entropy, unnormalised
 from kmgan_lib.models.layers import one_hot, reestimate_batch_norm, require_labels
 
 ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics of the anchor
@@ -36,8 +36,8 @@ class KMGANPlus(Clustered):
     none; with ``norm=spectral`` and the hinge loss it is `SNGAN`.
 
     Every ``recluster_every`` iterations K-Means runs on the features of many training images, from the means of the
-    clusters as they were; centers with hardly any image are put elsewhere; and each new cluster takes the number of the
-    old one that it shares most images with (the Hungarian method), so that neither network has to learn it anew.
+    clusters as they were, and each new cluster takes the number of the old one that it shares most images with (the
+    Hungarian method), so that neither network has to learn it anew.
     ``anchor`` is :math:`\varphi`, a copy of D in evaluation mode, and ``centers`` (k, d) are those of its features.
     """
 
@@ -160,15 +160,14 @@ class KMGANPlus(Clustered):
         loss_d, between = push(-real_value).mean() + push(fake_value).mean(), self._between(f, g, y)
         self._update(self.discriminator_optimiser, loss_d + o.center_loss * between if o.center_loss else loss_d)
 
-        with self._frozen_judges():
-            g = self.D(fake)
-            value = self._value(g, y)
-            loss_g = F.softplus(-value).mean() if o.loss == "logistic" else -value.mean()
-            pulled = o.center_loss * self._between(f.detach(), g, y) if o.center_loss else 0
-            self._update(self.generator_optimiser, loss_g + pulled)
+        g = self.D(fake)
+        value = self._value(g, y)
+        loss_g = F.softplus(-value).mean() if o.loss == "logistic" else -value.mean()
+        pulled = o.center_loss * self._between(f.detach(), g, y) if o.center_loss else 0
+        self._update(self.generator_optimiser, loss_g + pulled)
         return detached(
             loss_d=loss_d, loss_g=loss_g, loss_center=between, real_value=real_value.mean(),
-            fake_value=fake_value.mean(), assignment_entropy=torch.special.entr(one_hot(y, o.k).mean(0)).sum(),
+            fake_value=fake_value.mean(), assignment_entropy=label_entropy(y, o.k),
         )  # fmt: skip
 
     def _between(self, f: Tensor, g: Tensor, y: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.losses import inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, Variants, detached
-from kmgan_lib.methods.parts import clamp, clipped
+from kmgan_lib.methods.parts import clip_weights
 
 
 def mean_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -27,16 +27,15 @@ class MBGAN(Method):
     .. math:: L_D = [m + d(f(x), f(x')) - d(f(x), f(\hat x))]_+ , \quad
               m = \frac{\Delta(x, \hat x)}{2\, \overline{\Delta}} , \qquad L_G = d(f(x), f(\hat x)),
 
-    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. Unit features are
-    usual in triplet learning (Schroff et al., 2015), and they fix the scale in which the margin is given.
+    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. Unit features
+    (Schroff et al., 2015) fix the scale in which the margin is given.
 
     ``mbgan-free`` leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the
     margin, and adds :math:`d(f(x), f(x'))` once more. There D gains by mapping all to one point, where training stops.
 
-    *Reconstruction*: the original's text could not be read. Its abstract gives the triplets, what is minimised and
-    maximised, and a data-dependent margin as in the loss-sensitive GAN of Qi (2017), whose margin is an L1 distance
-    of pixels; formula, norm and settings are ours. Table 4 (4.27) calls MBGAN conditional; nothing readable says how
-    labels enter, and here they do not.
+    *Reconstruction*: the original's text could not be read. Its abstract gives the triplets and a data-dependent margin
+    as in the loss-sensitive GAN of Qi (2017), there an L1 distance of pixels; formula, norm and settings are ours.
+    Table 4 (4.27) calls MBGAN conditional; nothing readable says how labels enter, and here they do not.
     """
 
     name = "mbgan"
@@ -72,7 +71,8 @@ class MBGAN(Method):
 
         with torch.no_grad():
             f = self.D(images)
-        loss_g = self._update_generator(lambda fake: self._distance(f, self.D(fake)).mean(), fake)
+        loss_g = self._distance(f, self.D(fake)).mean()
+        self._update(self.generator_optimiser, loss_g)
         return detached(loss_d=loss_d, loss_g=loss_g, violation=violation.mean())
 
 
@@ -118,10 +118,6 @@ class MLGAN(Method):
             "mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights,
         }  # fmt: skip
 
-    def _optimise(self) -> None:
-        super()._optimise()
-        self._clipped = clipped(self.discriminator_net, self.options.clip_scope)
-
     def _features(self, images: Tensor) -> Tensor:
         return F.normalize(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
 
@@ -131,15 +127,13 @@ class MLGAN(Method):
         intra, inter = intra_distance(f, g, reduction=reduction), inter_distance(f, g, reduction=reduction)
         loss_d = intra - inter
         self._update(self.discriminator_optimiser, loss_d)
-        clamp(self._clipped, self.options.clip)
+        clip_weights(self.discriminator_net, self.options.clip, self.options.clip_scope)
 
         with torch.no_grad():
             f = self._features(images)
-
-        def generator_loss(fake: Tensor) -> Tensor:
-            g = self._features(fake)
-            loss = inter_distance(f, g, reduction=reduction)
-            return loss - intra_distance(f, g, reduction=reduction) if self.options.spread else loss
-
-        loss_g = self._update_generator(generator_loss, fake)
+        g = self._features(fake)
+        loss_g = inter_distance(f, g, reduction=reduction)
+        if self.options.spread:
+            loss_g = loss_g - intra_distance(f, g, reduction=reduction)
+        self._update(self.generator_optimiser, loss_g)
         return detached(loss_d=loss_d, loss_g=loss_g, intra=intra, inter=inter)

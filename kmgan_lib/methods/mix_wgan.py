@@ -38,9 +38,8 @@ class MixtureGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) to images (b, c, h, w) of the mixture."""
-        return torch.stack([net(noise[:, 1:]) for net in self.components])[
-            self.pick(noise), torch.arange(len(noise), device=noise.device)
-        ]
+        images = torch.stack([net(noise[:, 1:]) for net in self.components])
+        return images[self.pick(noise), torch.arange(len(noise), device=noise.device)]
 
 
 class MixtureDiscriminator(nn.Module):
@@ -56,13 +55,11 @@ class MixtureDiscriminator(nn.Module):
 
 
 class Critics(nn.Module):
-    """One linear unit on the features of each of n extractors, (b, n * d) to (b, n), and their mixture's weights."""
+    """One linear unit on the features of each of n extractors, (b, n * d) to (b, n)."""
 
     def __init__(self, units: nn.Linear):
         super().__init__()
-        count = units.out_features
-        self.weight, self.bias = nn.Parameter(units.weight.detach()), nn.Parameter(torch.zeros(count))
-        self.logits = nn.Parameter(torch.zeros(count))
+        self.weight, self.bias = nn.Parameter(units.weight.detach()), nn.Parameter(torch.zeros(units.out_features))
 
     def forward(self, features: Tensor) -> Tensor:
         return (features.unflatten(1, self.weight.shape) * self.weight).sum(2) + self.bias
@@ -119,10 +116,7 @@ class MixWGAN(WGAN):
     def _build(self) -> None:
         count = self.options.components
         self.critic = Critics(self.linear(self.feature_dim // count, count))
-
-    def _optimise(self) -> None:
-        super()._optimise()
-        self._clipped = [p for p in self._judging if p is not self.critic.logits]
+        self.critic_logits = nn.Parameter(torch.zeros(count))  # beside the critics, whose parameters are clipped
 
     def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
         """Weighted sum of F, without its first term if ``images`` is None."""
@@ -130,7 +124,7 @@ class MixWGAN(WGAN):
         per_pair = -torch.stack([self.critic(self.D(fake)).mean(0) for fake in fakes])
         if images is not None:
             weights, per_pair = weights.detach(), per_pair + self.critic(self.D(images)).mean(0)
-        return weights @ per_pair @ self.critic.logits.softmax(0)
+        return weights @ per_pair @ self.critic_logits.softmax(0)
 
     def _fakes(self, noise: Tensor) -> list[Tensor]:
         return [self.run_net(net, noise[:, 1:]) for net in self.generator_net.components]
@@ -141,12 +135,12 @@ class MixWGAN(WGAN):
     def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
             fakes = self._fakes(noise)
-        return self._regulariser(self.critic.logits) - self._payoff(fakes, images)
+        return self._regulariser(self.critic_logits) - self._payoff(fakes, images)
 
     def _generator_loss(self, noise: Tensor) -> Tensor:
         return self._regulariser(self.generator_net.logits) + self._payoff(self._fakes(noise), None)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         logged = super().step(images, labels, noise)
-        generators, critics = self.generator_net.weights().detach(), self.critic.logits.detach().softmax(0)
+        generators, critics = self.generator_net.weights().detach(), self.critic_logits.detach().softmax(0)
         return {**logged, "largest_generator": generators.max(), "largest_critic": critics.max()}

@@ -1,7 +1,6 @@
 """Small pieces that several methods are made of."""
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,19 +9,16 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from kmgan_lib import distributed
 from kmgan_lib.config import Preset
-from kmgan_lib.data.images import Images
+from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.distributed import shard, world_size
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.base import FEATURE_BATCH, Method, class_count, detached
-from kmgan_lib.models.layers import without_batch_norm
+from kmgan_lib.models.layers import one_hot, without_batch_norm
 
 
 def unnormalised(base: Preset, **changes: Any) -> dict[str, Any]:
-    """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer.
-
-    On 28x28 images FC 1024 stays, without normalisation; on larger ones the last convolution's maps are the features.
-    """
-    tail = "plain" if base.network == "mnist" else "linear"
+    """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer."""
+    tail = "plain" if base.network == "mnist" else "linear"  # FC 1024 without it, or the last convolution's maps
     return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in", **changes}
 
 
@@ -32,22 +28,21 @@ def logged(loss_d: Tensor, loss_g: Tensor, real_logits: Tensor, fake_logits: Ten
     return detached(loss_d=loss_d, loss_g=loss_g, real_probability=real, fake_probability=fake)
 
 
-def clipped(net: nn.Module, scope: str) -> list[nn.Parameter]:
-    """Parameters that weight clipping bounds (readings, row 14).
-
-    ``all``: every one; ``weights``: those of convolutions and linear layers without biases and batch normalisation.
-    """
-    if scope == "all":
-        return list(net.parameters())
-    layers = [m for m in net.modules() if not isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    return [p for m in layers for name, p in m.named_parameters(recurse=False) if name == "weight"]
+def label_entropy(labels: Tensor, k: int) -> Tensor:
+    """Entropy, in nats, of the shares that k clusters have of the labels (b,)."""
+    return torch.special.entr(one_hot(labels, k).mean(0)).sum()
 
 
 @torch.no_grad()
-def clamp(parameters: Sequence[Tensor], bound: float | None) -> None:
-    """Clip values to [-bound, bound] in place (Section 4.2.2); nothing happens if ``bound`` is None."""
-    if bound is not None:
-        for p in parameters:
+def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> None:
+    """Clip to [-bound, bound], if there is one, in place (Section 4.2.2; readings, row 14).
+
+    ``scope``: ``all`` parameters, or the ``weights`` of convolutions and linear layers alone.
+    """
+    if bound is None:
+        return
+    for name, p in net.named_parameters():
+        if scope == "all" or (name.endswith("weight") and p.ndim > 1):
             p.clamp_(-bound, bound)
 
 
@@ -105,10 +100,9 @@ class Dropout(nn.Module):
         """Values (b, ...) to values of the same shape."""
         if not self.training or self.rng is None or self.p == 0:
             return input
-        shape = (len(input) * (1 if self.gathered else world_size()), *input.shape[1:])
-        mask = torch.rand(shape, generator=self.rng, device=input.device) >= self.p
-        kept = mask if self.gathered else shard(mask)
-        return input * kept / (1 - self.p)
+        ranks = 1 if self.gathered else world_size()
+        mask = torch.rand(len(input) * ranks, *input.shape[1:], generator=self.rng, device=input.device) >= self.p
+        return input * (mask if self.gathered else shard(mask)) / (1 - self.p)
 
 
 class WeightNormalised(Method):
@@ -127,25 +121,21 @@ class WeightNormalised(Method):
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
-        """Set D's gains and biases, if the preset asks for it, so that a first batch has outputs of unit variance.
-
-        Each layer's outputs then have mean 0 and variance 1 (Salimans and Kingma, 2016, Section 3).
-        """
-        layers = [layer for layer in self.discriminator_net.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+        """Set D's gains and biases by a first batch, if so chosen (Salimans and Kingma, 2016, Section 3)."""
         if not self.options.initialise_by_data:
             return
         with contextlib.ExitStack() as hooked:
-            for layer in layers:
-                hooked.callback(layer.register_forward_hook(_rescale).remove)
-            self.discriminator_net(next(self.batches(images, FEATURE_BATCH)))
+            for layer in self.discriminator_net.modules():
+                if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                    hooked.callback(layer.register_forward_hook(_rescale).remove)
+            self.discriminator_net(to_unit(images[:FEATURE_BATCH].to(self.device)))
 
 
 def _rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
     """Give the outputs of a weight-normalised layer mean 0 and variance 1, by its gain and bias."""
     dims = [0, *range(2, output.ndim)]
     mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
-    parameters = dict(layer.named_parameters())
-    gain, bias = parameters["parametrizations.weight.original0"], parameters["bias"]
+    gain, bias = (layer.get_parameter(name) for name in ("parametrizations.weight.original0", "bias"))
     gain.div_(deviation.view(-1, *[1] * (gain.ndim - 1)))
     bias.sub_(mean).div_(deviation)
     shape = (1, -1, *[1] * (output.ndim - 2))

@@ -11,8 +11,7 @@ from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
 from kmgan_lib.losses import block_norm
 from kmgan_lib.methods.base import Variants, detached
-from kmgan_lib.methods.parts import Clustered
-from kmgan_lib.models.layers import one_hot
+from kmgan_lib.methods.parts import Clustered, label_entropy
 
 
 class Reduced(Clustered):
@@ -92,8 +91,9 @@ class Reduced(Clustered):
 
         with torch.no_grad():
             wanted = of_centers(targets)[fake_labels]
-        loss_g = self._update_generator(lambda fake: block_norm(self.D(fake) - wanted), self.G(noise))
+        loss_g = block_norm(self.D(self.G(noise)) - wanted)
+        self._update(self.generator_optimiser, loss_g)
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)
-        entropy = torch.special.entr(one_hot(real_labels, self.options.k).mean(0)).sum()
+        entropy = label_entropy(real_labels, self.options.k)
         return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)

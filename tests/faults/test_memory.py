@@ -26,7 +26,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
     def runs_out(error: Exception, at: int) -> None:
         def limited(self: KMGAN, *batch: Any) -> Any:
-            if self.iteration == at:
+            if self.step_count == at:
                 raise error
             return step(self, *batch)
 

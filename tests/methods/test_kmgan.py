@@ -14,6 +14,8 @@ from kmgan_lib.data.images import to_unit
 from kmgan_lib.methods.kmgan import KMGAN
 from kmgan_lib.methods.randomness import draw_noise
 
+from ..conftest import in_float64
+
 # Every choice of the default reading, spelled out: these tests hold whatever the presets' defaults become.
 READING: dict[str, Any] = {
     "z_distribution": "uniform", "z_dim": 12, "k": 3, "center_loss": True, "d_round": 0.0, "center_gate": "floor",
@@ -46,14 +48,6 @@ def batches(method: KMGAN, steps: int = STEPS) -> list[tuple[Tensor, Tensor]]:
     b, generator = method.preset.batch, torch.Generator().manual_seed(5)
     images = to_unit(data(method.preset.name, b * steps))
     return [(images[i * b : (i + 1) * b], draw_noise(method.preset, b, generator)) for i in range(steps)]
-
-
-def in_float64(method: KMGAN) -> KMGAN:
-    """The same method in float64: Adam enlarges the rounding of float32 wherever a gradient is nearly zero."""
-    method.double()
-    method.D = lambda images, labels=None: method.discriminator_net(images)  # without the cast to float32
-    method.G = lambda noise, labels=None: method.generator_net(noise)
-    return method
 
 
 class ByHand:
@@ -140,25 +134,17 @@ class ByHand:
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "mean": {"reduction": "mean"},
-    "generalized": {"lambda_pair": 5.0},
-    "generalized as printed": {"lambda_pair": 0.01, "pair_reduction": "sum"},
-    "per cluster": {"per_cluster": True},
-    "fresh": {"fresh": True},
-    "own labels": {"fake_labels": "own"},
-    "own labels, fresh": {"fake_labels": "own", "fresh": True},
-    "no center loss": {"center_loss": False},
+    "default": {}, "mean": {"reduction": "mean"}, "generalized": {"lambda_pair": 5.0},
+    "generalized as printed": {"lambda_pair": 0.01, "pair_reduction": "sum"}, "per cluster": {"per_cluster": True},
+    "fresh": {"fresh": True}, "own labels": {"fake_labels": "own"},
+    "own labels, fresh": {"fake_labels": "own", "fresh": True}, "no center loss": {"center_loss": False},
     "floor": {"d_round": 0.1},
     # a closed gate moves neither weights nor Adam's moments and count, which the steps after it would show
-    "start": {"center_gate": "start_step", "d_round": 2},
-    "stop": {"center_gate": "stop_step", "d_round": 2},
-    "clipped": {"clip": 0.05},
-    "weights clipped": {"clip": 0.05, "clip_scope": "weights"},
-    "two generator updates": {"generator_updates": 2, "lambda_pair": 1.0},
-    "one center": {"k": 1},
+    "start": {"center_gate": "start_step", "d_round": 2}, "stop": {"center_gate": "stop_step", "d_round": 2},
+    "clipped": {"clip": 0.05}, "weights clipped": {"clip": 0.05, "clip_scope": "weights"},
+    "two generator updates": {"generator_updates": 2, "lambda_pair": 1.0}, "one center": {"k": 1},
     "normal noise": {"z_distribution": "normal"},
-}
+}  # fmt: skip
 
 
 def assert_five_steps_by_hand(method: KMGAN, tolerance: float) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.files import read_json, write_atomically
-from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
+from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint
 
 
 def names(folder: Path) -> list[str]:
@@ -86,4 +86,7 @@ def test_garbled_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:
 def test_a_file_of_torch_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"something": "else"}, tmp_path / CHECKPOINT)
     with pytest.raises(UsageError, match="not a usable checkpoint"):
+        load_checkpoint(tmp_path, "cpu")
+    torch.save(dict.fromkeys(KEYS, 1), tmp_path / CHECKPOINT)
+    with pytest.raises(UsageError, match=r"another version of kmgan wrote it\); remove it to start this run anew$"):
         load_checkpoint(tmp_path, "cpu")

@@ -128,7 +128,7 @@ def test_a_run_stopped_by_the_keyboard_finishes_its_step_and_resumes_exactly(
     center_step, handler, passed = KMGAN._center_step, signal.getsignal(signal.SIGINT), []
 
     def interrupted(self: KMGAN, *arguments: Any) -> Any:
-        if self.iteration == 9:
+        if self.step_count == 9:
             for number in range(signals):
                 signal.raise_signal(signal.SIGINT)
                 passed.append(number)
@@ -170,7 +170,7 @@ def test_the_callback_sees_the_beginning_and_every_snapshot(quick: Quick, tmp_pa
 
     def callback(iteration: int, method: Method) -> None:
         assert isinstance(method, KMGAN)
-        assert method.iteration == iteration
+        assert int(method.step_count) == iteration
         seen.append(iteration)
 
     quick(tmp_path / "run", iterations=10, snapshots=2, callback=callback)
