@@ -65,8 +65,8 @@ class Judge:
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
-        d is 128 for the classifiers trained here and 64 for the ResNet. Images of another size, real ones too, are
-        resized first, bilinearly and with antialiasing. The network runs on its own device; features are on the CPU.
+        d is 128 for the classifiers trained here, 64 for the ResNet. Images of another size, real ones too, are resized
+        first, bilinearly and with antialiasing. The network runs on its own device; features are on the CPU.
         """
         features = []
         for part in images.split(CHUNK):
@@ -142,9 +142,8 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     measured = _load(path, judge.net)
     if measured is None:
         judge = replace(judge, net=_fit(train, epochs))
-        measured: dict[str, Any] = {"accuracy": judge.right(test)}
-        if dataset in RECIPES:
-            measured["train_accuracy"] = judge.right(train)
+        training = judge.right(train) if dataset in RECIPES else None
+        measured = {"accuracy": judge.right(test), "train_accuracy": training}
         metadata = {"judge": json.dumps(measured | {"data": train.provenance})}
         keep(path, lambda p: save_file(judge.net.state_dict(), p, metadata))
     return replace(judge, **measured)

@@ -25,7 +25,7 @@ RAREST_MODE = 0.01  # least share that makes a class a mode, and a center used
 
 @checks.typed
 def clustering_scores(true_labels: Int64[Tensor, " n"], cluster_labels: Int64[Tensor, " n"]) -> dict[str, float]:
-    """Agreement of a clustering with the true classes, whose numbers need not correspond.
+    """Agreement of a clustering with the true classes.
 
     ``nmi``: normalized mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
     points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points in
@@ -46,10 +46,7 @@ def clustering_scores(true_labels: Int64[Tensor, " n"], cluster_labels: Int64[Te
 
 @checks.typed
 def kmeans_labels(features: Float[Tensor, "n d"], k: int, seed: int = 0) -> Int64[Tensor, " n"]:
-    """Clusters by scikit-learn's K-Means, the best of ten starts.
-
-    Fewer distinct features than k make as many clusters as there are distinct features; all must be finite.
-    """
+    """Clusters by scikit-learn's K-Means, the best of ten starts; no more than there are distinct features."""
     if not features.float().isfinite().all():
         raise ValueError("features must be finite numbers of single precision")
     points = features.detach().cpu().double().numpy()

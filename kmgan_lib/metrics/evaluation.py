@@ -85,8 +85,8 @@ class Subject:
         images = self.images(self.run.preset.split)
         then, now = self.run.result["data"], images.provenance
         if then.get("sha256") != now["sha256"]:
-            known = described(then), described(now)
-            log.warning("the run was trained on %s, and is measured against %s, which differ", *known)
+            text = "the run was trained on %s, and is measured against %s, which differ"
+            log.warning(text, described(then), described(now))
         return images
 
     @functools.cached_property
@@ -104,8 +104,8 @@ class Subject:
         """Images (n, c, h, w) of one kind.
 
         ``fake``: the samples. ``last``: of the last weights of G, not of their average. ``untrained``: of G as it was
-        before training, the level of no skill. ``test``: all real test images. ``reference``: the real images to
-        compare with; see `reference`. ``train``: as many real training images as there are samples, or all.
+        before training, the level of no skill. ``test``: all real test images. ``reference``: those to compare with.
+        ``train``: as many real training images as there are samples, or all.
         """
         preset = self.run.preset
         if kind in ("last", "untrained"):
@@ -218,13 +218,8 @@ def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = F
     return register
 
 
-def applicable(run: Run) -> list[str]:
-    """Names of the measures that make sense for a run."""
-    return [name for name, measure in METRICS.items() if measure.applies(run.preset)]
-
-
 def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]:
-    possible = applicable(run)
+    possible = [name for name, measure in METRICS.items() if measure.applies(run.preset)]
     for name in only or ():
         if name not in METRICS:
             raise UsageError(f"unknown measure {name}{did_you_mean(name, METRICS)} (one of {', '.join(METRICS)})")
@@ -240,12 +235,10 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
 
-    ``only`` names measures; by default they are the quick ones that apply. ``everything`` is all that apply; those
-    whose weights or packages are not on this machine are left out with a warning. ``data_root`` and
-    ``inception_weights`` as in `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`.
-
-    By name: ``value``, ``samples``, ``seconds``, ``extractor`` and what else the measure reports. A `UsageError` if a
-    name is unknown or makes no sense for this run, or another process trains or measures it.
+    ``only`` names measures; by default they are the quick ones that apply. ``everything`` is all that apply, but for
+    those whose weights or packages are not on this machine. ``data_root`` and ``inception_weights`` are those of
+    `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`. A `UsageError` if a name is unknown or makes
+    no sense for this run, or another process trains or measures it.
     """
     subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     path = run.directory / files.RESULT
@@ -261,7 +254,7 @@ def evaluate(
                 log.warning("%s is left out: %s", name, error)
                 continue
             results[name] = {**files.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
-            # At once: a measure that fails later loses nothing. Another process may have measured since.
+            # Kept at once: a measure that fails later loses nothing. Another process may have measured since.
             known = files.read_json(path) if path.exists() else run.result
             run.result["metrics"] = {**known.get("metrics", {}), name: results[name]}
             files.write_json(path, run.result)

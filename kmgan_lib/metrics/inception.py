@@ -63,8 +63,8 @@ class Weights:
 def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
     """The weights of the Inception network, after a look at their SHA-256; an `Unavailable` says how to get them.
 
-    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root.
-    ``full`` asks for more than the 768 features.
+    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root. ``full`` asks for
+    more than the 768 features.
     """
     given, root = path or os.environ.get("KMGAN_INCEPTION"), data_root or os.environ.get("KMGAN_DATA")
     files = [expanded(root) / "inception" / name for name in (FULL_NAME, PART_NAME)] if root else []
@@ -118,12 +118,9 @@ def inception_measures(
     299x299 as TensorFlow 1 did, grey ones with three equal channels; Inception Score of the softmax of the 1,008
     outputs without their bias, on 10 consecutive splits. A CPU core takes some 0.15 s an image up to the 768 features.
 
-    ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. ``weights``
-    are those of `find_weights` for `EXTRACTOR`; others of torch-fidelity's registry may need none. Under ``real_name``
-    and ``fake_name``, where they are given, features are kept in the cache. Of several GPUs it takes the current one.
-
-    ``fid``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``. A `UsageError` without
-    torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
+    ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. Features
+    are kept in the cache under ``real_name`` and ``fake_name``. Of several GPUs it takes the current one. A
+    `UsageError` without torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
     """
     try:
         import torch_fidelity as fidelity
@@ -131,8 +128,7 @@ def inception_measures(
     except ImportError:
         needed = "`pip install torch-fidelity` (or the extra kmgan[inception])"
         raise Unavailable(f"Inception measures need torch-fidelity: {needed}") from None
-    fewest = min(len(fake), len(real))
-    if fewest < SPLITS:
+    if (fewest := min(len(fake), len(real))) < SPLITS:
         raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
@@ -153,16 +149,11 @@ def inception_measures(
                 input2_cache_name=real_name,
             )  # fmt: skip
     except pickle.UnpicklingError:
-        raise UsageError(
-            f"{weights or extractor}, or what is kept in {kept}, is no plain data: get the one again, remove the other"
-        ) from None
+        raise UsageError(f"{weights}, or what is in {kept}, is no plain data: get it again, or remove it") from None
     except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
         found = {"frechet_inception_distance": math.nan}
     if not all(math.isfinite(value) for value in found.values()):
-        raise UsageError(
-            f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768, or "
-            f"{WAYS}"
-        )
+        raise UsageError(f"{weights or extractor} gives NaN: it ends before layer {layer}; use fid768, or {WAYS}")
     scores = {name.removesuffix("_mean"): float(value) for name, value in found.items()}
     return {"fid": scores.pop("frechet_inception_distance"), **scores, "splits": SPLITS}
 

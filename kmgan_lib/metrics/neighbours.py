@@ -4,6 +4,7 @@ Rows are images (n, c, h, w) as uint8 or as float in [0, 1], or features (n, d).
 images in units of the range from black to white.
 """
 
+import sys
 from typing import Any
 
 import torch
@@ -49,10 +50,9 @@ def memorisation_scores(
     1 is what an image that the method never saw would have; copies have ratios near 0. Blurred or empty images lie near
     many others, so a small ratio is a reason to look at the pair, not yet a proof.
 
-    ``ratio`` (median), ``smallest`` (minimum); ``closer_than_real``: share of samples nearer to their neighbour than
-    all but 1% of the held-out images are, 0.01 by chance; ``typical``: the median distance of held-out images;
-    ``nearest``: index in ``training`` for each sample; ``ratios``: for each sample. Where most held-out images have
-    copies the scale is 0, and ratios are NaN.
+    ``ratio`` (median), ``smallest``, ``ratios`` (of each sample, NaN where most held-out images have copies);
+    ``closer_than_real``: share of samples nearer to their neighbour than all but 1% of the held-out images are, 0.01 by
+    chance; ``typical``: the median distance of held-out images; ``nearest``: indices in ``training``.
     """
     distances, indices = nearest_neighbours(samples, training)
     real = nearest_neighbours(held_out, baseline)[0]
@@ -87,8 +87,8 @@ def coverage_scores(
        \text{density} &= \tfrac1{km} \textstyle\sum_j \sum_i 1[g_j \in B(f_i)], &
        \text{coverage} &= \tfrac1n \textstyle\sum_i 1[\exists j: g_j \in B(f_i)]
 
-    From features f of real and g of generated images to a dictionary of these four, in [0, 1] but for the density,
-    which is around 1 for equal distributions. Memory is that of all n m distances.
+    From features f of real and g of generated images these four, in [0, 1] but for the density, which is around 1 for
+    equal distributions. Memory is that of all n m distances.
     """
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     real_radii, fake_radii = kth_distances(real, k), kth_distances(fake, k)
@@ -138,10 +138,8 @@ def line_scores(
     """
     pairs = min(len(real), len(held_out))
     apart, real_apart = (
-        (flat(a) - flat(b)).norm(dim=1).mean() for a, b in ((start, end), (real[:pairs], held_out[:pairs]))
+        (flat(a) - flat(b)).norm(dim=1).mean().item() for a, b in ((start, end), (real[:pairs], held_out[:pairs]))
     )
-    near, real_near = (nearest_neighbours(rows, real)[0].mean() for rows in (middle, held_out))
-    least = torch.finfo(torch.float64).tiny  # of real images that are all alike
-    return {
-        "span": (apart / real_apart.clamp_min(least)).item(), "validity": (near / real_near.clamp_min(least)).item(),
-    }  # fmt: skip
+    near, real_near = (nearest_neighbours(rows, real)[0].mean().item() for rows in (middle, held_out))
+    least = sys.float_info.min  # of real images that are all alike
+    return {"span": apart / max(real_apart, least), "validity": near / max(real_near, least)}
