@@ -1,13 +1,13 @@
 """The measures of a run, one function each: what is compared with what, and how many."""
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from kmgan_lib.centers import CenterBank, assign
 from kmgan_lib.data.images import resized, to_bytes, to_unit
@@ -194,18 +194,19 @@ def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> li
     The K-Means part of an iteration: labels of a real and of a generated batch by the k real centers, then the update
     of both kinds of centers. Seconds, one number a batch.
     """
-
-    def iteration(batch: Tensor, bank: CenterBank) -> None:
-        bank.update(batch, batch, assign(batch, bank.real), assign(batch, bank.real))
-
-    timers = []
-    for batch in rows:
-        bank = CenterBank(k, batch.shape[1], device=batch.device)
+    banks = [CenterBank(k, batch.shape[1], device=batch.device) for batch in rows]
+    for batch, bank in zip(rows, banks, strict=True):
         bank.real.copy_(batch[torch.arange(k, device=batch.device) % len(batch)])
-        names = {"iteration": iteration, "batch": batch, "bank": bank}
-        timers.append(Timer("iteration(batch, bank)", globals=names, num_threads=torch.get_num_threads()))
-    taken = [[timer.timeit(1).mean for timer in timers] for _ in range(repeats)]
-    return [statistics.median(times) for times in zip(*taken, strict=True)]
+    wait = (lambda: torch.cuda.synchronize(rows[0].device)) if rows[0].is_cuda else lambda: None
+    taken: list[list[float]] = [[] for _ in rows]
+    for _ in range(repeats + 1):
+        for batch, bank, times in zip(rows, banks, taken, strict=True):
+            wait()
+            begun = time.perf_counter()
+            bank.update(batch, batch, assign(batch, bank.real), assign(batch, bank.real))
+            wait()
+            times.append(time.perf_counter() - begun)
+    return [statistics.median(times[1:]) for times in taken]  # the first one warms up
 
 
 @measure("K-Means and images", "clock", value="ratio")
