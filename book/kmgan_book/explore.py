@@ -25,7 +25,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method
 from kmgan_lib.metrics import class_frequency, clustering_scores
-from kmgan_lib.metrics.subject import SAMPLE_SEED, Subject
+from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Subject
 from kmgan_lib.training.run import Run
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -25,18 +25,18 @@ from kmgan_lib.metrics import resnet
 log = logging.getLogger(__name__)
 BATCH, MIN_STEPS, PEAK_RATE = 128, 240, 4e-3
 CHUNK = 1000
-PRETRAINED = {"cifar10": resnet.FILE}  # below a data root
 # Version and epochs of a judge's training; a change needs a new version, which makes old judges of a data set invalid.
 # Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
 RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}
 
 
-def _network(channels: int, size: int, classes: int) -> nn.Sequential:
+def _network(images: Images) -> nn.Sequential:
     """Two convolutions and a hidden layer: the paper's "three-layer convolutional classifier" (Section 4.3)."""
+    channels, size = images.tensor.shape[1:3]
     return nn.Sequential(
         nn.Conv2d(channels, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 5, padding=2), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * (size // 4) ** 2, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, classes),
+        nn.Conv2d(16, 32, 5, padding=2), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(32 * (size // 4) ** 2, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, len(images.classes)),
     )  # fmt: skip
 
 
@@ -45,18 +45,17 @@ class Judge:
     """A trained classifier of a data set's classes."""
 
     net: nn.Sequential
-    dataset: str
-    accuracy: float  # share of real test images that it classifies right
     classes: tuple[str, ...]
+    side: int  # of the images that it knows, in pixels; others are resized to it
     kind: str  # what it was trained on, ``real`` or ``stand-in``
     name: str  # in reports
+    accuracy: float = math.nan  # share of real test images that it classifies right
     train_accuracy: float | None = None  # where the paper states one to compare with
-    side: int | None = None  # of the images that it knows, in pixels; others are resized to it
 
     @property
     def device(self) -> torch.device:
         """Where the network lies."""
-        return next(self.net.parameters(), torch.empty(0)).device
+        return next(self.net.parameters()).device
 
     def to(self, device: torch.device) -> "Judge":
         """The same judge on a device; the one that is asked, which others may hold, stays where it is."""
@@ -66,14 +65,13 @@ class Judge:
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
-        d is 128 for the classifiers trained here and 64 for the ResNet. Images of another size than those of the data
-        set, such as CIFAR-10 at 64x64, are resized first, bilinearly and with antialiasing, real ones too. The network
-        runs on its own device; the features come back to the CPU.
+        d is 128 for the classifiers trained here, 64 for the ResNet. Images of another size, real ones too, are resized
+        first, bilinearly and with antialiasing. The network runs on its own device; features are on the CPU.
         """
         features = []
         for part in images.split(CHUNK):
             x = to_unit(part.to(self.device))
-            if self.side is not None and x.shape[-1] != self.side:
+            if x.shape[-1] != self.side:
                 x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
             features.append(self.net[:-1](x).cpu())
         return torch.cat(features)
@@ -87,6 +85,10 @@ class Judge:
         """Class probabilities (n, c) of images (n, c, h, w), as float in [0, 1] or as uint8."""
         return self.classify(self.features(images))
 
+    def right(self, images: Images) -> float:
+        """The share of images with labels that it classifies right."""
+        return (self.probabilities(images.tensor).argmax(1) == images.labels).double().mean().item()
+
     def describe(self) -> dict[str, Any]:
         """What a reported number says about its extractor."""
         described = {"name": self.name, "data": self.kind, "test_accuracy": round(self.accuracy, 4)}
@@ -94,13 +96,13 @@ class Judge:
 
 
 def _fit(train: Images, epochs: int) -> nn.Sequential:
-    n, classes = len(train), len(train.classes)
+    n = len(train)
     epochs = max(epochs, math.ceil(MIN_STEPS * BATCH / n))
     steps = epochs * (n // BATCH)
     assert train.labels is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = _network(train.tensor.shape[1], train.tensor.shape[2], classes)
+        net = _network(train)
         optimiser = torch.optim.AdamW(net.parameters(), PEAK_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
         batches = (chosen for _ in range(epochs) for chosen in torch.randperm(n)[: n // BATCH * BATCH].split(BATCH))
@@ -121,17 +123,11 @@ def _load(path: Path, net: nn.Sequential) -> dict[str, Any] | None:
     try:
         with safe_open(path, framework="pt") as file:
             measured = json.loads(file.metadata()["judge"])
-            float(measured["accuracy"])
             net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        return {"accuracy": float(measured["accuracy"]), "train_accuracy": measured.get("train_accuracy")}
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         log.warning("%s cannot be used (%s): training the classifier again", path, error)
         return None
-    return measured
-
-
-def _accuracy(judge: Judge, images: Images) -> float:
-    assert images.labels is not None
-    return (judge.probabilities(images.tensor).argmax(1) == images.labels).double().mean().item()
 
 
 def _trained(train: Images, test: Images, dataset: str) -> Judge:
@@ -142,37 +138,33 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     version, epochs = RECIPE if small else RECIPES.get(dataset, RECIPE)
     name = f"{dataset} classifier v{version}" + (" (of test images)" if small and kind == "real" else "")
     path = cache_root() / "judges" / f"{dataset}-v{version}-{train.provenance['sha256'][:12]}.safetensors"
-    net = _network(train.tensor.shape[1], train.tensor.shape[2], len(train.classes)).eval()
-    measured = _load(path, net)
+    judge = Judge(_network(train).eval(), train.classes, train.tensor.shape[-1], kind, name)
+    measured = _load(path, judge.net)
     if measured is None:
-        net = _fit(train, epochs)
-        fitted = Judge(net, dataset, 0.0, train.classes, kind, name)
-        measured = {"accuracy": _accuracy(fitted, test), "data": train.provenance}
-        if dataset in RECIPES:
-            measured["train_accuracy"] = _accuracy(fitted, train)
-        keep(path, lambda p: save_file(net.state_dict(), p, {"judge": json.dumps(measured)}))
-    return Judge(
-        net.requires_grad_(False), dataset, float(measured["accuracy"]), train.classes, kind, name,
-        measured.get("train_accuracy"), train.tensor.shape[-1],
-    )  # fmt: skip
+        judge = replace(judge, net=_fit(train, epochs))
+        training = judge.right(train) if dataset in RECIPES else None
+        measured = {"accuracy": judge.right(test), "train_accuracy": training}
+        metadata = {"judge": json.dumps(measured | {"data": train.provenance})}
+        keep(path, lambda p: save_file(judge.net.state_dict(), p, metadata))
+    return replace(judge, **measured)
 
 
 def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | None:
     """The published network, if it lies in the data root and the data are the ones it knows."""
     root = data_root or os.environ.get("KMGAN_DATA")
-    if root is None or dataset not in PRETRAINED or stands_in(test.provenance):
+    if root is None or dataset != "cifar10" or stands_in(test.provenance):
         return None
-    path = expanded(root) / PRETRAINED[dataset]
+    path = expanded(root) / resnet.FILE
     if not path.is_file():
         return None
     name = f"{dataset} ResNet-56 ({path.name})"
-    judge = Judge(resnet.load_resnet56(path), dataset, 0.0, test.classes, "real", name, side=test.tensor.shape[-1])
+    judge = Judge(resnet.load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
     kept = cache_root() / "judges" / f"{path.stem}-{test.provenance['sha256'][:12]}.json"
     try:
         accuracy = float(read_json(kept)["accuracy"])
     except (KeyError, TypeError, ValueError):  # nothing there yet, or nothing usable
-        accuracy = _accuracy(judge, test)
+        accuracy = judge.right(test)
         keep(kept, lambda p: p.write_text(as_json({"accuracy": accuracy}), encoding="utf-8"))
     return replace(judge, accuracy=accuracy)
 

@@ -1,6 +1,6 @@
 """Clusters, centers and classes: do they agree, have they become one, does variety within them get lost.
 
-Tensors of other shapes or types, and empty ones, are a `ValueError`. No method sees the classes; they only judge.
+No method sees the classes; they only judge.
 """
 
 import math
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64, Real
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 from sklearn import metrics as sk
@@ -22,16 +23,16 @@ TOLERANCE = 0.1
 RAREST_MODE = 0.01  # least share that makes a class a mode, and a center used
 
 
-@checks.tensors(true_labels="int64 n", cluster_labels="int64 m")
-def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, float]:
-    """Agreement of a clustering (n,) int64 with the true classes (n,) int64, whose numbers need not correspond.
+@checks.typed
+def clustering_scores(true_labels: Int64[Tensor, " n"], cluster_labels: Int64[Tensor, " n"]) -> dict[str, float]:
+    """Agreement of a clustering with the true classes.
 
     ``nmi``: normalized mutual information (arithmetic mean); ``ari``: adjusted Rand index; ``accuracy``: share of
     points in the best one-to-one matching of clusters and classes (Hungarian method); ``purity``: share of points in
     the majority class of their cluster. All at most 1; a random clustering has ``nmi`` and ``ari`` near 0.
     """
-    if len(true_labels) != len(cluster_labels) or len(true_labels) == 0:
-        raise ValueError(f"{len(true_labels)} classes and {len(cluster_labels)} clusters: need equally many, and some")
+    if len(true_labels) == 0:
+        raise ValueError("there are no labels to compare")
     truth, clusters = true_labels.cpu().numpy(), cluster_labels.cpu().numpy()
     table = sk.cluster.contingency_matrix(truth, clusters)
     rows, columns = linear_sum_assignment(table, maximize=True)
@@ -43,12 +44,9 @@ def clustering_scores(true_labels: Tensor, cluster_labels: Tensor) -> dict[str, 
     }
 
 
-@checks.tensors(features="float n>0 d>0")
-def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
-    """Clusters (n,) of features (n, d) by scikit-learn's K-Means, the best of ten starts.
-
-    Fewer distinct features than k make as many clusters as there are distinct features; all must be finite.
-    """
+@checks.typed
+def kmeans_labels(features: Float[Tensor, "n d"], k: int, seed: int = 0) -> Int64[Tensor, " n"]:
+    """Clusters by scikit-learn's K-Means, the best of ten starts; no more than there are distinct features."""
     if not features.float().isfinite().all():
         raise ValueError("features must be finite numbers of single precision")
     points = features.detach().cpu().double().numpy()
@@ -58,21 +56,21 @@ def kmeans_labels(features: Tensor, k: int, seed: int = 0) -> Tensor:
 
 
 def distinct_points(points: Tensor, within: float) -> int:
-    """Number of groups of points (k, d), where points no farther apart than ``within`` are of one group."""
+    """Number of groups of points (k, d), those no farther apart than ``within`` being of one group."""
     close = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") <= within
     return int(connected_components(close.numpy(), directed=False, return_labels=False))
 
 
-@checks.tensors(centers="float k>0 d", features="float n>0 d")
-def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANCE) -> dict[str, float | int]:
+@checks.typed
+def center_scores(
+    centers: Float[Tensor, "k d"], features: Float[Tensor, "n d"], tolerance: float = TOLERANCE
+) -> dict[str, float | int]:
     r"""Whether K-Means has k clusters or one (Section 3.3): distances of centers, how many are distinct, and their use.
 
     Lengths are measured by the spread of the features, :math:`s = \sqrt{E\|f - Ef\|^2}`: features that shrink take
     their centers with them, which is no collapse of the clusters. Centers no farther apart than ``tolerance`` times s
     count as one. To merge two clusters at a distance :math:`\delta s` raises the K-Means loss by at most
     :math:`\delta^2/4` of the features' variance: by 0.25% at the tolerance of 0.1, so such clusters say nothing.
-
-    From centers (k, d) and features (n, d) of real images to a dictionary.
 
     ``spread``: s. ``distance``, ``smallest_distance``: mean and minimum over pairs of centers, in units of s (0 for
     k = 1 or s = 0). ``distinct``: number of distinct centers, 1 ... k. ``used``: number of centers that are nearest to
@@ -81,6 +79,8 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
     shares of features assigned to each center, in nats; ``evenness``: the same over :math:`\ln k`, 1 for equal shares
     (0 for k = 1).
     """
+    if not (len(centers) and len(features)):
+        raise ValueError("there are no centers, or no features, to measure")
     centers, features, k = centers.detach().cpu().double(), features.detach().cpu().double(), len(centers)
     spread = (features - features.mean(0)).square().sum(1).mean().sqrt().item()
     gaps = torch.pdist(centers)
@@ -96,17 +96,18 @@ def center_scores(centers: Tensor, features: Tensor, tolerance: float = TOLERANC
     }  # fmt: skip
 
 
-@checks.tensors(images="real n>0 ...", labels="int64 n", real="real m>0 ...", real_labels="int64 m")
+@checks.typed
 def within_class_scores(
-    images: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, rarest: float = RAREST_MODE
-) -> dict[str, Any]:
+    images: Real[Tensor, "n d *rest"], labels: Int64[Tensor, " n"], real: Real[Tensor, "m d *rest"],
+    real_labels: Int64[Tensor, " m"], rarest: float = RAREST_MODE,
+) -> dict[str, Any]:  # fmt: skip
     r"""Variety within classes: variance of generated images over that of real ones, class by class.
 
     .. math:: \rho_c = \frac{V(\{g_i : \text{class } c\})}{V(\{x_j : \text{class } c\})}, \qquad
               V(S) = \tfrac{1}{|S| - 1} \textstyle\sum_{s \in S} \|s - \bar s\|^2
 
-    A generator that draws one image a class has a perfect class score, and ratios near 0. From generated images
-    (n, ...) and real ones (m, ...), as uint8 or as float in [0, 1], with their classes by the same classifier.
+    A generator that draws one image a class has a perfect class score, and ratios near 0. Images are uint8 or float in
+    [0, 1], with their classes by the same classifier.
 
     ``ratios``: list over all classes, None for those that lack a share of ``rarest`` or two images in either, or
     variance in the real ones. ``present``: number of the others; ``within``, ``smallest``: mean and least of their

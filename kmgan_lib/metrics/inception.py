@@ -4,7 +4,6 @@ Nothing is downloaded unless asked for, and no other network ever takes Inceptio
 """
 
 import contextlib
-import functools
 import hashlib
 import logging
 import math
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -36,11 +36,6 @@ SPLITS = 10
 # image (1.5 pixels of 64), and of the noise, in units of the range from black to white.
 BLUR, NOISE = 1.5 / 64, 0.1
 CHUNK = 1000
-# torch-fidelity's names and ours
-NAMES = {
-    "inception_score_mean": "inception_score", "inception_score_std": "inception_score_std",
-    "frechet_inception_distance": "fid",
-}  # fmt: skip
 WAYS = (
     f"get {FULL_NAME} from the releases of toshas/torch-fidelity on GitHub, and give --inception-weights PATH, set "
     "KMGAN_INCEPTION, or put it into the data root's folder inception"
@@ -65,11 +60,34 @@ class Weights:
         return {"name": f"{name} (torch-fidelity)", "weights_sha256": self.sha256[:12]}
 
 
+def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
+    """The weights of the Inception network, after a look at their SHA-256; an `Unavailable` says how to get them.
+
+    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root. ``full`` asks for
+    more than the 768 features.
+    """
+    given, root = path or os.environ.get("KMGAN_INCEPTION"), data_root or os.environ.get("KMGAN_DATA")
+    files = [expanded(root) / "inception" / name for name in (FULL_NAME, PART_NAME)] if root else []
+    found = expanded(given) if given else next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
+    try:
+        digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    except OSError as error:
+        raise Unavailable(f"no Inception weights at {found} ({error.strerror}): {WAYS}") from None
+    if not digest.startswith((FULL_SHA256, PART_SHA256)):
+        raise UsageError(f"{found} has SHA-256 {digest[:8]}..., not {FULL_SHA256}...: get {FULL_NAME} again")
+    weights = Weights(found, digest, digest.startswith(FULL_SHA256))
+    if full and not weights.full:
+        raise Unavailable(f"{found} ends after the 768 features: fid768 can be had from it; for the others {WAYS}")
+    return weights
+
+
 class _Bytes(Dataset[Tensor]):
     """Images as torch-fidelity wants them: uint8, three channels, one at a time, with a bar that follows."""
 
     def __init__(self, images: Tensor, what: str):
-        self.images, self.bar = images, progress(None, f"Inception features of {what} images", len(images))
+        self.images, self.bar = to_bytes(images), progress(None, f"Inception features of {what} images", len(images))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,53 +97,15 @@ class _Bytes(Dataset[Tensor]):
         return self.images[index].expand(3, -1, -1)
 
 
-@functools.cache
-def _checked(path: Path) -> Weights:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Unavailable(f"no Inception weights at {path} ({error.strerror}): {WAYS}") from None
-    if not digest.startswith((FULL_SHA256, PART_SHA256)):
-        raise UsageError(f"{path} has SHA-256 {digest[:8]}..., not {FULL_SHA256}...: get {FULL_NAME} again")
-    return Weights(path, digest, digest.startswith(FULL_SHA256))
-
-
-def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
-    """The weights of the Inception network, after a look at their SHA-256; an `Unavailable` says how to get them.
-
-    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root.
-    ``full`` asks for more than the 768 features.
-    """
-    given = path or os.environ.get("KMGAN_INCEPTION")
-    root = data_root or os.environ.get("KMGAN_DATA")
-    files = [expanded(root) / "inception" / name for name in (FULL_NAME, PART_NAME)] if root else []
-    found = expanded(given) if given else next((file for file in files if file.is_file()), None)
-    if found is None:
-        raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
-    weights = _checked(found)
-    if full and not weights.full:
-        raise Unavailable(f"{found} ends after the 768 features: fid768 can be had from it; for the others {WAYS}")
-    return weights
-
-
 @contextlib.contextmanager
 def _plain_data_only() -> Iterator[None]:
-    """Within the block ``torch.load`` runs no code of a file, though torch-fidelity asks for files as they come.
-
-    The features that it keeps are arrays, so these are plain data, too.
-    """
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    """Within the block ``torch.load`` runs no code of a file, though torch-fidelity asks for files as they come."""
+    # The features that it keeps are arrays.
     arrays = [np.empty(0).__reduce__()[0], np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8"))]
-    try:
-        with torch.serialization.safe_globals(arrays), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no plain data is refused anyway
-            yield
-    finally:
-        os.environ.pop(name)
-        os.environ |= {} if before is None else {name: before}
+    forced = mock.patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD="1")
+    with forced, torch.serialization.safe_globals(arrays), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no plain data is refused anyway
+        yield
 
 
 def inception_measures(
@@ -138,12 +118,9 @@ def inception_measures(
     299x299 as TensorFlow 1 did, grey ones with three equal channels; Inception Score of the softmax of the 1,008
     outputs without their bias, on 10 consecutive splits. A CPU core takes some 0.15 s an image up to the 768 features.
 
-    ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. ``weights``
-    are those of `find_weights` for `EXTRACTOR`; others of torch-fidelity's registry may need none. Under ``real_name``
-    and ``fake_name``, where they are given, features are kept in the cache. Of several GPUs it takes the current one.
-
-    ``fid``, for layer 2048 also ``inception_score`` and ``inception_score_std``; ``splits``. A `UsageError` without
-    torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
+    ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. Features
+    are kept in the cache under ``real_name`` and ``fake_name``. Of several GPUs it takes the current one. A
+    `UsageError` without torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
     """
     try:
         import torch_fidelity as fidelity
@@ -151,20 +128,19 @@ def inception_measures(
     except ImportError:
         needed = "`pip install torch-fidelity` (or the extra kmgan[inception])"
         raise Unavailable(f"Inception measures need torch-fidelity: {needed}") from None
-    fewest = min(len(fake), len(real))
-    if fewest < SPLITS:
+    if (fewest := min(len(fake), len(real))) < SPLITS:
         raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
-    inputs = _Bytes(to_bytes(fake), "generated"), _Bytes(to_bytes(real), "real")
     kept = cache_root() / "inception" / "features"
     try:
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         log.warning("%s could not be made (%s); KMGAN_CACHE names another folder", kept, first_line(error))
         real_name = fake_name = None
+    inputs = _Bytes(fake, "generated"), _Bytes(real, "real")
     try:
-        with _plain_data_only():
+        with contextlib.closing(inputs[0].bar), contextlib.closing(inputs[1].bar), _plain_data_only():
             found = fidelity.calculate_metrics(
                 input1=inputs[0], input2=inputs[1], fid=True, isc=layer == "2048", feature_extractor=extractor,
                 feature_extractor_weights_path=str(weights) if weights else None, feature_layer_fid=layer,
@@ -173,20 +149,13 @@ def inception_measures(
                 input2_cache_name=real_name,
             )  # fmt: skip
     except pickle.UnpicklingError:
-        raise UsageError(
-            f"{weights or extractor}, or what is kept in {kept}, is no plain data: get the one again, remove the other"
-        ) from None
+        raise UsageError(f"{weights}, or what is in {kept}, is no plain data: get it again, or remove it") from None
     except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
         found = {"frechet_inception_distance": math.nan}
-    finally:
-        for images in inputs:
-            images.bar.close()
     if not all(math.isfinite(value) for value in found.values()):
-        raise UsageError(
-            f"{weights or extractor} gives NaN at layer {layer}: its weights end before this layer; use fid768, or "
-            f"{WAYS}"
-        )
-    return {**{NAMES[name]: float(value) for name, value in found.items()}, "splits": SPLITS}
+        raise UsageError(f"{weights or extractor} gives NaN: it ends before layer {layer}; use fid768, or {WAYS}")
+    scores = {name.removesuffix("_mean"): float(value) for name, value in found.items()}
+    return {"fid": scores.pop("frechet_inception_distance"), **scores, "splits": SPLITS}
 
 
 def blurred(images: Tensor) -> Tensor:
@@ -195,17 +164,17 @@ def blurred(images: Tensor) -> Tensor:
     The kernel reaches to three standard deviations, images are continued by reflection, and values are rounded.
     """
     deviation = BLUR * images.shape[-1]
-    reach = math.ceil(3 * deviation)
-    size = [2 * reach + 1] * 2
+    size = [2 * math.ceil(3 * deviation) + 1] * 2
     return torch.cat([functional.gaussian_blur(part, size, [deviation] * 2) for part in images.split(CHUNK)])
 
 
 def noisy(images: Tensor) -> Tensor:
     """Images (n, c, h, w) of uint8 with normal noise of deviation `NOISE`, the same every time, cut to the range."""
-    generator = torch.Generator().manual_seed(0)
+    generator, parts = torch.Generator().manual_seed(0), []
+    for part in images.split(CHUNK):
+        noise = torch.randn(part.shape, generator=generator)
+        parts.append((255 * (to_unit(part) + NOISE * noise).clamp(0, 1)).round().byte())
+    return torch.cat(parts)
 
-    def part(some: Tensor) -> Tensor:
-        noise = torch.randn(some.shape, generator=generator).to(some.device)
-        return (255 * (to_unit(some) + NOISE * noise).clamp(0, 1)).round().byte()
 
-    return torch.cat([part(some) for some in images.split(CHUNK)])
+LEVELS = {"real_value": lambda images: images, "blurred": blurred, "noisy": noisy}

@@ -1,17 +1,19 @@
-"""Nearest neighbours, in chunks: copies of training images, fidelity and diversity, and the ways between images.
+"""Nearest neighbours: copies of training images, fidelity and diversity, and the ways between images.
 
-Rows are images (n, c, h, w) as uint8 or as float in [0, 1], or features (n, d). Rows of different shapes, and none at
-all, are a `ValueError`. Distances are Euclidean, in float64; of images in units of the range from black to white.
+Rows are images (n, c, h, w) as uint8 or as float in [0, 1], or features (n, d). Distances are Euclidean, in float64; of
+images in units of the range from black to white.
 """
 
+import sys
+from typing import Any
+
 import torch
+from jaxtyping import Float, Real
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from kmgan_lib import checks
 from kmgan_lib.data.images import to_unit
-
-CHUNK = 1000
 
 
 def flat(rows: Tensor) -> Tensor:
@@ -19,8 +21,10 @@ def flat(rows: Tensor) -> Tensor:
     return to_unit(rows).double().flatten(1)
 
 
-@checks.tensors(samples="real n ...", training="real m>0 ...")
-def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
+@checks.typed
+def nearest_neighbours(
+    samples: Real[Tensor, "n d *rest"], training: Real[Tensor, "m d *rest"], chunk: int = 1000
+) -> tuple[Tensor, Tensor]:
     r"""The nearest training row of each sample: :math:`\min_j \|s_i - t_j\|_2` (n,), and its index (n,).
 
     It is the lowest index on a tie. Memory is that of the samples, and of ``chunk`` training rows at a time.
@@ -33,17 +37,11 @@ def nearest_neighbours(samples: Tensor, training: Tensor, chunk: int = CHUNK) ->
     return distances, columns.gather(0, part[None])[0] + chunk * part
 
 
-@checks.tensors(rows="real n ...")
-def kth_distances(rows: Tensor, k: int) -> Tensor:
-    """Distance (n,) of each row to its k-th nearest other row; a row is not its own neighbour."""
-    if not 1 <= k < len(rows):
-        raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
-    points = flat(rows).numpy()
-    return torch.from_numpy(NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points)[0][:, k])
-
-
-@checks.tensors(samples="real s>0 ...", training="real t ...", held_out="real h>0 ...", baseline="real b ...")
-def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, baseline: Tensor) -> dict[str, object]:
+@checks.typed
+def memorisation_scores(
+    samples: Real[Tensor, "s d *rest"], training: Real[Tensor, "t d *rest"], held_out: Real[Tensor, "h d *rest"],
+    baseline: Real[Tensor, "b d *rest"],
+) -> dict[str, Any]:  # fmt: skip
     r"""How near samples (s, ...) are to training images (t, ...), measured by how near unseen real images are.
 
     .. math:: r_i = \frac{\min_j \|s_i - t_j\|}{\mathrm{median}_h \min_j \|h - u_j\|}
@@ -52,10 +50,9 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
     1 is what an image that the method never saw would have; copies have ratios near 0. Blurred or empty images lie near
     many others, so a small ratio is a reason to look at the pair, not yet a proof.
 
-    ``ratio`` (median), ``smallest`` (minimum); ``closer_than_real``: share of samples nearer to their neighbour than
-    all but 1% of the held-out images are, 0.01 by chance; ``typical``: the median distance of held-out images;
-    ``nearest``: index in ``training`` for each sample; ``ratios``: for each sample. Where most held-out images have
-    copies the scale is 0, and ratios are NaN.
+    ``ratio`` (median), ``smallest``, ``ratios`` (of each sample, NaN where most held-out images have copies);
+    ``closer_than_real``: share of samples nearer to their neighbour than all but 1% of the held-out images are, 0.01 by
+    chance; ``typical``: the median distance of held-out images; ``nearest``: indices in ``training``.
     """
     distances, indices = nearest_neighbours(samples, training)
     real = nearest_neighbours(held_out, baseline)[0]
@@ -68,8 +65,18 @@ def memorisation_scores(samples: Tensor, training: Tensor, held_out: Tensor, bas
     }  # fmt: skip
 
 
-@checks.tensors(real_features="real n d", fake_features="real m d")
-def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) -> dict[str, float]:
+def kth_distances(rows: Tensor, k: int) -> Tensor:
+    """Distance (n,) of each row (n, d) to its k-th nearest other row; a row is not its own neighbour."""
+    if not 1 <= k < len(rows):
+        raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
+    points = rows.numpy()
+    return torch.from_numpy(NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points)[0][:, k])
+
+
+@checks.typed
+def coverage_scores(
+    real_features: Real[Tensor, "n d"], fake_features: Real[Tensor, "m d"], k: int = 5
+) -> dict[str, float]:
     r"""Precision and recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020).
 
     The ball :math:`B(x_i)` around a feature reaches to its k-th nearest neighbour of the same set, of more than k.
@@ -80,27 +87,23 @@ def coverage_scores(real_features: Tensor, fake_features: Tensor, k: int = 5) ->
        \text{density} &= \tfrac1{km} \textstyle\sum_j \sum_i 1[g_j \in B(f_i)], &
        \text{coverage} &= \tfrac1n \textstyle\sum_i 1[\exists j: g_j \in B(f_i)]
 
-    From features f (n, d) of real and g (m, d) of generated images to a dictionary of these four, in [0, 1] but for the
-    density, which is around 1 for equal distributions.
+    From features f of real and g of generated images these four, in [0, 1] but for the density, which is around 1 for
+    equal distributions. Memory is that of all n m distances.
     """
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
-    # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
     real_radii, fake_radii = kth_distances(real, k), kth_distances(fake, k)
     origin = real.mean(0)
-    inside, recalled = [], []
-    for part, radii in zip(real.split(CHUNK), real_radii.split(CHUNK), strict=True):
-        distances = torch.cdist(part - origin, fake - origin)
-        inside.append(distances <= radii[:, None])
-        recalled.append((distances <= fake_radii).any(1))
-    balls = torch.cat(inside)  # of real features (rows), and which generated ones lie in them
-    shares = balls.any(0), torch.cat(recalled), balls.any(1)
+    distances = torch.cdist(real - origin, fake - origin)
+    # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
+    balls = distances <= real_radii[:, None]  # of real features (rows), and which generated ones lie in them
+    shares = balls.any(0), (distances <= fake_radii).any(1), balls.any(1)
     precision, recall, coverage = (share.double().mean().item() for share in shares)
     density = balls.sum().item() / (k * len(fake))
     return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
 
-@checks.tensors(frames="float t>1 n d")
-def step_scores(frames: Tensor) -> dict[str, float]:
+@checks.typed
+def step_scores(frames: Float[Tensor, "t n d"]) -> dict[str, float]:
     r"""Whether interpolations along n lines, of at least two images or their features (T + 1, n, d), move steadily.
 
     With :math:`s_t = \|x_{t+1} - x_t\|_2` the steps of a line, its length is :math:`\sum_t s_t`.
@@ -116,10 +119,11 @@ def step_scores(frames: Tensor) -> dict[str, float]:
     return {"largest_step": largest.mean().item(), "detour": detour.mean().item()}
 
 
-@checks.tensors(
-    start="real n>0 ...", middle="real n ...", end="real n ...", real="real m>0 ...", held_out="real h>0 ..."
-)  # fmt: skip
-def line_scores(start: Tensor, middle: Tensor, end: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]:
+@checks.typed
+def line_scores(
+    start: Real[Tensor, "n d *rest"], middle: Real[Tensor, "n d *rest"], end: Real[Tensor, "n d *rest"],
+    real: Real[Tensor, "m d *rest"], held_out: Real[Tensor, "h d *rest"],
+) -> dict[str, float]:  # fmt: skip
     r"""Whether interpolations lead from one image to another one, through images.
 
     Steps alone (`step_scores`) are as even for a generator that always draws the same, or nothing but grey.
@@ -127,17 +131,15 @@ def line_scores(start: Tensor, middle: Tensor, end: Tensor, real: Tensor, held_o
     .. math:: \text{span} = \frac{E\|x_0 - x_1\|}{E\|r - h\|}, \qquad
               \text{validity} = \frac{E \min_j \|x_{1/2} - r_j\|}{E_h \min_j \|h - r_j\|}
 
-    From images (n, ...) at the ends and in the middle of n lines, and real images r (m, ...) and others h (h, ...),
-    which pair one by one, so that both need a random order. ``span`` is around 1 where ends differ as two real images
-    do, 0 where all images are one. ``validity`` is 1 where an image in the middle is as near to real ones as an unseen
-    real image is, more where it is none. Blurred images lie near many others: a value below 1 is not better than 1.
+    From images at the ends and in the middle of n lines, and real images r and others h, which pair one by one, so that
+    both need a random order. ``span`` is around 1 where ends differ as two real images do, 0 where all images are one.
+    ``validity`` is 1 where an image in the middle is as near to real ones as an unseen real image is, more where it is
+    none. Blurred images lie near many others: a value below 1 is not better than 1.
     """
     pairs = min(len(real), len(held_out))
     apart, real_apart = (
-        (flat(a) - flat(b)).norm(dim=1).mean() for a, b in ((start, end), (real[:pairs], held_out[:pairs]))
+        (flat(a) - flat(b)).norm(dim=1).mean().item() for a, b in ((start, end), (real[:pairs], held_out[:pairs]))
     )
-    near, real_near = (nearest_neighbours(rows, real)[0].mean() for rows in (middle, held_out))
-    least = torch.finfo(torch.float64).tiny  # of real images that are all alike
-    return {
-        "span": (apart / real_apart.clamp_min(least)).item(), "validity": (near / real_near.clamp_min(least)).item(),
-    }  # fmt: skip
+    near, real_near = (nearest_neighbours(rows, real)[0].mean().item() for rows in (middle, held_out))
+    least = sys.float_info.min  # of real images that are all alike
+    return {"span": apart / max(real_apart, least), "validity": near / max(real_near, least)}

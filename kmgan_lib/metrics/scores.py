@@ -1,9 +1,10 @@
-"""Scores of class probabilities, of classes, and of two sets of features. Other shapes and types are a `ValueError`."""
+"""Scores of class probabilities, of classes, and of two sets of features."""
 
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64, Real
 from scipy import optimize, stats
 from torch import Tensor
 
@@ -12,8 +13,8 @@ from kmgan_lib import checks
 RESAMPLES = 200
 
 
-@checks.tensors(probabilities="float n c>0")
-def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, float]:
+@checks.typed
+def inception_score(probabilities: Float[Tensor, "n c"], splits: int = 10) -> tuple[float, float]:
     r"""Exponential of the mean divergence from the marginal, Eq. (8) (Salimans et al., 2016).
 
     .. math:: \exp\big(E_x\, KL(p(y|x)\,\|\,p(y))\big)
@@ -21,8 +22,8 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     The name Inception Score is right only for probabilities of the Inception network of 2015; for those of a
     classifier of ours it is called *classifier score*. It lies between 1 and the number of classes.
 
-    From probabilities (n, c), whose rows sum to 1, mean and population standard deviation over so many consecutive
-    ``splits``, at most n; each has its own marginal, as in the original code.
+    Mean and population standard deviation over consecutive ``splits``, at most n; each has its own marginal, as in the
+    original code.
     """
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
@@ -37,12 +38,14 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
 
 def _root(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (d,) and a matrix R with R'R = covariance (unbiased, as NumPy's ``cov``)."""
+    if len(features) < 2:
+        raise ValueError("a covariance needs the features of at least 2 images")
     mean = features.mean(0)
     return mean, torch.linalg.qr((features - mean) / (len(features) - 1) ** 0.5, mode="r").R
 
 
-@checks.tensors(features_a="real n>1 d>0", features_b="real m>1 d")
-def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
+@checks.typed
+def frechet_distance(features_a: Real[Tensor, "n d"], features_b: Real[Tensor, "m d"]) -> float:
     r"""Squared Fréchet distance of the normal distributions fitted to two sets of features (Heusel et al., 2017).
 
     .. math:: \|\mu_a - \mu_b\|^2 + \mathrm{tr}\big(\Sigma_a + \Sigma_b - 2(\Sigma_a\Sigma_b)^{1/2}\big)
@@ -51,34 +54,30 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     no matrix square root and stays accurate for singular covariances. The name FID is right only for the 2,048
     features of the Inception network of 2015. The estimate is biased upwards for small n: compare equal n only.
 
-    Features are (n, d) and (m, d), at least two of each. The result is at least 0 up to rounding, in squared units of
-    the features, computed in double precision; NaN for features that are not finite.
+    In squared units of the features, computed in double precision; NaN for features that are not finite.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     if not (a.isfinite().all() and b.isfinite().all()):
         return float("nan")
     (mean_a, root_a), (mean_b, root_b) = _root(a), _root(b)
-    if not (root_a.isfinite().all() and root_b.isfinite().all()):
-        return float("inf")  # finite features too far apart for double precision
     cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
     total = (mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * cross
     return total.item()
 
 
-@checks.tensors(features_a="real n>1 d>0", features_b="real m>1 d")
+@checks.typed
 def kernel_distance(
-    features_a: Tensor, features_b: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
-) -> tuple[float, float]:
+    features_a: Real[Tensor, "n d"], features_b: Real[Tensor, "m d"], subsets: int = 100, subset_size: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:  # fmt: skip
     r"""Squared maximum mean discrepancy under a cubic kernel, unbiased (KID's formula; Binkowski et al., 2018).
 
     .. math:: k(x, y) = (x^T y / d + 1)^3, \qquad
        \frac{\sum_{i \ne j} k(a_i, a_j) + k(b_i, b_j)}{s(s - 1)} - \frac{2 \sum_{i, j} k(a_i, b_j)}{s^2}
 
-    Unlike the Fréchet distance it has no bias in n, so values of different n may be compared.
-
-    From features (n, d) and (m, d) mean and population standard deviation over ``subsets`` pairs of random subsets of
-    ``subset_size`` rows s each, at most n and m, drawn without replacement, which the seed fixes; in double precision.
-    The mean is around 0 for equal distributions, and then also below it.
+    Unlike the Fréchet distance it has no bias in n, so values of different n may be compared; for equal distributions
+    it is around 0, and also below it. Mean and population standard deviation over ``subsets`` pairs of random subsets
+    of ``subset_size`` rows s each, at most n and m, drawn without replacement by the seed; in double precision.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     size = subset_size
@@ -94,16 +93,17 @@ def kernel_distance(
     return torch.stack(values).mean().item(), torch.stack(values).std(correction=0).item()
 
 
-@checks.tensors(predicted_labels="int64 n>0")
-def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
+@checks.typed
+def class_frequency(predicted_labels: Int64[Tensor, " n"], classes: int) -> dict[str, Any]:
     r"""Share of each class with its Wilson 95% interval, and a test against equal shares (Section 4.3, Fig. 5c).
 
-    From the classes (n,) int64 of generated images, 0 ... classes - 1, by a classifier. ``frequency``, ``low``,
-    ``high``: lists of length ``classes``, shares in [0, 1]. ``chi2``, ``p``: Pearson's statistic against equal shares
-    with classes - 1 degrees of freedom, and its p-value.
+    Of labels 0 ... classes - 1 ``frequency``, ``low``, ``high``: lists of length ``classes``, shares in [0, 1];
+    ``chi2``, ``p``: Pearson's statistic against equal shares with classes - 1 degrees of freedom, and its p-value.
     """
+    n = len(predicted_labels)
+    if n == 0:
+        raise ValueError("there are no labels to count")
     counts = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy()
-    n = int(counts.sum())
     bounds = [stats.binomtest(int(count), n).proportion_ci(method="wilson") for count in counts]
     chi2, p = stats.chisquare(counts)
     return {
@@ -112,15 +112,10 @@ def class_frequency(predicted_labels: Tensor, classes: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@checks.tensors(true_labels="int64 n", predicted_labels="int64 n")
-def confusion_matrix(true_labels: Tensor, predicted_labels: Tensor, classes: int) -> Tensor:
-    """How many images of each true class (rows) get each predicted class (columns), (c, c) int64."""
-    pairs = true_labels.cpu() * classes + predicted_labels.cpu()
-    return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-
-
-@checks.tensors(predicted_labels="int64 n", confusion="real c>0 c")
-def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int = 0) -> dict[str, list[float]]:
+@checks.typed
+def corrected_frequency(
+    predicted_labels: Int64[Tensor, " n"], confusion: Real[Tensor, "c c"], seed: int = 0
+) -> dict[str, list[float]]:
     r"""Share of each class, corrected for the classifier's confusions.
 
     A classifier that takes a tenth of the shirts for T-shirts sees too few shirts. With
@@ -131,22 +126,18 @@ def corrected_frequency(predicted_labels: Tensor, confusion: Tensor, seed: int =
     where p are the predicted shares. This takes generated images to be confused like real ones, which holds less the
     worse they are. The intervals resample both the predictions and the rows of C (the 95% of a parametric bootstrap).
 
-    From the predicted classes (n,) int64 of generated images and the counts (c, c) of real ones, true classes in rows,
-    predicted ones in columns, no empty row, to ``corrected``, ``corrected_low`` and ``corrected_high``, lists of c
-    shares in [0, 1]. The seed fixes the resampling.
+    From the predicted classes of generated images and the counts of real ones, true classes in rows, predicted ones in
+    columns, no empty row, to ``corrected``, ``corrected_low`` and ``corrected_high``, lists of c shares in [0, 1].
     """
-    if not (confusion.isfinite() & (confusion >= 0) & (confusion < 2**31)).all():
-        raise ValueError("confusion must hold counts, which are finite, not negative and below 2**31")
-    counts = confusion.double().numpy()
-    classes, n = len(counts), len(predicted_labels)
-    if n == 0 or (counts.sum(1) == 0).any():
-        raise ValueError(f"{n} labels and {int((counts.sum(1) == 0).sum())} classes without real images: need some")
-    rows = counts / counts.sum(1, keepdims=True)
-    shares = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy() / n
-    random, totals = np.random.default_rng(seed), counts.sum(1).astype(int)
-    resampled = []
+    counts, n = confusion.cpu().double().numpy(), len(predicted_labels)
+    totals = counts.sum(1)
+    if n == 0 or not ((counts >= 0) & (counts < 2**31)).all() or not totals.all():
+        raise ValueError("a correction needs labels, and counts of real images, at least one of each class")
+    rows = counts / totals[:, None]
+    shares = torch.bincount(predicted_labels.cpu(), minlength=len(counts)).double().numpy() / n
+    random, resampled = np.random.default_rng(seed), []
     for p in random.multinomial(n, shares, RESAMPLES) / n:
-        drawn = [random.multinomial(total, row) / total for total, row in zip(totals, rows, strict=True)]
+        drawn = [random.multinomial(int(total), row) / total for total, row in zip(totals, rows, strict=True)]
         resampled.append(_unmixed(np.stack(drawn), p))
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
     corrected = _unmixed(rows, shares)

@@ -1,11 +1,14 @@
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from kmgan_lib import data
+from kmgan_lib.data.images import resized
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import Judge, classifier, judge, resnet
 
@@ -81,67 +84,68 @@ def cifar10(split: str, kind: str = "real") -> data.Images:
     return data.Images.create(tensor, labels, classes=classes, name="cifar10", kind=kind, split=split)
 
 
-@pytest.fixture
-def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root with a ResNet of random weights that passes for the published one, and invented CIFAR-10."""
+def saved(folder: Path, content: object) -> Path:
+    """Write a file whose name ends in the beginning of its SHA-256, as the published one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(content, folder / "file")
+    digest = hashlib.sha256((folder / "file").read_bytes()).hexdigest()
+    return (folder / "file").rename(folder / f"resnet-{digest[:8]}.th")
+
+
+def random_resnet() -> tuple[nn.Sequential, dict[str, object]]:
+    """A ResNet of random weights, and what is in its file."""
     torch.manual_seed(0)
-    path = tmp_path / "root" / resnet.FILE
-    path.parent.mkdir(parents=True)
-    net = resnet.resnet(56)
-    torch.save({"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}, "best_prec1": 1.0}, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    path = path.rename(path.with_name(f"resnet-{digest[:8]}.th"))
-    monkeypatch.setitem(classifier.PRETRAINED, "cifar10", f"classifiers/{path.name}")
-    monkeypatch.setitem(data.DATASETS, "cifar10", data.Dataset("cifar10", classes=tuple("abcdefghij")))
+    net = resnet.resnet(56).eval()
+    return net, {"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}, "best_prec1": 1.0}
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data root with a ResNet of random weights that passes for the published one, and invented CIFAR-10."""
+    path = saved(tmp_path / "root" / "classifiers", random_resnet()[1])
+    monkeypatch.setattr(resnet, "FILE", f"classifiers/{path.name}")
+    monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split))
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
     judge.cache_clear()
-    return tmp_path / "root"
+    yield tmp_path / "root"
+    judge.cache_clear()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("real", "ResNet-56 (resnet-"), ("stand-in", "classifier v1")])
-def test_the_pretrained_judge_is_taken_for_the_real_data_set(
-    data_root: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+def test_the_pretrained_judge_is_taken_for_the_real_data_set_alone(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split, kind))
-    monkeypatch.setattr(classifier, "_fit", lambda *_: classifier._network(3, 32, 10).eval())
+    monkeypatch.setattr(classifier, "_fit", lambda train, _: classifier._network(train).eval())
     assert judge("cifar10").name == "cifar10 classifier v1"
+    assert judge("cifar10", data_root=str(data_root)).name.startswith("cifar10 ResNet-56 (resnet-")
     judge.cache_clear()
-    assert judge("cifar10", data_root=str(data_root)).name.startswith(f"cifar10 {name}")
-    judge.cache_clear()
+    monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split, "stand-in"))
+    assert judge("cifar10", data_root=str(data_root)).name == "cifar10 classifier v1"
 
 
 def test_the_accuracy_of_the_pretrained_judge_is_measured_once(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split))
     found = judge("cifar10", data_root=str(data_root))
     pictures = cifar10("test")
     assert found.features(pictures.tensor).shape == (40, 64)
     right = found.probabilities(pictures.tensor).argmax(1) == pictures.labels
     assert found.accuracy == right.double().mean().item()
     judge.cache_clear()
-    monkeypatch.setattr(classifier, "_accuracy", lambda *_: pytest.fail("it is in the cache"))
+    monkeypatch.setattr(Judge, "right", lambda *_: pytest.fail("it is in the cache"))
     assert judge("cifar10", data_root=str(data_root)).accuracy == found.accuracy
     (kept,) = (data_root.parent / "cache" / "judges").iterdir()
-    monkeypatch.setattr(classifier, "_accuracy", lambda *_: 0.5)
+    monkeypatch.setattr(Judge, "right", lambda *_: 0.5)
     for garbled in ('{"accuracy": null}', '{"acc'):
         kept.write_text(garbled, encoding="utf8")
         judge.cache_clear()
         assert judge("cifar10", data_root=str(data_root)).accuracy == 0.5
-    judge.cache_clear()
 
 
 def test_a_recipe_of_its_own_is_for_the_real_data_set_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
     asked: list[int] = []
-
-    def fit(train: data.Images, epochs: int) -> torch.nn.Sequential:
-        asked.append(epochs)
-        return classifier._network(train.tensor.shape[1], train.tensor.shape[2], 10).eval()
-
-    monkeypatch.setattr(classifier, "_fit", fit)
-    images = [data.Images.create(cifar10(s).tensor[:, :1], cifar10(s).labels, classes=tuple("0123456789"), kind=kind)
-              for s, kind in (("train", "real"), ("train", "stand-in"))]  # fmt: skip
+    monkeypatch.setattr(classifier, "_fit", lambda train, n: asked.append(n) or classifier._network(train).eval())
+    images = [cifar10("train", kind) for kind in ("real", "stand-in")]
     real, standin = (classifier._trained(i, i, "fashion") for i in images)
     assert asked == [classifier.RECIPES["fashion"][1], classifier.RECIPE[1]]
     assert real.name == f"fashion classifier v{classifier.RECIPES['fashion'][0]}"
@@ -150,3 +154,61 @@ def test_a_recipe_of_its_own_is_for_the_real_data_set_only(monkeypatch: pytest.M
     again = classifier._trained(images[0], images[0], "fashion")
     assert (again.accuracy, again.train_accuracy) == (real.accuracy, real.train_accuracy)
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_a_judge_sees_pictures_at_the_size_that_it_knows(side: int) -> None:
+    net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 10))  # features are means over patches
+    made = Judge(net, tuple("abcdefghij"), 32, "real", "a judge")
+    generator = torch.Generator().manual_seed(side)
+    pictures = torch.randint(0, 256, (5, 3, side, side), generator=generator, dtype=torch.uint8)
+    seen = made.features(pictures)
+    torch.testing.assert_close(seen, made.features(resized(pictures, 32)), atol=0 if side == 32 else 2e-3, rtol=0)
+    assert torch.equal(seen, made.features(pictures / 255))
+
+
+def test_a_judge_is_copied_to_another_device_and_stays_where_it_is_on_its_own(digits_judge: Judge) -> None:
+    assert digits_judge.side == 28
+    assert digits_judge.to(torch.device("cpu")) is digits_judge
+    moved = digits_judge.to(torch.device("meta"))
+    assert (moved.device.type, digits_judge.device.type) == ("meta", "cpu")
+    assert moved.describe() == digits_judge.describe()
+
+
+def test_a_resnet56_has_the_published_size_and_names() -> None:
+    net = resnet.resnet(56)
+    assert sum(p.numel() for p in net.parameters()) == 853_018  # 0.85 M in Table 6 of He et al.
+    names = set(net.state_dict())
+    assert {"conv1.weight", "bn1.running_var", "layer1.8.conv2.weight", "layer3.0.bn1.bias", "linear.bias"} <= names
+    assert not [name for name in names if "normalise" in name]
+
+
+def test_weights_are_read_and_the_last_layer_stands_on_64_features(tmp_path: Path) -> None:
+    source, content = random_resnet()
+    net = resnet.load_resnet56(saved(tmp_path, content))
+    images = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(net(images), source(images))
+        features = net[:-1](images)
+        assert features.shape == (3, 64)
+        assert torch.equal(net[-1](features), source(images))
+
+
+def test_the_shortcut_takes_every_second_pixel_and_adds_empty_channels() -> None:
+    block = resnet._block(4, 8).eval()
+    torch.nn.init.zeros_(block.get_parameter("bn2.weight"))  # only the shortcut is left
+    x = torch.rand(2, 4, 6, 6)
+    with torch.no_grad():
+        out = block(x)
+    assert torch.equal(out[:, 2:6], x[:, :, ::2, ::2])
+    assert out[:, :2].abs().sum() + out[:, 6:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, {}, "text"], ids=["empty", "no", "text"])
+def test_another_file_and_a_damaged_one_are_refused(tmp_path: Path, content: object) -> None:
+    path = saved(tmp_path, content)
+    with pytest.raises(UsageError, match="is not the ResNet-56 it should be"):
+        resnet.load_resnet56(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UsageError, match="SHA-256"):
+        resnet.load_resnet56(path)

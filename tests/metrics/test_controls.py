@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kmgan_lib import data, methods
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import Judge, line_scores, measures, memorisation_scores
-from kmgan_lib.metrics.subject import Subject
+from kmgan_lib.metrics.evaluation import Subject
 from kmgan_lib.training.run import Run
 
 

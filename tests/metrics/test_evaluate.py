@@ -1,25 +1,17 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from kmgan_lib import data, methods
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
-from kmgan_lib.metrics import (
-    METRICS,
-    Judge,
-    applicable,
-    classifier,
-    evaluate,
-    frechet_distance,
-    inception_score,
-    judge,
-    measures,
-)
-from kmgan_lib.metrics.subject import SAMPLE_SEED
+from kmgan_lib.metrics import METRICS, Judge, classifier, evaluate, evaluation, judge, measures, scores
+from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Subject, chosen
 from kmgan_lib.training.run import Run, restore
 
 from ..conftest import Quick
@@ -79,8 +71,9 @@ def test_the_other_measures_of_a_run_on_digits(digits_run: Run, caplog: pytest.L
     assert moved["steady_step"] <= moved["value"] == moved["largest_step"] <= 1
     assert (moved["real_samples"], moved["held_out_samples"], moved["unseen"]) == (1617, 180, False)
     cost = results["kmeans_cost"]
-    assert cost["value"] == pytest.approx(cost["pixel_milliseconds"] / cost["feature_milliseconds"])
+    assert cost["ratio"] == cost["value"] == pytest.approx(cost["pixel_milliseconds"] / cost["feature_milliseconds"])
     assert (cost["pixels"], cost["feature_dim"]) == (784, digits_run.preset.feature_dim)
+    assert (cost["k"], cost["batch"]) == (10, 16)
 
 
 def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_path: Path) -> None:
@@ -107,12 +100,12 @@ def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(
 
 
 def test_only_measures_that_make_sense_apply(quick: Quick, pictures: Run, tmp_path: Path) -> None:
-    assert applicable(pictures) == list(METRICS)
+    assert all(measure.applies(pictures.preset) for measure in METRICS.values())
     conditional = quick(tmp_path / "dcgan", "digits/dcgan", iterations=1, snapshots=1)
     assert conditional.preset.conditional
-    without = {"clustering", "centers", "kmeans_cost"}
-    assert applicable(conditional) == [name for name in METRICS if name not in without]
-    with pytest.raises(UsageError, match=r"no sense for digits/dcgan .*needs known classes, and a D"):
+    without = {name for name, measure in METRICS.items() if not measure.applies(conditional.preset)}
+    assert without == {"clustering", "centers", "kmeans_cost"}
+    with pytest.raises(UsageError, match=r"no sense for digits/dcgan .*needs classes that D is not told"):
         evaluate(conditional, only=["clustering"])
 
 
@@ -137,9 +130,11 @@ def test_levels_of_a_run_are_those_of_its_last_and_its_first_weights(digits_run:
     for key, method in {"last_weights_value": trained, "untrained_value": untrained}.items():
         generator = Generator(method.frozen_generator(averaged=False), preset)
         features = digits_judge.features(generator.sample(60, SAMPLE_SEED))
-        score = inception_score(digits_judge.classify(features))[0]
+        score = scores.inception_score(digits_judge.classify(features))[0]
         assert results["classifier_score"][key] == pytest.approx(score, rel=1e-5)
-        assert results["classifier_frechet"][key] == pytest.approx(frechet_distance(features, reference), rel=1e-5)
+        assert results["classifier_frechet"][key] == pytest.approx(
+            scores.frechet_distance(features, reference), rel=1e-5
+        )
 
 
 @pytest.mark.usefixtures("digits_judge")
@@ -149,3 +144,103 @@ def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(q
     assert [r["unseen"] for r in results.values()] == [True, True]
     memorised = results["memorisation"]
     assert (memorised["training_samples"], memorised["held_out_samples"]) == (1500, 297)
+
+
+def test_the_cost_of_a_run_is_on_its_own_device_and_leaves_the_method_alone(pictures: Run) -> None:
+    assert pictures.method is not None
+    before = {name: value.clone() for name, value in pictures.method.discriminator_net.state_dict().items()}
+    assert measures.kmeans_cost(Subject(pictures, None))["extractor"] == {"name": "cpu"}
+    after = pictures.method.discriminator_net.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_conditional_generator_interpolates_within_a_class(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "LINES", 12)
+    asked: list[Tensor] = []
+    images = Generator.images
+
+    def spy(generator: Generator, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        asked.append(labels)
+        return images(generator, noise, labels)
+
+    run = quick(tmp_path / "run", "digits/dcgan", iterations=1, snapshots=1)
+    monkeypatch.setattr(Generator, "images", spy)
+    result = measures.interpolation(Subject(run, None))
+    assert result["samples"] == 12
+    assert len(asked) == measures.STEPS + 2  # and the middle
+    assert all(labels.tolist() == [*range(10), 0, 1] for labels in asked)
+
+
+def test_networks_run_where_the_run_was_trained(
+    pictures: Run, digits_judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del digits_judge
+    assert pictures.method is not None
+    assert Subject(pictures, None).device == pictures.method.device
+    asked: list[str] = []
+    monkeypatch.setattr(evaluation, "pick_device", lambda name: asked.append(name) or torch.device("meta"))
+    other = Subject(Run.open(pictures.directory), None)
+    assert (other.device.type, other.judge.device.type) == ("meta", "meta")
+    assert asked == ["auto"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_judge: Judge) -> None:
+    there, here = Subject(Run.open(pictures.directory), None), Subject(Run.open(pictures.directory), None)
+    here.__dict__["device"] = torch.device("cpu")
+    assert (there.judge.device.type, there.method.device.type, there.generator.device.type) == ("cuda",) * 3
+    for kind in ("fake", "last", "untrained"):
+        assert there.features(kind).device.type == "cpu"
+        torch.testing.assert_close(there.features(kind), here.features(kind), atol=0.02, rtol=0.02)  # TF32
+    assert digits_judge.device.type == "cpu"
+
+
+@pytest.fixture
+def compared(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Subject]:
+    """Return a function that makes a subject with this many training and test images, each of its own grey."""
+    monkeypatch.setattr(evaluation, "REFERENCE", 10)
+
+    def make(train: int, test: int) -> Subject:
+        made = Subject(pictures, None)
+        for split, n, first in (("train", train, 0), ("test", test, 100)):
+            grey = torch.arange(first, first + n, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
+            made._made["images", split] = data.Images(grey, None)
+        flat = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(1, 1))
+        made.__dict__["judge"] = Judge(flat, (), 28, "real", "its grey")
+        made.__dict__["samples"] = torch.zeros(30, 1)
+        return made
+
+    return make
+
+
+def greys(features: Tensor) -> list[int]:
+    return sorted((255 * features).round().int().flatten().tolist())
+
+
+@pytest.mark.parametrize(("train", "test"), [(30, 5), (30, 20), (19, 3)])
+def test_enough_test_images_are_the_reference_or_those_that_there_are(
+    compared: Callable[[int, int], Subject], train: int, test: int
+) -> None:
+    made = compared(train, test)
+    assert made.reference == "test"
+    assert greys(made.features("reference")) == list(range(100, 100 + test))
+
+
+def test_with_few_test_images_it_is_other_training_images_than_those_compared_with_them(
+    compared: Callable[[int, int], Subject],
+) -> None:
+    made = compared(30, 4)
+    assert made.reference == "train"
+    reference, train = greys(made.features("reference")), greys(made.features("train"))
+    assert len(reference) == len(train) == 10
+    assert set(reference) & set(train) == set()
+    assert max(reference + train) < 100
+
+
+def test_a_choice_is_fixed_and_without_repetition() -> None:
+    rows = torch.arange(20)
+    assert torch.equal(chosen(rows, 7), chosen(rows, 20)[:7])
+    assert sorted(chosen(rows, 50).tolist()) == list(range(20))

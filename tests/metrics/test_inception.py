@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch_fidelity
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
@@ -14,8 +16,8 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from kmgan_lib import data, train
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import evaluate, frechet_distance, inception, inception_measures
+from kmgan_lib.metrics.evaluation import chosen
 from kmgan_lib.metrics.inception import FULL_NAME, PART_NAME, Weights, blurred, find_weights, noisy
-from kmgan_lib.metrics.subject import chosen
 from kmgan_lib.training.run import Run
 
 TINY, BROKEN = "kmgan-test-tiny", "kmgan-test-broken"
@@ -201,3 +203,26 @@ def test_everything_leaves_inception_out_with_a_warning(
     assert list(evaluate(run, everything=True)) == ["centers", "memorisation", "interpolation", "kmeans_cost"]
     left_out = [record.getMessage().split(" is left out")[0] for record in caplog.records]
     assert left_out == ["inception_score", "fid", "fid768"]
+
+
+@pytest.mark.parametrize("size", [16, 28])
+def test_blur_is_a_convolution_that_grows_with_the_image_and_mirrors_it_at_its_edges(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    images = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
+    deviation = 1.5 * size / 64
+    pixels = images[1, 2].float().numpy()
+    expected = ndimage.gaussian_filter(pixels, deviation, mode="mirror", radius=math.ceil(3 * deviation))
+    found = blurred(images)
+    assert found.dtype == torch.uint8
+    torch.testing.assert_close(found[1, 2].float(), torch.from_numpy(expected), atol=0.51, rtol=0)
+
+
+def test_noise_has_its_deviation_and_is_the_same_every_time() -> None:
+    grey = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
+    noise = (noisy(grey).double() - 128) / 255
+    assert noise.std().item() == pytest.approx(0.1, rel=0.02)
+    assert noise.mean().item() == pytest.approx(0, abs=0.002)
+    assert torch.equal(noisy(grey), noisy(grey))
+    assert not torch.equal(noise[0], noise[1])
+    black = noisy(torch.zeros_like(grey))
+    assert (black == 0).double().mean().item() == pytest.approx(0.5, abs=0.02)  # cut to the range

@@ -1,0 +1,264 @@
+"""Measures of a finished run: what they look at, the registry, and results of one JSON line each."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kmgan_lib import data, files, methods
+from kmgan_lib.config import Preset
+from kmgan_lib.data import Images
+from kmgan_lib.data.images import described, stands_in
+from kmgan_lib.errors import UsageError
+from kmgan_lib.errors import did_you_mean
+from kmgan_lib.generator import Generator, load_generator
+from kmgan_lib.methods import KMGAN, Method
+from kmgan_lib.metrics import inception
+from kmgan_lib.metrics.classifier import Judge, judge, judged
+from kmgan_lib.metrics.inception import Unavailable, Weights
+from kmgan_lib.training import lock
+from kmgan_lib.training.run import Run, pick_device, restore
+
+log = logging.getLogger(__name__)
+REFERENCE = 10_000  # real images that generated ones are compared with
+UNTRAINED = 2_000  # samples of G at initialisation: their distance is so large that more would not change it
+SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
+
+
+@dataclass
+class Subject:
+    """What the measures look at; each part is made when a measure first asks for it."""
+
+    run: Run
+    data_root: str | None
+    inception_weights: Path | None = None
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def _once(self, part: str, kind: str, make: Callable[[], Any]) -> Any:
+        if (part, kind) not in self._made:
+            self._made[part, kind] = make()
+        return self._made[part, kind]
+
+    @property
+    def standin(self) -> str:
+        """Whether the run was trained on a stand-in; then it is judged by the stand-in too."""
+        return "always" if stands_in(self.run.result["data"]) else "never"
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """Where networks run: where this process trained the run, else the GPU if there is one."""
+        return self.run.method.device if self.run.method else pick_device("auto")
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """The classifier of the run's data set."""
+        return judge(self.run.preset.dataset, data_root=self.data_root, standin=self.standin).to(self.device)
+
+    @functools.cached_property
+    def method(self) -> Method:
+        """The trained method, from memory or from the checkpoint."""
+        return self.run.method or restore(self.run, device=str(self.device))
+
+    @functools.cached_property
+    def generator(self) -> Generator:
+        """The trained generator, from memory or from its file."""
+        return self.run.generator if self.run.method else load_generator(self.run.directory, device=self.device)
+
+    def images(self, split: str) -> Images:
+        """Real data of the run's data set: ``train``, ``test`` or ``all``."""
+        if self.run.images is not None:
+            return self.run.images
+        preset, folder = self.run.preset, self.run.result.get("folder")
+        name = f"folder:{folder}" if folder else preset.dataset
+        options = {"image_size": preset.image_size, "channels": preset.channels, "standin": self.standin}
+        return self._once("images", split, lambda: data.load(name, root=self.data_root, split=split, **options))
+
+    @functools.cached_property
+    def seen(self) -> Images:
+        """What the run was trained on; a warning if it is not what it was."""
+        images = self.images(self.run.preset.split)
+        then, now = self.run.result["data"], images.provenance
+        if then.get("sha256") != now["sha256"]:
+            text = "the run was trained on %s, and is measured against %s, which differ"
+            log.warning(text, described(then), described(now))
+        return images
+
+    @functools.cached_property
+    def samples(self) -> Tensor:
+        """``eval_samples`` generated images (n, c, h, w) in [0, 1]."""
+        return self.generator.sample(self.run.preset.eval_samples, seed=SAMPLE_SEED).cpu()
+
+    @functools.cached_property
+    def reference(self) -> str:
+        """``test``, or ``train`` where there are too few test images: other ones than those of ``train`` features."""
+        few = len(self.images("test")) < REFERENCE // 2 and len(self.images("train")) >= 2 * REFERENCE
+        return "train" if few else "test"
+
+    def rows(self, kind: str) -> Tensor:
+        """Images (n, c, h, w) of one kind.
+
+        ``fake``: the samples. ``last``: of the last weights of G, not of their average. ``untrained``: of G as it was
+        before training, the level of no skill. ``test``: all real test images. ``reference``: those to compare with.
+        ``train``: as many real training images as there are samples, or all.
+        """
+        preset = self.run.preset
+        if kind in ("last", "untrained"):
+            fresh = kind == "untrained"
+            method = methods.create(preset, device=self.device, seed=self.run.seed) if fresh else self.method
+            count = min(UNTRAINED, preset.eval_samples) if fresh else preset.eval_samples
+            return Generator(method.frozen_generator(averaged=False), preset).sample(count, seed=SAMPLE_SEED)
+        if kind == "fake":
+            return self.samples
+        if kind == "train":
+            return chosen(self.images("train").tensor, min(REFERENCE, len(self.samples)))
+        if kind == "test" or self.reference == "test":
+            return self.images("test").tensor
+        return chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:]
+
+    def features(self, kind: str) -> Tensor:
+        """The judge's features (n, d) of the images of a kind; see `rows`."""
+        kind = "test" if kind == "reference" and self.reference == "test" else kind
+        return self._once("features", kind, lambda: self.judge.features(self.rows(kind)))
+
+    def probabilities(self, kind: str) -> Tensor:
+        """The judge's opinion (n, c) of the images of a kind."""
+        return self.judge.classify(self.features(kind))
+
+    def weights(self, layer: str) -> Weights:
+        """Those of Inception, at least as far as a layer of features."""
+        return inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
+
+    def inception(self, layer: str, level: str = "") -> dict[str, Any]:
+        """All Inception measures, at a layer of features, against as many images that the run was trained on.
+
+        Of the samples; or, of a level in `kmgan_lib.metrics.inception.LEVELS`, of other such images, whose features are
+        kept in the cache like those of the images compared with: they are computed once a data set, not once a run.
+        """
+        n = len(self.samples)
+        mixed = chosen(self.seen.tensor, 2 * n)
+        real, others = mixed[:n], mixed[n:]
+        weights = self.weights(layer)
+        name = f"{self.seen.provenance['sha256'][:12]}-{len(real)}-{weights.sha256[:12]}"
+        measured = self._once("inception", layer + level, lambda: inception.inception_measures(
+            inception.LEVELS[level](others) if level else self.samples, real, layer=layer, weights=weights.path,
+            extractor=inception.EXTRACTOR, real_name=name, fake_name=f"{name}-{level}" if level else None,
+            device=self.device,
+        ))  # fmt: skip
+        described = {"layer": layer, "reference_samples": len(real), "reference": self.run.preset.split}
+        return {**measured, **described, "samples": n, "others": len(others)}
+
+
+def chosen(rows: Tensor, count: int) -> Tensor:
+    """A fixed random choice of ``count`` rows without replacement, or all of them in random order if fewer."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]
+
+
+# Which presets a measure makes sense for.
+NEEDS: dict[str, Callable[[Preset], bool]] = {
+    "images": lambda p: p.network != "synthetic",
+    "classes": lambda p: judged(p.dataset),
+    "K-Means": lambda p: issubclass(methods.method(p.method), KMGAN),
+    "K-Means and images": lambda p: NEEDS["K-Means"](p) and NEEDS["images"](p),
+    # Clustering the features of a conditional D would measure the labels that it was given.
+    "classes that D is not told": lambda p: (judged(p.dataset) or p.dataset == "synthetic") and not p.conditional,
+}
+# What the numbers of a measure are read from, as results say it.
+EXTRACTORS: dict[str, Callable[[Subject], dict[str, Any]]] = {
+    "pixels": lambda _: {"name": "pixels"},
+    "D": lambda _: {"name": "the run's D"},
+    "judge": lambda s: s.judge.describe(),
+    "pixels, judge": lambda s: {**s.judge.describe(), "name": f"pixels; {s.judge.name}"},
+    "pixels, judge if any": lambda s: EXTRACTORS["pixels, judge" if judged(s.run.preset.dataset) else "pixels"](s),
+    "Inception": lambda s: s.weights("2048").describe(),
+    "Inception to 768": lambda s: s.weights("768").describe(),
+    "clock": lambda s: {"name": str(s.method.device)},
+}
+Compute = Callable[[Subject], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of runs: ``compute`` gives ``value``, ``samples``, ``extractor`` and what else it reports."""
+
+    compute: Compute
+    text: str
+    needs: str
+    quick: bool  # measured after every training
+
+    def applies(self, preset: Preset) -> bool:
+        """Whether it makes sense for runs of a preset."""
+        return NEEDS[self.needs](preset)
+
+
+METRICS: dict[str, Measure] = {}
+
+
+def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = False) -> Callable[[Compute], Compute]:
+    """Decorate a function that measures a `Subject`: `METRICS` has it under its name, with its docstring's first line.
+
+    ``needs`` and ``extractor`` are words of `NEEDS` and `EXTRACTORS`; ``value`` is the key of the number to quote.
+    """
+
+    def register(compute: Compute) -> Compute:
+        @functools.wraps(compute)
+        def completed(subject: Subject) -> dict[str, Any]:
+            found = compute(subject)
+            return {"value": found[value], **found, "extractor": EXTRACTORS[extractor](subject)}
+
+        text = (compute.__doc__ or "").partition("\n")[0].rstrip(".")
+        METRICS[compute.__name__] = Measure(completed, text, needs, quick)
+        return completed
+
+    return register
+
+
+def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]:
+    possible = [name for name, measure in METRICS.items() if measure.applies(run.preset)]
+    for name in only or ():
+        if name not in METRICS:
+            raise UsageError(f"unknown measure {name}{did_you_mean(name, METRICS)} (one of {', '.join(METRICS)})")
+        if name not in possible:
+            why = f"{run.preset.name} (it needs {METRICS[name].needs})"
+            raise UsageError(f"{name} makes no sense for {why}: choose from {', '.join(possible)}")
+    return list(only) if only else [name for name in possible if everything or METRICS[name].quick]
+
+
+def evaluate(
+    run: Run, *, data_root: str | None = None, only: Sequence[str] | None = None, everything: bool = False,
+    inception_weights: Path | None = None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
+
+    ``only`` names measures; by default they are the quick ones that apply. ``everything`` is all that apply, but for
+    those whose weights or packages are not on this machine. ``data_root`` and ``inception_weights`` are those of
+    `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`. A `UsageError` if a name is unknown or makes
+    no sense for this run, or another process trains or measures it.
+    """
+    subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
+    path = run.directory / files.RESULT
+    with lock.held(run.directory):
+        for name in _chosen(run, only, everything):
+            begun = time.perf_counter()
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    result = METRICS[name].compute(subject)
+            except Unavailable as error:
+                if not everything:
+                    raise
+                log.warning("%s is left out: %s", name, error)
+                continue
+            results[name] = {**files.finite(result), "seconds": round(time.perf_counter() - begun, 2)}
+            # Kept at once: a measure that fails later loses nothing. Another process may have measured since.
+            known = files.read_json(path) if path.exists() else run.result
+            run.result["metrics"] = {**known.get("metrics", {}), name: results[name]}
+            files.write_json(path, run.result)
+            lines = "".join(files.as_json({"metric": n, **r}, None) for n, r in run.result["metrics"].items())
+            jsonl = run.directory / "metrics.jsonl"
+            files.write_atomically(jsonl, lambda p, t=lines: p.write_text(t, encoding="utf-8"))
+    return results
