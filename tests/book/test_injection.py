@@ -15,9 +15,10 @@ from markdown_it import MarkdownIt
 from book.tools import status
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
-from kmgan_book import answer, claims, records, report
+from kmgan_book import claims, records, report
 from kmgan_book.explore import frames_html
 from kmgan_lib.errors import UsageError
+from kmgan_pages import answer
 
 from ..conftest import MadeUp
 

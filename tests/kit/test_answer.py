@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from kmgan_book import answer, claims, records, report
+from kmgan_book import claims, records, report
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, VERDICTS
 from kmgan_book.conditions import Finding
 from kmgan_book.report import Html
+from kmgan_pages import answer
 
 from .conftest import record
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kmgan_book import claims, dates, records, report, tables
+from kmgan_book import claims, records, report, tables
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, Needed
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import METRICS
+from kmgan_pages import dates
 
 from ..conftest import MadeUp
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from kmgan_book import figures, gallery, records
+from kmgan_book import figures, records
 from kmgan_book.conditions import SCORE
-from kmgan_book.gallery import told_apart, when_known
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
+from kmgan_pages import gallery
+from kmgan_pages.gallery import told_apart, when_known
 
 from .conftest import record
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from kmgan_book import claims, dates, records, report, words
+from kmgan_book import claims, records, report, words
 from kmgan_book.claims import FAILS, HOLDS, MARKS, NOT_RUN, PARTLY, UNDECIDED, VERDICTS, Verdict
 from kmgan_book.conditions import SCORE, has_failed
 from kmgan_book.records import Record
 from kmgan_book.report import Html
+from kmgan_pages import dates
 
 OURS, OTHER, WITHOUT = "mnist/kmgan", "mnist/dcgan-unconditional", "mnist/kmgan-nocenter"
 _ELSEWHERE = {"Fashion": "fashion/kmgan", "CIFAR-10": "cifar10-32/kmgan"}

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kmgan_book import conditions, report, words
+from kmgan_book import conditions, words
 from kmgan_book.claims import Verdict
 from kmgan_book.conditions import SCORE, Place, simple
 from kmgan_book.report import Html, anchor
+from kmgan_pages import scripts
 
 # What a limit is a limit of.
 NAMES = {
@@ -106,7 +107,7 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
     Without JavaScript only the verdicts show. Numbers that change nothing in their range are named in one line.
     """
     figures = [
-        report.live(
+        scripts.figure(
             "thresholds",
             f"<details{'' if index else ' open'}>"
             f"<summary>{escape(each.claim.name)}: {escape(each.claim.title)}</summary>"
@@ -115,5 +116,5 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
         )
         for index, each in enumerate(each for each in verdicts if not each.missing)
     ]
-    last = report.script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
+    last = scripts.script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
     return Html("\n".join([*figures, last]))
