@@ -72,7 +72,7 @@ def counted(verdicts: Mapping[str, Verdict]) -> str:
 def _won(verdict: Verdict) -> list[str]:
     """What a method draws better: the data sets on which all conditions for *holds* are met."""
     pairs = zip(verdict.claim.parts["holds"], verdict.parts["holds"], strict=True)
-    lost = {condition["paired"]["of"].partition("/")[0] for condition, finding in pairs if not finding.true}
+    lost = {condition.given.of.partition("/")[0] for condition, finding in pairs if not finding.true}
     return [drawn for group, drawn in _DRAWN.items() if group not in lost]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kmgan_book import conditions, words
 from kmgan_book.claims import Verdict
-from kmgan_book.conditions import SCORE, Place, simple
+from kmgan_book.conditions import SCORE
 from kmgan_book.report import Html, anchor
 from kmgan_pages import scripts
 
@@ -24,6 +24,7 @@ NAMES = {
 _MARGINS = {"times": "factor on the other's", "plus": "lead over the other's"}
 _TESTS = {"fails_more", "paired", "ranks"}
 _FAILURES = {"count", "fails_more", "rate_gap"}
+Place = tuple[str | int, ...]  # keys and indexes that lead to a part of a rule
 
 
 def name_of(measure: str) -> str:
@@ -32,15 +33,24 @@ def name_of(measure: str) -> str:
     return next(NAMES[name] for name in (measure, f"{first}.{last}", first) if name in NAMES)
 
 
+def _simple(condition: Mapping[str, Any], path: Place) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    """Kind and arguments of every simple condition in one, and where they are."""
+    ((kind, given),) = condition.items()
+    if kind == "not":
+        yield from _simple(given, (*path, kind))
+    elif isinstance(given, list):
+        for index, part in enumerate(given):
+            yield from _simple(part, (*path, kind, index))
+    else:
+        yield kind, given, (*path, kind)
+
+
 def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, float, Place]]:
     """The numbers of a simple condition: what each is, in words, its value, and where it is among the arguments."""
     measure = arguments.get("measure", "")
     for key in ("above", "below"):
         bound = arguments.get(key)
-        if isinstance(bound, Mapping):
-            for part in (part for part in _MARGINS if part in bound):
-                yield f"{_MARGINS[part]} {name_of(measure)}", bound[part], (key, part)
-        elif bound is not None:
+        if isinstance(bound, float):
             yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, (key,)
     for key in (key for key in _MARGINS if key in arguments):
         yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], (key,)
@@ -68,13 +78,17 @@ def rule(verdict: Verdict) -> dict[str, Any]:
     ``parts`` are the conditions of the ledger, ``found`` maps presets to the values of their records, then come
     ``failed`` and ``level``; ``knobs`` are the numbers that a reader can move, each with its places in all of these.
     """
-    parts = {part: listed for part, listed in verdict.claim.parts.items() if part in ("gate", *words.OUTCOMES)}
+    parts = {
+        part: [condition.model_dump(exclude_unset=True, by_alias=True) for condition in listed]
+        for part, listed in verdict.claim.parts.items()
+        if part in ("gate", *words.OUTCOMES)
+    }
     found, kinds = _found(verdict), set[str]()
     # What each number is, and where it is used: its place, whether it is a number of runs, and the measure it bounds.
     uses = dict[tuple[str, float], list[tuple[Place, bool, str]]]()
     for part, listed in parts.items():
         for index, condition in enumerate(listed):
-            for kind, arguments, path in simple(condition, ("parts", part, index)):
+            for kind, arguments, path in _simple(condition, ("parts", part, index)):
                 kinds.add(kind)
                 for label, value, where in _numbers(kind, arguments):
                     needed = f"{label} (needed for a test)" if part == "gate" else label

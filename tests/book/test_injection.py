@@ -83,7 +83,7 @@ def test_what_the_ledger_says_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path:
         # Its name and its chapter are words.
         for name, wrong in ((text, entries["C2"]), ("C2", {**entries["C2"], "chapter": text})):
             path.write_text(json.dumps({name: wrong}))
-            with pytest.raises(UsageError, match="letters"):
+            with pytest.raises(UsageError, match="pattern"):
                 load(path)
 
 

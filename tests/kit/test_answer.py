@@ -66,7 +66,7 @@ def judged(name: str, word: str, mnist: bool = False, fashion: bool = False) -> 
     """A verdict on a claim of two data sets, with the conditions for *holds* met on some."""
     claim = next(claim for claim in CLAIMS if claim.name == name)
     met = {"mnist": mnist, "fashion": fashion}
-    parts = [Finding(met[each["paired"]["of"].partition("/")[0]], "") for each in claim.parts["holds"]]
+    parts = [Finding(met[each.given.of.partition("/")[0]], "") for each in claim.parts["holds"]]
     return SimpleNamespace(word=word, claim=claim, parts={"holds": parts})
 
 

@@ -173,17 +173,20 @@ def test_the_book_s_ledger_reads_what_its_presets_have_and_keeps_rules_that_chan
 
 EVERY = {"every": {"of": "mnist/dcgan", "measure": "classifier_score.value", "above": 8}}
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"colour": "red"}, "unknown key colour"), ({"rule": ""}, "rule is missing"), ({"holds": []}, "holds is missing"),
-    ({"section": 3.1}, "section must be text (put it into quotes)"), ({"partly": 5}, "partly must be a list"),
-    ({"decides": 2.5}, "decides is a number of seeds"), ({"seen": {"mnist/dcgan": [0]}}, "seen, but not in needs"),
-    ({"profiles": ["huge"]}, "profiles lists some of paper, long, quick"),
-    ({"needs": ["mnist/kmgan"]}, "needs maps presets to seeds"),
-    ({"needs": {"mnist/kmgan": [-1]}}, "the seeds of mnist/kmgan"),
+    ({"colour": "red"}, "colour=red: Extra"), ({"rule": ""}, "rule="), ({"holds": []}, "holds: List"),
+    ({"section": 3.1}, "section=3.1: Input should be a valid string"), ({"partly": 5}, "partly=5: "),
+    ({"flips": 3}, "flips=3: "), ({"decides": 2.5}, "decides=2.5: "), ({"chapter": "a/b"}, "chapter=a/b: "),
+    ({"seen": {"mnist/dcgan": [0]}}, "mnist/dcgan is not in needs"), ({"calls": {"mnist/dcgan": "D"}}, "not in needs"),
+    ({"profiles": ["huge"]}, "profiles.0=huge: String should match pattern '^(paper|long|quick)$'"),
+    ({"profiles": []}, "profiles: List"), ({**GROUPED, "profiles": ["long"]}, "stands for at long"),
+    ({"needs": ["mnist/kmgan"]}, "needs: "), ({"needs": {"mnist/kmgan": []}}, "needs.mnist/kmgan: List"),
+    ({"needs": {"mnist/kmgan": [-1]}}, "needs.mnist/kmgan.0=-1: "), ({"needs": {5: [0]}}, "needs.5=5: "),
     ({"needs": {"mnist/kmgann": [0]}}, "unknown preset mnist/kmgann"),
     ({**GROUPED, "needs": {"*/nothing": [0]}}, "preset cifar10/nothing"),
-    ({**GROUPED, "groups": {}}, "*/kmgan needs groups"), ({"groups": {"huge": "mnist"}}, "groups maps some"),
-    ({"holds": [{"most": {}}]}, "unknown condition most"),
-    ({"holds": [EVERY]}, "reads mnist/dcgan, which needs does not list"),
+    ({**GROUPED, "groups": {}}, "*/kmgan needs groups"), ({"groups": {"huge": "mnist"}}, "groups.huge=huge: "),
+    ({"holds": [{"most": {}}]}, "holds.0.most: Extra"), ({"holds": [EVERY]}, "mnist/dcgan, which needs does not list"),
+    ({"says": {"maybe": "x"}}, "says.maybe=maybe: "), ({"says": ["x"]}, "says: "),
+    ({"says": {"holds": "{median mnist/kmgan x.y}"}}, "says holds: {median mnist/kmgan x.y}: the rule"),
 ]  # fmt: skip
 
 
@@ -192,10 +195,10 @@ def test_a_claim_that_makes_no_sense_and_a_file_that_is_no_ledger_are_named(tmp_
         path = ledger(tmp_path, X1=ENTRY, X2={**ENTRY, **changes})
         with pytest.raises(UsageError, match=f"^ledger.yml, X2: .*{re.escape(message)}.*$"):
             claims.load(path)
-    path = tmp_path / "another.yml"
-    for text in (b"", b"- a\n", b"X1: [\n", b"X1: 2020-13-45\n", b"\x00", b"X1: \xff\xfe"):
+    path = tmp_path / "ledger.yml"
+    for text in (b"", b"- a\n", b"X1: [\n", b"X1: 2020-13-45\n", b"\x00", b"X1: \xff\xfe", b"X1: 5"):
         path.write_bytes(text)
-        with pytest.raises(UsageError, match=f"^{path}.*$"):
+        with pytest.raises(UsageError, match=f"^({path}|ledger.yml, X1: a claim is).*$"):
             claims.load(path)
 
 

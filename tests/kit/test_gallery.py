@@ -94,3 +94,4 @@ def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
     html = gallery.wall([diverged]).text
     assert 'class="tile failed"' in html
     assert "seed 0 · diverged" in html
+    assert [gallery.rounded(score, 2) for score in (2.9966, 3.0, 3.456)] == ["2.99", "3.00", "3.46"], "not up to 3"
