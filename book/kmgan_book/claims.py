@@ -1,8 +1,10 @@
 """The ledger of claims: what the paper says, the rule that decides, and the verdict that follows from the records."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -44,9 +46,11 @@ class Needed(NamedTuple):
     seed: int
 
 
-def command_of(preset: str, profile: str, seeds: Iterable[int]) -> str:
-    """The command that makes the records of a preset."""
-    return f"kmgan sweep --profile {profile} --only {preset} --seeds {','.join(map(str, seeds))}"
+def command_of(preset: str, profile: str, seeds: Iterable[int], **options: object) -> str:
+    """The command that makes the records of a preset, with options of ``kmgan sweep`` that are not None."""
+    given = {"profile": profile, "only": preset, "seeds": ",".join(map(str, seeds)), **options}
+    words = [(f"--{key.replace('_', '-')}", str(value)) for key, value in given.items() if value is not None]
+    return shlex.join(["kmgan", "sweep", *chain.from_iterable(words)])
 
 
 def _in_order(profiles: Iterable[str]) -> list[str]:

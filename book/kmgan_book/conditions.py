@@ -75,25 +75,38 @@ Measure = Annotated[str, AfterValidator(_measure)]
 Whole = Annotated[int, Field(ge=0)]
 
 
+class _Limit(Strict):
+    """The mean over another preset, or another number of the same record."""
+
+    one_of = "of", "measure"
+    of: str | None = None
+    measure: Measure | None = None
+
+
 class Test(Strict):
     """A condition that is not made of others."""
 
     of: str
 
-    def find(self, found: Found) -> Finding:
-        """Whether records meet it."""
-        raise NotImplementedError
-
-    def reads(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a preset and a measure of it."""
-        fields = dict(self)
-        for preset in (fields[key] for key in ("of", "than", "less", "against") if key in fields):
-            yield preset, fields.get("measure", SCORE)
+    @property
+    def limit(self) -> _Limit | None:
+        """What bounds a measure, unless it is a number."""
+        return self.given if self.one_of and isinstance(self.given, _Limit) else None
 
     @property
     def system(self) -> str:
         """The preset that it speaks of: what is compared with, or else what is measured."""
-        return dict(self).get("against", self.of)
+        return getattr(self, "against", None) or getattr(self.limit, "of", None) or self.of
+
+    def reads(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a preset and a measure of it."""
+        fields = dict(self)
+        measure = fields.get("measure", SCORE)
+        yield from ((fields[key], measure) for key in ("of", "than", "less", "against") if key in fields)
+        if self.limit:
+            yield self.limit.of or self.of, self.limit.measure or measure
+        if fields.get("alive"):
+            yield self.of, SCORE
 
 
 class _Count(Test):
@@ -144,51 +157,28 @@ class _RateGap(Test):
         return Finding(true, f"{what}: {counted}, 95 % interval {low:.2f} to {high:.2f} (Newcombe)")
 
 
-class _Limit(Strict):
-    """The mean over another preset, or another number of the same record."""
-
-    one_of = "of", "measure"
-    of: str | None = None
-    measure: Measure | None = None
-
-
 class _Bounded(Test):
     one_of = "above", "below"
     measure: Measure
     above: float | _Limit | None = None
     below: float | _Limit | None = None
 
-    @property
-    def system(self) -> str:
-        return (isinstance(self.given, _Limit) and self.given.of) or self.of
-
-    def reads(self) -> Iterator[tuple[str, str]]:
-        yield from super().reads()
-        if isinstance(self.given, _Limit):
-            yield self.given.of or self.of, self.given.measure or self.measure
-
     def limits(self, group: Sequence[Record], found: Found) -> tuple[list[float], str]:
         """The limit for each record of a group, and what it is in words."""
-        limit = self.given
-        if not isinstance(limit, _Limit):
-            return [limit] * len(group), f"{limit:g}"
-        if limit.of:
-            return [_mean(_values(found[limit.of], self.measure))] * len(group), f"the mean of {limit.of}"
-        return _values(group, limit.measure or self.measure), f"its {limit.measure}"
+        if not self.limit:
+            return [self.given] * len(group), f"{self.given:g}"
+        if other := self.limit.of:
+            return [_mean(_values(found[other], self.measure))] * len(group), f"the mean of {other}"
+        return _values(group, str(self.limit.measure)), f"its {self.limit.measure}"
 
-    def against(self, name: str, limits: Sequence[float]) -> str:
+    def _against(self, name: str, limits: Sequence[float]) -> str:
         """A limit with its numbers: ``below its clustering.raw_nmi (0.5, 0.51)``."""
-        numbers = f" ({_listed(list(dict.fromkeys(limits)))})" if isinstance(self.given, _Limit) else ""
+        numbers = f" ({_listed(list(dict.fromkeys(limits)))})" if self.limit else ""
         return f"{self.way} {name}{numbers}"
 
 
 class _Every(_Bounded):
     alive: Literal[True] | None = None
-
-    def reads(self) -> Iterator[tuple[str, str]]:
-        yield from super().reads()
-        if self.alive:
-            yield self.of, SCORE
 
     def find(self, found: Found) -> Finding:
         everyone = found[self.of]
@@ -196,7 +186,7 @@ class _Every(_Bounded):
         values, (limits, name) = _values(group, self.measure), self.limits(group, found)
         true = bool(group) and all(_within(v, self.way, limit) for v, limit in zip(values, limits, strict=True))
         which = "seed that did not fail" if self.alive else "seed"
-        text = f"{self.measure} of {self.of} {self.against(name, limits)} in every {which}: {_listed(values)}"
+        text = f"{self.measure} of {self.of} {self._against(name, limits)} in every {which}: {_listed(values)}"
         left = len(everyone) - len(group)
         return Finding(true, text + (f" ({left} of {len(everyone)} failed and are left out)" if left else ""))
 
@@ -206,7 +196,7 @@ class _Mean(_Bounded):
         group = found[self.of]
         values, (limits, name) = _values(group, self.measure), self.limits(group, found)
         mean, limit = _mean(values), _mean(limits)
-        text = f"mean {self.measure} of {self.of} {self.against(name, [limit])}: {_said(mean)} ({_listed(values)})"
+        text = f"mean {self.measure} of {self.of} {self._against(name, [limit])}: {_said(mean)} ({_listed(values)})"
         return Finding(_within(mean, self.way, limit), text)
 
 
@@ -220,33 +210,29 @@ class _Compared(Test):
     plus: float = 0
     level: Annotated[float, Field(gt=0, lt=1)] | None = None
 
-    def limit(self, value: float) -> float:
+    def scaled(self, value: float) -> float:
         return self.times * value + self.plus
 
-    def find(self, found: Found) -> Finding:
-        p, numbers = self.compared(found[self.of], found[self.against])
+    def finding(self, p: float, numbers: str) -> Finding:
         factor, summand = f"{self.times:g} times " * (self.times != 1), f" plus {self.plus:g}" * (self.plus != 0)
         what = f"{self.measure} of {self.of} {self.way} than {factor}that of {self.against}{summand}"
         return Finding(p <= (self.level or LEVEL), f"{what}: {numbers}")
 
-    def compared(self, ours: Sequence[Record], theirs: Sequence[Record]) -> tuple[float, str]:
-        """The p-value, and what it is of in words."""
-        raise NotImplementedError
-
 
 class _Paired(_Compared):
-    def compared(self, ours: Sequence[Record], theirs: Sequence[Record]) -> tuple[float, str]:
-        a, b = ({record.seed: _value(record, self.measure) for record in group} for group in (ours, theirs))
+    def find(self, found: Found) -> Finding:
+        a, b = ({r.seed: _value(r, self.measure) for r in found[preset]} for preset in (self.of, self.against))
         common = sorted(a.keys() & b.keys())
         gaps = [self._gap(a[seed], b[seed]) for seed in common]
         p = seeds.sign_flip(gaps if self.lower else [-gap for gap in gaps])
         logs = ", of logarithms" if _is_distance(self.measure) else ""
         listed = ", ".join(f"seed {seed} {_said(a[seed])} and {_said(b[seed])}" for seed in common)
-        return p, f"{listed or 'no common seed'}; p = {p:.3g} (exact test of {len(common)} pairs{logs})"
+        test = f"exact test of {len(common)} pairs{logs}"
+        return self.finding(p, f"{listed or 'no common seed'}; p = {p:.3g} ({test})")
 
     def _gap(self, value: float, other: float) -> float:
         """By how much a value is above its limit; of distances the logarithm of the quotient. Two that diverged tie."""
-        limit = self.limit(other)
+        limit = self.scaled(other)
         if value == limit:
             return 0.0
         if not _is_distance(self.measure):
@@ -256,11 +242,12 @@ class _Paired(_Compared):
 
 
 class _Ranks(_Compared):
-    def compared(self, ours: Sequence[Record], theirs: Sequence[Record]) -> tuple[float, str]:
-        a, b = _values(ours, self.measure), _values(theirs, self.measure)
-        limits = [self.limit(value) for value in b]
+    def find(self, found: Found) -> Finding:
+        a, b = (_values(found[preset], self.measure) for preset in (self.of, self.against))
+        limits = [self.scaled(value) for value in b]
         p = seeds.ranks(a, limits) if self.lower else seeds.ranks(limits, a)
-        return p, f"{_listed(a)} and {_listed(b)}; p = {p:.3g} (exact test of ranks, {len(a)} against {len(b)})"
+        test = f"exact test of ranks, {len(a)} against {len(b)}"
+        return self.finding(p, f"{_listed(a)} and {_listed(b)}; p = {p:.3g} ({test})")
 
 
 class Condition(Strict):

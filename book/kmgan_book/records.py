@@ -50,11 +50,8 @@ class _Result(TypedDict):
     status: str
     iterations: int
     wall_seconds: float
-    images_per_second: Any
     device: Any
     commit: Any
-    versions: Any
-    checkpoint_rule: Any
     metrics: dict[str, _Measured]
 
 

@@ -16,7 +16,7 @@ from kmgan_book.conditions import has_failed as failed
 from kmgan_book.records import Record
 from kmgan_book.report import Html, badge_of, webp
 from kmgan_lib.pictures import sheet
-from kmgan_pages import scripts
+from kmgan_pages import script
 
 SHEET = 8  # recorded samples are a grid of 8 x 8
 SIDE = 4  # images in a row of a tile
@@ -137,7 +137,7 @@ def wall(everything: Sequence[Record]) -> Html:
     return Html(
         f'<div class="kmgan-live kmgan-wall"><div class="live-controls" hidden>{data}{method}'
         '<label><input type="checkbox"> failed only</label><output aria-live="polite"></output></div>'
-        f'<div class="tiles">{"".join(map(_wall_tile, everything))}</div></div>\n{scripts.script("wall.js")}'
+        f'<div class="tiles">{"".join(map(_wall_tile, everything))}</div></div>\n{script("wall.js")}'
     )
 
 

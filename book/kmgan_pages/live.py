@@ -30,7 +30,7 @@ from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.losses import discriminator_loss
 from kmgan_lib.models import ConvGenerator, MnistGenerator
 from kmgan_lib.pictures import sheet
-from kmgan_pages import scripts
+from kmgan_pages import moving, script
 
 _VIEW = 1.35
 _GROUPS = torch.tensor([[-0.6, 0.6], [0.65, 0.6], [0.6, -0.6], [-0.65, -0.55]])
@@ -129,7 +129,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
         '<button type="button">New noise</button><output></output></div>'
         f"<figcaption>{escape(caption)} {badge_of(records.badge(list(kept.values())))}</figcaption>"
     )
-    return Html(f"{scripts.figure('generator', body, given)}\n{scripts.script('generator.js')}")
+    return Html(f"{moving('generator', body, given)}\n{script('generator.js')}")
 
 
 def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -> Html:
@@ -173,7 +173,7 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
         f"<output></output></div><figcaption>{escape(caption)} {badge}</figcaption>"
     )
     kind = "replay several" if len(sides) > 1 else "replay"
-    return Html(f"{scripts.figure(kind, body, given)}\n{scripts.script('replay.js')}")
+    return Html(f"{moving(kind, body, given)}\n{script('replay.js')}")
 
 
 def _curves(history: Mapping[str, Sequence[float]], ranges: Mapping[str, tuple[float, float]], length: int) -> str:
@@ -233,4 +233,4 @@ def loss_lab() -> Html:
     points = _lab_points()
     given = json.dumps({name: each.tolist() for name, each in points.items()})
     figure = Template((STATIC / "losslab.html").read_text(encoding="utf8"))
-    return Html(figure.substitute(still=_still(points), given=given) + scripts.script("losslab.js"))
+    return Html(figure.substitute(still=_still(points), given=given) + script("losslab.js"))

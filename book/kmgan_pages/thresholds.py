@@ -8,7 +8,7 @@ from kmgan_book import conditions, words
 from kmgan_book.claims import Verdict
 from kmgan_book.conditions import SCORE
 from kmgan_book.report import Html, anchor
-from kmgan_pages import scripts
+from kmgan_pages import moving, script
 
 # What a limit is a limit of.
 NAMES = {
@@ -121,7 +121,7 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
     Without JavaScript only the verdicts show. Numbers that change nothing in their range are named in one line.
     """
     figures = [
-        scripts.figure(
+        moving(
             "thresholds",
             f"<details{'' if index else ' open'}>"
             f"<summary>{escape(each.claim.name)}: {escape(each.claim.title)}</summary>"
@@ -130,5 +130,5 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
         )
         for index, each in enumerate(each for each in verdicts if not each.missing)
     ]
-    last = scripts.script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
+    last = script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
     return Html("\n".join([*figures, last]))
