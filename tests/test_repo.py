@@ -146,11 +146,18 @@ def test_imports_of_the_library_go_down_and_never_in_a_circle() -> None:
     up = [f"{a} imports {b}" for a, bs in graph.items() for b in bs & set(known) if floor[a] < floor[b]]
     assert up == []
     tuple(graphlib.TopologicalSorter({a: bs & set(known) for a, bs in graph.items()}).static_order())
-    assert [a for a, bs in graph.items() if bs & {"kmgan_book", "book", "benchmarks", "tests"}] == []
+    assert [a for a, bs in graph.items() if bs & {"kmgan_book", "kmgan_pages", "book", "benchmarks", "tests"}] == []
+
+
+def test_the_kit_imports_nothing_of_the_pages() -> None:
+    kit = (ROOT / "book" / "kmgan_book").glob("*.py")
+    assert [path.name for path in kit if imports(path, {}) & {"kmgan_pages", "book", "benchmarks", "tests"}] == [
+        "commands.py"  # whose `kmgan bench` runs the benchmarks
+    ]
 
 
 def test_the_library_stays_small_and_files_short() -> None:
-    folders = (ROOT / "kmgan_lib", ROOT / "book" / "kmgan_book", ROOT / "book" / "tools")
+    folders = [ROOT / "kmgan_lib", *(ROOT / "book" / name for name in ("kmgan_book", "kmgan_pages", "tools"))]
     sources = chain.from_iterable(folder.rglob("*.py") for folder in folders)
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf8").splitlines()) for path in sources}
     assert {str(path): lines for path, lines in lengths.items() if lines > 300} == {}
@@ -167,7 +174,7 @@ def test_the_reference_names_modules_that_are_there() -> None:
 def test_the_way_of_a_batch_names_functions_that_are_there() -> None:
     page = (ROOT / "book" / "new_method.md").read_text(encoding="utf8")
     walk = page.partition("## A batch from the file to the record")[2]
-    named = re.findall(r"`(kmgan_(?:lib|book)\.[\w.]+)`", walk)
+    named = re.findall(r"`(kmgan_(?:lib|book|pages)\.[\w.]+)`", walk)
     assert len(named) > 30
     assert len(re.findall(r"^\d+\. ", walk, re.MULTILINE)) == 20
     for name in named:

@@ -1,34 +1,41 @@
 """The ledger of claims: what the paper says, the rule that decides, and the verdict that follows from the records."""
 
-import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from kmgan_book import conditions, records, words
-from kmgan_book.conditions import Finding
+from kmgan_book import records, words
+from kmgan_book.conditions import Condition, Finding, Test
 from kmgan_book.records import Record
+from kmgan_book.strict import Strict, complaint
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 
 LEDGER = records.RESULTS.parent / "claims.yml"
-PROFILES = ("paper", "long", "quick")  # the largest one whose records are complete decides
 # The lists of conditions in the order in which they are looked at, and what each is called beside its findings.
 PARTS = {
     "gate": "needed for a test", "untestable": "untestable if", "holds": "for", "partly": "partly for",
     "fails": "against", "beside": "beside",
 }  # fmt: skip
-_TEXTS = ("title", "quote", "section", "paper", "chapter", "measure", "rule")
-_MAY = ("before", "eye", "flips")
-_NAME = re.compile(r"[A-Za-z0-9_-]+")  # a part of an address on the page
 HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTABLE = words.OUTCOMES.values()
 NOT_RUN = "not yet run"
 VERDICTS = (*words.OUTCOMES.values(), NOT_RUN)
 MARKS: dict[str, str] = dict(zip(VERDICTS, "✓≈✗??…", strict=True))
+
+PROFILES = ("paper", "long", "quick")  # the largest one whose records are complete decides
+Profile = Annotated[str, Field(pattern=f"^({'|'.join(PROFILES)})$")]
+Outcome = Annotated[str, Field(pattern=f"^({'|'.join(words.OUTCOMES)})$")]
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]  # a part of an address on the page
+Seeds = dict[str, Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]]  # by preset
+Conditions = list[Condition]
 
 
 class Needed(NamedTuple):
@@ -39,34 +46,51 @@ class Needed(NamedTuple):
     seed: int
 
 
-def command_of(preset: str, profile: str, seeds: Iterable[int]) -> str:
-    """The command that makes the records of a preset."""
-    return f"kmgan sweep --profile {profile} --only {preset} --seeds {','.join(map(str, seeds))}"
+def command_of(preset: str, profile: str, seeds: Iterable[int], **options: object) -> str:
+    """The command that makes the records of a preset, with options of ``kmgan sweep`` that are not None."""
+    given = {"profile": profile, "only": preset, "seeds": ",".join(map(str, seeds)), **options}
+    words = [(f"--{key.replace('_', '-')}", str(value)) for key, value in given.items() if value is not None]
+    return shlex.join(["kmgan", "sweep", *chain.from_iterable(words)])
 
 
-@dataclass(frozen=True)
-class Claim:
+def _in_order(profiles: Iterable[str]) -> list[str]:
+    return [profile for profile in PROFILES if profile in profiles]
+
+
+class Claim(Strict):
     """One entry of ``claims.yml``; that file explains the fields."""
 
-    name: str
-    title: str
-    quote: str
-    section: str
-    paper: str
-    chapter: str
-    measure: str
-    rule: str
-    needs: Mapping[str, Sequence[int]]
-    parts: Mapping[str, Sequence[Mapping[str, Any]]]
-    profiles: Sequence[str] = PROFILES
-    groups: Mapping[str, str] = field(default_factory=dict)
-    decides: int | None = None
+    name: Name
+    title: Text
+    quote: Text
+    section: Text
+    paper: Text
+    chapter: Name
+    measure: Text
+    rule: Text
+    needs: Annotated[Seeds, Field(min_length=1)]
+    seen: Seeds = Field({})
+    groups: dict[Profile, str] = Field({})
+    profiles: Annotated[list[Profile], Field(min_length=1), AfterValidator(_in_order)] = Field(
+        default_factory=lambda given: _in_order(given["groups"] or PROFILES)
+    )
+    decides: Annotated[int, Field(gt=0)] | None = None
+    gate: Conditions = Field([])
+    untestable: Conditions = Field([])
+    holds: Annotated[Conditions, Field(min_length=1)]
+    partly: Conditions = Field([])
+    fails: Annotated[Conditions, Field(min_length=1)]
+    beside: Conditions = Field([])
     before: str = ""
     eye: str = ""
     flips: str = ""
-    seen: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    says: Mapping[str, str] = field(default_factory=dict)
-    calls: Mapping[str, str] = field(default_factory=dict)
+    says: dict[Outcome, str] = Field({})
+    calls: dict[str, str] = Field({})
+
+    @property
+    def parts(self) -> dict[str, list[Condition]]:
+        """The lists of conditions, in the order in which they are looked at."""
+        return {part: getattr(self, part) for part in PARTS}
 
     def preset(self, name: str, profile: str) -> str:
         """A preset's name with the profile's group in the place of ``*``."""
@@ -79,65 +103,27 @@ class Claim:
     def measures(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
         for condition in (condition for listed in self.parts.values() for condition in listed):
-            yield from conditions.reads(condition)
+            yield from condition.reads()
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
 
-def _claim(name: str, entry: Any, path: Path) -> Claim:
-    def need(true: object, text: str) -> None:
-        if not true:
-            raise UsageError(f"{path.name}, {name}: {text}")
-
-    need(isinstance(entry, dict), "a claim is a mapping")
-    need(_NAME.fullmatch(name), "a claim's name is of letters, digits, - and _")
-    known = {*_TEXTS, *_MAY, *PARTS, "needs", "seen", "groups", "profiles", "decides", "says", "calls"}
-    for key in entry:
-        need(key in known, f"unknown key {key} (one of {', '.join(sorted(known))})")
-    for key in (*_TEXTS, "needs", "holds", "fails"):
-        need(entry.get(key), f"{key} is missing")
-    for key in (*_TEXTS, *_MAY):
-        need(isinstance(entry.get(key, ""), str), f"{key} must be text (put it into quotes)")
-    need(_NAME.fullmatch(entry["chapter"]), "chapter is the name of a page, of letters, digits, - and _")
-    for key in PARTS:
-        need(isinstance(entry.get(key, []), list), f"{key} must be a list of conditions")
-    decides, needs = entry.get("decides"), entry["needs"]
-    need(decides is None or (type(decides) is int and decides > 0), "decides is a number of seeds")
-    for key in ("needs", "seen"):
-        need(isinstance(entry.get(key, {}), dict), f"{key} maps presets to seeds, such as mnist/kmgan: [0, 1, 2]")
-    for key, allowed, kind in (
-        ("groups", PROFILES, "groups"), ("says", words.OUTCOMES, "texts"), ("calls", needs, "texts"),
-    ):  # fmt: skip
-        texts = entry.get(key, {})
-        are_texts = isinstance(texts, dict) and all(n in allowed and isinstance(t, str) for n, t in texts.items())
-        need(are_texts, f"{key} maps some of {', '.join(map(str, allowed))} to {kind}")
-    groups = entry.get("groups", {})
-    possible = list(groups or PROFILES)
-    profiles = entry.get("profiles", possible)
-    some = isinstance(profiles, list) and profiles and all(profile in possible for profile in profiles)
-    need(some, f"profiles lists some of {', '.join(possible)}")
-    for preset, seeds in (*needs.items(), *entry.get("seen", {}).items()):
-        need(preset in needs, f"{preset} is seen, but not in needs")
-        whole = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
-        need(whole, f"the seeds of {preset} must be a list of whole numbers")
-        need(groups or not str(preset).startswith("*/"), f"{preset} needs groups, which say what * stands for")
-    given = {key: entry[key] for key in entry if key not in PARTS} | {
-        "name": name, "needs": {str(preset): seeds for preset, seeds in needs.items()},
-        "parts": {key: tuple(entry.get(key, ())) for key in PARTS},
-        "profiles": tuple(profile for profile in PROFILES if profile in profiles),
-    }  # fmt: skip
-    claim = Claim(**given)
-    for needed in (needed for profile in claim.profiles for needed in claim.runs(profile)):
-        need(needed.preset in presets.PRESETS, f"unknown preset {needed.preset} in needs")
-    where, used = "", set[tuple[str, str]]()
-    try:
-        used.update(claim.measures())
-        for outcome, sentence in claim.says.items():
-            where = f"says {outcome}: "
-            words.check(sentence, used)
-    except UsageError as error:
-        need(False, f"{where}{error}")
-    for preset, _ in sorted(used):
-        need(preset in claim.needs, f"a condition reads {preset}, which needs does not list")
-    return claim
+    def _problems(self) -> Iterator[str]:
+        yield from (f"{preset} is not in needs" for preset in (*self.seen, *self.calls) if preset not in self.needs)
+        if self.groups and (extra := set(self.profiles) - self.groups.keys()):
+            yield f"groups does not say what * stands for at {min(extra)}"
+        if not self.groups and (starred := [preset for preset in self.needs if preset.startswith("*/")]):
+            yield f"{starred[0]} needs groups, which say what * stands for"
+        runs = [run for profile in self.profiles for run in self.runs(profile)]
+        yield from (f"unknown preset {run.preset} in needs" for run in runs if run.preset not in presets.PRESETS)
+        used = set(self.measures())
+        unlisted = sorted(preset for preset, _ in used if preset not in self.needs)
+        yield from (f"a condition reads {preset}, which needs does not list" for preset in unlisted)
+        for outcome, sentence in self.says.items():
+            yield from (f"says {outcome}: {wrong}" for wrong in words.complaints(sentence, used))
 
 
 def load(path: Path = LEDGER) -> list[Claim]:
@@ -151,6 +137,15 @@ def load(path: Path = LEDGER) -> list[Claim]:
     if not isinstance(entries, dict) or not entries:
         raise UsageError(f"{path} has no claims: it maps their names to entries")
     return [_claim(str(name), entry, path) for name, entry in entries.items()]
+
+
+def _claim(name: str, entry: Any, path: Path) -> Claim:
+    if not isinstance(entry, dict):
+        raise UsageError(f"{path.name}, {name}: a claim is a mapping")
+    try:
+        return Claim.model_validate({**entry, "name": name})
+    except ValidationError as error:
+        raise UsageError(f"{path.name}, {name}: {complaint(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -224,12 +219,9 @@ class Verdict:
         """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
         names = []
         for condition, finding in zip(self.claim.parts[part], self.parts.get(part, ()), strict=False):
-            (arguments,) = condition.values()
-            if isinstance(arguments, dict) and not finding.true:
-                bound = arguments.get("below", arguments.get("above"))
-                other = bound.get("of") if isinstance(bound, dict) else None
-                if name := arguments.get("against") or other or arguments.get("of"):
-                    names.append(self.claim.calls.get(name, name))
+            if isinstance(condition.given, Test) and not finding.true:
+                name = condition.given.system
+                names.append(self.claim.calls.get(name, name))
         return names
 
 
@@ -243,15 +235,15 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
         there = {record.seed for record in found[name]}
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
 
-    def met(condition: Mapping[str, Any]) -> Finding:
-        finding = conditions.find(condition, found)
-        return Finding(finding.true, finding.text.replace("*/", f"{claim.groups.get(profile)}/"))
+    def met(condition: Condition) -> Finding:
+        finding = condition.find(found)
+        return finding._replace(text=finding.text.replace("*/", f"{claim.groups.get(profile)}/"))
 
     lacks = {needed.preset for needed in missing}
     parts = {
         part: [met(condition) for condition in listed]
         for part, listed in claim.parts.items()
-        if not lacks & {claim.preset(name, profile) for each in listed for name, _ in conditions.reads(each)}
+        if not lacks & {claim.preset(name, profile) for each in listed for name, _ in each.reads()}
     }
     word = _word(parts)
     if missing and word != UNTESTABLE:

@@ -34,7 +34,7 @@ def sweep(
 
     Each run is a process of its own and goes on where it stopped. Under the smoke profile nothing is recorded.
     """
-    from kmgan_book import records, tables
+    from kmgan_book import claims, records, tables
     from kmgan_book import sweep as library
 
     place = results or records.RESULTS
@@ -42,9 +42,12 @@ def sweep(
     part = library.shard_of(shard)
     plan = library.planned(profile, only=only or (), seeds=_seeds(seeds), results=place, shard=part)
     if print_:
-        options = {"device": device if device != "auto" else None, "runs": runs if runs != library.RUNS else None}
+        options = {
+            "data_root": data_root, "results": results, "device": device if device != "auto" else None,
+            "runs": runs if runs != library.RUNS else None,
+        }  # fmt: skip
         for run in plan:
-            print(library.command(run, data_root=data_root, results=results, **options))
+            print(claims.command_of(run.preset, run.profile, [run.seed], **options))
         return
     if not plan:
         console.print("nothing to do: every run that was asked for is recorded")
@@ -99,9 +102,9 @@ def records_(
             raise RunFailed("; ".join(wrong))
         say(f"{len(records.everything(results=place))} records in {place} are sound")
     elif action == "replay":
-        from kmgan_book import live  # draws, which takes a second to load
+        from kmgan_book import replays
 
-        say(f"{live.keep_replay(Run.open(Path(str(target))), replays=results or live.REPLAYS)}")
+        say(f"{replays.keep(Run.open(Path(str(target))), replays=results or replays.REPLAYS)}")
     else:
         say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
 

@@ -16,8 +16,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kmgan_book import STATIC, diagrams, figures
-from kmgan_book.diagrams import Projection, encoded
+from kmgan_book import STATIC, figures, moments
+from kmgan_book.moments import Projection, encoded
 from kmgan_book.report import Html, webp
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
 from kmgan_lib.data import Images
@@ -162,7 +162,7 @@ def training_frames(run: Run, kept: Moments) -> Html:
     limits = torch.stack([low - margin, high + margin], 1).tolist()
     images = [
         encoded(
-            diagrams.moment(
+            moments.moment(
                 iteration, run.history, run.label, samples=sheets.get(iteration), axis=project.label, limits=limits,
                 points=(points[iteration], kept.labels, centers.get(iteration)),
             )
@@ -189,7 +189,7 @@ def explore_clusters(run: Run) -> Explorer:
         if labels is not None:
             title += f": NMI with the classes {clustering_scores(labels, found)['nmi']:.2f}"
         figure, ax = figures.panel(5.4, 4.4)
-        diagrams.cloud(ax, points, found, project(centers))
+        moments.cloud(ax, points, found, project(centers))
         ax.set(title=title, xlabel=project.label)
         sns.despine(figure)
         return figures.badge(figure, run.label)
@@ -252,7 +252,7 @@ def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explor
         ax.scatter(steps[~taken], losses[~taken], s=12, color=second, marker="x", label="step skipped", zorder=3)
         ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
         ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
-        ax.set(title=title, xlabel="iteration", ylabel=diagrams.LOSSES["loss_center"])
+        ax.set(title=title, xlabel="iteration", ylabel=moments.LOSSES["loss_center"])
         ax.legend(frameon=False, fontsize=8)
         sns.despine(figure)
         return figures.badge(figure, made_by)

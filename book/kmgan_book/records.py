@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from kmgan_book import CHECKOUT
+from kmgan_book.strict import complaint
 from kmgan_lib import files, presets
 from kmgan_lib.config import OWN
-from kmgan_lib.errors import UsageError, shown
+from kmgan_lib.errors import UsageError
 from kmgan_lib.training.history import read_history
 from kmgan_lib.training.run import Run, data_label
 
@@ -24,33 +27,45 @@ FILES = (files.RESULT, files.HISTORY, "samples.webp", files.GENERATOR)
 _PLACE = re.compile(rf"[a-z0-9-]+/[a-z0-9_-]+/(?:{'|'.join(presets.PROFILES)})-seed[0-9]{{1,10}}")
 _COMMIT = re.compile(r"(?<=^[^+]{7})[^+]+")  # all but seven digits and what `run.commit` says behind a +
 PLAYED_WITH = 1_000_000  # bytes of a generator that a record keeps
-# What a result has, and of which kind it is; true and false are of none.
-REQUIRED: dict[str, type | tuple[type, ...]] = {
-    "preset": dict, "preset_hash": object, "profile": str, "seed": int, "command": object, "data": dict, "status": str,
-    "iterations": int, "wall_seconds": (int, float), "images_per_second": object, "device": object, "commit": object,
-    "versions": object, "checkpoint_rule": object, "metrics": dict,
-}  # fmt: skip
+
+
+class _Preset(TypedDict):
+    name: str
+
+
+class _Measured(TypedDict, total=False):
+    value: float | None  # None as for 0 / 0
+    extractor: dict[str, Any]
+
+
+class _Result(TypedDict):
+    """What a result has, whatever else there is."""
+
+    preset: _Preset
+    preset_hash: Any
+    profile: str
+    seed: int
+    command: Any
+    data: dict[str, Any]
+    status: str
+    iterations: int
+    wall_seconds: float
+    device: Any
+    commit: Any
+    metrics: dict[str, _Measured]
+
+
+REQUIRED = tuple(_Result.__annotations__)
+_RESULT = TypeAdapter(_Result)
 
 
 def _garbled(result: Mapping[str, Any]) -> str:
     """What is missing in a result, or cannot be what it should be; nothing if it is a record."""
-    if missing := [key for key in REQUIRED if key not in result]:
-        return f"lacks {', '.join(missing)}"
-    wrong = [key for key, kind in REQUIRED.items() if not isinstance(result[key], kind) or type(result[key]) is bool]
-    if not wrong:
-        wrong = [] if isinstance(result["preset"].get("name"), str) else ["preset"]
-        for name, measured in result["metrics"].items():
-            if not (
-                isinstance(measured, dict)
-                and (measured.get("value") is None or _is_number(measured["value"]))  # None: it has none, as 0 / 0
-                and isinstance(measured.get("extractor", {}), dict)
-            ):
-                wrong.append(name)
-    return f"has no sensible {shown(', '.join(wrong))}" if wrong else ""
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    try:
+        _RESULT.validate_python(result, strict=True)
+    except ValidationError as error:
+        return complaint(error)
+    return ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,7 @@ class Record:
         if name == "history":
             return any(key in row for row in self.history)
         value = self._measured(name, key)
-        return _is_number(value) and math.isfinite(value)
+        return type(value) in (int, float) and math.isfinite(value)
 
     def value(self, measure: str) -> float:
         """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows.
@@ -111,7 +126,7 @@ class Record:
         value = self.result["metrics"].get(name, {}).get(key)
         if not end:
             return value
-        numbers = isinstance(value, list) and len(value) > 0 and all(_is_number(each) for each in value)
+        numbers = isinstance(value, list) and value and all(type(each) in (int, float) for each in value)
         return {"min": min, "max": max}[end](value) if numbers else None
 
     @property
@@ -128,7 +143,7 @@ class Record:
 def _read(directory: Path) -> Record:
     result = files.read_json(directory / files.RESULT)
     if wrong := _garbled(result):
-        raise UsageError(f"{directory / files.RESULT} {wrong}: it is not a record")
+        raise UsageError(f"{directory / files.RESULT} is not a record: {wrong}")
     return Record(directory, result)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kmgan_book import STATIC, claims, records
+from kmgan_book import claims, records
 from kmgan_book.conditions import FAILED
 from kmgan_book.records import Record
 from kmgan_lib.training.run import Run
@@ -52,18 +51,6 @@ def webp(image: Image.Image | bytes, **options: Any) -> str:
         image.save(buffer, format="WEBP", **options)
         image = buffer.getvalue()
     return f"data:image/webp;base64,{base64.b64encode(image).decode()}"
-
-
-def script(name: str) -> str:
-    """A script of the book with the style of its figures, as HTML that a notebook carries in its output."""
-    style, text = ((STATIC / file).read_text(encoding="utf8") for file in ("live.css", name))
-    return f"<style>{style}</style>\n<script>\n{text}</script>"
-
-
-def live(kind: str, body: str, given: Any) -> str:
-    """A figure that a script moves, with what the script reads."""
-    text = json.dumps(given).replace("<", "\\u003c")
-    return f'<figure class="kmgan-live kmgan-{kind}">{body}<script type="application/json">{text}</script></figure>'
 
 
 def badge_of(text: str) -> str:

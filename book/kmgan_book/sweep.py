@@ -3,7 +3,6 @@
 import contextlib
 import fnmatch
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -11,12 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kmgan_book import claims, records
-from kmgan_book.claims import Needed, command_of
+from kmgan_book.claims import Needed
 from kmgan_lib import files, presets
 from kmgan_lib.errors import DirectoryInUse, UsageError, shown
 from kmgan_lib.training import lock
@@ -79,15 +77,6 @@ def planned(
     return [run for run in runs if run not in recorded - set(lacking)]
 
 
-def command(run: Needed, **options: object) -> str:
-    """The plain command that does one run of a sweep, for job arrays and GNU parallel.
-
-    `options` are those of ``kmgan sweep``, such as ``data_root``; None stands for the default.
-    """
-    given = [(f"--{key.replace('_', '-')}", str(value)) for key, value in options.items() if value is not None]
-    return shlex.join([*shlex.split(command_of(run.preset, run.profile, [run.seed])), *chain.from_iterable(given)])
-
-
 @dataclass
 class Outcome:
     """What became of one run in its `directory`, with the content of ``result.json``, empty if there is none.
@@ -115,15 +104,6 @@ def lacking(measures: Sequence[str], result: Mapping[str, Any]) -> list[str]:
     return [name for name in measures if name not in result.get("metrics", {})]
 
 
-def _process(words: Sequence[str], log_file: Path, threads: int) -> subprocess.Popen[bytes]:
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "KMGAN_PROGRESS": "0"}
-    with log_file.open("ab") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "kmgan_lib", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            env=environment, start_new_session=True,
-        )  # fmt: skip
-
-
 class _Job:
     """One run: training, then the measures that the ledger asks for beyond those of every training."""
 
@@ -137,7 +117,15 @@ class _Job:
         self.stopped = False
         self.held = held  # what keeps other sweeps from this run
         words = ["train", run.preset, "--profile", run.profile, "--seed", str(run.seed), "--out", str(directory)]
-        self.process = _process([*words, "--device", device, "--resume", *self.data], self.log_file, threads)
+        self._start(*words, "--device", device, "--resume")
+
+    def _start(self, *words: str) -> None:
+        environment = {"OMP_NUM_THREADS": str(self.threads), **os.environ, "KMGAN_PROGRESS": "0"}
+        with self.log_file.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "kmgan_lib", *words, *self.data], stdin=subprocess.DEVNULL, stdout=file,
+                stderr=file, env=environment, start_new_session=True,
+            )  # fmt: skip
 
     def ended(self) -> bool:
         """Whether nothing is left to do; starts the measures when the training is over."""
@@ -146,8 +134,7 @@ class _Job:
         missing = lacking(self.measures, read_result(self.directory))
         if self.process.returncode or not missing:
             return True
-        words = ["evaluate", str(self.directory), *(word for name in missing for word in ("--only", name))]
-        self.process = _process([*words, *self.data], self.log_file, self.threads)
+        self._start("evaluate", str(self.directory), *(word for name in missing for word in ("--only", name)))
         return False
 
     def stop(self) -> None:

@@ -9,10 +9,9 @@ preset, then a measure that the claim's rule reads of it. ``{median alive ...}``
 import math
 import re
 import statistics
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from kmgan_book.conditions import SCORE, Found, has_failed
-from kmgan_lib.errors import UsageError
 
 # What the ledger calls a verdict, and the verdict in a word.
 OUTCOMES = {
@@ -34,31 +33,34 @@ FORMS: dict[str, tuple[float, int, str]] = {
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
-def check(sentence: str, reads: Collection[tuple[str, str]]) -> None:
-    """Raise a `UsageError` where a field of a sentence is none, or asks for what the rule does not read.
+def complaints(sentence: str, reads: Collection[tuple[str, str]]) -> Iterator[str]:
+    """What is wrong with a sentence: fields that are none, or ask for what the rule does not read.
 
     `reads` are presets and their measures, as the claim's rule reads them.
     """
-    if "{" in _FIELD.sub("", sentence) or "}" in _FIELD.sub("", sentence):
-        raise UsageError("a brace without its other half")
+    if set("{}") & set(_FIELD.sub("", sentence)):
+        yield "a brace without its other half"
     for text in _FIELD.findall(sentence):
-        what, *rest = text.split() or [""]
-        presets = sorted({preset for preset, _ in reads})
-        if what in SYSTEMS and not rest:
-            continue
-        if what in ("failed", "runs"):
-            rest += [SCORE] if what == "failed" else []
-        elif what not in HOW:
-            raise UsageError(f"{{{text}}}: starts with {', '.join([*HOW, 'failed', 'runs'])}, or is unready or unmet")
-        alive = rest[:1] == ["alive"] and what in HOW
-        rest = rest[1:] if alive else rest
-        if len(rest) != (1 if what == "runs" else 2):
-            raise UsageError(f"{{{text}}}: {what} needs a preset" + (" and a measure" if what in HOW else ""))
-        if rest[0] not in presets:
-            raise UsageError(f"{{{text}}}: the rule does not read {rest[0]} (it reads {', '.join(presets)})")
-        for measure in [*rest[1:], *([SCORE] if alive else [])]:
-            if (rest[0], measure) not in reads:
-                raise UsageError(f"{{{text}}}: the rule does not read {measure} of {rest[0]}")
+        if wrong := _wrong_field(text, reads):
+            yield f"{{{text}}}: {wrong}"
+
+
+def _wrong_field(text: str, reads: Collection[tuple[str, str]]) -> str:
+    what, *rest = text.split() or [""]
+    if what in SYSTEMS and not rest:
+        return ""
+    if what not in (*HOW, "failed", "runs"):
+        return f"starts with {', '.join([*HOW, 'failed', 'runs'])}, or is unready or unmet"
+    alive = what in HOW and rest[:1] == ["alive"]
+    preset, *measures = rest[alive:] or [""]
+    presets = sorted({preset for preset, _ in reads})
+    if not preset or len(measures) != (what in HOW):
+        return f"{what} needs a preset" + (" and a measure" if what in HOW else "")
+    if preset not in presets:
+        return f"the rule does not read {preset} (it reads {', '.join(presets)})"
+    measures += [SCORE] * (alive or what == "failed")
+    unread = [measure for measure in measures if (preset, measure) not in reads]
+    return f"the rule does not read {unread[0]} of {preset}" if unread else ""
 
 
 def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> str:

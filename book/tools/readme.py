@@ -13,9 +13,10 @@ from PIL import Image, PngImagePlugin
 
 from book.tools import browser
 from book.tools.execute import PROJECT
-from kmgan_book import answer, claims, report, tables
+from kmgan_book import claims, report, tables
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import write_atomically
+from kmgan_pages import answer
 
 ABSTRACT, PREVIEW = "book/_static/abstract.svg", "book/_static/abstract.png"
 SIZE = 1120, 500

@@ -15,9 +15,10 @@ from markdown_it import MarkdownIt
 from book.tools import status
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
-from kmgan_book import answer, claims, records, report
+from kmgan_book import claims, records, report
 from kmgan_book.explore import frames_html
 from kmgan_lib.errors import UsageError
+from kmgan_pages import answer
 
 from ..conftest import MadeUp
 
@@ -82,7 +83,7 @@ def test_what_the_ledger_says_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path:
         # Its name and its chapter are words.
         for name, wrong in ((text, entries["C2"]), ("C2", {**entries["C2"], "chapter": text})):
             path.write_text(json.dumps({name: wrong}))
-            with pytest.raises(UsageError, match="letters"):
+            with pytest.raises(UsageError, match="pattern"):
                 load(path)
 
 

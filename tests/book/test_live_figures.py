@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kmgan_book import STATIC, claims, gallery, live, records, report, thresholds
+from kmgan_book import STATIC, claims, records, report
 from kmgan_lib.generator import load_generator
+from kmgan_pages import gallery, live, thresholds
 
 from .conftest import CONTRAST, WCAG, Open, drag, swipe, violations
 

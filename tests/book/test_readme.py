@@ -11,9 +11,10 @@ from PIL import Image
 
 from book.tools import readme
 from book.tools.execute import PROJECT
-from kmgan_book import answer, claims
+from kmgan_book import claims
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
+from kmgan_pages import answer
 
 TEXT = (PROJECT / "README.md").read_text(encoding="utf8")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kmgan_book import claims, conditions
+from kmgan_book import claims
 from kmgan_book.claims import Claim, Verdict
 from kmgan_book.records import Record
 
@@ -34,7 +34,7 @@ def record(seed: int, numbers: Mapping[str, float | None], folder: Path = NOWHER
 
 def verdict_on(claim: Claim, found: Mapping[str, Sequence[Record]]) -> Verdict:
     """The verdict on a claim from records of every preset that it needs."""
-    parts = {part: [conditions.find(each, found) for each in listed] for part, listed in claim.parts.items()}
+    parts = {part: [each.find(found) for each in listed] for part, listed in claim.parts.items()}
     return Verdict(claim, claims._word(parts), claim.profiles[-1], parts, [], found)
 
 

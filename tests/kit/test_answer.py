@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from kmgan_book import answer, claims, records, report
+from kmgan_book import claims, records, report
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, VERDICTS
 from kmgan_book.conditions import Finding
 from kmgan_book.report import Html
+from kmgan_pages import answer
 
 from .conftest import record
 
@@ -65,7 +66,7 @@ def judged(name: str, word: str, mnist: bool = False, fashion: bool = False) -> 
     """A verdict on a claim of two data sets, with the conditions for *holds* met on some."""
     claim = next(claim for claim in CLAIMS if claim.name == name)
     met = {"mnist": mnist, "fashion": fashion}
-    parts = [Finding(met[each["paired"]["of"].partition("/")[0]], "") for each in claim.parts["holds"]]
+    parts = [Finding(met[each.given.of.partition("/")[0]], "") for each in claim.parts["holds"]]
     return SimpleNamespace(word=word, claim=claim, parts={"holds": parts})
 
 

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import bench
 from benchmarks import worker as bench_worker
-from kmgan_book import bench_figure
+from kmgan_pages import bench_figure
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {"width": 0.125, "batch": 8}

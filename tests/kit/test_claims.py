@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kmgan_book import claims, dates, records, report, tables
+from kmgan_book import claims, records, report, tables
 from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, Needed
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import METRICS
+from kmgan_pages import dates
 
 from ..conftest import MadeUp
 
@@ -109,11 +110,14 @@ def test_a_missing_seed_or_measure_is_not_yet_run_and_named_with_its_command(res
     assert judged(folder, holds=rule).word == UNTESTABLE
 
 
-def test_every_record_counts_not_only_the_seeds_that_are_needed(results: Callable[..., Path]) -> None:
+def test_every_record_counts_but_those_that_had_been_seen(results: Callable[..., Path]) -> None:
     beside = [{"count": {"of": "mnist/kmgan", "failed": True, "all": True}}]  # is shown and decides nothing
-    verdict = judged(results(9.0, 9.0, 5.0), beside=beside)
+    folder = results(5.0, 9.0, 9.0)
+    verdict = judged(folder, needs={"mnist/kmgan": [1, 2]}, beside=beside)
     assert verdict.word == UNDECIDED
     assert [finding.true for finding, role in verdict.findings.items() if "beside" in role] == [False]
+    verdict = judged(folder, needs={"mnist/kmgan": [1, 2]}, seen={"mnist/kmgan": [0]})
+    assert (verdict.word, [record.seed for record in verdict.records]) == (HOLDS, [1, 2])
 
 
 def test_the_paper_s_scale_decides_as_soon_as_it_is_complete(made_up: MadeUp, results: Callable[..., Path]) -> None:
@@ -135,13 +139,6 @@ GROUPED = {
     "fails": [{"every": {"of": "*/kmgan", "measure": "classifier_score.value", "below": 6}}],
     "partly": [], "untestable": [],
 }  # fmt: skip
-
-
-def test_seeds_that_had_been_seen_are_left_out_whatever_they_show(results: Callable[..., Path]) -> None:
-    folder, needs = results(1.0, 1.0, 9.0, 9.0), {"mnist/kmgan": [2, 3]}
-    assert judged(folder, needs=needs).word == UNDECIDED
-    verdict = judged(folder, needs=needs, seen={"mnist/kmgan": [0, 1]})
-    assert (verdict.word, [record.seed for record in verdict.records]) == (HOLDS, [2, 3])
 
 
 def test_a_star_stands_for_the_profile_s_group(made_up: MadeUp, tmp_path: Path) -> None:
@@ -172,17 +169,20 @@ def test_the_book_s_ledger_reads_what_its_presets_have_and_keeps_rules_that_chan
 
 EVERY = {"every": {"of": "mnist/dcgan", "measure": "classifier_score.value", "above": 8}}
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"colour": "red"}, "unknown key colour"), ({"rule": ""}, "rule is missing"), ({"holds": []}, "holds is missing"),
-    ({"section": 3.1}, "section must be text (put it into quotes)"), ({"partly": 5}, "partly must be a list"),
-    ({"decides": 2.5}, "decides is a number of seeds"), ({"seen": {"mnist/dcgan": [0]}}, "seen, but not in needs"),
-    ({"profiles": ["huge"]}, "profiles lists some of paper, long, quick"),
-    ({"needs": ["mnist/kmgan"]}, "needs maps presets to seeds"),
-    ({"needs": {"mnist/kmgan": [-1]}}, "the seeds of mnist/kmgan"),
+    ({"colour": "red"}, "colour=red: Extra"), ({"rule": ""}, "rule="), ({"holds": []}, "holds: List"),
+    ({"section": 3.1}, "section=3.1: Input should be a valid string"), ({"partly": 5}, "partly=5: "),
+    ({"flips": 3}, "flips=3: "), ({"decides": 2.5}, "decides=2.5: "), ({"chapter": "a/b"}, "chapter=a/b: "),
+    ({"seen": {"mnist/dcgan": [0]}}, "mnist/dcgan is not in needs"), ({"calls": {"mnist/dcgan": "D"}}, "not in needs"),
+    ({"profiles": ["huge"]}, "profiles.0=huge: String should match pattern '^(paper|long|quick)$'"),
+    ({"profiles": []}, "profiles: List"), ({**GROUPED, "profiles": ["long"]}, "stands for at long"),
+    ({"needs": ["mnist/kmgan"]}, "needs: "), ({"needs": {"mnist/kmgan": []}}, "needs.mnist/kmgan: List"),
+    ({"needs": {"mnist/kmgan": [-1]}}, "needs.mnist/kmgan.0=-1: "), ({"needs": {5: [0]}}, "needs.5=5: "),
     ({"needs": {"mnist/kmgann": [0]}}, "unknown preset mnist/kmgann"),
     ({**GROUPED, "needs": {"*/nothing": [0]}}, "preset cifar10/nothing"),
-    ({**GROUPED, "groups": {}}, "*/kmgan needs groups"), ({"groups": {"huge": "mnist"}}, "groups maps some"),
-    ({"holds": [{"most": {}}]}, "unknown condition most"),
-    ({"holds": [EVERY]}, "reads mnist/dcgan, which needs does not list"),
+    ({**GROUPED, "groups": {}}, "*/kmgan needs groups"), ({"groups": {"huge": "mnist"}}, "groups.huge=huge: "),
+    ({"holds": [{"most": {}}]}, "holds.0.most: Extra"), ({"holds": [EVERY]}, "mnist/dcgan, which needs does not list"),
+    ({"says": {"maybe": "x"}}, "says.maybe=maybe: "), ({"says": ["x"]}, "says: "),
+    ({"says": {"holds": "{median mnist/kmgan x.y}"}}, "says holds: {median mnist/kmgan x.y}: the rule"),
 ]  # fmt: skip
 
 
@@ -191,10 +191,10 @@ def test_a_claim_that_makes_no_sense_and_a_file_that_is_no_ledger_are_named(tmp_
         path = ledger(tmp_path, X1=ENTRY, X2={**ENTRY, **changes})
         with pytest.raises(UsageError, match=f"^ledger.yml, X2: .*{re.escape(message)}.*$"):
             claims.load(path)
-    path = tmp_path / "another.yml"
-    for text in (b"", b"- a\n", b"X1: [\n", b"X1: 2020-13-45\n", b"\x00", b"X1: \xff\xfe"):
+    path = tmp_path / "ledger.yml"
+    for text in (b"", b"- a\n", b"X1: [\n", b"X1: 2020-13-45\n", b"\x00", b"X1: \xff\xfe", b"X1: 5"):
         path.write_bytes(text)
-        with pytest.raises(UsageError, match=f"^{path}.*$"):
+        with pytest.raises(UsageError, match=f"^({path}|ledger.yml, X1: a claim is).*$"):
             claims.load(path)
 
 

@@ -26,33 +26,31 @@ def outcome(record: Record, status: str = "completed", error: str = "") -> Outco
     return Outcome(run, record.directory, status, error, record.result)
 
 
-def test_an_ended_run_is_a_line_and_a_row_with_dashes_for_what_is_not_there(made_up: MadeUp, tmp_path: Path) -> None:
+def rows(table: RenderableType) -> dict[str, list[str]]:
+    """The cells behind the first of each row, by the first."""
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown(table).splitlines()]
+    return {first: others for first, *others in filter(None, lines)}
+
+
+def test_runs_are_rows_with_dashes_for_what_is_not_there_beside_the_paper_s(made_up: MadeUp, tmp_path: Path) -> None:
     record = made_up(tmp_path, score=8.123, classifier_score__last_weights_value=7.5, class_frequency__value=0.07)
     empty = Outcome(Needed("mnist/dcgan", "paper", 3), tmp_path, "failed", "no data", {})
     assert tables.line(outcome(record)) == "mnist/kmgan quick seed 0: completed, classifier score 8.12"
     assert tables.line(empty) == "mnist/dcgan paper seed 3: failed (no data)"
-    lines = shown(tables.outcomes([outcome(record), empty])).splitlines()
-    first, second = (next(line for line in lines if name in line) for name in ("mnist/kmgan seed 0", "dcgan seed 3"))
-    assert [cell.strip() for cell in first.split("│")[2:7]] == ["completed", "8.12", "7.50", "7.0%", "1.5"]
-    assert [cell.strip() for cell in second.split("│")[2:7]] == ["failed", "–", "–", "–", "–"]
-    assert not any("Table 4" in line for line in lines)
-
-
-def test_rows_of_table_4_stand_beside_the_paper_s(made_up: MadeUp, tmp_path: Path) -> None:
+    assert rows(tables.outcomes([outcome(record), empty])) == {
+        "mnist/kmgan seed 0": ["completed", "8.12", "7.50", "7.0%", "1.5"],
+        "mnist/dcgan seed 3": ["failed", "–", "–", "–", "–"],
+    }
     made_up(tmp_path, "cifar10-32/kmgan", score=5.5)
     made_up(tmp_path, "cifar10-32/wgan", score=None)
-    made_up(tmp_path, "mnist/kmgan")  # matches no pattern
-    printed = [
-        shown(tables.recorded("cifar10-32/*", "quick", results=tmp_path)),
-        shown(tables.outcomes([outcome(r, r.result["status"]) for r in records.everything(results=tmp_path)])),
-    ]
-    for text in printed:
-        cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines()]
-        rows = {row[0]: (row[1], row[2], row[-1]) for row in cells if row}
-        assert rows["cifar10-32/kmgan seed 0"] == ("completed", "5.50", "5.39 ± 0.05")
-        assert rows["cifar10-32/wgan seed 0"] == ("diverged", "–", "3.82 ± 0.06")
-        assert "paper: Inception Score" in text
-    assert "mnist" not in printed[0]
+    for table in (
+        tables.recorded("cifar10-32/*", "quick", results=tmp_path),
+        tables.outcomes([outcome(r, r.result["status"]) for r in records.everything(results=tmp_path)]),
+    ):
+        assert "paper: Inception Score" in shown(table)
+        assert rows(table)["cifar10-32/kmgan seed 0"] == ["completed", "5.50", "–", "–", "1.5", "5.39 ± 0.05"]
+        assert rows(table)["cifar10-32/wgan seed 0"][-1] == "3.82 ± 0.06"
+    assert "mnist/kmgan seed 0" not in rows(tables.recorded("cifar10-32/*", "quick", results=tmp_path))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kmgan_book import teaching
 from kmgan_lib import centers, losses, methods, presets
+from kmgan_pages import teaching
 
 from .test_live import by_node, needs_node
 

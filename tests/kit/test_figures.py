@@ -15,9 +15,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from kmgan_book import diagrams, figures, phone, primer
+from kmgan_book import figures, phone
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
+from kmgan_pages import diagrams, primer
 
 LIVE = "live · smoke · seed 0"
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from kmgan_book import figures, gallery, records
+from kmgan_book import figures, records
 from kmgan_book.conditions import SCORE
-from kmgan_book.gallery import told_apart, when_known
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
+from kmgan_pages import gallery
+from kmgan_pages.gallery import told_apart, when_known
 
 from .conftest import record
 
@@ -93,3 +94,4 @@ def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
     html = gallery.wall([diverged]).text
     assert 'class="tile failed"' in html
     assert "seed 0 · diverged" in html
+    assert [gallery.rounded(score, 2) for score in (2.9966, 3.0, 3.456)] == ["2.99", "3.00", "3.46"], "not up to 3"

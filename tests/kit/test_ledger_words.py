@@ -1,19 +1,17 @@
 """Every word of every claim can come out of planted records, in a sentence whose fields the records fill."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from kmgan_book import claims, records, words
+from kmgan_book import claims, words
 from kmgan_book.claims import FAILS, HOLDS, PARTLY, UNDECIDED, UNTESTABLE, Claim
-from kmgan_lib.errors import UsageError
 
 from ..conftest import MadeUp
+from .conftest import record, verdict_on
 
 CLAIMS = {claim.name: claim for claim in claims.load()}
 SCORE, F, FID = "classifier_score.value", "classifier_frechet.value", "fid768.value"
@@ -156,42 +154,19 @@ PLANTS: dict[str, tuple[Plant, dict[str, Plant]]] = {
 }  # fmt: skip
 
 
-def plant(claim: Claim, profile: str, numbers: Mapping[str, Numbers], results: Path) -> None:
-    """Write the records of all runs that a claim needs, with these numbers."""
-    for name, seeds in claim.needs.items():
-        for place, seed in enumerate(seeds):
-            measures: dict[str, dict[str, Any]] = {}
-            step: Any = 0.0
-            for measure, values in numbers[name].items():
-                value = values[place % len(values)] if isinstance(values, list) else values
-                metric, _, key = measure.partition(".")
-                key, _, end = key.partition(".")
-                if metric == "history":
-                    step = value
-                elif end:  # of a list, of which only the ends are read
-                    measures.setdefault(metric, {}).setdefault(key, []).append(value)
-                else:
-                    measures.setdefault(metric, {})[key] = value
-            diverged = None in measures.get("classifier_score", {}).values()
-            result = dict.fromkeys(records.REQUIRED, "none") | {
-                "preset": {"name": claim.preset(name, profile)}, "profile": profile, "seed": seed, "data": {},
-                "iterations": 1, "wall_seconds": 1.0, "metrics": {} if diverged else measures,
-                "status": "diverged" if diverged else "completed",
-            }  # fmt: skip
-            folder = records.place(claim.preset(name, profile), profile, seed, results=results)
-            folder.mkdir(parents=True)
-            (folder / "result.json").write_text(json.dumps(result))
-            (folder / "history.csv").write_text(f"iteration,center_step\n1,{step}\n")
-
-
 @pytest.mark.parametrize(
     ("name", "word"), [(name, word) for name, (_, words) in PLANTS.items() for word in words], ids=lambda text: text
 )
-def test_each_word_of_each_claim_comes_out_of_planted_records(tmp_path: Path, name: str, word: str) -> None:
+def test_each_word_of_each_claim_comes_out_of_planted_records(name: str, word: str) -> None:
     claim, (base, words) = CLAIMS[name], PLANTS[name]
-    numbers = {preset: {**measures, **words[word].get(preset, {})} for preset, measures in base.items()}
-    plant(claim, claim.profiles[-1], numbers, tmp_path)
-    verdict = claims.verdict(claim, results=tmp_path)
+    found = {}
+    for preset, seeds in claim.needs.items():
+        numbers = {**base[preset], **words[word].get(preset, {})}
+        found[preset] = [
+            record(seed, {m: v[place % len(v)] if isinstance(v, list) else v for m, v in numbers.items()})
+            for place, seed in enumerate(seeds)
+        ]
+    verdict = verdict_on(claim, found)
     assert verdict.word == word, verdict.findings
     assert english(verdict.sentence)
     against = [finding.true for finding in verdict.parts["fails"]]
@@ -243,23 +218,21 @@ READS = {("mnist/kmgan", SCORE), ("mnist/dcgan", "clustering.nmi")}
 NONE: dict[str, list[str]] = {"unready": [], "unmet": []}
 
 
-def test_a_wrong_field_is_one_line() -> None:
+def test_a_wrong_field_is_named() -> None:
     for field, complaint in (
-        ("{}", "starts with median, least, most, range, failed, runs, or is unready or unmet"),
-        ("{mode mnist/kmgan classifier_score.value}", "starts with median"),
-        ("{median mnist/kmgan}", "median needs a preset and a measure"),
+        ("{}", "{}: starts with median, least, most, range, failed, runs, or is unready or unmet"),
+        ("{__class__}", "starts with"), ("{mode mnist/kmgan classifier_score.value}", "starts with median"),
+        ("{median mnist/kmgan}", "median needs a preset and a measure"), ("{runs}", "runs needs a preset"),
         ("{failed mnist/kmgan classifier_score.value}", "failed needs a preset"),
-        ("{runs}", "runs needs a preset"),
         ("{median mnist/kmgan-clip classifier_score.value}", "does not read mnist/kmgan-clip"),
         ("{median mnist/kmgan clustering.nmi}", "does not read clustering.nmi of mnist/kmgan"),
         ("{failed mnist/dcgan}", "does not read classifier_score.value of mnist/dcgan"),
         ("{median alive mnist/dcgan clustering.nmi}", "does not read classifier_score.value of mnist/dcgan"),
-        ("{__class__}", "starts with"), ("{runs mnist/kmgan", "a brace without"), ("runs}", "a brace without"),
-        ("{{runs mnist/kmgan}}", "a brace without"),
+        ("{runs mnist/kmgan", "a brace without"), ("runs}", "a brace without"), ("{{runs mnist/kmgan}}", "a brace"),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match=complaint.replace(".", r"\.")) as caught:
-            words.check(f"It scores {field}.", READS)
-        assert "\n" not in str(caught.value)
+        found = list(words.complaints(f"It scores {field}.", READS))
+        assert len(found) == 1, field
+        assert complaint in found[0]
 
 
 def test_numbers_of_several_seeds_become_one_text_and_diverged_runs_have_none(made_up: MadeUp, tmp_path: Path) -> None:
@@ -271,7 +244,7 @@ def test_numbers_of_several_seeds_become_one_text_and_diverged_runs_have_none(ma
         sentence = (
             f"It scores {{{field} mnist/kmgan {SCORE}}}; {{failed mnist/kmgan}} runs fail, {{runs mnist/kmgan}} ran."
         )
-        words.check(sentence, READS)
+        assert list(words.complaints(sentence, READS)) == []
         said = words.fill(sentence, {"mnist/kmgan": group}, NONE)
         assert said == f"It scores {text}; 1 of 3 runs fail, 3 ran."
     diverged = made_up(tmp_path, seed=3, score=None)
@@ -291,19 +264,3 @@ def test_numbers_have_the_decimals_and_the_unit_of_their_measure_and_systems_are
     assert said == ["", "A", "A and B", "A, B and C"]
     waits = words.waiting({"A": 1, "B": 2, "C": 1, "D": 4}, 9)
     assert waits == "Waits for 8 of 9 runs: A (1), B (2), C (1) and 1 more."
-
-
-def test_the_ledger_refuses_wrong_sentences(tmp_path: Path) -> None:
-    entry = yaml.safe_load(claims.LEDGER.read_text(encoding="utf8"))["C2"]
-    path = tmp_path / "ledger.yml"
-    for changes, complaint in (
-        ({"says": {"holds": "{median mnist/kmgan x.y}"}}, "ledger.yml, C2: says holds: {median mnist/kmgan x.y}: the"),
-        ({"says": {"maybe": "x"}}, "says maps some of holds, partly, fails, undecided, untestable to texts"),
-        ({"says": ["x"]}, "says maps"), ({"calls": {"mnist/dcgan": "D"}}, "calls maps some of mnist/kmgan, mnist/"),
-        ({"calls": {"mnist/kmgan": 1}}, "calls maps"), ({"flips": 3}, "flips must be text"),
-    ):  # fmt: skip
-        path.write_text(yaml.safe_dump({"C2": {**entry, **changes}}))
-        with pytest.raises(UsageError) as caught:
-            claims.load(path)
-        assert complaint in str(caught.value)
-        assert "\n" not in str(caught.value)

@@ -1,7 +1,6 @@
 """What scripts of the page compute or play, by Node against Python: generators, thresholds; and replays."""
 
 import copy
-import dataclasses
 import itertools
 import json
 import re
@@ -15,14 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import STATIC, claims, conditions, live, records, report, thresholds
+from kmgan_book import STATIC, claims, conditions, records, replays, report
 from kmgan_book.claims import Claim, Verdict
-from kmgan_book.conditions import SCORE
+from kmgan_book.conditions import SCORE, Condition
 from kmgan_book.records import Record
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import load_generator
 from kmgan_lib.training.run import Run
+from kmgan_pages import live, thresholds
 
 from .conftest import record, verdict_on
 
@@ -90,7 +90,7 @@ def run(folder: Path, seed: int = 0, frames: int = 7) -> Run:
 
 
 def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path: Path) -> None:
-    path = live.keep_replay(run(tmp_path / "run"), replays=tmp_path)
+    path = replays.keep(run(tmp_path / "run"), replays=tmp_path)
     assert path.name == "mnist-kmgan-seed0.webp"
     with Image.open(path) as sprite:
         levels = np.asarray(sprite.convert("L"))[SIDE // 2 :: SIDE, SIDE // 2 :: SIDE].flatten()[:7]
@@ -104,12 +104,12 @@ def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path
     assert "<b>" not in text
     assert "loss of D<tspan>: −70 to −1" in text
     assert "background-position:0% 100%" in text  # the last of seven frames, six a row
-    live.keep_replay(run(tmp_path / "other", 1, 6), replays=tmp_path)
+    replays.keep(run(tmp_path / "other", 1, 6), replays=tmp_path)
     with pytest.raises(UsageError, match="same iterations"):
         live.replay({"a": "mnist-kmgan-seed0", "b": "mnist-kmgan-seed1"}, caption="", replays=tmp_path)
     with pytest.raises(UsageError, match="snapshots=30"):
-        live.keep_replay(run(tmp_path / "few", 2, 1), replays=tmp_path)
-    for recorded in live.REPLAYS.glob("*.json"):
+        replays.keep(run(tmp_path / "few", 2, 1), replays=tmp_path)
+    for recorded in replays.REPLAYS.glob("*.json"):
         told = json.loads(recorded.read_text(encoding="utf8"))
         assert recorded.with_suffix(".webp").stat().st_size < 250_000
         assert (len(told["frames"]), told["frames"][-1]) == (30, told["iterations"])
@@ -124,9 +124,9 @@ console.log(JSON.stringify(cases.map(({ rule, knob }) => ({
 """
 
 
-def by_python(verdict: Verdict, knob: dict[str, Any], number: float) -> str:
+def by_python(verdict: Verdict, rule: dict[str, Any], knob: dict[str, Any], number: float) -> str:
     """The verdict of the rule with another number, by the ledger's own code."""
-    tree = {"parts": copy.deepcopy(dict(verdict.claim.parts)), "failed": conditions.FAILED, "level": conditions.LEVEL}
+    tree = {name: copy.deepcopy(rule[name]) for name in ("parts", "failed", "level")}
     for *way, last in knob["paths"]:
         inner: Any = tree
         for key in way:
@@ -135,7 +135,8 @@ def by_python(verdict: Verdict, knob: dict[str, Any], number: float) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conditions, "FAILED", tree["failed"])
         patch.setattr(conditions, "LEVEL", tree["level"])
-        return verdict_on(dataclasses.replace(verdict.claim, parts=tree["parts"]), verdict.found).word
+        parts = {part: [Condition(**each) for each in listed] for part, listed in tree["parts"].items()}
+        return verdict_on(verdict.claim.model_copy(update=parts), verdict.found).word
 
 
 def invented(claim: Claim, seed: int) -> Verdict:
@@ -168,13 +169,13 @@ def test_every_rule_is_judged_alike_and_flips_where_the_page_says() -> None:
         cases += [(verdict, {"rule": rule, "knob": knob}) for knob in rule["knobs"]]
     answers = by_node(JUDGE, "thresholds.js", [case for _, case in cases])
     for (verdict, case), answer in zip(cases, answers, strict=True):
-        knob, stretches = case["knob"], answer["stretches"]
-        assert answer["word"] == verdict.word == by_python(verdict, knob, knob["value"])
+        rule, knob, stretches = case["rule"], case["knob"], answer["stretches"]
+        assert answer["word"] == verdict.word == by_python(verdict, rule, knob, knob["value"])
         assert (stretches[0][0], stretches[-1][1]) == (knob["low"], knob["high"])
         for (_, end, before), (_, _, after) in itertools.pairwise(stretches):
             near = (knob["high"] - knob["low"]) * 1e-6
             sides = (end - 1, end) if knob["whole"] else (end - near, end + near)
-            assert [by_python(verdict, knob, side) for side in sides] == [before, after]
+            assert [by_python(verdict, rule, knob, side) for side in sides] == [before, after]
 
 
 def test_claims_that_wait_for_runs_have_no_sliders() -> None:

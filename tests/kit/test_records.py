@@ -63,7 +63,7 @@ def test_records_load_by_seed_and_profile_with_their_badge(points: Run, tmp_path
     assert records.badge(found[:1]) == "recorded · smoke · synthetic · seed 0 · a GPU · commit abc"
     assert records.badge(found) == "recorded · smoke · synthetic · 3 seeds · a GPU · commit abc"
     (found[0].directory / "result.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"lacks .*: it is not a record"):
+    with pytest.raises(UsageError, match="is not a record: preset: Field required"):
         records.load("synthetic/kmgan", "smoke", results=tmp_path)
 
 
@@ -125,7 +125,7 @@ def text(name: str, content: str) -> Callable[[Path], object]:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a field is missing": (put("device"), f"{PLACE}: lacks device"),
+    "a field is missing": (put("device"), f"{PLACE}: device: Field required"),
     "another seed": (put("seed", value=7), f"{PLACE}: says that it is mnist/kmgan/quick-seed7"),
     "another place": (lambda p: p.rename(p.with_name("paper-seed0")), "mnist/kmgan/paper-seed0: says that it is"),
     "another hash": (put("preset_hash", value="0" * 12), f"{PLACE}: its preset is not the one of its hash"),
@@ -133,9 +133,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a preset that is gone": (put("preset", "name", value="mnist/gone"), "there is no such preset"),
     "NaN": (put("metrics", "classifier_score", "value", value=float("nan")), "classifier_score is nan"),
     "infinity": (put("metrics", "classifier_score", "std", value=float("inf")), "classifier_score.std is inf"),
-    "text as a value": (put("metrics", "classifier_score", "value", value="8.5"), "sensible classifier_score"),
+    "text as a value": (
+        put("metrics", "classifier_score", "value", value="8.5"),
+        "classifier_score.value=8.5: Input",
+    ),
     "a measure without samples": (put("metrics", "fid", value={"value": 5, "seconds": 1}), "fid lacks samples, extr"),
-    "measures as a list": (put("metrics", value=[]), "no sensible metrics"),
+    "measures as a list": (put("metrics", value=[]), "metrics: Input"),
     "no measures": (put("metrics", value={}), f"{PLACE}: has no measures"),
     "unfinished": (put("status", value="running"), f"{PLACE}: status running"),
     "diverged nowhere": (put("status", value="diverged"), "does not say where it diverged"),

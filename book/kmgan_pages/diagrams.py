@@ -1,29 +1,23 @@
 """Drawings of the method and of features, and small computations that show why the method behaves as it does."""
 
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from PIL import Image
 from torch import Tensor
 
 from kmgan_book.figures import PALETTE, RC, SPARE, badge, canvas, colors, panel
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
-from kmgan_book.teaching import descend
 from kmgan_lib import losses
+from kmgan_pages.teaching import descend
 
-LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
-MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
 CORNERS = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
 
 # Each box: text and color; then, for pages and for phones, left edge, row and width.
@@ -171,83 +165,4 @@ def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str
         ax.scatter(*positions[labels == index].cpu().T, s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
     ax.set(title=title, aspect="equal")
     ax.legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
-    return badge(figure, made_by)
-
-
-def encoded(figure: Figure) -> bytes:
-    """The figure as a small WebP image; it is closed, so that a notebook does not show it once more."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", pil_kwargs={"quality": 80, "method": 4})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
-class Projection:
-    """The plane of the two main components of features (n, d); features of two dimensions stay as they are."""
-
-    def __init__(self, features: Tensor):
-        self.mean = features.mean(0)
-        many = len(self.mean) > 2
-        self.label = f"first 2 components of {len(self.mean)} features" if many else "features"
-        self.axes = torch.eye(features.shape[1])
-        if many:
-            self.axes = torch.linalg.svd(features - self.mean, full_matrices=False).Vh[:2].T
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Points (n, 2)."""
-        return features if features.shape[1] == 2 else (features - self.mean) @ self.axes
-
-
-def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
-    """Points (n, 2), a color and a shape per label, and centers (k, 2) as black crosses."""
-    x, y = points.numpy().T
-    groups = np.zeros(len(x), int) if labels is None else labels.numpy()
-    colors = sns.color_palette(PALETTE)
-    for group in np.unique(groups):
-        mine = groups == group
-        mark = MARKS[group // len(colors) % len(MARKS)]
-        ax.scatter(x[mine], y[mine], s=8, color=colors[group % len(colors)], marker=mark, alpha=0.6, linewidths=0)
-    if centers is not None:
-        ax.scatter(*centers.numpy().T, s=60, color="black", marker="X", edgecolors="white", linewidths=0.8)
-    ax.tick_params(labelsize=7)
-    ax.locator_params(nbins=4)
-
-
-def moment(
-    iteration: int, history: Sequence[Mapping[str, float]], made_by: str, *, samples: Path | None,
-    points: tuple[Tensor, Tensor | None, Tensor | None], axis: str, limits: Sequence[Sequence[float]],
-) -> Figure:  # fmt: skip
-    """One moment of a training: the sheet of samples, if any, features with centers, and the losses so far.
-
-    ``limits`` of both axes of the features, the same at every moment, let one see how they move.
-    """
-    if samples is None:
-        figure, axes = canvas(1, 2, 6.4, 3.3)
-        left, ax = axes[0]
-    else:  # the losses below the other two: three beside each other cannot be read on a phone
-        figure, axes = canvas(2, 2, 6.4, 5.6, height_ratios=[1.4, 1])
-        for ax in axes[1]:
-            ax.remove()
-        first, left = axes[0]
-        ax = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
-        with Image.open(samples) as file:
-            first.imshow(np.asarray(file.convert("RGB")), interpolation="nearest")
-        first.set_title("samples, always the same $z$")
-        first.set_axis_off()
-    cloud(left, *points)
-    left.set(title="$D$'s features of real data", xlim=limits[0], ylim=limits[1])
-    left.set_xlabel(axis, fontsize=8)
-    for index, (column, name) in enumerate(LOSSES.items()):
-        rows = [(row["iteration"], row[column]) for row in history if column in row]
-        if rows:
-            steps, values = np.asarray(rows).T
-            done = steps <= iteration
-            ax.plot(steps, values, color=f"C{index}", linewidth=0.8, alpha=0.25)
-            ax.plot(steps[done], values[done], color=f"C{index}", linewidth=1.4, label=name)
-    ax.set_yscale("symlog", linthresh=0.1)
-    ax.set_title("losses so far")
-    ax.axvline(iteration, color="0.3", linewidth=0.8)
-    ax.legend(frameon=False, fontsize=8)
-    ax.set_xlabel("iteration", fontsize=8)
-    ax.tick_params(labelsize=7)
     return badge(figure, made_by)

@@ -14,13 +14,14 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
-from kmgan_book.diagrams import CORNERS, Projection
 from kmgan_book.figures import PALETTE, badge, canvas
+from kmgan_book.moments import Projection
 from kmgan_book.phone import PageFigure
-from kmgan_book.teaching import descend
 from kmgan_lib import data, methods, presets
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss
+from kmgan_pages.diagrams import CORNERS
+from kmgan_pages.teaching import descend
 
 REAL, FAKE = "#0173b2", "#d55e00"
 ANSWER = LinearSegmentedColormap.from_list("answer", [FAKE, "white", REAL])

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kmgan_book.conditions import SCORE, rounded
+from kmgan_book.conditions import FAILED, SCORE
 from kmgan_book.conditions import has_failed as failed
 from kmgan_book.records import Record
-from kmgan_book.report import Html, badge_of, script, webp
+from kmgan_book.report import Html, badge_of, webp
 from kmgan_lib.pictures import sheet
+from kmgan_pages import script
 
 SHEET = 8  # recorded samples are a grid of 8 x 8
 SIDE = 4  # images in a row of a tile
@@ -25,6 +26,12 @@ SHOWN = {
     "class_frequency.frequency.min": "share of the rarest class",
     "fid768.value": "Fréchet distance on 768 features", "centers.used": "centers in use",
 }  # fmt: skip
+
+
+def rounded(score: float, digits: int) -> str:
+    """A classifier score as text; one that failed by a hair is not rounded up to `FAILED`."""
+    text = f"{score:.{digits}f}"
+    return text if (float(text) < FAILED) == (score < FAILED) else f"{score - 0.5 * 10**-digits:.{digits}f}"
 
 
 def count_failed(group: Sequence[Record]) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from kmgan_book import claims, dates, records, report, words
+from kmgan_book import claims, records, report, words
 from kmgan_book.claims import FAILS, HOLDS, MARKS, NOT_RUN, PARTLY, UNDECIDED, VERDICTS, Verdict
 from kmgan_book.conditions import SCORE, has_failed
 from kmgan_book.records import Record
 from kmgan_book.report import Html
+from kmgan_pages import dates
 
 OURS, OTHER, WITHOUT = "mnist/kmgan", "mnist/dcgan-unconditional", "mnist/kmgan-nocenter"
 _ELSEWHERE = {"Fashion": "fashion/kmgan", "CIFAR-10": "cifar10-32/kmgan"}
@@ -71,7 +72,7 @@ def counted(verdicts: Mapping[str, Verdict]) -> str:
 def _won(verdict: Verdict) -> list[str]:
     """What a method draws better: the data sets on which all conditions for *holds* are met."""
     pairs = zip(verdict.claim.parts["holds"], verdict.parts["holds"], strict=True)
-    lost = {condition["paired"]["of"].partition("/")[0] for condition, finding in pairs if not finding.true}
+    lost = {condition.given.of.partition("/")[0] for condition, finding in pairs if not finding.true}
     return [drawn for group, drawn in _DRAWN.items() if group not in lost]
 
 

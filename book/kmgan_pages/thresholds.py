@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kmgan_book import conditions, report, words
+from kmgan_book import conditions, words
 from kmgan_book.claims import Verdict
-from kmgan_book.conditions import SCORE, Place, simple
+from kmgan_book.conditions import SCORE
 from kmgan_book.report import Html, anchor
+from kmgan_pages import moving, script
 
 # What a limit is a limit of.
 NAMES = {
@@ -23,6 +24,7 @@ NAMES = {
 _MARGINS = {"times": "factor on the other's", "plus": "lead over the other's"}
 _TESTS = {"fails_more", "paired", "ranks"}
 _FAILURES = {"count", "fails_more", "rate_gap"}
+Place = tuple[str | int, ...]  # keys and indexes that lead to a part of a rule
 
 
 def name_of(measure: str) -> str:
@@ -31,15 +33,24 @@ def name_of(measure: str) -> str:
     return next(NAMES[name] for name in (measure, f"{first}.{last}", first) if name in NAMES)
 
 
+def _simple(condition: Mapping[str, Any], path: Place) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    """Kind and arguments of every simple condition in one, and where they are."""
+    ((kind, given),) = condition.items()
+    if kind == "not":
+        yield from _simple(given, (*path, kind))
+    elif isinstance(given, list):
+        for index, part in enumerate(given):
+            yield from _simple(part, (*path, kind, index))
+    else:
+        yield kind, given, (*path, kind)
+
+
 def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, float, Place]]:
     """The numbers of a simple condition: what each is, in words, its value, and where it is among the arguments."""
     measure = arguments.get("measure", "")
     for key in ("above", "below"):
         bound = arguments.get(key)
-        if isinstance(bound, Mapping):
-            for part in (part for part in _MARGINS if part in bound):
-                yield f"{_MARGINS[part]} {name_of(measure)}", bound[part], (key, part)
-        elif bound is not None:
+        if isinstance(bound, float):
             yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, (key,)
     for key in (key for key in _MARGINS if key in arguments):
         yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], (key,)
@@ -67,13 +78,17 @@ def rule(verdict: Verdict) -> dict[str, Any]:
     ``parts`` are the conditions of the ledger, ``found`` maps presets to the values of their records, then come
     ``failed`` and ``level``; ``knobs`` are the numbers that a reader can move, each with its places in all of these.
     """
-    parts = {part: listed for part, listed in verdict.claim.parts.items() if part in ("gate", *words.OUTCOMES)}
+    parts = {
+        part: [condition.model_dump(exclude_unset=True, by_alias=True) for condition in listed]
+        for part, listed in verdict.claim.parts.items()
+        if part in ("gate", *words.OUTCOMES)
+    }
     found, kinds = _found(verdict), set[str]()
     # What each number is, and where it is used: its place, whether it is a number of runs, and the measure it bounds.
     uses = dict[tuple[str, float], list[tuple[Place, bool, str]]]()
     for part, listed in parts.items():
         for index, condition in enumerate(listed):
-            for kind, arguments, path in simple(condition, ("parts", part, index)):
+            for kind, arguments, path in _simple(condition, ("parts", part, index)):
                 kinds.add(kind)
                 for label, value, where in _numbers(kind, arguments):
                     needed = f"{label} (needed for a test)" if part == "gate" else label
@@ -106,7 +121,7 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
     Without JavaScript only the verdicts show. Numbers that change nothing in their range are named in one line.
     """
     figures = [
-        report.live(
+        moving(
             "thresholds",
             f"<details{'' if index else ' open'}>"
             f"<summary>{escape(each.claim.name)}: {escape(each.claim.title)}</summary>"
@@ -115,5 +130,5 @@ def figure(verdicts: Sequence[Verdict]) -> Html:
         )
         for index, each in enumerate(each for each in verdicts if not each.missing)
     ]
-    last = report.script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
+    last = script("thresholds.js") if figures else "<p>No claim is decided yet.</p>"
     return Html("\n".join([*figures, last]))

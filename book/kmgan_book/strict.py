@@ -1,0 +1,42 @@
+"""What is written in files, as models of pydantic, and what is wrong with it in one line."""
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from kmgan_lib.fields import shown
+
+
+class Strict(BaseModel):
+    """Nothing is converted, no key is left over; of the fields in `one_of`, if there are any, exactly one is given."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    one_of: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def way(self) -> str:
+        """The field of `one_of` that is given."""
+        return next(name for name in self.one_of if getattr(self, name) is not None)
+
+    @property
+    def given(self) -> Any:
+        """What that field holds."""
+        return getattr(self, self.way)
+
+    @model_validator(mode="after")
+    def _has_one_of(self) -> Self:
+        if self.one_of and sum(getattr(self, name) is not None for name in self.one_of) != 1:
+            raise ValueError(f"needs one of {', '.join(self.one_of).rstrip('_')}")
+        return self
+
+
+def complaint(error: ValidationError, most: int = 3) -> str:
+    """Where something is wrong and what it should be, of the first few places."""
+    texts = []
+    found = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+    for each in found[:most]:
+        place = ".".join(str(part) for part in each["loc"] if "[" not in str(part))  # without pydantic's own parts
+        given = each["input"]
+        said = place if isinstance(given, (dict, list)) else f"{place}={shown(given)}"
+        texts.append(f"{said}: {each['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    return "; ".join(texts)
