@@ -124,7 +124,7 @@ def test_a_tag_of_python_in_the_profiles_and_the_contents(tmp_path: Path, monkey
         (tmp_path / "_toc.yml").write_text("root: index\n")
         for name in ("book/profiles.yml", "_toc.yml"):
             (tmp_path / name).write_text(f"smoke: {tag}\n")
-            with pytest.raises(profiles.WrongUse, match=f"{Path(name).name}: could not determine a constr"):
+            with pytest.raises(UsageError, match=f"{Path(name).name}: could not determine a constr"):
                 profiles.load(tmp_path, "smoke")
     assert not (tmp_path / "ran").exists()
 

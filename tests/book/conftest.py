@@ -58,7 +58,7 @@ def build(capsys: pytest.CaptureFixture[str]) -> Build:
     """Return a function that builds a book and gives exit status, output and errors."""
 
     def run(root: Path, *options: str) -> tuple[int, str, str]:
-        status = main(["--root", str(root), *options])
+        status = main(list(options), root)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 

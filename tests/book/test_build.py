@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from book.tools import browser, render
+from kmgan_lib.errors import RunFailed
 
 from .conftest import Build, MakeBook, write_chapter
 
@@ -35,6 +36,7 @@ def test_book(
     assert "size is 7" in two
     assert "tag_injected-parameters" not in two
     assert "tag_parameters" not in two
+    assert "thebe_selector" not in two
     assert "This page was run with <code>size = 7</code>, <code>name = &#x27;a&#x27;</code>." in two
     assert "frame 2" in (pages / "book" / "one.html").read_text(encoding="utf8")
     assert (pages / "_static" / "mathjax" / "tex-chtml-full.js").exists()
@@ -119,24 +121,10 @@ def test_failures_name_chapter_and_cell(
     assert list(temporary.iterdir()) == []
 
 
-def test_an_engine_killed_within_a_line_is_a_failed_chapter(
-    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = make_book({"one": ["1 + 1"]})
-    engine = tmp_path / "python"
-    said = """echo '{"cell": 3, "of": 3, "line": "1 + 1"}'\nprintf '{"do'"""
-    engine.write_text(f"#!/bin/sh\ncat > /dev/null\n{said}\nkill -9 $$\n")
-    engine.chmod(0o755)
-    monkeypatch.setattr("book.tools.execute.sys.executable", str(engine))
-    status, out, _ = build(root)
-    assert status == 1
-    assert out.splitlines()[-1].endswith("one, cell 3 (1 + 1): its process ended with status -9")
-
-
 def test_warnings_fail_the_build(make_book: MakeBook) -> None:
     root = make_book({"one": ["1 + 1"]})
     page = root / "book" / "one.ipynb"
     page.write_text(page.read_text(encoding="utf8").replace("# one", "# one {doc}`nowhere`"), "utf8")
     staged = render.stage(root, root / "build" / "book" / "smoke", "# Status\n")
-    with pytest.raises(render.RenderFailed, match=r"(?s)book/one\.ipynb.*nowhere"):
+    with pytest.raises(RunFailed, match=r"(?s)book/one\.ipynb.*nowhere"):
         render.render(staged)

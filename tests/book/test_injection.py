@@ -98,7 +98,7 @@ def test_parameters_are_code_on_the_page_of_statistics(monkeypatch: pytest.Monke
     for text in (*EVIL, "a | b", "`x` = {raw}`<b>`", "a\n\n# b", "[x](javascript:alert(1))", "\\|"):
         monkeypatch.setattr(status, "device", lambda text=text: text)
         outcome = Outcome("intro", 1.0, "2026-01-01T00:00:00+00:00", "0", {"dataset": text, "seeds": [text]})
-        page = status.page(ROOT, Profile("smoke", 1, 1, 1, {}), {"intro": outcome}, {"intro": "executed"})
+        page = status.page(ROOT, Profile("smoke", 1, 1, 1, {}), {"intro": ("executed", outcome)})
         shown = _Page(MarkdownIt("commonmark", {"html": True}).enable("table").render(page))
         assert shown.elements <= {"h1", "h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "code"}
         (line,) = [line for line in page.splitlines() if "{doc}`intro`" in line]

@@ -72,7 +72,7 @@ def test_the_book_is_printed(make_book: MakeBook) -> None:
     hidden = (root / "book" / "one.ipynb").read_text(encoding="utf8").replace('"parameters"', '"hide-input"')
     (root / "book" / "one.ipynb").write_text(hidden, encoding="utf8")
     render.stage(root, root / "build" / "book" / "smoke", "# Status\n")
-    assert pdf.main(["--root", str(root)]) == 0
+    pdf.make(root, "smoke")
     assert (root / pdf.PDF).read_bytes().startswith(b"%PDF")
 
 
