@@ -1,7 +1,11 @@
 """Whole builds of tiny books: what is shown, what is kept, what a failure says."""
 
+import os
 import re
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +144,26 @@ def test_failures_name_chapter_and_cell(
     assert folder_made.startswith(str(temporary))
     assert transport.strip() == ("ipc" if sys.platform == "linux" else "tcp")  # no port that another process may take
     assert list(temporary.iterdir()) == []
+
+
+def test_an_interrupted_build_leaves_no_kernel_behind(make_book: MakeBook, build: Build, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    cell = f"import os, pathlib\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\nwhile True:\n    pass"
+    root = make_book({"one": [cell]})
+
+    def interrupt() -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (pid.exists() and pid.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    status, _, err = build(root)
+    thread.join()
+    assert (status, err) == (130, "book: interrupted; pages of an earlier build are unchanged\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_warnings_fail_the_build(make_book: MakeBook) -> None:
