@@ -87,13 +87,13 @@ serve: setup
 	$(BIN)/python -m http.server $(call quoted,$(PORT)) --bind 127.0.0.1 --directory _build/html
 
 pdf: setup
-	@$(BIN)/python -m book.tools.pdf --profile $(call quoted,$(PROFILE))
+	@$(BIN)/python -m book.tools pdf --profile $(call quoted,$(PROFILE))
 
 address: setup
-	@$(BIN)/python -m book.tools.address $(if $(URL),$(call quoted,$(URL)))
+	@$(BIN)/python -m book.tools address $(if $(URL),--url $(call quoted,$(URL)))
 
 readme: setup
-	@$(BIN)/python -m book.tools.readme
+	@$(BIN)/python -m book.tools readme
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra book --extra dev --universal --upgrade --quiet \

@@ -1,20 +1,17 @@
-"""Write the repository's address where readers need it: ``python -m book.tools.address [https://github.com/owner/name]``.
+"""Write the repository's address where readers need it.
 
 It goes into `_config.yml` (Binder and Colab buttons), `CITATION.cff` and the first cell of every chapter, which fetches
 the library where it is not installed. Without an argument the address of `_config.yml` stays, and chapters that lack
 the cell get it.
 """
 
-import argparse
 import re
-import sys
 from pathlib import Path
 
 import nbformat
 import yaml
 
 from book.tools import profiles
-from book.tools.execute import PROJECT
 
 ID, TAG = "fetch-library", "remove-cell"  # no reader of the page needs it
 CELL = """\
@@ -55,8 +52,11 @@ def give_cell(chapter: Path, address: str) -> None:
     nbformat.write(notebook, chapter)
 
 
-def write(root: Path, address: str) -> None:
-    """Write the address into the configuration, the citation and the chapters."""
+def write(root: Path, url: str | None) -> None:
+    """Write the address, or the one that is there, into the configuration, the citation and the chapters."""
+    address = url or configured(root)
+    known = not address or KNOWN.fullmatch(address)
+    profiles.need(bool(known), f"{address} is not of the form https://github.com/owner/name")
     config, citation = root / "_config.yml", root / "CITATION.cff"
     text = config.read_text(encoding="utf8")
     config.write_text(re.sub(r'^  url: ".*"$', f'  url: "{address}"', text, flags=re.MULTILINE), encoding="utf8")
@@ -67,24 +67,3 @@ def write(root: Path, address: str) -> None:
     citation.write_text("\n".join(lines) + "\n", encoding="utf8")
     for chapter in profiles.chapters(root).values():
         give_cell(chapter, address)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m book.tools.address", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("address", nargs="?", help="https://github.com/owner/name; left out, the one that is there")
-    parser.add_argument("--root", type=Path, default=PROJECT, help="the folder that holds _toc.yml")
-    options = parser.parse_args(arguments)
-    root = options.root.resolve()
-    address = options.address or configured(root)
-    if address and not KNOWN.fullmatch(address):
-        sys.stderr.write(f"address: {address} is not of the form https://github.com/owner/name\n")
-        return 2
-    write(root, address)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

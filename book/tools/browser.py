@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+from kmgan_lib.errors import UsageError
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Without a sandbox of its own, which containers do not allow, and without calls to the maker's servers.
 FLAGS = (
@@ -16,6 +18,9 @@ def chromium() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def run(path: str, *options: str) -> None:
+def run(*options: str) -> None:
     """Run the browser without a window; a `subprocess.SubprocessError` says that it failed."""
+    path = chromium()
+    if path is None:
+        raise UsageError("Chromium is needed, for example Debian's package: apt-get install chromium")
     subprocess.run([path, "--headless", *FLAGS, *options], check=True, capture_output=True, timeout=300)

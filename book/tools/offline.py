@@ -8,12 +8,9 @@ from urllib.parse import unquote
 
 PAGE, SITE = 3_000_000, 35_000_000  # bytes
 PICTURE = re.compile(r"""<(?:img|source)\b[^>]*?\ssrc=["'](?!data:|https?:|//)([^"'?#]+)""")
-# Attributes whose address a browser fetches by itself, by element.
-LOADED: dict[str, tuple[str, ...]] = {
-    "audio": ("src",), "base": ("href",), "embed": ("src",), "iframe": ("src",), "img": ("src", "srcset"),
-    "input": ("src",), "object": ("data",), "script": ("src",), "source": ("src", "srcset"), "track": ("src",),
-    "video": ("src", "poster"), **dict.fromkeys(("feimage", "image", "use"), ("href", "xlink:href")),
-}  # fmt: skip
+# Attributes whose address a browser fetches by itself, but for that of a hyperlink.
+LOADED = ("src", "srcset", "href", "xlink:href", "poster", "data")
+HYPERLINKS = ("a", "area")
 # A <link> of these kinds only names a related page.
 NAMING_LINKS = {"alternate", "author", "canonical", "help", "index", "license", "next", "prev", "search"}
 EXTERNAL = re.compile(r"^\s*(?:https?:|wss?:|ftp:)?//", re.IGNORECASE)
@@ -36,16 +33,16 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Look at the element's loading attributes and its style."""
         values = {name: value or "" for name, value in attrs}
-        self.inside = tag if tag in ("script", "style") else ""
-        if tag == "link" and not set(values.get("rel", "").lower().split()) <= NAMING_LINKS:
-            self._check("link", values.get("href", ""))
+        self.inside = tag
+        addresses = {f"{tag} {name}": values.get(name, "") for name in LOADED}
+        if tag in HYPERLINKS or (tag == "link" and set(values.get("rel", "").lower().split()) <= NAMING_LINKS):
+            addresses = {}
         if tag == "meta" and values.get("http-equiv", "").lower() == "refresh":
-            self._check("meta refresh", values.get("content", "").partition("=")[2])
-        for name in LOADED.get(tag, ()):
+            addresses["meta refresh"] = values.get("content", "").partition("=")[2]
+        for what, address in addresses.items():
             # srcset lists several addresses; a data: address may hold commas of its own.
-            parts = values.get(name, "").split(",") if name == "srcset" else [values.get(name, "")]
-            for address in parts:
-                self._check(f"{tag} {name}", address)
+            parts = address.split(",") if what.endswith("srcset") else [address]
+            self.found += [f"{what} {part.strip()}" for part in parts if EXTERNAL.match(part)]
         self.found += [f"style {address}" for address in CSS_LOAD.findall(values.get("style", ""))]
 
     def handle_data(self, data: str) -> None:
@@ -58,10 +55,6 @@ class _Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """Leave a style sheet or script."""
         self.inside = ""
-
-    def _check(self, what: str, address: str) -> None:
-        if EXTERNAL.match(address):
-            self.found.append(f"{what} {address.strip()}")
 
 
 def external_loads(site: Path) -> Iterator[str]:

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import sphinx_thebe
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -68,6 +69,13 @@ def offer_launch(app: Sphinx, config: Config) -> None:
         options["use_repository_button"] = True
 
 
+def drop_thebe(app: Sphinx, config: Config) -> None:
+    """Keep Thebe's scripts and settings off the pages."""
+    for listener in [listener for listeners in app.events.listeners.values() for listener in listeners]:
+        if listener.handler in (sphinx_thebe.init_thebe_core, sphinx_thebe.update_thebe_context):
+            app.disconnect(listener.id)
+
+
 def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Say in a page's head what a link to it should show: title, the book's answer, and its image."""
     base = str(app.config.html_baseurl).rstrip("/")
@@ -81,23 +89,6 @@ def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any]
     context["metatags"] = context.get("metatags", "") + tags
 
 
-def drop_thebe_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Take Thebe's scripts off a page."""
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if "thebe" not in (str(getattr(script, "filename", script)) + str(getattr(script, "attributes", ""))).lower()
-    ]
-
-
-def drop_thebe_settings(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Take Thebe's settings, which sphinx-thebe appends to every page as raw HTML, off the page."""
-    for node in list(doctree.findall(nodes.raw)):
-        text = node.astext()
-        if "x-thebe-config" in text or text.startswith("<script>kernelName"):
-            node.parent.remove(node)
-
-
 def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
     """Copy MathJax beside the pages, and leave out the theme's source maps, 3.5 MB that only a debugger would load."""
     if failure or app.builder.format != "html":
@@ -108,11 +99,8 @@ def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
     static = Path(app.outdir) / "_static"
     for name in MATHJAX:
         source, target = Path(spec.origin).parent / "static" / "mathjax" / name, static / "mathjax" / name
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
     for path in static.glob("**/*.map"):
         path.unlink()
 
@@ -207,14 +195,13 @@ class BareCode(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register with Sphinx: after sphinx-thebe, and after the theme, which makes its buttons at the usual priority."""
+    """Register with Sphinx; the theme makes its buttons at the usual priority."""
     app.config.mathjax_path = f"mathjax/{MATHJAX[0]}"
     app.connect("doctree-read", fold)
     app.add_directive("bare-code", BareCode)
     app.connect("config-inited", offer_launch, priority=100)
     app.connect("builder-inited", share_handlers)
-    app.connect("doctree-resolved", drop_thebe_settings, priority=900)
-    app.connect("html-page-context", drop_thebe_scripts, priority=900)
+    app.connect("config-inited", drop_thebe)
     app.connect("html-page-context", offer_preview)
     app.connect("build-finished", copy_mathjax, priority=900)
     app.connect("build-finished", finish)

@@ -1,17 +1,11 @@
-"""Print the book as one PDF: ``python -m book.tools.pdf [--profile smoke|quick|paper]``, after ``make book``.
+"""Print the book that was built as one PDF: all chapters become one page, which a headless Chromium prints."""
 
-All chapters become one page, which a headless Chromium prints. Exit status 2 where there is no book or no Chromium.
-"""
-
-import argparse
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from book.tools import browser, render
-from book.tools.execute import PROJECT
+from book.tools.profiles import need
 
 PDF = Path("_build") / "kmgan.pdf"
 
@@ -28,37 +22,13 @@ def one_page(staged: Path) -> Path:
     return target
 
 
-def print_page(chromium: str, page: Path, target: Path) -> None:
-    """Let Chromium print a page once its mathematics is set."""
+def make(root: Path, profile: str) -> Path:
+    """Return the file that Chromium printed once the mathematics of the page was set."""
+    staged, target = root / "build" / "book" / profile / "stage", root / PDF
+    need((staged / "_toc.yml").exists(), f"no book of profile {profile} yet: make book PROFILE={profile}")
+    page = one_page(staged)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as profile:
-        options = [f"--user-data-dir={profile}", "--no-pdf-header-footer", "--virtual-time-budget=60000"]
-        browser.run(chromium, *options, f"--print-to-pdf={target}", page.as_uri())
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m book.tools.pdf", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--profile", default="smoke", help="the profile that the book was built under (default: smoke)")
-    parser.add_argument("--root", type=Path, default=PROJECT, help="the folder that holds _toc.yml")
-    options = parser.parse_args(arguments)
-    root: Path = options.root.resolve()
-    staged = root / "build" / "book" / options.profile / "stage"
-    chromium = browser.chromium()
-    if chromium is None:
-        sys.stderr.write("pdf: needs Chromium, for example Debian's package: apt-get install chromium\n")
-        return 2
-    if not (staged / "_toc.yml").exists():
-        sys.stderr.write(f"pdf: no book of profile {options.profile} yet: make book PROFILE={options.profile}\n")
-        return 2
-    try:
-        print_page(chromium, one_page(staged), root / PDF)
-    except (render.RenderFailed, subprocess.SubprocessError) as error:
-        sys.stderr.write(f"pdf: {error}\n")
-        return 1
-    sys.stdout.write(f"{root / PDF}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory() as user:
+        options = [f"--user-data-dir={user}", "--no-pdf-header-footer", "--virtual-time-budget=60000"]
+        browser.run(*options, f"--print-to-pdf={target}", page.as_uri())
+    return target

@@ -16,12 +16,10 @@ import nbformat
 import papermill
 import yaml
 
+from kmgan_lib.errors import UsageError
+
 SCALARS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
 SETTINGS = ("cell_timeout", "start_timeout", "workers")
-
-
-class WrongUse(Exception):
-    """A request or a file that cannot be carried out as written; its text is one line."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,18 @@ class Profile:
     chapters: dict[str, dict[str, Any]]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the nearest known name, or the list of all where none is near."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
+    if near := difflib.get_close_matches(str(name), names, n=1):
         return f"; did you mean {near[0]!r}?"
     return f" (there are: {', '.join(names)})" if names else ""
+
+
+def need(true: bool, text: str) -> None:
+    """Raise a `UsageError` with this text where something is not true."""
+    if not true:
+        raise UsageError(text)
 
 
 def _read(path: Path) -> Any:
@@ -49,25 +52,24 @@ def _read(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf8"))
     except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
-        raise WrongUse(f"{path.name}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path.name}: {' '.join(str(error).split())}") from None
 
 
 def chapters(root: Path) -> dict[str, Path]:
     """Return the notebooks that ``_toc.yml`` names, in its order, by their stem."""
 
     def pages(node: Any) -> Iterator[str]:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                if key in ("root", "file"):
-                    yield str(value)
-                else:
-                    yield from pages(value)
-        elif isinstance(node, list):
-            for item in node:
-                yield from pages(item)
+        entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, value in entries:
+            yield from [str(value)] if key in ("root", "file") else pages(value)
 
     notebooks = (root / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages(_read(root / "_toc.yml")))
     return {path.stem: path for path in notebooks if path.is_file()}
+
+
+def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
+    """Return the cells of a notebook that have a tag."""
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
 def fits(value: Any, annotation: str) -> bool:
@@ -82,64 +84,52 @@ def fits(value: Any, annotation: str) -> bool:
 
 def parameters(path: Path) -> dict[str, str]:
     """Return the types of a chapter's parameters; exactly one tagged cell, each line `name: type = literal  # why`."""
-    notebook = nbformat.read(path, as_version=4)
-    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    chapter = path.stem
-    if len(cells) != 1:
-        raise WrongUse(f"{chapter}: has {len(cells)} cells tagged 'parameters', needs exactly one")
+    cells = tagged(nbformat.read(path, as_version=4), "parameters")
+    need(len(cells) == 1, f"{path.stem}: has {len(cells)} cells tagged 'parameters', needs exactly one")
     try:
         statements = ast.parse(cells[0].source).body
-    except SyntaxError as error:
-        raise WrongUse(f"{chapter}: parameters cell, line {error.lineno}: {error.msg}") from None
-    except (ValueError, RecursionError, MemoryError):  # half a character, or brackets without end
-        raise WrongUse(f"{chapter}: parameters cell: it is no Python") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # half a character, or brackets without end
+        raise UsageError(f"{path.stem}: its parameters cell is no Python") from None
+    # papermill reads the cell line by line and may see less than Python does; what it misses it cannot set.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    seen = papermill.inspect_notebook(str(path))
     found: dict[str, str] = {}
     for statement in statements:
-        where = f"{chapter}: parameters cell, line {statement.lineno}"
+        where = f"{path.stem}: parameters cell, line {statement.lineno}"
         if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value):
-            raise WrongUse(f"{where}: expected `name: type = literal  # comment`")
+            raise UsageError(f"{where}: expected `name: type = literal  # comment`")
         name, annotation = statement.target.id, ast.unparse(statement.annotation)
         try:
             default = ast.literal_eval(statement.value)
         except (ValueError, TypeError, RecursionError, MemoryError):
-            raise WrongUse(f"{where}: the value of {name!r} is not a literal") from None
-        if not fits(default, annotation):
-            raise WrongUse(f"{where}: {name!r} is {default!r}, which is not {annotation} (bool, int, float, str, list)")
+            raise UsageError(f"{where}: the value of {name!r} is not a literal") from None
+        need(fits(default, annotation), f"{where}: {name!r} is {default!r}, which is not {annotation}")
+        need(name in seen, f"{where}: papermill cannot read parameter {name!r}: one line each, no '=' in the comment")
+        need(bool(seen[name]["help"]), f"{where}: parameter {name!r} needs a comment on its line")
         found[name] = annotation
-    # papermill reads the cell line by line and may see less than Python does; what it misses it cannot set.
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    seen = papermill.inspect_notebook(str(path))
-    for name in found:
-        if name not in seen:
-            raise WrongUse(f"{chapter}: papermill cannot read parameter {name!r}: one line each, no '=' in the comment")
-        if not seen[name]["help"]:
-            raise WrongUse(f"{chapter}: parameter {name!r} needs a comment on its line")
     return found
 
 
 def _profile(name: str, entry: Any, known: dict[str, dict[str, str]]) -> Profile:
     """Turn one entry of the file into a profile, or say what is wrong with it."""
-
-    def need(true: bool, text: str) -> None:
-        if not true:
-            raise WrongUse(f"profiles.yml: {name}: {text}")
-
-    need(isinstance(entry, dict), "expected settings and chapters")
+    where = f"profiles.yml: {name}"
+    need(isinstance(entry, dict), f"{where}: expected settings and chapters")
     for key in entry:
-        suggestion = did_you_mean(str(key), [*SETTINGS, "chapters"])
-        need(key in (*SETTINGS, "chapters"), f"unknown setting {key!r}{suggestion}")
+        near = did_you_mean(key, [*SETTINGS, "chapters"])
+        need(key in (*SETTINGS, "chapters"), f"{where}: unknown setting {key!r}{near}")
     for key in SETTINGS:
         whole = fits(entry.get(key), "int") and entry[key] >= 1
-        need(whole, f"{key} must be a whole number of at least 1, not {entry.get(key)!r}")
+        need(whole, f"{where}: {key} must be a whole number of at least 1, not {entry.get(key)!r}")
     given: dict[str, dict[str, Any]] = entry.get("chapters") or {}
-    need(isinstance(given, dict), "chapters must be names of chapters, each with parameters")
+    need(isinstance(given, dict), f"{where}: chapters must be names of chapters, each with parameters")
     for chapter, values in given.items():
-        need(chapter in known, f"unknown chapter {chapter!r}{did_you_mean(str(chapter), known)}")
-        need(isinstance(values or {}, dict), f"chapter {chapter!r} needs parameters, not {values!r}")
+        need(chapter in known, f"{where}: unknown chapter {chapter!r}{did_you_mean(chapter, known)}")
+        need(isinstance(values or {}, dict), f"{where}: chapter {chapter!r} needs parameters, not {values!r}")
         types = known[chapter]
         for key, value in (values or {}).items():
-            need(key in types, f"chapter {chapter!r} has no parameter {key!r}{did_you_mean(str(key), types)}")
-            need(fits(value, types[key]), f"chapter {chapter!r}, parameter {key!r} is {value!r}, needs {types[key]}")
+            need(key in types, f"{where}: chapter {chapter!r} has no parameter {key!r}{did_you_mean(key, types)}")
+            right = fits(value, types[key])
+            need(right, f"{where}: chapter {chapter!r}, parameter {key!r} is {value!r}, needs {types[key]}")
     settings = {key: entry[key] for key in SETTINGS}
     return Profile(name=name, chapters={chapter: given.get(chapter) or {} for chapter in known}, **settings)
 
@@ -148,8 +138,7 @@ def load(root: Path, name: str) -> Profile:
     """Return the profile of this name after checking the whole of ``book/profiles.yml``."""
     known = {chapter: parameters(path) for chapter, path in chapters(root).items()}
     entries = _read(root / "book" / "profiles.yml")
-    if not isinstance(entries, dict) or not all(isinstance(key, str) for key in entries):
-        raise WrongUse("profiles.yml: expected names of profiles, each with settings and chapters")
-    if name not in entries:
-        raise WrongUse(f"unknown profile {name!r}{did_you_mean(name, entries)}")
+    names = isinstance(entries, dict) and all(isinstance(key, str) for key in entries)
+    need(names, "profiles.yml: expected names of profiles, each with settings and chapters")
+    need(name in entries, f"unknown profile {name!r}{did_you_mean(name, entries)}")
     return {key: _profile(key, entry, known) for key, entry in entries.items()}[name]

@@ -1,10 +1,9 @@
-"""Write today's answer into the README and draw it as an image: ``python -m book.tools.readme``."""
+"""Write today's answer into the README and draw it as an image."""
 
 import base64
 import hashlib
 import html
 import re
-import sys
 import tempfile
 import textwrap
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 
 from book.tools import browser
-from book.tools.execute import PROJECT
 from kmgan_book import claims, report, tables
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import write_atomically
@@ -82,14 +80,11 @@ def abstract() -> str:
 
 def preview(drawn: str, target: Path) -> None:
     """Write the image once more as pixels, for previews of links, which show no SVG."""
-    chromium = browser.chromium()
-    if chromium is None:
-        raise UsageError("the preview of links is drawn by Chromium, which is not here: apt-get install chromium")
     with tempfile.TemporaryDirectory(prefix="kmgan-") as folder:
         source, shot = Path(folder) / "abstract.svg", Path(folder) / "abstract.png"
         source.write_text(drawn, encoding="utf8")
         size = f"--window-size={SIZE[0]},{SIZE[1]}"
-        browser.run(chromium, "--hide-scrollbars", size, f"--screenshot={shot}", str(source))
+        browser.run("--hide-scrollbars", size, f"--screenshot={shot}", str(source))
         made_from = PngImagePlugin.PngInfo()
         made_from.add_text("made from", hashlib.sha256(drawn.encode()).hexdigest())
         with Image.open(shot) as image:
@@ -97,14 +92,9 @@ def preview(drawn: str, target: Path) -> None:
             write_atomically(target, lambda partial: small.save(partial, "PNG", optimize=True, pnginfo=made_from))
 
 
-def main(root: Path = PROJECT) -> int:
-    """Run the command line."""
+def write(root: Path) -> None:
+    """Write the README, the image and its preview."""
     files = {"README.md": with_answer((root / "README.md").read_text(encoding="utf8")), ABSTRACT: abstract()}
     for name, text in files.items():
         write_atomically(root / name, lambda partial, text=text: partial.write_text(text, encoding="utf8"))
     preview(files[ABSTRACT], root / PREVIEW)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,16 +18,13 @@ from pathlib import Path
 from PIL import Image
 
 from kmgan_book import PHONE
+from kmgan_lib.errors import RunFailed
 
 SOURCES, PHONES = "sources", "phone"  # folders of the staged book
 CHART = 30_000  # colors, those of smoothed edges included
 PAGES = Path("_build") / "html"
 PREVIOUS = Path("_build") / "html.previous"
 NOT_STAGED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-
-
-class RenderFailed(Exception):
-    """Jupyter Book did not make the pages; the text says why."""
 
 
 def stage(root: Path, folder: Path, status: str) -> Path:
@@ -86,7 +83,10 @@ def lighter(image: bytes) -> bytes:
 
 
 def render(staged: Path, builder: str = "html") -> Path:
-    """Run Jupyter Book on the staged sources, every warning an error; return the folder of the pages."""
+    """Run Jupyter Book on the staged sources, every warning an error; return the folder of the pages.
+
+    A `RunFailed` says why there are none.
+    """
     site = staged.with_name("site" if builder == "html" else builder)
     shutil.rmtree(site, ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
@@ -105,16 +105,15 @@ def render(staged: Path, builder: str = "html") -> Path:
         return pages
     found = [line for line in text.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
     found = found or text.splitlines()[-10:]
-    raise RenderFailed("\n".join([f"Jupyter Book failed; its whole output: {log}", *list(dict.fromkeys(found))[:20]]))
+    raise RunFailed("\n".join([f"Jupyter Book failed; its whole output: {log}", *list(dict.fromkeys(found))[:20]]))
 
 
 def publish(pages: Path, root: Path) -> None:
     """Put the finished pages in place of the old ones in one step."""
-    target, previous = root / PAGES, root / PREVIOUS
-    target.parent.mkdir(exist_ok=True)
+    (root / PAGES).parent.mkdir(exist_ok=True)
     withdraw(root)
-    pages.rename(target)
-    shutil.rmtree(previous, ignore_errors=True)
+    pages.rename(root / PAGES)
+    shutil.rmtree(root / PREVIOUS, ignore_errors=True)
 
 
 def withdraw(root: Path) -> bool:

@@ -5,13 +5,13 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
 
+Rows = dict[str, tuple[str, Outcome | None]]  # of each chapter: a word about its executed copy, and how it was made
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill", "jupyter-book")
 
 
@@ -49,8 +49,8 @@ def _code(text: str) -> str:
     return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
 
 
-def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], fresh: Mapping[str, str]) -> str:
-    """Return the page in MyST Markdown; ``fresh`` has a word about each chapter's executed copy."""
+def page(root: Path, profile: Profile, rows: Rows) -> str:
+    """Return the page in MyST Markdown."""
     lines = [
         "# Execution statistics",
         "",
@@ -61,16 +61,15 @@ def page(root: Path, profile: Profile, outcomes: Mapping[str, Outcome | None], f
         "| Chapter | State | Seconds | Finished (UTC) | Parameters of this run |",
         "|---|---|--:|---|---|",
     ]
-    for chapter, outcome in outcomes.items():
-        cells = [f"{{doc}}`{chapter}`", fresh[chapter]]
-        if outcome is None:
-            cells += ["–", "–", "–"]
-        else:
+    total = 0.0
+    for chapter, (word, outcome) in rows.items():
+        cells = ["–", "–", "–"]
+        if outcome:
             given = ", ".join(_code(f"{key} = {value!r}") for key, value in outcome.parameters.items())
             when = outcome.finished.replace("T", " ").removesuffix("+00:00")
-            cells += [f"{outcome.seconds:.1f}", when, given or "its defaults"]
-        lines.append("| " + " | ".join(cells) + " |")
-    total = sum(outcome.seconds for outcome in outcomes.values() if outcome)
+            cells = [f"{outcome.seconds:.1f}", when, given or "its defaults"]
+            total += outcome.seconds
+        lines.append("| " + " | ".join([f"{{doc}}`{chapter}`", word, *cells]) + " |")
     lines += [
         "",
         f"Together {total:.0f} s of chapter time, {profile.workers} at a time.",

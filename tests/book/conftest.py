@@ -13,18 +13,19 @@ from book.tools import browser
 from book.tools.__main__ import main
 from book.tools.execute import PROJECT
 
-PARAMETERS = "size: int = 3  # how much\nname: str = 'a'  # of what"
+PARAMETERS = "size: int = 3  # how much\nprofile: str = 'quick'  # how long"
 MakeBook = Callable[..., Path]
 Build = Callable[..., tuple[int, str, str]]
 Open = Callable[..., Any]
 
 
 def write_chapter(path: Path, *sources: str, parameters: str | None = PARAMETERS) -> None:
-    """Write a notebook with a title, the parameters cell and code cells."""
+    """Write a notebook with a title, the parameters cell, code cells and the heading of a section to be run."""
     cells = [nbformat.v4.new_markdown_cell(f"# {path.stem}")]
     if parameters is not None:
         cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    cells.append(nbformat.v4.new_markdown_cell("## Run it yourself"))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
 
@@ -58,7 +59,7 @@ def build(capsys: pytest.CaptureFixture[str]) -> Build:
     """Return a function that builds a book and gives exit status, output and errors."""
 
     def run(root: Path, *options: str) -> tuple[int, str, str]:
-        status = main(["--root", str(root), *options])
+        status = main(list(options), root)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 

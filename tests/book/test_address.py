@@ -11,6 +11,7 @@ import yaml
 
 from book.tools import address, profiles
 from book.tools.execute import PROJECT
+from kmgan_lib.errors import UsageError
 
 from .conftest import MakeBook
 
@@ -25,19 +26,19 @@ def test_every_chapter_begins_with_the_cell() -> None:
         assert (first.id, first.source) == (address.ID, expected), "make address writes it"
 
 
-def test_the_address_is_written_everywhere_and_again(make_book: MakeBook, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_address_is_written_everywhere_and_again(make_book: MakeBook) -> None:
     root = make_book({"one": ["1 + 1"]})
     shutil.copy2(PROJECT / "CITATION.cff", root)
     for url in ("https://github.com/first/owner", URL, None):
-        assert address.main(["--root", str(root), *([url] if url else [])]) == 0
+        address.write(root, url)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf8"))
     assert config["repository"] == {"url": URL, "branch": "main"}
     assert yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf8"))["repository-code"] == URL
     cells = nbformat.read(root / "book" / "one.ipynb", as_version=4).cells
     assert [cell.id for cell in cells].count(address.ID) == 1
     assert cells[1].source == address.CELL.format(address=URL)
-    assert address.main(["--root", str(root), "github.com/x"]) == 2
-    assert capsys.readouterr().err == "address: github.com/x is not of the form https://github.com/owner/name\n"
+    with pytest.raises(UsageError, match=r"^github\.com/x is not of the form https://github\.com/owner/name$"):
+        address.write(root, "github.com/x")
 
 
 def with_library(folder: Path) -> Path:

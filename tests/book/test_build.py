@@ -1,13 +1,19 @@
 """Whole builds of tiny books: what is shown, what is kept, what a failure says."""
 
+import os
+import re
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from book.tools import browser, render
+from book.tools import browser, page_parts, render
+from kmgan_lib.errors import RunFailed
 
 from .conftest import Build, MakeBook, write_chapter
 
@@ -18,6 +24,15 @@ with ipywidgets.Output() as out:
     print("inside")
 out"""
 TRANSPORT = "from ipykernel.kernelapp import IPKernelApp\nprint(IPKernelApp.instance().transport)"
+# Noise, as a chart with its second image for phones.
+FIGURE = """import base64, io
+from IPython.display import display
+from PIL import Image
+buffer = io.BytesIO()
+Image.effect_noise((200, 100), 50).convert("RGBA").save(buffer, "PNG")
+first, second = (base64.b64encode(image).decode() for image in (buffer.getvalue(), b"second"))
+display({"image/png": first, "application/vnd.kmgan.phone+webp": second}, raw=True)
+print(len(buffer.getvalue()))"""
 EXPLORER = """from kmgan_book import explore
 explore.explore_gate([{"iteration": i, "loss_center": i} for i in range(1, 10)], "live · smoke · points · seed 0")"""
 
@@ -26,7 +41,8 @@ def test_book(
     make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/kmgan")
-    root = make_book({"one": [INTERACT, EXPLORER], "two": ["print('size is', size)"]}, {"two": {"size": 7}})
+    chapters = {"one": [INTERACT, EXPLORER], "two": ["print('size is', size)", FIGURE]}
+    root = make_book(chapters, {"one": {"profile": "quick"}, "two": {"size": 7, "profile": "smoke"}})
     status, out, err = build(root)
     assert (status, err) == (0, ""), out
     assert out.rstrip().endswith(str(root / "_build" / "html" / "index.html"))
@@ -35,8 +51,19 @@ def test_book(
     assert "size is 7" in two
     assert "tag_injected-parameters" not in two
     assert "tag_parameters" not in two
-    assert "This page was run with <code>size = 7</code>, <code>name = &#x27;a&#x27;</code>." in two
-    assert "frame 2" in (pages / "book" / "one.html").read_text(encoding="utf8")
+    assert "thebe_selector" not in two
+    assert "This page was run with <code>size = 7</code>, <code>profile = &#x27;smoke&#x27;</code>." in two
+    one = (pages / "book" / "one.html").read_text(encoding="utf8")
+    assert "frame 2" in one
+    # What a test of the build has run is folded.
+    assert f'<details class="run-it"><summary>{page_parts.SMOKE}</summary>' in two
+    assert f'<details class="run-it" open><summary>{page_parts.LIVE}</summary>' in one
+    # A chart is light, and a phone gets its second image.
+    shown = r'<picture><source media="\(max-width: 40rem\)" srcset="../(_images/(\w+)\.webp)"><img [^>]*/\2\.png"'
+    (found,) = re.finditer(shown, two)
+    assert (pages / found[1]).read_bytes() == b"second"
+    (before,) = re.findall(r"^(\d+)$", re.sub("<[^>]*>", "", two), re.MULTILINE)
+    assert (pages / "_images" / f"{found[2]}.png").stat().st_size < 0.8 * int(before)
     assert (pages / "_static" / "mathjax" / "tex-chtml-full.js").exists()
     staged = root / "build/book/smoke/stage/book"
     assert "| executed |" in (staged / "status.md").read_text(encoding="utf8")
@@ -71,7 +98,7 @@ def look_at_the_widget(open_page: Any, pages: Path) -> None:
     assert (pages / "_sources" / "book" / "one.ipynb").as_uri() in links
     executed = nbformat.read(pages.parents[1] / "build/book/smoke/executed/one.ipynb", as_version=4)
     # A page without its kernel would show an error in the place of the widget.
-    assert list(executed.cells[-2].outputs[0].data) == ["text/html", "text/plain"]
+    assert list(executed.cells[-3].outputs[0].data) == ["text/html", "text/plain"]
 
 
 def test_failures_name_chapter_and_cell(
@@ -119,18 +146,24 @@ def test_failures_name_chapter_and_cell(
     assert list(temporary.iterdir()) == []
 
 
-def test_an_engine_killed_within_a_line_is_a_failed_chapter(
-    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = make_book({"one": ["1 + 1"]})
-    engine = tmp_path / "python"
-    said = """echo '{"cell": 3, "of": 3, "line": "1 + 1"}'\nprintf '{"do'"""
-    engine.write_text(f"#!/bin/sh\ncat > /dev/null\n{said}\nkill -9 $$\n")
-    engine.chmod(0o755)
-    monkeypatch.setattr("book.tools.execute.sys.executable", str(engine))
-    status, out, _ = build(root)
-    assert status == 1
-    assert out.splitlines()[-1].endswith("one, cell 3 (1 + 1): its process ended with status -9")
+def test_an_interrupted_build_leaves_no_kernel_behind(make_book: MakeBook, build: Build, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    cell = f"import os, pathlib\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\nwhile True:\n    pass"
+    root = make_book({"one": [cell]})
+
+    def interrupt() -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (pid.exists() and pid.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    status, _, err = build(root)
+    thread.join()
+    assert (status, err) == (130, "book: interrupted; pages of an earlier build are unchanged\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_warnings_fail_the_build(make_book: MakeBook) -> None:
@@ -138,5 +171,5 @@ def test_warnings_fail_the_build(make_book: MakeBook) -> None:
     page = root / "book" / "one.ipynb"
     page.write_text(page.read_text(encoding="utf8").replace("# one", "# one {doc}`nowhere`"), "utf8")
     staged = render.stage(root, root / "build" / "book" / "smoke", "# Status\n")
-    with pytest.raises(render.RenderFailed, match=r"(?s)book/one\.ipynb.*nowhere"):
+    with pytest.raises(RunFailed, match=r"(?s)book/one\.ipynb.*nowhere"):
         render.render(staged)

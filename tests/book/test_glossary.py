@@ -1,5 +1,6 @@
 """The glossary's terms are linked where a page uses them first."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -64,6 +65,7 @@ def text_of(page: Path) -> str:
     return text
 
 
+@functools.cache
 def prose(text: str) -> str:
     """The text with everything else blank, at the same places."""
     return NO_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)

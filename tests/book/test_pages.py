@@ -53,7 +53,8 @@ def test_a_page_for_everyone(open_page: Open, name: str) -> None:
     assert violations(page, context=part) == []
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    page.wait_for_timeout(400)  # colours fade from one theme to the other
+    # Colours fade from one theme to the other.
+    page.wait_for_function("!document.getAnimations().some((one) => one instanceof CSSTransition)")
     assert violations(page, CONTRAST, part) == []
     for width in (1920, 768, 390):
         page.set_viewport_size({"width": width, "height": 844})

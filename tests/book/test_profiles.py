@@ -9,6 +9,7 @@ import papermill
 import pytest
 
 from book.tools import profiles
+from kmgan_lib.errors import UsageError
 
 from .conftest import Build, MakeBook, write_chapter
 
@@ -47,7 +48,7 @@ def test_parameters_cell(tmp_path: Path) -> None:
         ("size: int = 3  # k = 10 in the paper", "papermill cannot read parameter 'size'"),
     ):
         write_chapter(tmp_path / "one.ipynb", parameters=source)
-        with pytest.raises(profiles.WrongUse, match=f"^one: .*{re.escape(said)}"):
+        with pytest.raises(UsageError, match=f"^one: .*{re.escape(said)}"):
             profiles.parameters(tmp_path / "one.ipynb")
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -24,9 +23,6 @@ def test_the_readme_gives_the_answer_of_the_records_first() -> None:
     first = next(line for line in TEXT.splitlines() if line and line[0] not in "#<")
     verdicts = {verdict.claim.name: verdict for verdict in claims.verdicts()}
     assert first.startswith(f"**{answer.headline(verdicts)}**")
-    for name, verdict in verdicts.items():
-        if name.startswith("C") and not verdict.waits:
-            assert f"**{name} {verdict.word}.** {verdict.sentence}\n" in TEXT
     with pytest.raises(UsageError, match="needs the lines"):
         readme.with_answer("# A book\n")
 
@@ -49,8 +45,6 @@ def test_the_readme_is_short_whatever_is_decided() -> None:
     assert len(own.split()) + 30 * sum(claim.name.startswith("C") for claim in claims.load()) <= 800
 
 
-BOOK = Path(__file__).resolve().parents[2] / "book"
-CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 SETTINGS = {
     f"{value:.10f}".rstrip("0")
     for preset in presets.PRESETS.values()
@@ -77,7 +71,7 @@ def typed(text: str) -> list[str]:
 
 
 def test_no_result_is_typed_into_the_prose() -> None:
-    for chapter in CHAPTERS:
+    for chapter in sorted((PROJECT / "book").glob("*.ipynb")):
         cells = nbformat.read(chapter, as_version=4).cells
         found = [number for cell in cells if cell.cell_type == "markdown" for number in typed(prose(cell.source))]
         assert found == [], chapter.stem

@@ -53,8 +53,11 @@ class Forks:
         return self._ask(start=job)
 
     def wait(self, pid: int, kill_after: float | None = None) -> Ended:
-        """Wait for the end of a child, or kill it after so many seconds."""
-        return Ended(*self._ask(wait=pid, kill_after=kill_after))
+        """Wait for the end of a child, which is killed after so many seconds."""
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.kill(pid, signal.SIGKILL)  # nobody else has the number of one that has ended by then: it waits for us
+        return Ended(*self._ask(wait=pid))
 
     def run(self, **job: Any) -> Ended:
         return self.wait(self.start(**job))
@@ -145,17 +148,6 @@ def child(job: dict[str, Any], said: Path) -> None:
         os._exit(status)
 
 
-def ended(pid: int, kill_after: float | None) -> int:
-    until = float("inf") if kill_after is None else time.monotonic() + kill_after
-    while time.monotonic() < until:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
-    os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def serve(place: Path) -> None:
     import torch
 
@@ -177,8 +169,8 @@ def serve(place: Path) -> None:
                 child(question["start"], place / str(os.getpid()))
         else:
             said = place / str(question["wait"])
-            status = ended(question["wait"], question["kill_after"])
-            answer = [status, said.read_text() if said.exists() else ""]
+            status = os.waitpid(question["wait"], 0)[1]
+            answer = [os.waitstatus_to_exitcode(status), said.read_text() if said.exists() else ""]
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

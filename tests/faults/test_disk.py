@@ -13,7 +13,7 @@ from kmgan_lib.files import GENERATOR
 from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint, save_checkpoint
 from kmgan_lib.training.run import Run
 
-from ..conftest import MadeUp, Quick
+from ..conftest import MadeUp, Quick, Stopped, contents, stop_at
 from .conftest import TINY, goes_on_as
 from .forks import Forks
 
@@ -49,10 +49,10 @@ def test_a_broken_checkpoint_is_refused_and_the_run_stays_as_it_is(quick: Quick,
     out = quick(tmp_path / "run", iterations=14).directory
     for content in harmed((out / CHECKPOINT).read_bytes()):
         (out / CHECKPOINT).write_bytes(content)
-        before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        before = contents(out)
         with pytest.raises(UsageError, match=r"^.*not a usable checkpoint.*remove it to start this run anew$"):
             quick(out, resume=True)
-        assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+        assert contents(out) == before
 
 
 def test_the_checkpoint_is_at_its_place_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,13 +72,9 @@ def test_the_checkpoint_is_at_its_place_at_every_moment(tmp_path: Path, monkeypa
 
 def test_a_run_that_goes_on_has_no_result_until_its_end(quick: Quick, tmp_path: Path) -> None:
     # Killed after its last checkpoint it would pass for finished, with the result of the shorter run.
-    def stop(iteration: int, _: object) -> None:
-        if iteration == 20:
-            raise InterruptedError
-
     quick(tmp_path / "run", iterations=7)
-    with pytest.raises(InterruptedError):
-        quick(tmp_path / "run", callback=stop, resume=True)
+    with pytest.raises(Stopped):
+        quick(tmp_path / "run", callback=stop_at(20), resume=True)
     assert not (tmp_path / "run" / "result.json").exists()
 
 

@@ -16,15 +16,19 @@ KILLED = -signal.SIGKILL
 LAST_MOMENT = 25  # of the writing; in a run of this size there are about ninety
 
 
-def kill_and_resume(forks: Forks, whole: Path, place: Path, kills: int, seed: int) -> int:
-    """Kill runs so many times, and compare those that came to their end; the number of kills within a write."""
-    dice = random.Random(seed)
+@pytest.mark.parametrize(
+    ("kills", "least"), [pytest.param(10, 1, marks=pytest.mark.long), pytest.param(200, 50, marks=pytest.mark.fuzz)]
+)
+def test_killed_again_and_again_runs_end_bit_for_bit_as_they_would_have(
+    forks: Forks, whole: Path, tmp_path: Path, kills: int, least: int
+) -> None:
+    dice = random.Random(kills)
     begun = time.monotonic()
-    forks.run(train={**TINY, "out": str(place / "timed")})
+    forks.run(train={**TINY, "out": str(tmp_path / "timed")})
     seconds = time.monotonic() - begun
     done = writing = finished = 0
     while done < kills or finished == 0:
-        out = place / f"run{finished}"
+        out = tmp_path / f"run{finished}"
         job = {"train": {**TINY, "out": str(out), "resume": True}}
         if done < kills and dice.random() < 0.5:
             ended = forks.run(**job, die_at=dice.randint(1, LAST_MOMENT), share=dice.random())
@@ -37,19 +41,7 @@ def kill_and_resume(forks: Forks, whole: Path, place: Path, kills: int, seed: in
             assert ended.status == 0, ended.said
             assert_same_files(out, whole)
             finished += 1
-    return writing
-
-
-@pytest.mark.long
-def test_killed_ten_times_a_run_ends_bit_for_bit_as_it_would_have(forks: Forks, whole: Path, tmp_path: Path) -> None:
-    assert kill_and_resume(forks, whole, tmp_path, kills=10, seed=0) >= 1
-
-
-@pytest.mark.fuzz
-def test_killed_two_hundred_times_runs_end_bit_for_bit_as_they_would_have(
-    forks: Forks, whole: Path, tmp_path: Path
-) -> None:
-    assert kill_and_resume(forks, whole, tmp_path, kills=200, seed=1) >= 50
+    assert writing >= least  # kills within a write
 
 
 def test_killed_while_a_checkpoint_is_written_the_one_before_stays(forks: Forks, whole: Path, tmp_path: Path) -> None:

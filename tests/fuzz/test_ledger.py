@@ -10,7 +10,7 @@ import yaml
 from hypothesis import strategies as st
 
 from book.tools import profiles
-from book.tools.profiles import Profile, WrongUse
+from book.tools.profiles import Profile
 from kmgan_book import claims, tables
 from kmgan_lib.errors import UsageError
 
@@ -90,7 +90,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_profiles_in_which_one_thing_is_changed(book: Path, place: tuple[Any, ...], junk: Any) -> None:
     text = json.dumps(changed(PROFILES, place, junk), default=str)
     (book / "book" / "profiles.yml").write_text(text, encoding="utf8")
-    found = refused(lambda: profiles.load(book, "smoke"), error=WrongUse)
+    found = refused(lambda: profiles.load(book, "smoke"))
     if isinstance(found, Profile):
         assert found.workers >= 1
         assert set(found.chapters) == set(KNOWN)
