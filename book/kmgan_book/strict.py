@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from kmgan_lib.fields import shown
+from kmgan_lib.errors import shown
 
 
 class Strict(BaseModel):

@@ -15,8 +15,7 @@ from kmgan_lib import data, files, methods
 from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import described, stands_in
-from kmgan_lib.errors import UsageError
-from kmgan_lib.errors import did_you_mean
+from kmgan_lib.errors import UsageError, did_you_mean
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception
