@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from kmgan_lib.data import readers, standins
+from kmgan_lib.data import readers, toys
 from kmgan_lib.data.folder import folder
 from kmgan_lib.data.images import Images, given
-from kmgan_lib.data.toys import digits, synthetic
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import cache_root, expanded, first_line
 
@@ -62,7 +61,7 @@ _CELEBA = (
 
 def _of_idx_files(name: str, classes: tuple[str, ...], torchvision: str, package: str = "") -> Dataset:
     layout = Layout(f"{torchvision}/raw", readers.IDX_FILES, readers.read_idx)
-    standin = functools.partial(standins.embedded, name, classes)
+    standin = functools.partial(toys.embedded, name, classes)
     return Dataset(name, classes, (layout,), torchvision, package, standin, "10,000 real test images")
 
 
@@ -73,8 +72,8 @@ DATASETS = {
         Dataset("digits", DIGITS),
         _of_idx_files("mnist", DIGITS, "MNIST"),
         _of_idx_files("fashion", GARMENTS, "FashionMNIST", "/usr/share/datasets/fashion-mnist"),
-        Dataset("cifar10", CIFAR10, _CIFAR, "CIFAR10", "", standins.shapes, "drawn coloured shapes"),
-        Dataset("celeba", (), _CELEBA, "", "", standins.faces, "drawn faces"),
+        Dataset("cifar10", CIFAR10, _CIFAR, "CIFAR10", "", toys.shapes, "drawn coloured shapes"),
+        Dataset("celeba", (), _CELEBA, "", "", toys.faces, "drawn faces"),
     )
 }
 
@@ -189,8 +188,8 @@ def load(
     elif name.startswith("images:"):
         raise UsageError(f"{name} was handed over in Python and is not kept: hand it over again, as images=...")
     elif name == "synthetic":
-        return synthetic()
+        return toys.synthetic()
     else:
         dataset = _known(name)
-        images = digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
+        images = toys.digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
     return images if image_size is None else images.at(image_size)

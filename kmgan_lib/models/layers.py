@@ -52,9 +52,7 @@ class _Labelled(nn.Module):
     bias: Tensor | None
     classes: int
     inputs: ClassVar[int]  # the dimension of the weights that counts input channels
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        raise NotImplementedError
+    _convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (b, c, h, w) and, if conditional, labels (b,) to maps (b, m, 2 h, 2 w), or (b, m, h / 2, w / 2)."""
@@ -135,9 +133,8 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     """
     if head == "penultimate":
         return nn.Identity()
-    if head == "bn-relu":
-        return Float32Sequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
-    return Float32Sequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
+    ends = [nn.BatchNorm1d(feature_dim), nn.ReLU()] if head == "bn-relu" else [nn.Sigmoid()]
+    return Float32Sequential(nn.Linear(hidden, feature_dim), *ends)
 
 
 def without_batch_norm(
@@ -157,8 +154,7 @@ def without_batch_norm(
 def widen_weights(net: nn.Module, full: nn.Module) -> None:
     r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place.
 
-    N(0, 0.02) was chosen for layers of full width; the outputs of a narrow layer, which sums fewer inputs, shrink.
-    ``full`` is the network at full width; it may lie on the meta device.
+    N(0, 0.02) was chosen for full width, as ``full`` has it, perhaps on the meta device: of fewer inputs sums shrink.
     """
     for layer, wide in zip(net.modules(), full.modules(), strict=True):
         if isinstance(layer, WEIGHTED) and isinstance(wide, WEIGHTED):

@@ -1,6 +1,7 @@
 """The beginning of a training: everything is checked before anything is written, then the loop runs."""
 
 import contextlib
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,10 @@ def train(
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
         resumed = distributed.from_rank_zero(lambda: resume and (directory / checkpoint.CHECKPOINT).exists())
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
-        if distributed.from_rank_zero(lambda: _finished(directory, config, state)):
-            run = Run.open(directory)  # nothing to do, and its measures stay
-        else:
+        method = None
+        if not distributed.from_rank_zero(lambda: _finished(directory, config, state)):  # else its measures stay
             try:
-                run = Training(settings, found, target, directory, config, state, callback).run()
+                method = Training(settings, found, target, directory, config, state, callback).run()
             except (RuntimeError, MemoryError) as error:
                 full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
                 if not full and "DefaultCPUAllocator: " not in str(error):  # the CPU has no class for it
@@ -93,8 +93,7 @@ def train(
                 advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
                 kept = "; the last checkpoint is kept" if (directory / checkpoint.CHECKPOINT).exists() else ""
                 raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
-        run.images = own
-        return run
+        return dataclasses.replace(Run.open(directory), method=method, images=own)
 
 
 def _check_images(preset: Preset, images: Images) -> None:
