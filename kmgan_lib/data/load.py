@@ -15,8 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from kmgan_lib.data import readers, toys
-from kmgan_lib.data.folder import folder
-from kmgan_lib.data.images import Images, given
+from kmgan_lib.data.images import Images, folder, given
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import cache_root, expanded, first_line
 

@@ -43,10 +43,7 @@ def _phases(weight: Tensor) -> Tensor:
 
 
 class _Labelled(nn.Module):
-    """A convolution that, with classes, joins the one-hot labels of the rows to its input as constant maps.
-
-    A constant map adds the same to every sample of a class, so the maps are convolved once a class, not once a sample.
-    """
+    """A convolution whose input the one-hot labels join as constant maps: convolved once a class, not once a sample."""
 
     weight: Tensor
     bias: Tensor | None

@@ -17,30 +17,29 @@ def _dense(sizes: list[int]) -> list[nn.Module]:
     return layers
 
 
-class SyntheticGenerator(nn.Module):
+class _Dense(nn.Module):
+    layers: nn.Sequential
+
+    def forward(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) to points (b, 100), or points to features (b, 2) in (0, 1); there are no labels."""
+        return self.layers(rows)
+
+
+class SyntheticGenerator(_Dense):
     """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too."""
 
     def __init__(self, *, z_dim: int = 100, width: float = 1.0):
         super().__init__()
         self.layers = nn.Sequential(*_dense([z_dim, scale_width(10, width), scale_width(50, width), 100]))
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Noise (b, z_dim) to points (b, 100)."""
-        return self.layers(noise)
 
-
-class SyntheticDiscriminator(nn.Module):
+class SyntheticDiscriminator(_Dense):
     """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid, at any width."""
 
     def __init__(self, *, width: float = 1.0):
         super().__init__()
-        self.feature_dim = 2
-        hidden = [scale_width(n, width) for n in (100, 50, 10)]
+        self.feature_dim, hidden = 2, [scale_width(n, width) for n in (100, 50, 10)]
         self.layers = nn.Sequential(*_dense([100, *hidden]), nn.Linear(hidden[-1], 2), nn.Sigmoid())
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Points (b, 100) to features (b, 2) in (0, 1)."""
-        return self.layers(images)
 
 
 class MnistGenerator(nn.Module):

@@ -27,9 +27,9 @@ def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, An
         if damaged is not None:
             raise ValueError(f"the checksum of {damaged} in it is wrong")
         state = torch.load(path, map_location=device, weights_only=True)
-        if not isinstance(state, dict) or set(state) != KEYS:
-            raise ValueError("it holds something else")
+        if isinstance(state, dict) and set(state) == KEYS:
+            return state
+        raise ValueError("it holds something else")
     except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
         why = first_line(error)[:200]
         raise UsageError(f"{path} is not a usable checkpoint ({why}); remove it to start this run anew") from error
-    return state
