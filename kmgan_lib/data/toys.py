@@ -59,7 +59,7 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
 def digits(split: str = "train") -> Images:
     """Real 8x8 digits (UCI, part of scikit-learn), enlarged to 20x20 and centred on 28x28 as MNIST's are.
 
-    ``train`` is the first 1,500 images, ``test`` the last 297: the file's order keeps the writers of the two apart.
+    ``test`` is the last 297 of 1,797: the file's order keeps their writers apart from those of ``train``.
     """
     from sklearn.datasets import load_digits
 
