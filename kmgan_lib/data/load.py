@@ -41,7 +41,7 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...] = ()
-    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none comes with the library
+    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none: part of the library
     torchvision: str = ""  # its class that downloads it; empty where there is no dependable download
     package: str = ""  # folder of a platform's package, in the first layout
     standin: Callable[[str], Images] | None = None  # of a split
@@ -134,8 +134,7 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
     located, given = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
     try:
         if located is None and (given or not download):
-            where = f"under {given}" if given else "on this machine"
-            raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
+            raise UsageError(f"no {dataset.name} {f'under {given}' if given else 'on this machine'}. {_ways(dataset)}")
         word, place, layout = located or ("download", fetch(dataset.name), dataset.layouts[0])
     except UsageError as error:
         if standin == "never" or dataset.standin is None:
@@ -143,8 +142,7 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
         log.warning("%s: using %s instead (%s)", dataset.name, dataset.standin_text, error)
         return dataset.standin(split)
     tensor, labels, remark = layout.read(place, split)
-    source = f"{word}, {layout.folder}" + f" ({remark})" * bool(remark)
-    names = {"name": dataset.name, "kind": "real", "split": split, "source": source}
+    names = {"name": dataset.name, "kind": "real", "split": split, "source": f"{word}, {layout.folder}{remark}"}
     return Images.create(tensor, labels, classes=dataset.classes, **names)
 
 

@@ -165,10 +165,9 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], count: int) -> None:
-    """Replace the running statistics of every batch normalisation by plain averages over ``count`` fresh batches.
+    """Replace the running statistics of batch normalisations by averages over fresh batches (readings, row 22).
 
-    In training they mix real and generated batches and lag behind the weights (readings, row 22). ``batches(i)`` runs
-    the i-th batch through the module, which is left in evaluation mode.
+    ``batches(i)`` runs the i-th of ``count`` batches through the module, which is left in evaluation mode.
     """
     norms = {m: m.momentum for m in module.modules() if isinstance(m, _BatchNorm)}
     for norm in norms:

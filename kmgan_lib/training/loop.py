@@ -37,10 +37,7 @@ GRID = 64
 
 
 class Batches:
-    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out.
-
-    Randomness comes from one generator on the device, whose state and position make a resume exact.
-    """
+    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out."""
 
     def __init__(self, images: Images, preset: Preset, device: torch.device, seed: int):
         self.images, self.preset = images, preset
@@ -97,10 +94,7 @@ def interruptible() -> Iterator[list[int]]:
 
 
 class Training:
-    """One call of `kmgan_lib.train`, once everything is checked and the run directory is there.
-
-    A ``state`` is that of a checkpoint, to continue from; without one the method is set up anew.
-    """
+    """One call of `kmgan_lib.train`, once all is checked, from the ``state`` of a checkpoint or from the beginning."""
 
     def __init__(
         self, preset: Preset, images: Images, device: torch.device, directory: Path, config: dict[str, Any],

@@ -51,7 +51,7 @@ def train(
     UsageError
         On wrong use; nothing was written.
     Diverged
-        If a loss stopped being finite. The last good checkpoint is kept, ``result.json`` says where.
+        If a loss stopped being finite; the last good checkpoint is kept.
     """
     if (preset is None) == (images is None):
         raise UsageError("give a preset, or images with or without labels (method=... names their method)")
