@@ -61,10 +61,8 @@ def test_a_network_has_the_size_of_its_table() -> None:
 
 
 def test_table_2_prints_relu_before_batch_normalisation() -> None:
-    kinds = [type(layer) for layer in SyntheticGenerator().layers]
-    assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3
-    kinds = [type(layer) for layer in SyntheticDiscriminator().layers]
-    assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3 + [nn.Linear, nn.Sigmoid]
+    for net, end in ((SyntheticGenerator(), []), (SyntheticDiscriminator(), [nn.Linear, nn.Sigmoid])):
+        assert [type(layer) for layer in net.layers] == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3 + end
 
 
 def assert_noise_becomes_pictures_and_features(
@@ -141,14 +139,13 @@ def test_reestimated_batch_norm_has_the_plain_averages_of_the_batches() -> None:
     assert all(map(torch.equal, weights, net.parameters()))
 
 
-@pytest.mark.parametrize(("image_size", "classes"), [(32, 10), (64, 0)])
-@pytest.mark.parametrize("table", ["cifar10", "celeba"])
-def test_tables_3_and_5_map_noise_to_pictures_to_features(table: str, image_size: int, classes: int) -> None:
-    size: dict[str, Any] = {"image_size": image_size, "width": 1 / 8, "classes": classes}
-    generator, shape = ConvGenerator(table, z_dim=7, **size), (3, image_size, image_size)
-    for head in ("penultimate", "bn-relu", "sigmoid"):
-        discriminator = ConvDiscriminator(table, head=head, feature_dim=5, **size)
-        assert_noise_becomes_pictures_and_features(generator, discriminator, shape, classes)
+def test_tables_3_and_5_map_noise_to_pictures_to_features() -> None:
+    for table, (image_size, classes) in itertools.product(("cifar10", "celeba"), ((32, 10), (64, 0))):
+        size: dict[str, Any] = {"image_size": image_size, "width": 1 / 8, "classes": classes}
+        generator, shape = ConvGenerator(table, z_dim=7, **size), (3, image_size, image_size)
+        for head in ("penultimate", "bn-relu", "sigmoid"):
+            discriminator = ConvDiscriminator(table, head=head, feature_dim=5, **size)
+            assert_noise_becomes_pictures_and_features(generator, discriminator, shape, classes)
 
 
 def test_the_signed_range_of_table_5_stays_inside_its_networks() -> None:

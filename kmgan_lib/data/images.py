@@ -1,31 +1,41 @@
-"""The one container of data: a tensor, labels if there are any, and where it all came from."""
+"""The one container of data: a tensor, labels if there are any, where it came from; and images of one's own."""
 
 import functools
 import hashlib
+import logging
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
+from kmgan_lib.caller import progress
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import first_line
+from kmgan_lib.files import CONFIG, HISTORY, expanded, first_line
 
+log = logging.getLogger(__name__)
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
 RESIZED_AT_ONCE = 1000  # as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
+# Whatever a file is called, nothing else is opened: for PostScript, say, Pillow would start another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+NAMED = 10  # files left out that are named
 
 
 @dataclass(frozen=True)
 class Images:
-    """A data set in memory.
+    """A data set in memory: images (n, c, h, w) as uint8, or points (n, 100) as float32; labels (n,) are int64.
 
-    The tensor holds images (n, c, h, w) as uint8, or, for the synthetic data, points (n, 100) as float32; labels (n,)
-    are int64, where they are known. The provenance has ``name``, ``kind`` (``real``, ``stand-in``, ``synthetic``,
-    ``folder`` or ``images``), ``source``, ``split``, ``count`` and ``sha256`` of the tensor's bytes.
+    The provenance has ``name``, ``kind`` (``real``, ``stand-in``, ``synthetic``, ``folder`` or ``images``), ``source``,
+    ``split``, ``count`` and ``sha256`` of the tensor's bytes.
     """
 
     tensor: Tensor
@@ -54,33 +64,6 @@ class Images:
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
         kept["source"] += f", resized from {self.tensor.shape[-1]} to {size} pixels (bilinear)"
         return self.create(resized(self.tensor, size), self.labels, classes=self.classes, **kept)
-
-
-def _tensor(values: Any) -> Tensor:
-    try:  # PyTorch takes no array that runs backwards
-        return torch.as_tensor(values if isinstance(values, Tensor) else np.ascontiguousarray(values)).detach().cpu()
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f"images and labels must be numbers ({first_line(error)})") from None
-
-
-def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
-    """Square images (n, c, h, h) of a caller, uint8 or float in [0, 1], with 1 or 3 channels, and their classes (n,).
-
-    They are kept as uint8, floats rounded; the name is ``images:`` and the beginning of their SHA-256. A `UsageError`
-    if shapes, types or values are others.
-    """
-    tensor, known = _tensor(images), None if labels is None else _tensor(labels)
-    real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
-    square = tensor.ndim == 4 and tensor.shape[1] in (1, 3) and tensor.shape[2] == tensor.shape[3] and tensor.numel()
-    if not (real and square):
-        wanted = "(n, c, h, h) with 1 or 3 channels, uint8 or float in [0, 1]"
-        raise UsageError(f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be {wanted}")
-    if known is not None and (known.shape != tensor.shape[:1] or known.is_floating_point() or bool((known < 0).any())):
-        raise UsageError(f"labels {tuple(known.shape)} must be {len(tensor)} whole numbers, at least 0")
-    made = Images.create(to_bytes(tensor).contiguous(), None if known is None else known.long())
-    name = f"images:{made.provenance['sha256'][:12]}"
-    made.provenance.update(name=name, kind="images", split="all", source=f"a {type(images).__name__} given in Python")
-    return made
 
 
 def stands_in(provenance: dict[str, Any]) -> bool:
@@ -129,3 +112,98 @@ def resized(tensor: Tensor, size: int) -> Tensor:
         return tensor
     resize = functools.partial(F.interpolate, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
     return torch.cat([resize(x.float()).round_().clamp_(0, 255).byte() for x in tensor.split(RESIZED_AT_ONCE)])
+
+
+def _tensor(values: Any) -> Tensor:
+    try:  # PyTorch takes no array that runs backwards
+        return torch.as_tensor(values if isinstance(values, Tensor) else np.ascontiguousarray(values)).detach().cpu()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"images and labels must be numbers ({first_line(error)})") from None
+
+
+def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
+    """Square images (n, c, h, h) of a caller, uint8 or float in [0, 1], with 1 or 3 channels, and their classes (n,).
+
+    They are kept as uint8, floats rounded; the name is ``images:`` and the beginning of their SHA-256. A `UsageError`
+    if shapes, types or values are others.
+    """
+    tensor, known = _tensor(images), None if labels is None else _tensor(labels)
+    real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
+    square = tensor.ndim == 4 and tensor.shape[1] in (1, 3) and tensor.shape[2] == tensor.shape[3] and tensor.numel()
+    if not (real and square):
+        wanted = "(n, c, h, h) with 1 or 3 channels, uint8 or float in [0, 1]"
+        raise UsageError(f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be {wanted}")
+    if known is not None and (known.shape != tensor.shape[:1] or known.is_floating_point() or bool((known < 0).any())):
+        raise UsageError(f"labels {tuple(known.shape)} must be {len(tensor)} whole numbers, at least 0")
+    made = Images.create(to_bytes(tensor).contiguous(), None if known is None else known.long())
+    name = f"images:{made.provenance['sha256'][:12]}"
+    made.provenance.update(name=name, kind="images", split="all", source=f"a {type(images).__name__} given in Python")
+    return made
+
+
+def _image_files(root: Path) -> Iterator[Path]:
+    """Paths, relative to the root, of the image files below it; hidden ones and runs of this library are left out."""
+    for place, folders, names in os.walk(root):
+        if Path(place) != root and {HISTORY, CONFIG} <= set(names):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith((".", "@", "__"))]
+        seen = (Path(place, name).relative_to(root) for name in names if not name.startswith("."))
+        yield from (path for path in seen if path.suffix.lower() in SUFFIXES)
+
+
+def _cut(image: Image.Image, size: int, mode: str) -> np.ndarray:
+    """The upright image's central square, resized, transparency on white: (c, size, size)."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F"):
+        raise ValueError("greys of unknown range: save it with 8 bits")
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    square = np.asarray(ImageOps.fit(image.convert(mode), (size, size), Image.Resampling.LANCZOS))
+    return square[None] if square.ndim == 2 else square.transpose(2, 0, 1)
+
+
+def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
+    """All images below a folder, cut to their central square: (n, channels, image_size, image_size), grey or RGB.
+
+    They are in the order of their paths; hidden files and the runs of this library are left out. Transparency is laid
+    on white; animated images give their first frame; greys of 16 bits are scaled to 8. A file that cannot be read is
+    named in a warning and left out; a `UsageError` if none can. Where all lie in several subfolders, these are the
+    classes; else there are no labels.
+    """
+    if channels not in (1, 3):
+        raise UsageError(f"channels={channels} must be 1 or 3")
+    place = expanded(path).absolute()
+    if not path or not place.is_dir():
+        raise UsageError(f"folder:{path}: there is no such folder; write folder:PATH with the path of your images")
+    if not (files := sorted(_image_files(place))):
+        raise UsageError(f"folder:{path}: no images there ({', '.join(sorted(SUFFIXES))})")
+
+    def read(name: Path) -> np.ndarray | str:
+        try:
+            with Image.open(place / name, formats=FORMATS) as image:
+                return _cut(image, image_size, "L" if channels == 1 else "RGB")
+        except Exception as error:  # Pillow raises many kinds for a broken image, all of them meaning this
+            return f"{place / name}: {first_line(error)}"
+
+    with ThreadPoolExecutor() as pool:
+        found = list(zip(files, progress(pool.map(read, files), "reading images", len(files)), strict=True))
+    images = {name: pixels for name, pixels in found if not isinstance(pixels, str)}
+    left_out = [why for _, why in found if isinstance(why, str)]
+    for why in left_out[:NAMED]:
+        log.warning("left out %s", why)
+    if len(left_out) > NAMED:
+        log.warning("left out %d more files that cannot be read", len(left_out) - NAMED)
+    if not images:
+        raise UsageError(f"folder:{path}: none of the {len(files)} images can be read; see the warnings above")
+    parents = [name.parts[0] if len(name.parts) > 1 else "" for name in images]
+    classes = sorted(set(parents))
+    labelled = len(classes) > 1 and "" not in classes
+    tensor = torch.from_numpy(np.ascontiguousarray(list(images.values())))
+    labels = torch.tensor([classes.index(name) for name in parents]) if labelled else None
+    source = f"{len(images)} of {len(files)} files of the folder {place.name}"
+    names = {"name": f"folder:{place.name}", "kind": "folder", "split": "all", "source": source}
+    return Images.create(tensor, labels, classes=classes if labelled else (), **names)

@@ -14,10 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from kmgan_lib.data import readers, standins
-from kmgan_lib.data.folder import folder
-from kmgan_lib.data.images import Images, given
-from kmgan_lib.data.toys import digits, synthetic
+from kmgan_lib.data import readers, toys
+from kmgan_lib.data.images import Images, folder, given
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import cache_root, expanded, first_line
 
@@ -43,7 +41,7 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...] = ()
-    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none comes with the library
+    layouts: tuple[Layout, ...] = ()  # the first is torchvision's, where a download goes; none: part of the library
     torchvision: str = ""  # its class that downloads it; empty where there is no dependable download
     package: str = ""  # folder of a platform's package, in the first layout
     standin: Callable[[str], Images] | None = None  # of a split
@@ -62,7 +60,7 @@ _CELEBA = (
 
 def _of_idx_files(name: str, classes: tuple[str, ...], torchvision: str, package: str = "") -> Dataset:
     layout = Layout(f"{torchvision}/raw", readers.IDX_FILES, readers.read_idx)
-    standin = functools.partial(standins.embedded, name, classes)
+    standin = functools.partial(toys.embedded, name, classes)
     return Dataset(name, classes, (layout,), torchvision, package, standin, "10,000 real test images")
 
 
@@ -73,8 +71,8 @@ DATASETS = {
         Dataset("digits", DIGITS),
         _of_idx_files("mnist", DIGITS, "MNIST"),
         _of_idx_files("fashion", GARMENTS, "FashionMNIST", "/usr/share/datasets/fashion-mnist"),
-        Dataset("cifar10", CIFAR10, _CIFAR, "CIFAR10", "", standins.shapes, "drawn coloured shapes"),
-        Dataset("celeba", (), _CELEBA, "", "", standins.faces, "drawn faces"),
+        Dataset("cifar10", CIFAR10, _CIFAR, "CIFAR10", "", toys.shapes, "drawn coloured shapes"),
+        Dataset("celeba", (), _CELEBA, "", "", toys.faces, "drawn faces"),
     )
 }
 
@@ -136,8 +134,7 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
     located, given = _located(dataset, root), root or os.environ.get("KMGAN_DATA")
     try:
         if located is None and (given or not download):
-            where = f"under {given}" if given else "on this machine"
-            raise UsageError(f"no {dataset.name} {where}. {_ways(dataset)}")
+            raise UsageError(f"no {dataset.name} {f'under {given}' if given else 'on this machine'}. {_ways(dataset)}")
         word, place, layout = located or ("download", fetch(dataset.name), dataset.layouts[0])
     except UsageError as error:
         if standin == "never" or dataset.standin is None:
@@ -145,8 +142,7 @@ def _from_files(dataset: Dataset, root: str | Path | None, download: bool, stand
         log.warning("%s: using %s instead (%s)", dataset.name, dataset.standin_text, error)
         return dataset.standin(split)
     tensor, labels, remark = layout.read(place, split)
-    source = f"{word}, {layout.folder}" + f" ({remark})" * bool(remark)
-    names = {"name": dataset.name, "kind": "real", "split": split, "source": source}
+    names = {"name": dataset.name, "kind": "real", "split": split, "source": f"{word}, {layout.folder}{remark}"}
     return Images.create(tensor, labels, classes=dataset.classes, **names)
 
 
@@ -189,8 +185,8 @@ def load(
     elif name.startswith("images:"):
         raise UsageError(f"{name} was handed over in Python and is not kept: hand it over again, as images=...")
     elif name == "synthetic":
-        return synthetic()
+        return toys.synthetic()
     else:
         dataset = _known(name)
-        images = digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
+        images = toys.digits(split) if name == "digits" else _from_files(dataset, root, download, standin, split)
     return images if image_size is None else images.at(image_size)

@@ -1,8 +1,7 @@
 """Files of data sets: MNIST's format, CIFAR-10's release, CelebA's photographs, and atlases of the last two.
 
 ``read_...(place, split)`` gives images (n, c, h, w) as uint8, labels (n,) as int64 or None, and a remark for the
-provenance, from a folder that holds the files of a list here. A `UsageError` names the file that cannot be read or is
-not what it should be.
+provenance, from a folder that holds the files of a list here. A `UsageError` names a file that is not as it should be.
 """
 
 import contextlib
@@ -107,10 +106,7 @@ EXACT_SHA256 = "2c64b81a519186681be7080da632757a9e060e16b6a4bfe963ef342b6ba0f15c
 
 
 def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
-    """The release, ``cifar-10-batches-py``: 50,000 and 10,000 images.
-
-    Its files are pickles, which can run code: torchvision opens them, after all have the MD5 of the release.
-    """
+    """The release, 50,000 and 10,000 images: pickles, which can run code, so their MD5 must be that of the release."""
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
@@ -118,16 +114,14 @@ def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
         if not check_integrity(place / name, md5):
             raise UsageError(f"{place / name} is not the file of the release, whose MD5 is {md5}: {AGAIN}")
     parts = [CIFAR10(place.parent, train=part == "train") for part in PARTS[split]]
-    pixels = np.concatenate([part.data.transpose(0, 3, 1, 2) for part in parts])
-    labels = [label for part in parts for label in part.targets]
-    return torch.from_numpy(np.ascontiguousarray(pixels)), torch.tensor(labels), ""
+    pixels = torch.from_numpy(np.concatenate([part.data for part in parts])).permute(0, 3, 1, 2).contiguous()
+    return pixels, torch.tensor([label for part in parts for label in part.targets]), ""
 
 
 def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
     """The compact copy: lossless atlases of 1,000 images, and labels as ``.npy``.
 
-    ``test`` is the 1,017 images that the copy has exactly. The others are there as JPEG only, on which a classifier
-    loses ten points, so they are not read.
+    ``test`` is 1,017 images. The others are there as JPEG only, on which a classifier loses ten points.
     """
     pixels, labels = [], []
     for part in PARTS[split]:
@@ -141,7 +135,7 @@ def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
         path, count = place / f"labels_{part}.npy", len(pixels[-1])
         with _expecting(path, "the labels of the images"):
             labels.append(_classes(np.load(path, allow_pickle=False)[:count], count))
-    remark = "" if split == "train" else "of the test set only the 1,017 images that are exact"
+    remark = "" if split == "train" else " (of the test set only the 1,017 images that are exact)"
     return torch.cat(pixels), torch.cat(labels), remark
 
 
@@ -178,28 +172,26 @@ def _photograph(path: Path, out: np.ndarray) -> None:
 
 
 def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
-    """Torchvision's layout: ``celeba/img_align_celeba/*.jpg`` and ``celeba/list_eval_partition.txt``.
+    """Torchvision's layout, cut to the central 108x108 pixels and resized to 64x64, as DCGAN's code does.
 
-    The central 108x108 pixels, resized to 64x64 with Pillow's bilinear filter, as DCGAN's code does (readings, row 43).
-    162,770 and 19,962 images in the order of the list, or all 202,599 (2.5 GB) with the 19,867 of the valid partition
-    between them.
+    By Pillow's bilinear filter (readings, row 43). 162,770 and 19,962 images in the order of the list, or all 202,599
+    (2.5 GB) with the 19,867 of the valid partition between them.
     """
     listed, photographs = place / "list_eval_partition.txt", place / "img_align_celeba"
     with _expecting(listed, "the list of partitions"):
         rows = [line.split() for line in listed.read_text(encoding="utf8").splitlines() if line.strip()]
         files = [(CODES[code], photographs / _inside(name), 1) for name, code in rows]
-    return _faces(listed, split, files, _photograph), None, "central 108x108 pixels, resized to 64x64"
+    return _faces(listed, split, files, _photograph), None, " (central 108x108 pixels, resized to 64x64)"
 
 
 def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
     """The compact copy: JPEG atlases of up to 1,000 faces, and ``index.csv``.
 
-    The faces are the central 178x178 pixels at 64x64, so they show more than the crop of 108 does, and they are a part
-    of the data set: the remark says both.
+    It has a part of the data set, the central 178x178 pixels at 64x64, which show more than the crop of 108 does.
     """
     index = place / "index.csv"
     with _expecting(index, "the index of the atlases"), index.open(newline="", encoding="utf8") as file:
         counts = Counter((row["partition"], _inside(row["shard"])) for row in csv.DictReader(file))
         files = [(part, place / shard, count) for (part, shard), count in sorted(counts.items())]
     faces = _faces(index, split, files, _atlas)
-    return faces, None, f"central 178x178, not the 108 crop; a part of the data set, {len(faces):,} images"
+    return faces, None, f" (central 178x178, not the 108 crop; a part of the data set, {len(faces):,} images)"

@@ -1,8 +1,7 @@
 """Networks: Tables 2, 3 and 5 of the paper and the DCGAN of MNIST, widened or narrowed by one factor.
 
-A discriminator of KM-GAN is a feature extractor, so every discriminator here maps images to features (b, d); the
-method that needs a probability (DCGAN) puts one linear unit on top. Convolutions are 5x5 with stride 2 and "same"
-padding. TensorFlow pads (1, 2) for stride 2 on even sizes where PyTorch pads (2, 2) and (2, 2) with one extra output
+A discriminator of KM-GAN is a feature extractor: every discriminator here maps images to features (b, d). Convolutions
+are 5x5 with stride 2. TensorFlow pads (1, 2) on even sizes where PyTorch pads (2, 2), and (2, 2) with one extra output
 row: a known, small difference from the code that the paper builds on (readings, row 46).
 """
 
@@ -34,8 +33,8 @@ def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
     p = preset
     if p.network == "synthetic":
         return SyntheticGenerator(z_dim=p.z_dim, width=p.width)
-    make: Any = MnistGenerator if p.network == "mnist" else partial(ConvGenerator, p.network)
-    return make(z_dim=p.z_dim, channels=p.channels, image_size=p.image_size, width=p.width, classes=classes)
+    sizes: dict[str, Any] = {"channels": p.channels, "image_size": p.image_size, "width": p.width, "classes": classes}
+    return (MnistGenerator if p.network == "mnist" else partial(ConvGenerator, p.network))(z_dim=p.z_dim, **sizes)
 
 
 def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
@@ -43,13 +42,12 @@ def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
     p = preset
     if p.network == "synthetic":
         return SyntheticDiscriminator(width=p.width)
-    make: Any = partial(ConvDiscriminator, p.network)
+    sizes: dict[str, Any] = {"channels": p.channels, "image_size": p.image_size, "width": p.width, "classes": classes}
+    ends: dict[str, Any] = {"head": p.head, "feature_dim": p.feature_dim, "tail": p.tail}
     if p.network == "mnist":
-        make = partial(MnistDiscriminator, conv_channels=(p.conv_first, p.conv_second))
-    net = make(
-        head=p.head, feature_dim=p.feature_dim, channels=p.channels, image_size=p.image_size, width=p.width,
-        classes=classes, tail=p.tail,
-    )  # fmt: skip
+        net = MnistDiscriminator(conv_channels=(p.conv_first, p.conv_second), **sizes, **ends)
+    else:
+        net = ConvDiscriminator(p.network, **sizes, **ends)
     if p.norm == "batch":
         return net
     # Miyato et al. (2018) divide weights by their largest singular value, which a step of the power method follows.

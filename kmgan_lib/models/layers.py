@@ -43,18 +43,13 @@ def _phases(weight: Tensor) -> Tensor:
 
 
 class _Labelled(nn.Module):
-    """A convolution that, with classes, joins the one-hot labels of the rows to its input as constant maps.
-
-    A constant map adds the same to every sample of a class, so the maps are convolved once a class, not once a sample.
-    """
+    """A convolution whose input the one-hot labels join as constant maps: convolved once a class, not once a sample."""
 
     weight: Tensor
     bias: Tensor | None
     classes: int
     inputs: ClassVar[int]  # the dimension of the weights that counts input channels
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        raise NotImplementedError
+    _convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (b, c, h, w) and, if conditional, labels (b,) to maps (b, m, 2 h, 2 w), or (b, m, h / 2, w / 2)."""
@@ -135,9 +130,8 @@ def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
     """
     if head == "penultimate":
         return nn.Identity()
-    if head == "bn-relu":
-        return Float32Sequential(nn.Linear(hidden, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU())
-    return Float32Sequential(nn.Linear(hidden, feature_dim), nn.Sigmoid())
+    ends = [nn.BatchNorm1d(feature_dim), nn.ReLU()] if head == "bn-relu" else [nn.Sigmoid()]
+    return Float32Sequential(nn.Linear(hidden, feature_dim), *ends)
 
 
 def without_batch_norm(
@@ -157,8 +151,7 @@ def without_batch_norm(
 def widen_weights(net: nn.Module, full: nn.Module) -> None:
     r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place.
 
-    N(0, 0.02) was chosen for layers of full width; the outputs of a narrow layer, which sums fewer inputs, shrink.
-    ``full`` is the network at full width; it may lie on the meta device.
+    N(0, 0.02) was chosen for full width, as ``full`` has it, perhaps on the meta device: of fewer inputs sums shrink.
     """
     for layer, wide in zip(net.modules(), full.modules(), strict=True):
         if isinstance(layer, WEIGHTED) and isinstance(wide, WEIGHTED):
@@ -172,10 +165,9 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], count: int) -> None:
-    """Replace the running statistics of every batch normalisation by plain averages over ``count`` fresh batches.
+    """Replace the running statistics of batch normalisations by averages over fresh batches (readings, row 22).
 
-    In training they mix real and generated batches and lag behind the weights (readings, row 22). ``batches(i)`` runs
-    the i-th batch through the module, which is left in evaluation mode.
+    ``batches(i)`` runs the i-th of ``count`` batches through the module, which is left in evaluation mode.
     """
     norms = {m: m.momentum for m in module.modules() if isinstance(m, _BatchNorm)}
     for norm in norms:

@@ -17,37 +17,36 @@ def _dense(sizes: list[int]) -> list[nn.Module]:
     return layers
 
 
-class SyntheticGenerator(nn.Module):
+class _Dense(nn.Module):
+    layers: nn.Sequential
+
+    def forward(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (b, z_dim) to points (b, 100), or points to features (b, 2) in (0, 1); there are no labels."""
+        return self.layers(rows)
+
+
+class SyntheticGenerator(_Dense):
     """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too."""
 
     def __init__(self, *, z_dim: int = 100, width: float = 1.0):
         super().__init__()
         self.layers = nn.Sequential(*_dense([z_dim, scale_width(10, width), scale_width(50, width), 100]))
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Noise (b, z_dim) to points (b, 100)."""
-        return self.layers(noise)
 
-
-class SyntheticDiscriminator(nn.Module):
+class SyntheticDiscriminator(_Dense):
     """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid, at any width."""
 
     def __init__(self, *, width: float = 1.0):
         super().__init__()
-        self.feature_dim = 2
-        hidden = [scale_width(n, width) for n in (100, 50, 10)]
+        self.feature_dim, hidden = 2, [scale_width(n, width) for n in (100, 50, 10)]
         self.layers = nn.Sequential(*_dense([100, *hidden]), nn.Linear(hidden[-1], 2), nn.Sigmoid())
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Points (b, 100) to features (b, 2) in (0, 1)."""
-        return self.layers(images)
 
 
 class MnistGenerator(nn.Module):
     """The generator of the MNIST DCGAN: z -> FC 1024 -> FC 7x7x128 -> deconv 128 -> deconv c, sigmoid.
 
-    Source: carpedm20/DCGAN-tensorflow, ``model.py``. The side length ``image_size`` in pixels is a multiple of 4; 1 is
-    the original ``width``; the one-hot label of so many ``classes`` joins every layer's input (conditional DCGAN).
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``. ``image_size`` in pixels is a multiple of 4; the one-hot label of
+    so many ``classes`` joins every layer's input.
     """
 
     def __init__(
@@ -77,10 +76,9 @@ class MnistGenerator(nn.Module):
 class MnistDiscriminator(nn.Module):
     """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
 
-    LeakyReLU with slope 0.2. Source: carpedm20/DCGAN-tensorflow, ``model.py``; readings, rows 12 and 13. For ``head``
-    and ``feature_dim`` see `kmgan_lib.models.layers.feature_head`. Of ``conv_channels`` carpedm20 has c_dim + y_dim =
-    11 and df_dim + y_dim = 74. ``tail``, what follows the convolutions: FC 1024 with batch normalisation (``table``) or
-    without it (``plain``), or nothing (``linear``), so that the head gets the flattened maps.
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``, whose ``conv_channels`` are c_dim + y_dim = 11 and df_dim + y_dim
+    = 74; readings, rows 12 and 13. ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch
+    normalisation (``table``) or without it (``plain``), or nothing (``linear``): the head gets the flattened maps.
     """
 
     def __init__(
@@ -94,13 +92,10 @@ class MnistDiscriminator(nn.Module):
         self.conv2 = Down(first, second, classes)
         self.bn2 = nn.BatchNorm2d(second)
         units = second * (image_size // 4) ** 2 + classes
-        self.fc, self.bn3, self.act = nn.Identity(), nn.Identity(), nn.Identity()
-        if tail == "linear":
-            hidden = units
-        else:
-            self.fc, self.act = nn.Linear(units, hidden), nn.LeakyReLU(0.2)
-        if tail == "table":
-            self.bn3 = nn.BatchNorm1d(hidden)
+        hidden = units if tail == "linear" else hidden
+        self.fc = nn.Identity() if tail == "linear" else nn.Linear(units, hidden)
+        self.bn3 = nn.BatchNorm1d(hidden) if tail == "table" else nn.Identity()
+        self.act = nn.Identity() if tail == "linear" else nn.LeakyReLU(0.2)
         self.head = feature_head(hidden, head, feature_dim)
         self.feature_dim = hidden if head == "penultimate" else feature_dim
         initialise(self)
@@ -112,28 +107,21 @@ class MnistDiscriminator(nn.Module):
         return self.head(self.act(self.bn3(self.fc(concat_labels(x.flatten(1), labels, self.classes)))))
 
 
-# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller picture drops the front.
+# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller image drops the front.
 GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
-# Channels of D's convolutions, the same in both tables. A smaller picture drops the end.
+# Channels of D's convolutions, the same in both tables. A smaller image drops the end.
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
 HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
-
-
-def _stages(image_size: int) -> int:
-    """Number of stages between the picture and 4x4: four at 64x64, three at 32x32."""
-    if image_size not in (32, 64):
-        raise ValueError(f"image_size is {image_size}; it must be 64 or 32")
-    return 4 if image_size == 64 else 3
+STAGES = {64: 4, 32: 3}  # between the image and 4x4, by its side in pixels
 
 
 class ConvGenerator(nn.Module):
     r"""Generator of Table 3 or Table 5: z -> FC 4x4x512 -> deconv 256 -> 128 -> 64 (Table 5: 128) -> 3.
 
     Every layer but the last is followed by batch normalisation, after FC 4x4x512 over 512 maps, and ReLU. Table 3 ends
-    in a sigmoid. Table 5 ends in :math:`\tanh`, in pictures between -1 and 1; here they lie in [0, 1], so it returns
-    :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with :math:`2x - 1`. 5,135,363 parameters for Table 3 and
-    5,345,155 for Table 5. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
-    ``width`` and ``classes`` as in `MnistGenerator`.
+    in a sigmoid, Table 5 in :math:`\tanh`; images lie in [0, 1] here, so it returns :math:`(\tanh + 1) / 2`, and
+    `ConvDiscriminator` begins with :math:`2x - 1`. 5,135,363 parameters for Table 3 and 5,345,155 for Table 5. At 32x32
+    the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
     """
 
     def __init__(
@@ -141,8 +129,7 @@ class ConvGenerator(nn.Module):
         classes: int = 0,
     ):  # fmt: skip
         super().__init__()
-        stages = _stages(image_size)
-        maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-stages:]]
+        maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-STAGES[image_size] :]]
         self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
         self.fc = nn.Linear(z_dim + classes, 16 * maps[0])
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
@@ -164,9 +151,8 @@ class ConvDiscriminator(nn.Module):
     Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
     normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). 38,284,972
     parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5. At 32x32 the 512-channel
-    convolution is left out. For ``head`` see `kmgan_lib.models.layers.feature_head`; Table 3 prints ``bn-relu``, Table
-    5 ``sigmoid``, both with d = 100. ``tail``: FC 4096 as printed (``table``), without its batch normalisation
-    (``plain``), or none (``linear``): the head gets the flattened maps.
+    convolution is left out. ``head``: Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d = 100. ``tail``: FC
+    4096 as printed (``table``), without its batch normalisation (``plain``), or none (``linear``).
     """
 
     def __init__(
@@ -174,7 +160,7 @@ class ConvDiscriminator(nn.Module):
         width: float = 1.0, classes: int = 0, tail: str = "table",
     ):  # fmt: skip
         super().__init__()
-        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: _stages(image_size)]]
+        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: STAGES[image_size]]]
         self.classes, self.signed = classes, table == "celeba"
         self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([channels, *maps]))
         first = nn.BatchNorm2d(maps[0]) if table == "celeba" else nn.Identity()

@@ -30,9 +30,9 @@ def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, An
         state = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(state, dict) or set(state) != KEYS:
             raise ValueError("it holds something else")
-        if state["format"] != FORMAT:
-            raise ValueError("another version of kmgan wrote it")
+        if state["format"] == FORMAT:
+            return state
+        raise ValueError("another version of kmgan wrote it")
     except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
         why = first_line(error)[:200]
         raise UsageError(f"{path} is not a usable checkpoint ({why}); remove it to start this run anew") from error
-    return state

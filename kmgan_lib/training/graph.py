@@ -1,7 +1,7 @@
 """The step of a method as a CUDA graph: one launch for an iteration instead of a thousand.
 
-Batches and noise are drawn outside and copied into tensors that stay where they are; whatever the method itself draws
-is captured with its generator. Where a step cannot be captured it runs as it is, and the log says why.
+Batches and noise are copied into tensors that stay where they are; what the method itself draws is captured with its
+generator.
 """
 
 import logging
@@ -51,8 +51,7 @@ class Stepper:
     """Calls `Method.step`, or replays it from a CUDA graph where that is possible; ``reason`` says why it is not.
 
     The first steps of each number of batches (`Method.batches_per_step`) run as they are, on the stream of the capture,
-    as the warm-up that it needs; they count as any other. A capture that fails is announced, and the run goes on
-    without it.
+    as its warm-up. A capture that fails is announced, and the run goes on without it.
     """
 
     def __init__(self, method: Method):

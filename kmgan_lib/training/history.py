@@ -1,4 +1,4 @@
-"""The history of a run: window means of its losses, kept on the device until a row is written."""
+"""The history of a run, ``history.csv``: means of its losses."""
 
 import csv
 from pathlib import Path
@@ -19,8 +19,7 @@ def read_history(directory: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     try:
-        with path.open(newline="", encoding="utf8") as file:
-            header, *rows = list(csv.reader(file)) or [["iteration"]]
+        header, *rows = list(csv.reader(path.read_text(encoding="utf8").splitlines())) or [["iteration"]]
         if "iteration" not in header:
             raise ValueError("it has no column iteration")
         # A row torn by a kill or a full disk is shorter; its iterations were not finished.
@@ -49,10 +48,8 @@ class History:
     def add(self, iteration: int, losses: dict[str, Tensor]) -> None:
         """Take in the losses of one iteration; never waits for the device."""
         stacked = torch.stack(list(losses.values()))
-        if not self.names:
-            self.names, self.sums = list(losses), torch.zeros_like(stacked)
-        self.sums.add_(stacked)
-        self.count += 1
+        self.sums = self.sums + stacked if self.count else stacked
+        self.names, self.count = list(losses), self.count + 1
         self.first_bad.clamp_(max=torch.where(stacked.isfinite().all(), NEVER, iteration))
 
     def bad_iteration(self) -> int | None:
@@ -61,22 +58,18 @@ class History:
         return None if first == NEVER else first
 
     def write(self, iteration: int, seconds: float, *, to_file: bool = True) -> dict[str, float]:
-        """Append the means since the last row and start over; ``to_file`` on one of several devices only.
-
-        Waits for the device.
-        """
+        """Append the means since the last row and start over; ``to_file`` on one rank only. Waits for the device."""
         means = dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
         row = {"iteration": iteration, "seconds": round(seconds, 3), **means}
         if to_file:
             _append(self.path, [row])
-        self.sums.zero_()
         self.count = 0
         return row
 
     def truncate(self, iteration: int) -> None:
         """Drop rows of iterations that a resumed run will do again."""
-        kept = [row for row in read_history(self.path.parent) if row["iteration"] <= iteration] if iteration else []
-        if kept:
+        rows = read_history(self.path.parent) if iteration else []
+        if kept := [row for row in rows if row["iteration"] <= iteration]:
             files.write_atomically(self.path, lambda path: _append(path, kept))
         else:
             self.path.unlink(missing_ok=True)
@@ -88,5 +81,4 @@ class History:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore `state_dict`."""
         self.names, self.count = list(state["sums"]), state["count"]
-        if self.names:
-            self.sums = torch.stack(list(state["sums"].values()))
+        self.sums = torch.stack(list(state["sums"].values()))

@@ -17,8 +17,7 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # so
 def held(path: Path) -> Iterator[None]:
     """Keep others out of a run directory, by its ``.lock``, or by a lock file of any name, while the block runs.
 
-    The file is gone afterwards; one that a killed process left behind keeps nobody out. A `DirectoryInUse` if another
-    process, or another thread of this one, is in such a block.
+    A file that a killed process left behind keeps nobody out. A `DirectoryInUse` if others are in such a block.
     """
     file = path / LOCK if path.is_dir() else path
     lock = FileLock(file)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +27,8 @@ from kmgan_lib.methods.randomness import draw_noise, set_rng
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.graph import Stepper
-from kmgan_lib.training.history import History, read_history
-from kmgan_lib.training.run import Run, commit, device_name
+from kmgan_lib.training.history import History
+from kmgan_lib.training.run import commit, device_name
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
@@ -37,10 +37,7 @@ GRID = 64
 
 
 class Batches:
-    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out.
-
-    Randomness comes from one generator on the device, whose state and position make a resume exact.
-    """
+    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out."""
 
     def __init__(self, images: Images, preset: Preset, device: torch.device, seed: int):
         self.images, self.preset = images, preset
@@ -97,10 +94,7 @@ def interruptible() -> Iterator[list[int]]:
 
 
 class Training:
-    """One call of `kmgan_lib.train`, once everything is checked and the run directory is there.
-
-    A ``state`` is that of a checkpoint, to continue from; without one the method is set up anew.
-    """
+    """One call of `kmgan_lib.train`, once all is checked, from the ``state`` of a checkpoint or from the beginning."""
 
     def __init__(
         self, preset: Preset, images: Images, device: torch.device, directory: Path, config: dict[str, Any],
@@ -111,33 +105,34 @@ class Training:
         images = images.to(device)
         self.method = methods.create(preset, device=device, seed=config["seed"])
         self.method.training_set = images.tensor
-        self.batches = Batches(images, preset, device, config["seed"])
-        self.history = History(directory, device)
+        self.batches, self.history = Batches(images, preset, device, config["seed"]), History(directory, device)
         self.iteration, self.seconds = 0, 0.0
         if state is None:
             with distributed.alone():
                 self.method.setup(images.tensor)
             distributed.broadcast(self.method.state_dict())
         else:
-            for part in ("method", "batches", "history"):
-                getattr(self, part).load_state_dict(state[part])
+            for name in ("method", "batches", "history"):
+                getattr(self, name).load_state_dict(state[name])
             self.iteration, self.seconds = state["iteration"], state["seconds"]
         if self.writes:
             self.history.truncate(self.iteration)
+        if state is None:
+            self._snapshot()
 
-    def run(self) -> Run:
-        """Train to the last iteration."""
-        if self.iteration == 0:
-            self._notify()
+    def run(self) -> Method:
+        """Train to the last iteration; the method."""
         threads = torch.get_num_threads()
         if self.preset.network == "synthetic":  # so small that threads would wait for each other
             torch.set_num_threads(1)
         try:
-            return self._loop()
+            self._loop()
+            self._record("completed")
         finally:
             torch.set_num_threads(threads)
+        return self.method
 
-    def _loop(self) -> Run:
+    def _loop(self) -> None:
         total, step = self.preset.iterations, Stepper(self.method)
         every = max(1, total // HISTORY_ROWS)
         snapshots = {round(total * (i + 1) / self.preset.snapshots) for i in range(self.preset.snapshots)}
@@ -153,62 +148,54 @@ class Training:
                 self.history.add(self.iteration, losses)
                 bar.update()
                 last = self.iteration == total
-                row_due = last or self.iteration % every == 0
+                row_due, snapshot_due = last or self.iteration % every == 0, self.iteration in snapshots
                 stop = bool(interrupted)
                 if distributed.world_size() > 1:  # they ask each other only now and then, and stop together
                     stop = row_due and distributed.from_rank_zero(lambda: bool(interrupted))
                 checkpoint_due = last or stop or self.iteration % self.preset.checkpoint_every == 0
-                snapshot_due = self.iteration in snapshots
-                due = row_due or checkpoint_due or snapshot_due
-                bad = self.history.bad_iteration() if due else None  # which waits for the device
                 self.seconds = time.perf_counter() - begun
-                if bad is not None:
-                    self._diverged(bad)
+                if row_due or snapshot_due or checkpoint_due:
+                    self._check(self.history.bad_iteration())  # which waits for the device
                 if row_due:
                     row = self.history.write(self.iteration, self.seconds, to_file=self.writes)
                     bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.startswith("loss")}, refresh=False)
                 if snapshot_due:
                     self._snapshot()
-                    self._notify()
                 if checkpoint_due:
                     self._checkpoint()
         if self.iteration < total:
             log.warning("stopped at iteration %d of %d; --resume continues", self.iteration, total)
             raise KeyboardInterrupt
-        return self._finish("completed")
 
     def _snapshot(self) -> None:
-        if self.writes and self.preset.network != "synthetic":
+        """Draw images once G has learned something, and tell the callback."""
+        if self.writes and self.iteration > 0 and self.preset.network != "synthetic":
             images = Generator(self.method.frozen_generator(), self.preset).sample(GRID)
             save_sheet(images, self.directory / "samples" / f"{self.iteration:06d}.png", columns=8)
-
-    def _notify(self) -> None:
-        if self.callback is not None and self.writes:
+        if self.writes and self.callback is not None:
             with distributed.alone():
                 self.callback(self.iteration, self.method)
 
-    def _diverged(self, bad: int) -> NoReturn:
-        self._finish("diverged", bad)
-        path = self.directory / checkpoint.CHECKPOINT
-        kept = f"the last good checkpoint is {path}" if path.exists() else "there was no checkpoint yet"
-        raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept}")
+    def _check(self, bad: int | None) -> None:
+        """End the run if an iteration was bad."""
+        if bad is not None:
+            self._record("diverged", bad)
+            path = self.directory / checkpoint.CHECKPOINT
+            kept = f"the last good checkpoint is {path}" if path.exists() else "there was no checkpoint yet"
+            raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept}")
 
     def _checkpoint(self) -> None:
         # The losses of an iteration know nothing of its last update.
-        if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
-            self._diverged(self.iteration)
-        if not self.writes:
-            return
-        state = {
-            "format": checkpoint.FORMAT, "iteration": self.iteration, "seconds": self.seconds,
-            "method": self.method.state_dict(), "batches": self.batches.state_dict(),
-            "history": self.history.state_dict(),
-        }  # fmt: skip
-        # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
-        Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
-        checkpoint.save_checkpoint(self.directory, state)
+        self._check(None if all(bool(p.isfinite().all()) for p in self.method.parameters()) else self.iteration)
+        if self.writes:
+            # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
+            Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
+            state = {"format": checkpoint.FORMAT, "iteration": self.iteration, "seconds": self.seconds}
+            parts = {name: getattr(self, name).state_dict() for name in ("method", "batches", "history")}
+            checkpoint.save_checkpoint(self.directory, {**state, **parts})
 
-    def _finish(self, status: str, diverged_at: int | None = None) -> Run:
+
+    def _record(self, status: str, diverged_at: int | None = None) -> None:
         done, ranks = self.iteration, distributed.world_size()
         images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
         versions = {"python": platform.python_version(), "torch": torch.__version__}
@@ -219,7 +206,4 @@ class Training:
             "versions": {**versions, "torchvision": version("torchvision")}, "checkpoint_rule": "final iteration",
             "metrics": {},
         }  # fmt: skip
-        if self.writes:
-            files.write_json(self.directory / files.RESULT, result)
-        p, c = self.preset, self.config
-        return Run(self.directory, p, c["profile"], c["seed"], result, read_history(self.directory), self.method)
+        distributed.from_rank_zero(lambda: files.write_json(self.directory / files.RESULT, result))

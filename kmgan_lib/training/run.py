@@ -43,31 +43,30 @@ class Run:
         directory = files.expanded(directory)
         path, results = directory / files.CONFIG, directory / files.RESULT
         config, result = files.read_json(path), files.read_json(results) if results.exists() else {}
-        if config.get("profile") not in PROFILES or type(config.get("seed")) is not int:
+        profile, seed = config.get("profile"), config.get("seed")
+        if profile not in PROFILES or type(seed) is not int:
             raise UsageError(f"{path} is not of a run: it has no sensible profile or seed")
         if not all(isinstance(result.get(key, {}), dict) for key in ("data", "metrics")):
             raise UsageError(f"{results} is not of a run: it has no sensible data or metrics")
         preset = presets.from_dict(config.get("preset", {}), path)
-        return cls(directory, preset, config["profile"], config["seed"], result, read_history(directory))
+        return cls(directory, preset, profile, seed, result, read_history(directory))
 
     @property
     def generator(self) -> Generator:
         """The trained generator, from memory or from the run directory."""
-        if self.method is None:
-            return load_generator(self.directory)
-        return Generator(self.method.frozen_generator(), self.preset)
+        method = self.method
+        return Generator(method.frozen_generator(), self.preset) if method else load_generator(self.directory)
 
     @property
     def label(self) -> str:
         """The line under a figure that tells a reader the profile, data and seed of this live run."""
-        return " · ".join(["live", self.profile, data_label(self.result.get("data", {})), f"seed {self.seed}"])
+        return f"live · {self.profile} · {data_label(self.result.get('data', {}))} · seed {self.seed}"
 
 
 def restore(run: Run, *, device: str = "auto") -> Method:
     """The method of a finished run, from its checkpoint, on a device of any kind."""
-    target = pick_device(device)
-    method = methods.create(run.preset, device=target, seed=run.seed)
-    state = checkpoint.load_checkpoint(run.directory, target)["method"]
+    method = methods.create(run.preset, device=pick_device(device), seed=run.seed)
+    state = checkpoint.load_checkpoint(run.directory, method.device)["method"]
     state["_extra_state"].pop("rng")  # nothing is drawn from it any more, and it may be of another kind of device
     method.load_state_dict(state)
     return method
@@ -124,7 +123,7 @@ def claim_run_dir(
 
 def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     fields, wanted, data = old.get("preset"), new["preset"], old.get("data", new["data"])
-    if not isinstance(fields, dict) or not isinstance(data, dict):
+    if not (isinstance(fields, dict) and isinstance(data, dict)):
         raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible preset or data")
     # Where images of one's own lie is no part of the training; whether they are the same is.
     own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
@@ -140,12 +139,12 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
 
 def data_label(provenance: dict[str, Any]) -> str:
     """Name of a data set for a badge; what stands in for it says so."""
-    name = str(provenance.get("name"))
+    name, count = str(provenance.get("name")), provenance.get("count")
     if not stands_in(provenance):
         return name
-    real = provenance.get("kind") == "real"
-    count = f"{provenance['count']:,} " if provenance.get("count") else ""
-    return f"{name} ({count}test images)" if real else f"stand-in for {name}"
+    if provenance.get("kind") != "real":
+        return f"stand-in for {name}"
+    return f"{name} ({count:,} test images)" if count else f"{name} (test images)"
 
 
 def commit() -> str | None:
@@ -167,4 +166,4 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{platform.machine()} CPU, {threads} thread{'s' * (threads > 1)}"

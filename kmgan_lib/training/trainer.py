@@ -1,6 +1,7 @@
 """The beginning of a training: everything is checked before anything is written, then the loop runs."""
 
 import contextlib
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ def train(
     preset
         ``dataset/method[-variant]``, as `kmgan list` shows them, or ``folder:PATH``.
     images, labels
-        Instead of a preset, images of your own and their classes (`kmgan_lib.data.images.given`), trained by ``kmgan``
-        unless you name another ``method``.
+        Instead of a preset, images of your own and their classes (`kmgan_lib.data.images.given`); ``method`` names
+        their method.
     profile, seed, device
-        Size and length; what fixes weights, batches and noise; ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
-        ``smoke`` trains on a stand-in where the data set has one.
+        Size and length (``smoke`` trains on a stand-in where there is one); what fixes weights, batches and noise;
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
     data_root, out
         Where the data lie (`kmgan_lib.data.load`), and the run directory, by default ``runs/PRESET/PROFILE-seedK`` with
         a number behind it if that is taken.
@@ -50,13 +51,12 @@ def train(
     UsageError
         On wrong use; nothing was written.
     Diverged
-        If a loss stopped being finite. The last good checkpoint is kept, ``result.json`` says where.
+        If a loss stopped being finite; the last good checkpoint is kept.
     """
     if (preset is None) == (images is None):
         raise UsageError("give a preset, or images with or without labels (method=... names their method)")
-    own = None
-    if images is not None:
-        own = given(images, labels)
+    own = None if images is None else given(images, labels)
+    if own is not None:
         overrides = {"channels": own.tensor.shape[1], "image_size": own.tensor.shape[-1], **overrides}
         preset = own.provenance["name"]
     settings = presets.resolve(str(preset), profile, **overrides)
@@ -65,65 +65,63 @@ def train(
         raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
     target = pick_device(distributed.local_device(device))
     with distributed.process_group(target), contextlib.ExitStack() as held:
-        ranks = distributed.world_size()
-        if settings.batch % ranks:
-            fitting = max(ranks, settings.batch // ranks * ranks)
-            raise UsageError(f"batch={settings.batch} does not divide among {ranks} processes: --set batch={fitting}")
         found = own or distributed.rank_zero_first(
             lambda: data.load(
                 settings.dataset, root=data_root, standin="always" if profile == "smoke" else "never",
                 split=settings.split, image_size=settings.image_size, channels=settings.channels,
             )
         )  # fmt: skip
-        _check_images(settings, found)
+        _check(settings, found)
         config = _config(settings, profile, seed, found, overrides)
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
         resumed = distributed.from_rank_zero(lambda: resume and (directory / checkpoint.CHECKPOINT).exists())
         state = checkpoint.load_checkpoint(directory, target) if resumed else None
-        if distributed.from_rank_zero(lambda: _finished(directory, config, state)):
-            run = Run.open(directory)  # nothing to do, and its measures stay
-        else:
+        method = None
+        if not distributed.from_rank_zero(lambda: _finished(directory, config, state)):  # else its measures stay
             try:
-                run = Training(settings, found, target, directory, config, state, callback).run()
+                method = Training(settings, found, target, directory, config, state, callback).run()
             except (RuntimeError, MemoryError) as error:
                 full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
                 if not full and "DefaultCPUAllocator: " not in str(error):  # the CPU has no class for it
                     raise
-                smaller = settings.batch // (2 * ranks) * ranks
+                smaller = settings.batch // (2 * distributed.world_size()) * distributed.world_size()
                 advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
                 kept = "; the last checkpoint is kept" if (directory / checkpoint.CHECKPOINT).exists() else ""
                 raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
-        run.images = own
-        return run
+        return dataclasses.replace(Run.open(directory), method=method, images=own)
 
 
-def _check_images(preset: Preset, images: Images) -> None:
-    n, found, shape = len(images), images.tensor.shape[1:], (preset.channels, preset.image_size, preset.image_size)
+def _check(preset: Preset, images: Images) -> None:
+    n, ranks, shape = len(images), distributed.world_size(), (preset.channels, preset.image_size, preset.image_size)
+    if preset.batch % ranks:
+        fitting = max(ranks, preset.batch // ranks * ranks)
+        raise UsageError(f"batch={preset.batch} does not divide among {ranks} processes: --set batch={fitting}")
     if preset.batch > n:
         way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
     methods.method(preset.method).check_data(preset, images)
-    if preset.network != "synthetic" and found != shape:
-        raise UsageError(f"{preset.dataset} has images {tuple(found)}, and channels and image_size make {shape}")
+    if preset.network != "synthetic" and images.tensor.shape[1:] != shape:
+        found = tuple(images.tensor.shape[1:])
+        raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
 
 
 def _config(preset: Preset, profile: str, seed: int, images: Images, overrides: dict[str, Any]) -> dict[str, Any]:
     """What ``config.json`` says: what is trained on what, and the command that does it again."""
+    words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
     name, config = preset.name, {"preset": preset.as_dict(), "preset_hash": preset.hash, "profile": profile}
     config |= {"seed": seed, "data": images.provenance}
     if name.startswith("folder:"):  # its absolute path holds wherever the run goes on or is measured
         config["folder"] = str(files.expanded(name.removeprefix("folder:")).absolute())
         name = f"folder:{config['folder']}"
-    words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
     return config | {"command": shlex.join(["kmgan", "train", name, "--profile", profile, "--seed", str(seed), *words])}
 
 
 def _finished(directory: Path, config: dict[str, Any], state: dict[str, Any] | None) -> bool:
     """Whether the run that is there is at its end already; if it is not, its config is written."""
-    total, result = config["preset"]["iterations"], directory / files.RESULT
-    if state is not None and state["iteration"] > total:
-        raise UsageError(f"{directory} is at iteration {state['iteration']} already: iterations is the total")
-    if state is not None and state["iteration"] == total and result.exists():
+    done, total, result = state["iteration"] if state else 0, config["preset"]["iterations"], directory / files.RESULT
+    if done > total:
+        raise UsageError(f"{directory} is at iteration {done} already: iterations is the total")
+    if done == total and result.exists():
         return True
     files.write_json(directory / files.CONFIG, config)
     result.unlink(missing_ok=True)  # of a shorter run: this one is not finished

@@ -9,10 +9,10 @@ import torch
 from torchvision.datasets import MNIST, FashionMNIST
 
 from kmgan_lib import data
-from kmgan_lib.data import standins
+from kmgan_lib.data import toys
 from kmgan_lib.training.run import data_label
 
-EMBEDDED = Path(standins.__file__).parent / "embedded"
+EMBEDDED = Path(toys.__file__).parent / "embedded"
 DRAWN = {"cifar10": (3, 32, 32), "celeba": (3, 64, 64)}
 
 
@@ -42,37 +42,31 @@ def test_embedded_images_are_real_and_say_which_they_are(name: str) -> None:
     assert expected.items() <= both.provenance.items()
 
 
-@pytest.mark.parametrize(
-    ("kind", "source", "label"),
-    [
+def test_badges_name_the_data() -> None:
+    for kind, source, label in (
         ("real", "data root, MNIST/raw", "mnist"), ("real", "embedded", "mnist (10,000 test images)"),
         ("real", "embedded, resized from 28 to 32 pixels", "mnist (10,000 test images)"),
         ("stand-in", "drawn faces", "stand-in for mnist"),
-    ],
-)  # fmt: skip
-def test_badges_name_the_data(kind: str, source: str, label: str) -> None:
-    assert data_label({"name": "mnist", "kind": kind, "source": source, "count": 10_000}) == label
+    ):  # fmt: skip
+        assert data_label({"name": "mnist", "kind": kind, "source": source, "count": 10_000}) == label
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_drawn_images_have_the_form_of_what_they_stand_for(name: str) -> None:
-    train, test, both = (data.load(name, standin="always", split=s) for s in ("train", "test", "all"))
-    assert both.tensor.shape == (2_500, *DRAWN[name])
-    assert both.tensor.dtype == torch.uint8
-    assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
-    assert len({bytes(i) for i in both.tensor.numpy()}) == 2_500  # no two alike, so train and test share none
-    assert both.provenance["kind"] == "stand-in"
-    standins._drawn.cache_clear()
-    assert data.load(name, standin="always", split="test").provenance == test.provenance
-
-
-def test_shapes_have_classes_of_their_own_and_faces_none() -> None:
-    shapes = standins.shapes("test")
-    assert shapes.classes == standins.SHAPES
-    assert not set(standins.SHAPES) & set(data.DATASETS["cifar10"].classes)
+def test_drawn_images_have_the_form_of_what_they_stand_for_and_classes_of_their_own() -> None:
+    for name, shape in DRAWN.items():
+        train, test, both = (data.load(name, standin="always", split=s) for s in ("train", "test", "all"))
+        assert both.tensor.shape == (2_500, *shape)
+        assert both.tensor.dtype == torch.uint8
+        assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
+        assert len({bytes(i) for i in both.tensor.numpy()}) == 2_500  # no two alike, so train and test share none
+        assert both.provenance["kind"] == "stand-in"
+        toys._drawn.cache_clear()
+        assert data.load(name, standin="always", split="test").provenance == test.provenance
+    shapes = toys.shapes("test")
+    assert shapes.classes == toys.SHAPES
+    assert not set(toys.SHAPES) & set(data.DATASETS["cifar10"].classes)
     assert shapes.labels is not None
     assert torch.bincount(shapes.labels).tolist() == [50] * 10
-    assert standins.faces("test").labels is None
+    assert toys.faces("test").labels is None
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10", "celeba"])

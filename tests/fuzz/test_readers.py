@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kmgan_lib.data import readers
-from kmgan_lib.data.folder import SUFFIXES, folder
-from kmgan_lib.data.images import Images
+from kmgan_lib.data.images import SUFFIXES, Images, folder
 from kmgan_lib.errors import UsageError
 
 from .conftest import Watch, cases, damaged, refused
