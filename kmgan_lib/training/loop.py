@@ -194,7 +194,6 @@ class Training:
             parts = {name: getattr(self, name).state_dict() for name in ("method", "batches", "history")}
             checkpoint.save_checkpoint(self.directory, {**state, **parts})
 
-
     def _record(self, status: str, diverged_at: int | None = None) -> None:
         done, ranks = self.iteration, distributed.world_size()
         images = self.preset.batch * sum(map(self.method.batches_per_step, range(done)))
