@@ -10,7 +10,7 @@ from kmgan_book.records import load
 from kmgan_lib import load_generator
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import GENERATOR
-from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint, save_checkpoint
+from kmgan_lib.training.checkpoint import CHECKPOINT, FORMAT, KEYS, load_checkpoint, save_checkpoint
 from kmgan_lib.training.run import Run
 
 from ..conftest import MadeUp, Quick, Stopped, contents, stop_at
@@ -56,16 +56,16 @@ def test_a_broken_checkpoint_is_refused_and_the_run_stays_as_it_is(quick: Quick,
 
 
 def test_the_checkpoint_is_at_its_place_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save, seen = torch.save, []
+    save, seen, kept = torch.save, [], {**dict.fromkeys(KEYS, 0), "format": FORMAT}
 
     def watching(state: Any, path: Path) -> None:
         save(state, path)
         seen.append(load_checkpoint(tmp_path, "cpu")["iteration"])
 
-    save_checkpoint(tmp_path, {**dict.fromkeys(KEYS, 0), "iteration": 1})
+    save_checkpoint(tmp_path, {**kept, "iteration": 1})
     monkeypatch.setattr(torch, "save", watching)
     for iteration in (2, 3):
-        save_checkpoint(tmp_path, {**dict.fromkeys(KEYS, 0), "iteration": iteration})
+        save_checkpoint(tmp_path, {**kept, "iteration": iteration})
     assert seen == [1, 2]
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
 

@@ -94,7 +94,7 @@ def test_three_short_steps_move_weights_and_centers_as_the_librarys_do(monkeypat
     G, D = copy.deepcopy(library.generator_net), copy.deepcopy(library.discriminator_net)
     c, c_hat = library.bank.real.clone(), library.bank.fake.clone()
     d, g = list(D.parameters()), list(G.parameters())
-    adams = tuple(library.adam(parameters) for parameters in (d, g, [*d, *g]))
+    adams = tuple(library.optimiser(parameters) for parameters in (d, g, [*d, *g]))
     before = [p.clone() for p in (*d, *g)]
     for _ in range(3):
         x = torch.rand(preset.batch, 1, 28, 28, generator=generator)
