@@ -2,11 +2,12 @@
 # Everything that this book still wants from a GPU, the most valuable first: bash benchmarks/gpu.sh OUT [BUDGET]
 #
 # It needs a checkout, KMGAN_DATA, and Python (PYTHON=...) with the library's own requirements, pytest-xdist and
-# hypothesis. JOBS runs (8) of PROFILE (paper) share the card. Small networks leave most of it idle: with NVIDIA's
-# Multi-Process Service, used where it is installed, eight runs took 27 s, and 44 s without it, tried once. In OUT
-# it leaves tests.txt, records.tar.gz, to unpack in book/results, and bench-gpu.json, for benchmarks/results/. BUDGET is
-# the sweep's, 20m by default; called again, the sweep goes on where it stopped, as long as RUNS (by default
-# ~/kmgan-runs) is still there. The exit status is that of the first part that failed; the later ones run all the same.
+# hypothesis; where there is no network WHEELS names a folder with the small ones that are missing. JOBS runs (8) of
+# PROFILE (paper) share the card. Small networks leave most of it idle: with NVIDIA's Multi-Process Service, used where
+# it is installed, eight runs took 27 s, and 44 s without it, tried once. In OUT it leaves tests.txt, records.tar.gz, to
+# unpack in book/results, and bench-gpu.json, for benchmarks/results/. BUDGET is the sweep's, 20m by default; called
+# again, the sweep goes on where it stopped, as long as RUNS (by default ~/kmgan-runs) is still there. The exit status is
+# that of the first part that failed; the later ones run all the same.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 export PYTHONPATH="$PWD:$PWD/book${PYTHONPATH:+:$PYTHONPATH}"
@@ -17,6 +18,8 @@ jobs=${JOBS:-8}
 profile=${PROFILE:-paper}
 mkdir -p "$out" "$runs" || exit 1
 python=${PYTHON:-python}
+[ -z "${WHEELS:-}" ] ||
+  "$python" -m pip install --quiet --no-index --find-links "$WHEELS" pydantic jaxtyping beartype filelock || exit 1
 # `kmgan sweep` and `kmgan records` are entry points of the book's kit: without an installation they do not exist.
 "$python" -m pip install --quiet --no-deps --no-build-isolation -e . -e ./book || exit 1
 status=0
