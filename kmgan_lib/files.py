@@ -1,21 +1,25 @@
-"""Files: written atomically, JSON, their names in a run directory; and the cache of downloads and classifiers.
+"""Files: written atomically, JSON, their names and the lock of a run directory; and the cache.
 
 Nothing in the cache is needed: what cannot be kept is made again.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib.errors import RunFailed, UsageError
+from filelock import FileLock, Timeout
+
+from kmgan_lib.errors import DirectoryInUse, RunFailed, UsageError
 
 log = logging.getLogger(__name__)
 CONFIG, GENERATOR, HISTORY, RESULT = "config.json", "generator.safetensors", "history.csv", "result.json"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some network disks: go on without
 
 
 def first_line(error: BaseException) -> str:
@@ -77,6 +81,30 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{path} cannot be read (it holds no dictionary)")
     return content
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep other processes out of a run directory, or whatever a lock file of any name stands for, within the block.
+
+    The system frees the lock however its process ends. A `DirectoryInUse` if another process is in such a block.
+    """
+    file = path / ".lock" if path.is_dir() else path
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DirectoryInUse(f"{path} is in use by another process: wait for its end, or name another one") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise RunFailed(f"{file} could not be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with contextlib.suppress(OSError):
+                file.unlink()  # before it is free: filelock notices that a file it waited for is gone
+        lock.release()
 
 
 def cache_root() -> Path:

@@ -12,7 +12,7 @@ from kmgan_lib import methods, presets
 from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import GENERATOR, expanded, first_line, write_atomically
-from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.methods.base import draw_noise
 
 CHUNK = 512
 GOLDEN = (5**0.5 - 1) / 2

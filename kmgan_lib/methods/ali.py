@@ -73,7 +73,7 @@ class ALI(WeightNormalised):
             False, "ours", "D's gains by a first batch, images and codes alike", later=True
         )
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -83,9 +83,9 @@ class ALI(WeightNormalised):
         return {"ali": prior | repaired, "ali-nodropout": {**prior, "learning_rate": 1e-4, **head}}
 
     def _build(self) -> None:
-        o = self.options
-        self.encoder = Encoder(o)
-        self.joint = JointHead(self.feature_dim, o.z_dim, o.width, dropout=o.dropout, he=o.initialise_by_data)
+        p = self.preset
+        self.encoder = Encoder(p)
+        self.joint = JointHead(self.feature_dim, p.z_dim, p.width, dropout=p.dropout, he=p.initialise_by_data)
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""

@@ -1,6 +1,8 @@
 """What every method shares: registration, its two networks, precision, and how features and images come out."""
 
 import copy
+import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -12,9 +14,9 @@ from kmgan_lib import distributed, models
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.methods.randomness import draw_noise, set_rng
 from kmgan_lib.models import layers
 
+log = logging.getLogger(__name__)
 CLASSES = 10  # of the data sets with labels
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
@@ -29,6 +31,23 @@ def detached(**values: Tensor) -> dict[str, Tensor]:
 def class_count(images: Images) -> int:
     """Number of classes that the labels know, 0 without labels."""
     return 0 if images.labels is None else 1 + int(images.labels.max())
+
+
+def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
+    """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
+    draw = torch.randn if preset.z_distribution == "normal" else torch.rand
+    noise = draw(count, preset.z_dim, generator=generator, device=generator.device)
+    return noise if preset.z_distribution == "normal" else noise * 2 - 1
+
+
+def set_rng(generator: torch.Generator, state: Tensor) -> None:
+    """Restore a generator's state, in place; one of another kind of device seeds it instead, and a warning says so."""
+    state = state.cpu()
+    if state.numel() == generator.get_state().numel():
+        generator.set_state(state)
+        return
+    generator.manual_seed(int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:4], "big"))
+    log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
 
 
 class Method(nn.Module):
@@ -48,6 +67,7 @@ class Method(nn.Module):
     name: ClassVar[str]  # the method in ``dataset/method``
     Options: ClassVar[type[Preset]] = Preset  # its presets, with the fields that only this method has
     drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimiser moves
+    preset: Any  # of the class `Options`
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
     labelled: ClassVar[bool] = False  # whether networks may be told the classes
@@ -96,7 +116,6 @@ class Method(nn.Module):
         super().__init__()
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
-        self.options: Any = preset  # with the fields of `Options`
         self.classes = CLASSES if preset.conditional else 0
         self.rng = torch.Generator(device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):

@@ -34,7 +34,7 @@ class DCGAN(Method):
     class Options(Preset):
         generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", gt=0)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -75,7 +75,7 @@ class DCGAN(Method):
         self._update(self.discriminator_optimiser, loss_d)
 
         loss_g = loss_d.new_zeros(())
-        for update in range(self.options.generator_updates):
+        for update in range(self.preset.generator_updates):
             fake = self.G(noise, labels) if update else fake
             loss_g = self._generator_loss(images, fake, labels)
             self._update(self.generator_optimiser, loss_g)

@@ -64,7 +64,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
         initialise_by_data: bool = field(False, "Improved GAN's code", "D's gains by a first batch", later=True)
 
-    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
+    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -76,16 +76,16 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         return {"improved_gan": program, "improved_gan-matching": {"learning_rate": 3e-4, **head}}
 
     def _build(self) -> None:
-        o, d = self.options, self.feature_dim
-        self.minibatch = MinibatchDiscrimination(d, o.kernels, o.kernel_dim)
-        self.logit = self.linear(d + o.kernels)
+        p, d = self.preset, self.feature_dim
+        self.minibatch = MinibatchDiscrimination(d, p.kernels, p.kernel_dim)
+        self.logit = self.linear(d + p.kernels)
 
     def _seen(self, images: Tensor) -> Tensor:
         """Images as D sees them, with noise."""
-        if self.options.noise == 0:
+        if self.preset.noise == 0:
             return images
         shape = (len(images) * world_size(), *images.shape[1:])
-        return images + self.options.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
+        return images + self.preset.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
 
     def _hidden(self, images: Tensor) -> Tensor:
         return self.minibatch(self.D(self._seen(images)))
@@ -94,7 +94,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         return self.logit(self._hidden(images)).squeeze(1)
 
     def _generator_loss(self, images: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
-        if self.options.objective == "logarithm":
+        if self.preset.objective == "logarithm":
             return super()._generator_loss(images, fake, labels)
         real, generated = self._hidden(images), self._hidden(fake)
         return (real.mean(0).detach() - generated.mean(0)).abs().mean()

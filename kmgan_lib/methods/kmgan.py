@@ -10,9 +10,8 @@ from kmgan_lib.config import Preset, field
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather, shard
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.methods.base import Variants, detached
+from kmgan_lib.methods.base import Variants, detached, draw_noise
 from kmgan_lib.methods.parts import Clustered, clip_weights, label_entropy
-from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import require_labels
 
 PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
@@ -68,7 +67,7 @@ class KMGAN(Clustered):
         clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
         generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
 
-    options: Options
+    preset: Options
     bank: CenterBank
     step_count: Tensor
     pixel_centers: Tensor | None
@@ -118,79 +117,79 @@ class KMGAN(Clustered):
         return preset.k if preset.told else 0
 
     def _build(self) -> None:
-        o = self.options
-        self.bank = CenterBank(o.k, self.feature_dim, update=o.center_update)
-        self.reclusters = o.center_update == "recluster"
+        p = self.preset
+        self.bank = CenterBank(p.k, self.feature_dim, update=p.center_update)
+        self.reclusters = p.center_update == "recluster"
         # On the device, so that the gate needs no look from the host and a captured step counts on.
         self.register_buffer("step_count", torch.zeros((), dtype=torch.int64))
         # Centers of K-Means on pixels where they group; they stay as they are.
-        pixels = torch.zeros(o.k, o.channels * o.image_size**2) if o.grouping == "pixels" else None
+        pixels = torch.zeros(p.k, p.channels * p.image_size**2) if p.grouping == "pixels" else None
         self.register_buffer("pixel_centers", pixels)
 
     def _optimise(self) -> None:
         super()._optimise()
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         moved = {"both": d + g, "discriminator": d, "generator": g}
-        self.center_optimiser = self.optimiser(moved[self.options.center_moves])
+        self.center_optimiser = self.optimiser(moved[self.preset.center_moves])
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
-        o, generator = self.options, torch.Generator(self.device).manual_seed(self.seed)
+        p, generator = self.preset, torch.Generator(self.device).manual_seed(self.seed)
         features = self._run_all(self.discriminator_net, self._seen(images, generator))
-        self.bank.initialise(features, generator, lloyd_iterations=o.lloyd_iterations)
+        self.bank.initialise(features, generator, lloyd_iterations=p.lloyd_iterations)
         if self.pixel_centers is not None:  # images do not move, and neither do their clusters
             pixels = self._run_all(nn.Flatten(), self._seen(images, generator))
-            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, o.k, generator), PIXEL_ROUNDS))
+            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, p.k, generator), PIXEL_ROUNDS))
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        o, bank, told = self.options, self.bank, None
-        if o.told:
-            told = shard(torch.randint(o.k, (o.batch,), generator=self.rng, device=self.device))
+        p, bank, told = self.preset, self.bank, None
+        if p.told:
+            told = shard(torch.randint(p.k, (p.batch,), generator=self.rng, device=self.device))
         fake = self.G(noise, told)
         f, g = self.D(images), self.D(fake.detach())
         real_labels, fake_labels = self._group(f.detach(), g.detach(), images, fake.detach(), labels, told)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
-        loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=o.reduction)
-        if o.lambda_pair:
-            intra, inter = (pair(f, g, reduction=o.pair_reduction) for pair in (intra_distance, inter_distance))
-            loss_d = loss_d + o.lambda_pair * (intra - inter)
+        loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
+        if p.lambda_pair:
+            intra, inter = (pair(f, g, reduction=p.pair_reduction) for pair in (intra_distance, inter_distance))
+            loss_d = loss_d + p.lambda_pair * (intra - inter)
         self._update(self.discriminator_optimiser, loss_d)
-        clip_weights(self.discriminator_net, o.clip, o.clip_scope)
+        clip_weights(self.discriminator_net, p.clip, p.clip_scope)
 
         loss_g = loss_d.new_zeros(())
-        for update in range(o.generator_updates):
+        for update in range(p.generator_updates):
             fake = self.G(noise, told) if update else fake
             g = self.D(fake)
-            loss_g = generator_loss(g, fake_targets, reduction=o.reduction)
-            if o.lambda_pair:
+            loss_g = generator_loss(g, fake_targets, reduction=p.reduction)
+            if p.lambda_pair:
                 with torch.no_grad():
                     f = self.D(images)
-                loss_g = loss_g + o.lambda_pair * inter_distance(f, g, reduction=o.pair_reduction)
+                loss_g = loss_g + p.lambda_pair * inter_distance(f, g, reduction=p.pair_reduction)
             self._update(self.generator_optimiser, loss_g)
 
         logged = detached(loss_d=loss_d, loss_g=loss_g)
         logged |= self._center_step(images, labels, noise, told, real_labels, fake_labels)
         self.step_count.add_(1)
-        return {**logged, "assignment_entropy": label_entropy(real_labels, o.k)}
+        return {**logged, "assignment_entropy": label_entropy(real_labels, p.k)}
 
     def _group(
         self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Labels of real and generated features: those of K-Means, or of the controls."""
-        o, bank = self.options, self.bank
-        if o.grouping == "random":
-            return tuple(torch.randint(o.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
+        p, bank = self.preset, self.bank
+        if p.grouping == "random":
+            return tuple(torch.randint(p.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
         if self.pixel_centers is not None:
             real, generated = (assign(x.flatten(1), self.pixel_centers) for x in (images, fake))
             return all_gather(real), all_gather(generated)
-        nearest = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
+        nearest = assign(g, bank.real if p.fake_labels == "real" else bank.fake)
         fake_labels = nearest if told is None else all_gather(told)
-        if o.grouping == "true":
+        if p.grouping == "true":
             return all_gather(require_labels(labels)), fake_labels
-        if o.grouping == "partition":
-            return all_gather(content_keys(images) % o.k), fake_labels
+        if p.grouping == "partition":
+            return all_gather(content_keys(images) % p.k), fake_labels
         return assign(f, bank.real), fake_labels
 
     def _center_step(
@@ -198,47 +197,47 @@ class KMGAN(Clustered):
         fake_labels: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Step 3 on Eq. (4), then the update of the centers."""
-        o, bank = self.options, self.bank
-        with torch.set_grad_enabled(o.center_loss):
+        p, bank = self.preset, self.bank
+        with torch.set_grad_enabled(p.center_loss):
             f, g = self.D(images), self.D(self.G(noise, told))
-            loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=o.per_cluster)
+            loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
         closed = self._gate_closed(loss.detach())
         # Apple's fused Adam takes no notice of found_inf, so there the host has to look.
-        if o.center_loss and not (self.device.type == "mps" and bool(closed)):
+        if p.center_loss and not (self.device.type == "mps" and bool(closed)):
             # A fused Adam skips its step on the device where found_inf is 1: the gate needs no look at the loss from
             # the host, and a skipped step moves neither weights nor moments.
             self.center_optimiser.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
             self._update(self.center_optimiser, loss)
-            clip_weights(self.discriminator_net, o.clip, o.clip_scope)
+            clip_weights(self.discriminator_net, p.clip, p.clip_scope)
         with torch.no_grad():
-            if o.fresh:
+            if p.fresh:
                 fake = self.G(noise, told)
                 f, g = self.D(images), self.D(fake)
                 real_labels, fake_labels = self._group(f, g, images, fake, labels, told)
             bank.update(f.detach(), g.detach(), real_labels, fake_labels)
         return detached(
-            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, o.k),
-            between_fake=share_between(g.detach(), fake_labels, o.k),
+            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, p.k),
+            between_fake=share_between(g.detach(), fake_labels, p.k),
         )  # fmt: skip
 
     def _gate_closed(self, loss: Tensor) -> Tensor:
         """Whether the center step is skipped, as a 0-dim bool tensor: the readings of L_center >= d_round (row 1)."""
-        o = self.options
-        if not o.center_loss:
+        p = self.preset
+        if not p.center_loss:
             return torch.ones_like(loss, dtype=torch.bool)
-        if o.center_gate == "floor":
-            return loss <= o.d_round
-        started = self.step_count >= o.d_round
-        return ~started if o.center_gate == "start_step" else started
+        if p.center_gate == "floor":
+            return loss <= p.d_round
+        started = self.step_count >= p.d_round
+        return ~started if p.center_gate == "start_step" else started
 
     @torch.no_grad()
     def _recluster(self, images: Tensor, done: int) -> None:
         images = self._seen(images, torch.Generator(self.device).manual_seed(self.seed))
         real = self._run_all(self.discriminator_net, images)
         generator = torch.Generator(self.device).manual_seed(self.seed + done)
-        o, fake = self.options, list[Tensor]()
-        for _ in range(len(images) // o.batch + 1):
-            noise = draw_noise(o, o.batch, generator)
-            told = torch.randint(o.k, (o.batch,), generator=generator, device=self.device) if o.told else None
+        p, fake = self.preset, list[Tensor]()
+        for _ in range(len(images) // p.batch + 1):
+            noise = draw_noise(p, p.batch, generator)
+            told = torch.randint(p.k, (p.batch,), generator=generator, device=self.device) if p.told else None
             fake.append(self.D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))

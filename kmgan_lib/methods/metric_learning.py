@@ -45,7 +45,7 @@ class MBGAN(Method):
             "free", "ours", "features as they come, or of length 1", later=True
         )
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -54,7 +54,7 @@ class MBGAN(Method):
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance (b,) of the rows of two blocks of features (b, d)."""
-        if self.options.embedding == "free":
+        if self.preset.embedding == "free":
             return mean_distance(a, b)
         return (F.normalize(a) - F.normalize(b)).square().sum(1)
 
@@ -63,10 +63,10 @@ class MBGAN(Method):
         f, g = self.D(images), self.D(fake.detach())
         real_distance, fake_distance = self._distance(f, f.roll(1, 0)), self._distance(f, g)
         margin = all_gather(mean_distance(images, fake.detach()))
-        if self.options.embedding == "sphere":
+        if self.preset.embedding == "sphere":
             margin = margin / (2 * margin.mean())
         violation = F.relu(margin + real_distance - fake_distance)
-        loss_d = (violation if self.options.embedding == "sphere" else real_distance + violation).mean()
+        loss_d = (violation if self.preset.embedding == "sphere" else real_distance + violation).mean()
         self._update(self.discriminator_optimiser, loss_d)
 
         with torch.no_grad():
@@ -106,7 +106,7 @@ class MLGAN(Method):
         )
         spread: bool = field(False, "Bellemare et al., 2017", "G also keeps its samples apart", later=True)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -119,21 +119,21 @@ class MLGAN(Method):
         }  # fmt: skip
 
     def _features(self, images: Tensor) -> Tensor:
-        return F.normalize(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
+        return F.normalize(self.D(images)) if self.preset.embedding == "sphere" else self.D(images)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        fake, reduction = self.G(noise), self.options.pair_reduction
+        fake, reduction = self.G(noise), self.preset.pair_reduction
         f, g = self._features(images), self._features(fake.detach())
         intra, inter = intra_distance(f, g, reduction=reduction), inter_distance(f, g, reduction=reduction)
         loss_d = intra - inter
         self._update(self.discriminator_optimiser, loss_d)
-        clip_weights(self.discriminator_net, self.options.clip, self.options.clip_scope)
+        clip_weights(self.discriminator_net, self.preset.clip, self.preset.clip_scope)
 
         with torch.no_grad():
             f = self._features(images)
         g = self._features(fake)
         loss_g = inter_distance(f, g, reduction=reduction)
-        if self.options.spread:
+        if self.preset.spread:
             loss_g = loss_g - intra_distance(f, g, reduction=reduction)
         self._update(self.generator_optimiser, loss_g)
         return detached(loss_d=loss_d, loss_g=loss_g, intra=intra, inter=inter)

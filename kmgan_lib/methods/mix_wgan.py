@@ -89,7 +89,7 @@ class MixWGAN(WGAN):
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
         entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
 
-    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
+    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
     critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -114,7 +114,7 @@ class MixWGAN(WGAN):
         return MixtureDiscriminator([build_discriminator(preset) for _ in range(preset.components)])
 
     def _build(self) -> None:
-        count = self.options.components
+        count = self.preset.components
         self.critic = Critics(self.linear(self.feature_dim // count, count))
         self.critic_logits = nn.Parameter(torch.zeros(count))  # beside the critics, whose parameters are clipped
 
@@ -130,7 +130,7 @@ class MixWGAN(WGAN):
         return [self.run_net(net, noise[:, 1:]) for net in self.generator_net.components]
 
     def _regulariser(self, logits: Tensor) -> Tensor:
-        return -self.options.entropy * logits.log_softmax(0).mean()
+        return -self.preset.entropy * logits.log_softmax(0).mean()
 
     def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():

@@ -64,7 +64,7 @@ class Clustered(Method):
 
     def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images that K-Means sees, in random order."""
-        count = getattr(self.options, self.clustered)
+        count = getattr(self.preset, self.clustered)
         chosen = torch.randperm(len(images), generator=generator, device=self.device)[:count]
         return images[chosen.to(images.device)]
 
@@ -77,7 +77,7 @@ class Clustered(Method):
 
     def before_step(self, done: int) -> None:
         """Cluster the features anew if it is time."""
-        if self.reclusters and done and done % self.options.recluster_every == 0:
+        if self.reclusters and done and done % self.preset.recluster_every == 0:
             assert self.training_set is not None
             with distributed.alone():
                 self._recluster(self.training_set, done)
@@ -122,7 +122,7 @@ class WeightNormalised(Method):
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Set D's gains and biases by a first batch, if so chosen (Salimans and Kingma, 2016, Section 3)."""
-        if not self.options.initialise_by_data:
+        if not self.preset.initialise_by_data:
             return
         with contextlib.ExitStack() as hooked:
             for layer in self.discriminator_net.modules():

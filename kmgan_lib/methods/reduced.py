@@ -48,7 +48,7 @@ class Reduced(Clustered):
         )
         init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -57,7 +57,7 @@ class Reduced(Clustered):
 
     def _build(self) -> None:
         p = self.preset
-        self.bank = CenterBank(self.options.k, p.channels * p.image_size**2)
+        self.bank = CenterBank(p.k, p.channels * p.image_size**2)
 
     def _optimise(self) -> None:
         super()._optimise()
@@ -83,9 +83,9 @@ class Reduced(Clustered):
         self._update(self.center_optimiser, loss_center)
 
         fake_centers = fake_centers.detach()
-        targets = real_centers if self.options.fake_targets == "real" else fake_centers
+        targets = real_centers if self.preset.fake_targets == "real" else fake_centers
         loss_d = block_norm(self.D(images) - of_centers(real_centers)[real_labels])
-        if self.options.repulsion:
+        if self.preset.repulsion:
             loss_d = loss_d - block_norm(self.D(fake.detach()) - of_centers(targets)[fake_labels])
         self._update(self.discriminator_optimiser, loss_d)
 
@@ -95,5 +95,5 @@ class Reduced(Clustered):
         self._update(self.generator_optimiser, loss_g)
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)
-        entropy = label_entropy(real_labels, self.options.k)
+        entropy = label_entropy(real_labels, self.preset.k)
         return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)

@@ -37,7 +37,7 @@ class WGAN(Method):
         critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", gt=0)
         burst: int = field(100, "WGAN's code", "updates of D in the first 25 iterations, and in every 500th", gt=0)
 
-    options: Options
+    preset: Options
     critic: Any  # a module; MIX+WGAN has another
     clips: ClassVar[bool] = True
 
@@ -56,7 +56,7 @@ class WGAN(Method):
 
     def batches_per_step(self, iteration: int) -> int:
         burst = iteration < WARM_UP or iteration % BURST_EVERY == 0
-        return self.options.burst if burst else self.options.critic_updates
+        return self.preset.burst if burst else self.preset.critic_updates
 
     def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
@@ -70,9 +70,9 @@ class WGAN(Method):
         return -self.critic(self.D(self.G(noise))).mean()
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        o, size = self.options, self.preset.batch // world_size()
+        p, size = self.preset, self.preset.batch // world_size()
         # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
-        bound = o.clip * (o.width**-0.5 if o.initial_scale == "fan-in" else 1)
+        bound = p.clip * (p.width**-0.5 if p.initial_scale == "fan-in" else 1)
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):
             loss_d = self._critic_loss(x, z)
@@ -100,7 +100,7 @@ class WGANGP(WGAN):
         burst: int = field(5, "WGAN-GP's code", "updates of D in any iteration: no bursts", gt=0)
         penalty: float = field(10.0, "Gulrajani et al., 2017", "weight of the gradient penalty", gt=0)
 
-    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
+    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -113,4 +113,4 @@ class WGANGP(WGAN):
         between = torch.lerp(fake, images, u).requires_grad_()
         values = self.critic(self.run_net(self.discriminator_net, between))
         (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
-        return self.options.penalty * all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
+        return self.preset.penalty * all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()

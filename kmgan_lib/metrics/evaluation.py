@@ -21,7 +21,6 @@ from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception
 from kmgan_lib.metrics.classifier import Judge, judge, judged
 from kmgan_lib.metrics.inception import Unavailable, Weights
-from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
@@ -241,7 +240,7 @@ def evaluate(
     """
     subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     path = run.directory / files.RESULT
-    with lock.held(run.directory):
+    with files.held(run.directory):
         for name in _chosen(run, only, everything):
             begun = time.perf_counter()
             try:

@@ -11,8 +11,8 @@ from torch import Tensor
 from kmgan_lib import methods, presets
 from kmgan_lib.centers import UPDATES, kmeans_plus_plus
 from kmgan_lib.data.images import to_unit
+from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.methods.kmgan import KMGAN
-from kmgan_lib.methods.randomness import draw_noise
 
 from ..conftest import in_float64
 
