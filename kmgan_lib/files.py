@@ -1,7 +1,4 @@
-"""Files: written atomically, JSON, their names and the lock of a run directory; and the cache.
-
-Nothing in the cache is needed: what cannot be kept is made again.
-"""
+"""Files: written atomically, JSON, names and lock of a run directory, and a cache from which nothing is needed."""
 
 import contextlib
 import errno
@@ -36,10 +33,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
-    """Have ``write`` make a file beside its place, then move it there, so that no reader ever sees half of it.
-
-    Folders are made if need be. Other processes may write a ``shared`` file at the same time.
-    """
+    """Have ``write`` make a file beside its place, then move it there; others may write a ``shared`` one meanwhile."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep other processes out of a run directory, or whatever a lock file of any name stands for, within the block.
-
-    The system frees the lock however its process ends. A `DirectoryInUse` if another process is in such a block.
-    """
+    """Keep other processes out of a run directory, or of what a lock file stands for; `DirectoryInUse` if one is in."""
     file = path / ".lock" if path.is_dir() else path
     lock = FileLock(file)
     try:

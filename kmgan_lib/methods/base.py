@@ -53,15 +53,13 @@ def set_rng(generator: torch.Generator, state: Tensor) -> None:
 class Method(nn.Module):
     """A training method: networks and optimisers, and nothing of loops, files or reports.
 
-    A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
-    `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights. The
-    module's ``state_dict`` has its networks and buffers and, as extra state, optimisers and random numbers: all that
-    the next step depends on.
+    A class with a ``name`` of its own registers itself, and so makes its presets known (see the book's chapter on a new
+    method). The seed fixes the initial weights. The ``state_dict`` has networks, buffers and, as extra state,
+    optimisers and random numbers: all that the next step depends on.
 
     Attributes are G as ``generator_net`` and D, a feature extractor, as ``discriminator_net``; ``average_net``, the
-    running average of G's weights, from which samples are drawn, or None; ``training_set``, all images (n, ...), set by
-    the trainer for methods that look at more than a batch; ``classes``, the number of classes that G and D are told, 0
-    for unconditional methods; and ``rng``, the source of the randomness inside a step, on the device.
+    running average of G's weights, or None; ``training_set``, all images (n, ...), which the trainer sets; ``classes``,
+    the number of classes that G and D are told; and ``rng``, the randomness inside a step, on the device.
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
@@ -180,9 +178,8 @@ class Method(nn.Module):
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
 
-        Images (b, ...) are float in [0, 1], noise is (b, z_dim); where `batches_per_step` is not 1, that many batches
-        one after the other. Labels (b,) are real classes, at which only conditional methods and controls may look. A
-        CUDA graph of one step stands for all, so Python must do the same in each.
+        Images (b, ...) are float in [0, 1], noise is (b, z_dim), labels (b,) are real classes; of `batches_per_step`
+        batches one after the other. A CUDA graph of one step stands for all, so Python must do the same in each.
         """
         raise NotImplementedError
 
@@ -253,10 +250,7 @@ class Method(nn.Module):
         return copied
 
     def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
-        """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
-
-        It has the average of G's weights, if the preset keeps one and ``averaged``; else the last weights.
-        """
+        """A copy of G, or of its average, in evaluation mode, batch statistics re-estimated on fresh noise (row 22)."""
         weights = self.average_net if averaged and self.average_net else self.generator_net
         net = self._copy(self.make_generator, weights)
         generator = torch.Generator(self.device).manual_seed(self.seed)

@@ -17,8 +17,8 @@ class MinibatchDiscrimination(nn.Module):
 
     .. math:: M_i = f_i T, \qquad o_{i,r} = \frac{1}{b - 1} \sum_{j \ne i} \exp(-\|M_{i,r} - M_{j,r}\|_1)
 
-    The mean stands for the original's sum (ours), so that closeness has the scale of features. ``features`` is d,
-    ``kernels`` the range of r, and ``kernel_dim`` the length of each row :math:`M_{i,r}`.
+    The mean stands for the original's sum (ours). ``features`` is d, ``kernels`` the number of r, ``kernel_dim`` the
+    length of each row :math:`M_{i,r}`.
     """
 
     def __init__(self, features: int, kernels: int, kernel_dim: int):
@@ -39,15 +39,13 @@ class ImprovedGAN(WeightNormalised, DCGAN):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program for minibatch
-    discrimination come weight normalisation, noise and dropout in D, gains and biases set by a first batch, and three
-    updates of G for one of D. Their 8.09 needs labels.
-
-    ``improved_gan-matching`` is the technique of the other program, feature matching,
+    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program come weight
+    normalisation, noise and dropout in D, gains and biases set by a first batch, and three updates of G for one of D.
+    ``improved_gan-matching`` has the kernels alone, and feature matching,
 
     .. math:: \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1
 
-    with h the features and closeness values, the bar the mean over the batch, and nothing of the above but the kernels.
+    with h the features and closeness values, the bar the mean over the batch.
     """
 
     name = "improved_gan"

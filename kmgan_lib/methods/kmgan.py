@@ -5,11 +5,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd, share_between
+from kmgan_lib import losses
+from kmgan_lib.centers import CenterBank, Update, assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.config import Preset, field
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather, shard
-from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
 from kmgan_lib.methods.base import Variants, detached, draw_noise
 from kmgan_lib.methods.parts import Clustered, clip_weights, label_entropy
 from kmgan_lib.models.layers import require_labels
@@ -23,7 +23,7 @@ class KMGAN(Clustered):
     One iteration, on one batch x and one noise z:
 
     1. :math:`f = D(x)`, :math:`g = D(G(z))`; labels are the nearest *real* centers (row 4).
-    2. D step on Eq. (5). The features of the label pass serve it: same parameters, same batch.
+    2. D step on Eq. (5), by the same features.
     3. G step on Eq. (6), with the labels of the first pass.
     4. Center step: D and G together on Eq. (4), skipped where its gate is closed.
     5. The centers move by the features of the center step, or by fresh ones (row 7).
@@ -37,12 +37,9 @@ class KMGAN(Clustered):
     class Options(Preset):
         k: int = field(10, "Section 2.1", "number of centers", gt=0)
         grouping: Literal["nearest", "pixels", "random", "true", "partition"] = field(
-            "nearest", "ours", "labels: nearest centers, or as controls K-Means on pixels, random ones, or for real "
-            "images the true ones or a fixed random partition",
-        )  # fmt: skip
-        told: bool = field(
-            False, "ours", "G is told the cluster that it shall draw; Eq. (6) pulls it there", later=True
+            "nearest", "ours", "labels: nearest centers, or K-Means on pixels, random, true, a fixed random partition"
         )
+        told: bool = field(False, "ours", "G is told the cluster to draw; Eq. (6) pulls it there", later=True)
         center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
         center_moves: Literal["both", "discriminator", "generator"] = field(
             "both", "Algorithm 1", "networks that the center step moves", later=True
@@ -52,14 +49,12 @@ class KMGAN(Clustered):
             "floor", "readings, row 1", "what d_round bounds: the loss from below, or the first or last iteration"
         )
         per_cluster: bool = field(False, "readings, row 2", "distances of corresponding centers, not of their sums")
-        center_update: Literal["eq4", "counts", "counts100", "ema", "recluster"] = field(
-            "eq4", "readings, row 6", "how a batch moves the centers"
-        )
+        center_update: Update = field("eq4", "readings, row 6", "how a batch moves the centers")
         fresh: bool = field(False, "readings, row 7", "recompute the features for the update, by one more pass")
         fake_labels: Literal["real", "own"] = field("real", "readings, row 4", "centers that label generated samples")
-        reduction: Literal["frobenius", "mean"] = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)")
+        reduction: losses.Reduction = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)")
         lambda_pair: float = field(0.0, "Eq. (7)", "weight lambda of L_intra and L_inter", ge=0)
-        pair_reduction: Literal["sum", "mean", "pairs"] = field("mean", "readings, row 33", "pair sums or means")
+        pair_reduction: losses.PairReduction = field("mean", "readings, row 33", "pair sums or means")
         init_images: int = field(10_000, "readings, row 23", "images whose features k-means++ sees", ge=2)
         lloyd_iterations: int = field(0, "readings, row 23", "rounds of Lloyd's algorithm after k-means++", ge=0)
         recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", gt=0)
@@ -151,10 +146,10 @@ class KMGAN(Clustered):
         real_labels, fake_labels = self._group(f.detach(), g.detach(), images, fake.detach(), labels, told)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
-        loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
+        loss_d = losses.discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
         if p.lambda_pair:
-            intra, inter = (pair(f, g, reduction=p.pair_reduction) for pair in (intra_distance, inter_distance))
-            loss_d = loss_d + p.lambda_pair * (intra - inter)
+            intra = losses.intra_distance(f, g, reduction=p.pair_reduction)
+            loss_d = loss_d + p.lambda_pair * (intra - losses.inter_distance(f, g, reduction=p.pair_reduction))
         self._update(self.discriminator_optimiser, loss_d)
         clip_weights(self.discriminator_net, p.clip, p.clip_scope)
 
@@ -162,11 +157,11 @@ class KMGAN(Clustered):
         for update in range(p.generator_updates):
             fake = self.G(noise, told) if update else fake
             g = self.D(fake)
-            loss_g = generator_loss(g, fake_targets, reduction=p.reduction)
+            loss_g = losses.generator_loss(g, fake_targets, reduction=p.reduction)
             if p.lambda_pair:
                 with torch.no_grad():
                     f = self.D(images)
-                loss_g = loss_g + p.lambda_pair * inter_distance(f, g, reduction=p.pair_reduction)
+                loss_g = loss_g + p.lambda_pair * losses.inter_distance(f, g, reduction=p.pair_reduction)
             self._update(self.generator_optimiser, loss_g)
 
         logged = detached(loss_d=loss_d, loss_g=loss_g)
@@ -200,7 +195,7 @@ class KMGAN(Clustered):
         p, bank = self.preset, self.bank
         with torch.set_grad_enabled(p.center_loss):
             f, g = self.D(images), self.D(self.G(noise, told))
-            loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
+            loss = losses.center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
         closed = self._gate_closed(loss.detach())
         # Apple's fused Adam takes no notice of found_inf, so there the host has to look.
         if p.center_loss and not (self.device.type == "mps" and bool(closed)):

@@ -30,33 +30,27 @@ class KMGANPlus(Clustered):
     .. math:: L_D = -E \log \sigma(v(x, y)) - E \log \sigma(-v(G(z, y), y)), \qquad
               L_G = -E \log \sigma(v(G(z, y), y))
 
-    f is D without its last unit, :math:`\varphi` is f as it was at the last run of K-Means, so that an image keeps its
-    cluster until the next, and y of a generated image is that of the real one in the same place of the batch. No
-    batch is normalised behind D's convolutions, as in `DCGAN` without labels, which this is where ``grouping`` is
-    none; with ``norm=spectral`` and the hinge loss it is `SNGAN`.
+    f is D without its last unit; :math:`\varphi`, the ``anchor``, is f as it was at the last run of K-Means, so that an
+    image keeps its cluster until the next; ``centers`` (k, d) are of its features. y of a generated image is that of
+    the real one in the same place of the batch. Where ``grouping`` is none this is `DCGAN` without labels, and with
+    ``norm=spectral`` and the hinge loss `SNGAN`.
 
-    Every ``recluster_every`` iterations K-Means runs on the features of many training images, from the means of the
-    clusters as they were, and each new cluster takes the number of the old one that it shares most images with (the
-    Hungarian method), so that neither network has to learn it anew.
-    ``anchor`` is :math:`\varphi`, a copy of D in evaluation mode, and ``centers`` (k, d) are those of its features.
+    Every ``recluster_every`` iterations K-Means runs anew from the means of its clusters, and each new cluster takes
+    the number of the old one that it shares most images with (the Hungarian method).
     """
 
     name = "kmgan_plus"
     clustered = "cluster_images"
 
     class Options(Preset):
-        """What only KM-GAN+ has: each is one change, and can be taken out."""
-
         k: int = field(10, "Section 2.1", "number of clusters", gt=0)
         grouping: Literal["nearest", "partition", "true", "none"] = field(
-            "nearest", "Liu et al., 2020", "clusters: nearest centers of K-Means, or as controls a fixed random "
-            "partition, the true labels, or none",
-        )  # fmt: skip
+            "nearest", "Liu et al., 2020", "clusters: of K-Means, or a fixed random partition, the true labels, or none"
+        )
         told: bool = field(True, "Liu et al., 2020", "G is told the cluster of the real image beside which it stands")
         embedding: Literal["learned", "centers", "none"] = field(
-            "learned", "Miyato and Koyama, 2018", "what D's features are projected on: a learned vector of each "
-            "cluster, its center of K-Means, or nothing",
-        )  # fmt: skip
+            "learned", "Miyato and Koyama, 2018", "vector of a cluster for D: learned, its center of K-Means, or none"
+        )
         loss: Literal["logistic", "hinge"] = field("logistic", "DCGAN; Miyato et al., 2018", "objective of D and G")
         center_loss: float = field(0.0, "Eq. (4); readings, row 2", "weight of the center loss, per cluster", ge=0)
         recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", gt=0)

@@ -17,8 +17,7 @@ class MixtureGenerator(nn.Module):
     r"""Generators :math:`G_1 \dots G_n` and the weights with which samples are drawn from them.
 
     The first number of the noise picks the generator, the others are its noise: with :math:`u \in (0, 1)` the value of
-    :math:`z_1` under its distribution function, the generator is the first i with
-    :math:`u \le w_1 + \dots + w_i`. So a sample is a function of z alone, and z has the length of the other methods'.
+    :math:`z_1` under its distribution function, it is the first i with :math:`u \le w_1 + \dots + w_i`.
     """
 
     def __init__(self, components: list[nn.Module], *, normal: bool):
@@ -74,12 +73,11 @@ class MixWGAN(WGAN):
     .. math:: \max_{f, v} \min_{G, w}\; \sum_{ij} w_i v_j F_{ij}, \qquad
               R(w) = -\frac{1}{n} \sum_i \log w_i ,
 
-    where each side also minimises :math:`0.1\,R` of its own weights, which keeps them from collapsing on one member
-    (Arora et al., 2017, Section 6).
+    where each side also minimises :math:`0.1\,R` of its own weights (Arora et al., 2017, Section 6).
 
     *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
     label-conditional MIX+DCGAN only. From it comes the regulariser; all else is WGAN's, without bursts. The presets
-    have 2 + 2 members where that code has 5 + 5 (ours). The mixture weights are not clipped.
+    have 2 + 2 members where that code has 5 + 5. Mixture weights are not clipped.
     """
 
     name = "mix_wgan"

@@ -35,10 +35,7 @@ def label_entropy(labels: Tensor, k: int) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> None:
-    """Clip to [-bound, bound], if there is one, in place (Section 4.2.2; readings, row 14).
-
-    ``scope``: ``all`` parameters, or the ``weights`` of convolutions and linear layers alone.
-    """
+    """Clip ``all`` parameters, or ``weights`` of layers alone, to [-bound, bound] (Section 4.2.2; readings, row 14)."""
     if bound is None:
         return
     for name, p in net.named_parameters():
@@ -85,10 +82,9 @@ class Clustered(Method):
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks come from a generator of its own, so that a run can be resumed exactly.
+    """Dropout with masks from the method's generator, so that a run can be resumed exactly.
 
-    A share p of the values becomes 0, the others grow by 1 / (1 - p). Every rank draws the masks of the whole batch and
-    takes its rows, or all where the inputs are ``gathered``.
+    Every rank draws the masks of the whole batch and takes its rows, or all where the inputs are ``gathered``.
     """
 
     def __init__(self, p: float, *, gathered: bool = False):

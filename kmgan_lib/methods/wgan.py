@@ -19,14 +19,12 @@ class WGAN(Method):
 
     .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
 
-    Settings are those of martinarjovsky/WassersteinGAN; *all* parameters of the critic are clipped, biases too. G's
-    update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is another run with
-    smaller networks.
+    Settings are those of martinarjovsky/WassersteinGAN, whose critic is clipped whole, biases too. G's update takes the
+    noise of the critic's last one, where that code draws anew.
 
-    The critic has the layers of DCGAN's D here, without any normalisation (the code's ``--noBN``). Weights within ±0.01
-    were chosen for its full width; a critic of a fraction w of it is bounded by :math:`0.01 / \sqrt{w}`, so that its
-    outputs keep their spread. ``wgan-norm`` has batch normalisation, the code's rate of 5e-5, and every parameter
-    within ±0.01 at any width, where the gradient with respect to an image falls a thousandfold at the first clipping.
+    The critic has the layers of DCGAN's D, without any normalisation (the code's ``--noBN``). At a fraction w of full
+    width its bound is :math:`0.01 / \sqrt{w}`, so that its outputs keep their spread. ``wgan-norm`` has batch
+    normalisation, the code's rate of 5e-5, and the bound ±0.01 at any width.
     """
 
     name = "wgan"
@@ -90,7 +88,7 @@ class WGANGP(WGAN):
     .. math:: L_f = E f(G(z)) - E f(x) + \lambda\, E (\|\nabla_{\tilde x} f(\tilde x)\|_2 - 1)^2 , \qquad
               \tilde x = u x + (1 - u) G(z), \quad u \sim U(0, 1)
 
-    Settings are the original's. No row of Table 4: it stands beside WGAN, whose clipping fails at full size, too.
+    Settings are the original's. No row of Table 4: it stands beside WGAN, whose clipping fails at full size.
     """
 
     name = "wgan_gp"

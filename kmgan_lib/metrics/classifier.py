@@ -70,8 +70,7 @@ class Judge:
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
-        d is 128 for the classifiers trained here, 64 for the ResNet. Images of another size, real ones too, are resized
-        first, bilinearly and with antialiasing. The network runs on its own device; features are on the CPU.
+        d is 128, or 64 for the ResNet. Images of another size are resized, bilinearly and with antialiasing.
         """
         features = []
         for part in images.split(CHUNK):
@@ -223,8 +222,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
 def judge(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Judge:
     """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 
-    Training takes 3 epochs, under a minute for MNIST on two cores; Fashion-MNIST takes 10. For CIFAR-10 the ResNet-56
-    below a data root is the judge, if it is there. A `UsageError` if the data set has no classes or cannot be found.
+    For CIFAR-10 it is the data root's ResNet-56, if any. A `UsageError` for data without classes, or not to be found.
     """
     if not judged(dataset):
         known = ", ".join(name for name in data.DATASETS if judged(name))

@@ -96,8 +96,7 @@ def claim_run_dir(
 ) -> Path:
     """The run directory, made, and kept from other processes until ``held`` ends.
 
-    A run that is there is never overwritten: a default name gets a number behind it. A `UsageError` if something else
-    is there, or another run than the one that is to be resumed.
+    A default name that is taken gets a number. A `UsageError` if what is there is not the run to be resumed.
     """
     name = preset.name
     if name.startswith(OWN):
