@@ -1,7 +1,6 @@
-"""K-Means on features: k-means++, assignment, and the bank of real and generated centers with its update rules.
+"""K-Means on features: k-means++, assignment, and the bank of real and generated centers with its update rules."""
 
-Other shapes and types than those stated are refused by a `jaxtyping.TypeCheckError`.
-"""
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,7 +10,7 @@ from kmgan_lib.checks import typed
 from kmgan_lib.errors import UsageError
 from kmgan_lib.models.layers import one_hot
 
-UPDATES = ("eq4", "counts", "counts100", "ema", "recluster")
+Update = Literal["eq4", "counts", "counts100", "ema", "recluster"]
 EMA_DECAY = 0.9
 STARVED, RESEEDINGS = 0.1, 5  # see `fed`
 
@@ -24,10 +23,7 @@ def distances(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
 
 @typed
 def assign(features: Float[Tensor, "b d"], centers: Float[Tensor, "k d"]) -> Tensor:
-    r"""Nearest center of each feature, :math:`\ell_i = \arg\min_m \|f_i - c_m\|_2` (Section 2.3).
-
-    From features (b, d) and centers (k, d) labels (b,) int64 in 0 ... k-1, the lowest index on a tie.
-    """
+    r"""Labels (b,) int64, :math:`\ell_i = \arg\min_m \|f_i - c_m\|_2` (Section 2.3), the lowest index on a tie."""
     return distances(features, centers).square().argmin(1)
 
 
@@ -51,8 +47,8 @@ def updated_centers(
 
     .. math:: c_m \leftarrow \frac{c_m + \sum_{i: \ell_i = m} f_i}{1 + n_m}
 
-    The center update of Wen et al. (2016) with :math:`\alpha = 1`, to centers (k, d), differentiable. A cluster without
-    features keeps its center; a feature with a label outside 0 ... k-1 is left out.
+    The center update of Wen et al. (2016) with :math:`\alpha = 1`, differentiable. A cluster without features keeps
+    its center; a feature with a label outside 0 ... k-1 is left out.
     """
     return fractions(centers, features, labels)
 
@@ -67,12 +63,9 @@ def fractions(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 def kmeans_plus_plus(features: Float[Tensor, "n d"], k: int, generator: torch.Generator) -> Tensor:
     r"""Initial centers by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
-    The first center is a feature drawn uniformly. Each further step draws :math:`2 + \lfloor\ln k\rfloor` candidates
-    with probability proportional to the squared distance to the nearest center so far, and keeps the one that lowers
-    the sum of these distances most (the greedy variant, scikit-learn's default).
-
-    From features (n, d) k of them, (k, d), by a random generator on their device; any, where distances are not finite.
-    A `UsageError` if there are fewer features than centers.
+    The first is drawn uniformly. Each further step draws :math:`2 + \lfloor\ln k\rfloor` candidates with probability
+    proportional to the squared distance to the nearest center so far, and keeps the one that lowers the sum of these
+    most. ``generator`` is on the features' device. A `UsageError` if there are fewer features than centers.
     """
     n = len(features)
     if not 1 <= k <= n:
@@ -103,10 +96,9 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
 
 
 def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iterations: int) -> Tensor:
-    """Centers (k, d) of `lloyd` on features (n, d), those put elsewhere that have less than a tenth of a fair share.
+    """Centers (k, d) of `lloyd` on features (n, d), those with less than a tenth of a fair share put elsewhere.
 
-    They move to features drawn as k-means++ draws, by their squared distances to the nearest center, and ``iterations``
-    rounds follow; at most five times, since copies of a few images cannot feed many centers.
+    They move to features drawn as k-means++ draws, and ``iterations`` rounds follow, five times at most.
     """
     for _ in range(RESEEDINGS):
         labels = assign(features, centers)
@@ -128,7 +120,7 @@ def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
               = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
 
     with :math:`\mu_m` the mean of the :math:`n_m` features of cluster m and :math:`\mu` that of all; 0 where they
-    differ by rounding alone. Behind a batch normalisation it is all that the distances of Eqs. (5) and (6) can tell.
+    differ by rounding alone.
     """
     centered, limits = features - features.mean(0), torch.finfo(features.dtype)
     sums, counts = cluster_sums(centered, labels, k)
@@ -140,8 +132,8 @@ def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
 class CenterBank(nn.Module):
     r"""The k real centers c and the k generated centers :math:`\hat c`, and how they move.
 
-    ``real`` and ``fake`` are (k, d); ``real_counts`` and ``fake_counts`` (k, 1) the features seen by each center: the
-    weights of ``counts``, and how one finds a dead center. ``update`` says how a batch moves them (readings, row 6):
+    ``real`` and ``fake`` are (k, d); ``real_counts`` and ``fake_counts`` (k, 1) count the features that each center has
+    seen. ``update`` says how a batch moves them (readings, row 6):
 
     - ``eq4``: the fraction of Eq. (4), `updated_centers`. It follows the features as D changes.
     - ``counts``: Sculley's mini-batch K-Means: the mean of all features ever assigned; its rate falls to 0.
@@ -155,10 +147,9 @@ class CenterBank(nn.Module):
     real_counts: Tensor
     fake_counts: Tensor
 
-    def __init__(self, k: int, feature_dim: int, *, update: str = "eq4", device: torch.device | str = "cpu"):
+    @typed
+    def __init__(self, k: int, feature_dim: int, *, update: Update = "eq4", device: torch.device | str = "cpu"):
         super().__init__()
-        if update not in UPDATES:
-            raise ValueError(f"update is {update!r}; it must be one of {', '.join(UPDATES)}")
         self.update_rule = update
         start = 100.0 if update == "counts100" else 0.0
         for name in ("real", "fake"):

@@ -1,4 +1,4 @@
-"""Shapes and types of arguments, checked by their annotations; never values, so nothing waits for the device."""
+"""Shapes and types of arguments, checked by their annotations; no number in a tensor is looked at."""
 
 from beartype import BeartypeConf, beartype
 from jaxtyping import jaxtyped

@@ -113,9 +113,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")],
     only: Annotated[list[str] | None, typer.Option(help="A measure that `kmgan list` names; may be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every measure that applies; some take minutes.")] = False,
-    inception_weights: Annotated[
-        Path | None, typer.Option(help="By default $KMGAN_INCEPTION or the data root's.")
-    ] = None,
+    inception_weights: Annotated[Path | None, typer.Option(help="Or $KMGAN_INCEPTION, or the data root's.")] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Measure a finished run; the results go into its result.json and metrics.jsonl.

@@ -1,7 +1,6 @@
 """One frozen pydantic model a preset, every field with its bounds and its source in the paper.
 
-A preset names the algorithm; a profile (``smoke``, ``quick``, ``long``, ``paper``) changes size and length only. What
-all methods share stands in `Preset`; a method whose presets have more fields derives a class, in its own file.
+A preset names the algorithm, a profile size and length. A method with fields of its own derives from `Preset`.
 """
 
 import contextlib
@@ -29,9 +28,8 @@ _WORDS = {"true": True, "false": False, "none": None}
 def field(default: Any, source: str, text: str, *, later: bool = False, **bounds: Any) -> Any:
     """A field of a preset with its default and what readers and checks need to know of it.
 
-    ``source`` is an equation, table, section, row of the readings or other code ("ours" where nothing decides),
-    ``text`` the meaning; bounds are pydantic's ``gt``, ``ge`` and ``lt``, and whole numbers are also less than `MOST`.
-    Records may be older than a ``later`` field: at its default it leaves a preset's hash alone, and files may lack it.
+    ``source`` is an equation, table, section, row of the readings or other code, ``text`` the meaning; bounds are
+    pydantic's. Records may be older than a ``later`` field: at its default it leaves a preset's hash alone.
     """
     if type(default) is int:
         bounds.setdefault("lt", MOST)
@@ -46,8 +44,7 @@ def choices(known: Any) -> list[str]:
 class Preset(BaseModel):
     """One experiment: data, networks, optimisation, the method's own fields and, from the profile, size and length.
 
-    Values come as Python or as the text behind ``--set key=``; a `UsageError` says what a wrong one must be. Every
-    field carries its source (`kmgan_lib.config.field`); ``kmgan list PRESET`` prints them.
+    Values come as Python or as the text behind ``--set key=``; a `UsageError` says what a wrong one must be.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -57,26 +54,20 @@ class Preset(BaseModel):
     method: str = field("kmgan", "Algorithm 1", "training method")
     split: Literal["train", "all"] = field("all", "Table 1", "images to train on; 70,000 are train and test together")
     # Networks
-    network: Literal["synthetic", "mnist", "cifar10", "celeba"] = field(
-        "mnist", "Tables 2, 3, 5; Section 4.2", "family"
-    )
+    network: Literal["synthetic", "mnist", "cifar10", "celeba"] = field("mnist", "Tables 2, 3, 5; Section 4.2", "kind")
     head: Literal["penultimate", "bn-relu", "sigmoid"] = field("bn-relu", "Table 3; readings, row 12", "D's features")
     feature_dim: int = field(100, "Table 3", "number d of features (penultimate: its own)", gt=0, lt=WIDEST)
-    conv_first: int = field(
-        64, "readings, row 13", "channels of MNIST's D, first layer (DCGAN: 1 + 10)", gt=0, lt=WIDEST
-    )
+    conv_first: int = field(64, "readings, row 13", "channels of MNIST's D, first (DCGAN: 1 + 10)", gt=0, lt=WIDEST)
     conv_second: int = field(128, "readings, row 13", "channels of its second layer (DCGAN: 64 + 10)", gt=0, lt=WIDEST)
     tail: Literal["table", "plain", "linear"] = field(
-        "table", "Tables 2, 3, 5; DCGAN's own D", "fully connected layers of D: with batch normalisation as printed, "
-        "without it, or none, so that the features are the last convolution's maps", later=True,
-    )  # fmt: skip
+        "table", "Tables 2, 3, 5; DCGAN's D", "D's FC layers: as printed, without batch norm, or none", later=True
+    )
     norm: Literal["batch", "none", "spectral"] = field(
         "batch", "readings, row 28; Miyato et al., 2018", "normalisation in D: batch, none or spectral", later=True
     )
     initial_scale: Literal["printed", "fan-in"] = field(
-        "printed", "ours", "initial weights: N(0, 0.02) at every width, or as large as keeps the outputs' spread that "
-        "0.02 gives at full width", later=True,
-    )  # fmt: skip
+        "printed", "ours", "initial weights: N(0, 0.02), or as much wider as keeps full width's outputs", later=True
+    )
     channels: int = field(1, "Table 1", "colour channels, 1 or 3", gt=0)
     image_size: int = field(28, "Table 1", "side of the pictures in pixels", gt=0, lt=1025)
     conditional: bool = field(False, "Section 4.2; readings, row 39", "feed real labels to G and D (DCGAN only)")
@@ -140,10 +131,7 @@ class Preset(BaseModel):
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that identify the algorithm, made from every field but the sizes and the name.
-
-        A field younger than the first records counts only where it is not at its default.
-        """
+        """Twelve hexadecimal digits that identify the algorithm, made from every field but the sizes and the name."""
         return self.hash_of(self.as_dict())
 
     @classmethod

@@ -11,10 +11,7 @@ LONGEST = 80  # characters of a value in a message
 
 
 class UsageError(ValueError):
-    """Wrong use: an unknown name, a wrong value, data that is not there. Exit status 2; nothing was written.
-
-    Its text is one line, whatever the names in it hold.
-    """
+    """Wrong use: an unknown name, a wrong value, data that is not there. Exit status 2; nothing was written."""
 
     status = 2
 
@@ -52,9 +49,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
     """A `UsageError` for a name that is none of the known ones, which it lists if there is no other hint."""
-    return UsageError(
-        f"unknown {what} {shown(name)}{did_you_mean(name, known)} ({hint or 'one of ' + ', '.join(known)})"
-    )
+    choice = hint or f"one of {', '.join(known)}"
+    return UsageError(f"unknown {what} {shown(name)}{did_you_mean(name, known)} ({choice})")
 
 
 def first_to_report() -> bool:

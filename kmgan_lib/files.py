@@ -1,21 +1,22 @@
-"""Files: written atomically, JSON, their names in a run directory; and the cache of downloads and classifiers.
-
-Nothing in the cache is needed: what cannot be kept is made again.
-"""
+"""Files: written atomically, JSON, names and lock of a run directory, and a cache from which nothing is needed."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kmgan_lib.errors import RunFailed, UsageError
+from filelock import FileLock, Timeout
+
+from kmgan_lib.errors import DirectoryInUse, RunFailed, UsageError
 
 log = logging.getLogger(__name__)
 CONFIG, GENERATOR, HISTORY, RESULT = "config.json", "generator.safetensors", "history.csv", "result.json"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some network disks: go on without
 
 
 def first_line(error: BaseException) -> str:
@@ -32,10 +33,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
-    """Have ``write`` make a file beside its place, then move it there, so that no reader ever sees half of it.
-
-    Folders are made if need be. Other processes may write a ``shared`` file at the same time.
-    """
+    """Have ``write`` make a file beside its place, then move it there; others may write a ``shared`` one meanwhile."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +75,27 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{path} cannot be read (it holds no dictionary)")
     return content
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep other processes out of a run directory, or of what a lock file stands for; `DirectoryInUse` if one is in."""
+    file = path / ".lock" if path.is_dir() else path
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DirectoryInUse(f"{path} is in use by another process: wait for its end, or name another one") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise RunFailed(f"{file} could not be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with contextlib.suppress(OSError):
+                file.unlink()  # before it is free: filelock notices that a file it waited for is gone
+        lock.release()
 
 
 def cache_root() -> Path:

@@ -12,7 +12,7 @@ from kmgan_lib import methods, presets
 from kmgan_lib.config import Preset
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import GENERATOR, expanded, first_line, write_atomically
-from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.methods.base import draw_noise
 
 CHUNK = 512
 GOLDEN = (5**0.5 - 1) / 2
@@ -37,11 +37,7 @@ class Generator:
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed))
 
     def labels(self, n: int) -> Tensor:
-        """The classes (n,) of n images where nobody says which: they take turns.
-
-        Where G knows what shares its clusters have, the i-th is the one at the fractional part of i times the golden
-        ratio, so that the first n have those shares nearly, whatever n is.
-        """
+        """The classes (n,) of n images where nobody says which: in turn, by the golden ratio where they have shares."""
         turns, shares = torch.arange(n), getattr(self.net, "shares", None)
         if not isinstance(shares, Tensor):
             return turns % max(self.classes, 1)
@@ -50,10 +46,9 @@ class Generator:
 
     @torch.no_grad()
     def images(self, noise: Tensor, labels: Tensor | Sequence[int] | None = None) -> Tensor:
-        """Images (n, c, h, w) in [0, 1] for noise (n, z_dim), without gradients, which `Generator.net` has.
+        """Images (n, c, h, w) in [0, 1] for noise (n, z_dim), without gradients; a `UsageError` for other shapes.
 
-        Labels (n,) are classes for a conditional generator, 0 ... classes - 1, by default those of `Generator.labels`.
-        Other shapes are a `UsageError`.
+        Labels (n,) are classes for a conditional generator, by default those of `Generator.labels`.
         """
         if noise.ndim != 2 or noise.shape[1] != self.preset.z_dim:
             raise UsageError(f"noise {tuple(noise.shape)} must be (n, {self.preset.z_dim}), z_dim numbers an image")

@@ -2,9 +2,11 @@ r"""The paper's objectives, one equation, one function, literally as printed (Eq
 
 ``real_features`` and ``fake_features`` (b, d) are :math:`D(x)` and :math:`D(G(z))`, labels (b,) int64 the cluster of
 each row, centers (k, d), and targets (b, d) the center of each row. Centers and targets are constants (readings, rows 3
-and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes and types are refused by a
-`jaxtyping.TypeCheckError`, other words by a `ValueError`; NaN and infinity come out as they went in.
+and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes, types and words are refused
+by a `jaxtyping.TypeCheckError`; NaN and infinity come out as they went in.
 """
+
+from typing import Literal
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -12,8 +14,8 @@ from torch import Tensor
 from kmgan_lib.centers import distances, fractions
 from kmgan_lib.checks import typed
 
-REDUCTIONS = ("frobenius", "mean")
-PAIR_REDUCTIONS = ("sum", "mean", "pairs")
+Reduction = Literal["frobenius", "mean"]
+PairReduction = Literal["sum", "mean", "pairs"]
 ROOT_EPS = 1e-12  # under a square root: its gradient at zero would be infinite
 
 
@@ -42,9 +44,7 @@ def block_norm(block: Tensor) -> Tensor:
     return (block.square().sum() + ROOT_EPS).sqrt()
 
 
-def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(REDUCTIONS)}")
+def _distance(features: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
     difference = features - targets.detach()
     if reduction == "frobenius":
         return block_norm(difference)
@@ -54,22 +54,21 @@ def _distance(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
 @typed
 def discriminator_loss(
     real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], real_targets: Float[Tensor, "n d"],
-    fake_targets: Float[Tensor, "m d"], *, reduction: str = "frobenius",
+    fake_targets: Float[Tensor, "m d"], *, reduction: Reduction = "frobenius",
 ) -> Tensor:  # fmt: skip
     r"""Discriminator's objective, Eq. (5). It has no lower bound where features have none (readings, row 11).
 
     .. math:: L_D = \|D(x) - C_{real}\|_2 - \|D(G(z)) - C_{gen}\|_2
 
-    Targets are :math:`C_{real}` and :math:`C_{gen}`. ``reduction`` is ``frobenius``, the norm of the whole b x d block,
-    which is what the symbols say and what TensorFlow's ``tf.norm`` computes, or ``mean``, the mean over the batch of
-    each row's Euclidean norm (readings, row 9).
+    ``reduction``: ``frobenius``, the norm of the whole b x d block, as the symbols say, or ``mean``, the mean over the
+    batch of each row's Euclidean norm (readings, row 9).
     """
     return _distance(real_features, real_targets, reduction) - _distance(fake_features, fake_targets, reduction)
 
 
 @typed
 def generator_loss(
-    fake_features: Float[Tensor, "b d"], fake_targets: Float[Tensor, "b d"], *, reduction: str = "frobenius"
+    fake_features: Float[Tensor, "b d"], fake_targets: Float[Tensor, "b d"], *, reduction: Reduction = "frobenius"
 ) -> Tensor:
     r"""Generator's objective, Eq. (6), at least 0; ``reduction`` as in `discriminator_loss`.
 
@@ -78,14 +77,12 @@ def generator_loss(
     return _distance(fake_features, fake_targets, reduction)
 
 
-def _pairwise(a: Tensor, b: Tensor, reduction: str) -> Tensor:
-    if reduction not in PAIR_REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(PAIR_REDUCTIONS)}")
+def _pairwise(a: Tensor, b: Tensor, reduction: PairReduction) -> Tensor:
     total = distances(a, b, 1).sum()
     return total if reduction == "sum" else total / (len(a) * len(b))
 
 
-def _within(features: Tensor, reduction: str) -> Tensor:
+def _within(features: Tensor, reduction: PairReduction) -> Tensor:
     if reduction != "pairs":
         return _pairwise(features, features, reduction)
     return _pairwise(features, features, "sum") / (2 * len(features) * (len(features) - 1))
@@ -93,29 +90,25 @@ def _within(features: Tensor, reduction: str) -> Tensor:
 
 @typed
 def intra_distance(
-    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], *, reduction: str = "sum"
+    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], *, reduction: PairReduction = "sum"
 ) -> Tensor:
     r"""Distances within real and within generated samples, the :math:`L_{intra}` of Eq. (7), at least 0.
 
     .. math:: L_{intra} = \sum_{i,j} \|D(x_i) - D(x_j)\|_1 + \sum_{i,j} \|D(G(z_i)) - D(G(z_j))\|_1
 
-    ``reduction``: the ``sum`` over all :math:`b^2` ordered pairs, as printed; each sum divided by the number of its
-    pairs, ``mean``; or, with :math:`i, j` read as unordered ``pairs`` of two samples, half the mean distance of two
-    different real samples plus half that of two generated ones (readings, row 33). In the last
-    :math:`L_{intra} - L_{inter}` is minus half the energy distance (Székely and Rizzo, 2013), which is 0 where the
-    distributions are equal, so that nothing is gained by shrinking the features.
+    ``reduction``: the ``sum`` over all :math:`b^2` ordered pairs, as printed; their ``mean``; or half the mean over
+    unordered ``pairs`` of different samples (readings, row 33), with which :math:`L_{intra} - L_{inter}` is minus half
+    the energy distance (Székely and Rizzo, 2013): nothing is gained by shrinking the features.
     """
     return _within(real_features, reduction) + _within(fake_features, reduction)
 
 
 @typed
 def inter_distance(
-    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], *, reduction: str = "sum"
+    real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], *, reduction: PairReduction = "sum"
 ) -> Tensor:
-    r"""Distances between real and generated samples, the :math:`L_{inter}` of Eq. (7), at least 0.
+    r"""Distances between real and generated samples, the :math:`L_{inter}` of Eq. (7); with ``pairs``, their mean.
 
     .. math:: L_{inter} = \sum_{i,j} \|D(x_i) - D(G(z_j))\|_1
-
-    ``reduction`` as in `intra_distance`: here every pair is one of two samples, so that ``pairs`` is the mean.
     """
     return _pairwise(real_features, fake_features, reduction)

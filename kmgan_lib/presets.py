@@ -105,10 +105,9 @@ def _check(preset: Preset) -> None:
 def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
-    A name is ``dataset/method[-variant]``, or ``folder:PATH`` for your own images (32x32 RGB unless ``image_size`` and
-    ``channels`` say otherwise), trained by regular KM-GAN unless ``method`` names another. Overrides are fields of
-    the method's presets, as Python values or as text. A `UsageError` on an unknown name, profile or field, or a value
-    that no run can have.
+    A name is ``dataset/method[-variant]``, or ``folder:PATH`` for your own images, 32x32 RGB and trained by KM-GAN
+    unless ``image_size``, ``channels`` and ``method`` say otherwise. Values are Python's, or text. A `UsageError` on an
+    unknown name, profile or field, or a value that no run can have.
     """
     if name.startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))

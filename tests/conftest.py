@@ -16,7 +16,7 @@ from kmgan_book.records import Record
 from kmgan_lib import methods, train
 from kmgan_lib.cli import main
 from kmgan_lib.methods import Method
-from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.metrics import Judge, judge
 from kmgan_lib.presets import resolve
 from kmgan_lib.training.run import Run

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd
+from kmgan_lib.centers import CenterBank, Update, assign, kmeans_plus_plus, lloyd
 from kmgan_lib.errors import UsageError
 
 
@@ -114,7 +114,7 @@ def test_lloyd_keeps_a_center_without_features_and_changes_none_in_no_rounds() -
     assert torch.equal(lloyd(features, centers, 0), centers)
 
 
-def bank_and_batches(update: str, batches: int = 4) -> tuple[CenterBank, list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
+def bank_and_batches(update: Update, batches: int = 4) -> tuple[CenterBank, list[tuple[Tensor, ...]]]:
     bank = CenterBank(4, 3, update=update)
     bank.initialise(normal(50, 3, seed=5), rng())
     # The last center never gets a feature.
@@ -135,7 +135,7 @@ def test_centers_begin_at_kmeans_plus_plus_and_lloyd_and_generated_ones_as_a_cop
 
 
 @pytest.mark.parametrize("update", ["eq4", "ema", "counts", "counts100"])
-def test_a_bank_moves_by_its_rule(update: str) -> None:
+def test_a_bank_moves_by_its_rule(update: Update) -> None:
     """The fraction of Eq. (4), a tenth of the way to the mean, or the mean of all features so far."""
     bank, batches = bank_and_batches(update)
     start = real = fake = bank.real.clone()

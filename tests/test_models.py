@@ -6,16 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from kmgan_lib.models import (
+from kmgan_lib.models.layers import parameter_count, reestimate_batch_norm, scale_width
+from kmgan_lib.models.networks import (
     ConvDiscriminator,
     ConvGenerator,
     MnistDiscriminator,
     MnistGenerator,
     SyntheticDiscriminator,
     SyntheticGenerator,
-    parameter_count,
 )
-from kmgan_lib.models.layers import reestimate_batch_norm, scale_width
 
 
 def dense(*sizes: int) -> int:

@@ -17,7 +17,7 @@ from kmgan_book import claims
 from kmgan_lib import data, files, generator
 from kmgan_lib.data import readers
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import classifier, inception_measures, resnet
+from kmgan_lib.metrics import classifier, inception_measures
 from kmgan_lib.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ READ: dict[str, tuple[list[str], Callable[[Path], object], str]] = {
     "generator": ([files.GENERATOR], generator.load_generator, "is not a generator written by kmgan"),
     "batch of CIFAR": ([f"cifar-10-batches-py/{name}" for name in readers.BATCHES],
                        lambda p: data.load("cifar10", root=p), "data_batch_1 is not the file of the release"),
-    "pretrained judge": (["resnet-.th"], lambda p: resnet.load_resnet56(p / "resnet-.th"),
+    "pretrained judge": (["resnet-.th"], lambda p: classifier.load_resnet56(p / "resnet-.th"),
                          "is not the ResNet-56 it should be"),
     "weights of Inception": (["weights.pth"], lambda p: inception_measures(PLAIN, PLAIN, weights=p / "weights.pth"),
                              "is no plain data"),

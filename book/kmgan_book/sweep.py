@@ -17,7 +17,6 @@ from kmgan_book import claims, records
 from kmgan_book.claims import Needed
 from kmgan_lib import files, presets
 from kmgan_lib.errors import DirectoryInUse, UsageError, shown
-from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run
 
 RUNS = Path("runs")
@@ -194,7 +193,7 @@ def sweep(
         directory.parent.mkdir(parents=True, exist_ok=True)
         held = locks.enter_context(contextlib.ExitStack())
         try:
-            held.enter_context(lock.held(directory.with_name(f".{directory.name}.lock")))
+            held.enter_context(files.held(directory.with_name(f".{directory.name}.lock")))
         except DirectoryInUse as error:
             tell(Outcome(run, directory, "taken", str(error), {}))
             return

@@ -125,7 +125,7 @@ def pair_terms() -> Figure:
     real, fake = torch.randn(2, 256, 100, generator=torch.Generator().manual_seed(0)).relu()
     factors = torch.linspace(0, 1.5, 16)
     figure, ax = panel(5.2, 2.8)
-    readings = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
+    readings: dict[str, losses.PairReduction] = {"mean over ordered pairs": "mean", "over unordered pairs": "pairs"}
     for (name, reduction), color in zip(readings.items(), SPARE, strict=False):
         intra, inter = (
             torch.stack([distance(s * real, s * fake, reduction=reduction) for s in factors])

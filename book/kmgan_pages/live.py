@@ -28,7 +28,7 @@ from kmgan_lib.centers import assign
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.losses import discriminator_loss
-from kmgan_lib.models import ConvGenerator, MnistGenerator
+from kmgan_lib.models.networks import ConvGenerator, MnistGenerator
 from kmgan_lib.pictures import sheet
 from kmgan_pages import moving, script
 

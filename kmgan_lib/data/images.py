@@ -94,20 +94,14 @@ def _factors(count: int, device: torch.device) -> Tensor:
 
 
 def content_keys(images: Tensor) -> Tensor:
-    """A number (n,), at least 0, for each floating-point image (n, ...): equal for equal images, arbitrary otherwise.
-
-    What is made from it is the same however the rows are arranged, and on every device.
-    """
+    """A number (n,), at least 0, for each floating-point image (n, ...): the same in every row and on every device."""
     bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
     mixed = (bits * _factors(bits.shape[1], bits.device)).sum(1)  # int64 wraps around
     return mixed >> 24 & 2**39 - 1  # the low bits mix badly
 
 
 def resized(tensor: Tensor, size: int) -> Tensor:
-    """Images (n, c, h, w) of uint8 at another side length in pixels, by bilinear interpolation (readings, row 24).
-
-    Where images shrink, the filter widens with the factor (antialiasing). Values are rounded.
-    """
+    """Images (n, c, h, w) of uint8 at another side, bilinearly, with antialiasing and rounding (readings, row 24)."""
     if tensor.shape[-2:] == (size, size):
         return tensor
     resize = functools.partial(F.interpolate, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -124,8 +118,7 @@ def _tensor(values: Any) -> Tensor:
 def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
     """Square images (n, c, h, h) of a caller, uint8 or float in [0, 1], with 1 or 3 channels, and their classes (n,).
 
-    They are kept as uint8, floats rounded; the name is ``images:`` and the beginning of their SHA-256. A `UsageError`
-    if shapes, types or values are others.
+    They are kept as uint8, floats rounded. A `UsageError` if shapes, types or values are others.
     """
     tensor, known = _tensor(images), None if labels is None else _tensor(labels)
     real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
@@ -169,10 +162,8 @@ def _cut(image: Image.Image, size: int, mode: str) -> np.ndarray:
 def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
     """All images below a folder, cut to their central square: (n, channels, image_size, image_size), grey or RGB.
 
-    They are in the order of their paths; hidden files and the runs of this library are left out. Transparency is laid
-    on white; animated images give their first frame; greys of 16 bits are scaled to 8. A file that cannot be read is
-    named in a warning and left out; a `UsageError` if none can. Where all lie in several subfolders, these are the
-    classes; else there are no labels.
+    They are in the order of their paths, without hidden files and runs of this library. Where all lie in several
+    subfolders, these are the classes. What cannot be read is named in a warning; a `UsageError` if nothing can.
     """
     if channels not in (1, 3):
         raise UsageError(f"channels={channels} must be 1 or 3")

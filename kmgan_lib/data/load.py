@@ -160,18 +160,14 @@ def load(
     root, download
         Data root, searched first, by default ``$KMGAN_DATA``. If it lacks the data, nothing is downloaded.
     standin : {"auto", "always", "never"}
-        Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never. For
-        ``mnist`` and ``fashion`` it is their 10,000 test images, of which every fifth is ``test``; else it is drawn.
+        Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
     split : {"train", "test", "all"}
         ``all`` is train, then test; of ``celeba`` it has the valid partition too. The rest has no splits.
     image_size, channels
         Side in pixels (`kmgan_lib.data.images.resized`), by default their own, and for a folder 32; and, of folders
         only, 1 channel for grey or 3 for RGB.
 
-    Raises
-    ------
-    UsageError
-        On wrong use, or data that cannot be had: it says the ways to get them.
+    A `UsageError` says the ways to get data that cannot be had.
     """
     for key, word, known in (("standin", standin, ("auto", "always", "never")), ("split", split, readers.PARTS)):
         if word not in known:

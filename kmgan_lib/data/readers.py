@@ -119,10 +119,7 @@ def read_batches(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
 
 
 def read_cifar_atlases(place: Path, split: str) -> tuple[Tensor, Tensor, str]:
-    """The compact copy: lossless atlases of 1,000 images, and labels as ``.npy``.
-
-    ``test`` is 1,017 images. The others are there as JPEG only, on which a classifier loses ten points.
-    """
+    """The compact copy: lossless atlases of 1,000 images, 1,017 of the test set, and labels as ``.npy``."""
     pixels, labels = [], []
     for part in PARTS[split]:
         jobs, expected = [(place / EXACT_FILE, EXACT)], EXACT_SHA256
@@ -172,11 +169,7 @@ def _photograph(path: Path, out: np.ndarray) -> None:
 
 
 def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
-    """Torchvision's layout, cut to the central 108x108 pixels and resized to 64x64, as DCGAN's code does.
-
-    By Pillow's bilinear filter (readings, row 43). 162,770 and 19,962 images in the order of the list, or all 202,599
-    (2.5 GB) with the 19,867 of the valid partition between them.
-    """
+    """Torchvision's layout; the central 108x108 pixels at 64x64 by Pillow's bilinear filter (readings, row 43)."""
     listed, photographs = place / "list_eval_partition.txt", place / "img_align_celeba"
     with _expecting(listed, "the list of partitions"):
         rows = [line.split() for line in listed.read_text(encoding="utf8").splitlines() if line.strip()]
@@ -185,10 +178,7 @@ def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
 
 
 def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
-    """The compact copy: JPEG atlases of up to 1,000 faces, and ``index.csv``.
-
-    It has a part of the data set, the central 178x178 pixels at 64x64, which show more than the crop of 108 does.
-    """
+    """The compact copy, a part of the data set: JPEG atlases of the central 178x178 pixels at 64x64, ``index.csv``."""
     index = place / "index.csv"
     with _expecting(index, "the index of the atlases"), index.open(newline="", encoding="utf8") as file:
         counts = Counter((row["partition"], _inside(row["shard"])) for row in csv.DictReader(file))

@@ -26,9 +26,8 @@ SHAPES = (*CORNERS, *PETALS)
 def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tuple[Tensor, Tensor]:
     """The two-dimensional structure that nobody observes (Fig. 2a): points h (n, 2) and their classes (n,).
 
-    Means and scale are those of DCN's data generator (Yang et al., 2017), whose wording and network the paper shares.
-    It wants different covariance matrices: the two deviations of a class have the geometric mean 1.5, are stretched by
-    a random factor of at most 1.5 and turned by a random angle (ours).
+    Means and scale are those of DCN's data generator (Yang et al., 2017). The two deviations of a class have the
+    geometric mean 1.5, are stretched by a random factor of at most 1.5 and turned by a random angle (ours).
     """
     generator = torch.Generator().manual_seed(seed)
     points = []
@@ -44,8 +43,7 @@ def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tu
 def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images:
     r"""The observed points :math:`x = \sigma(W_2\,\sigma(W_1 h)) \in \mathbb{R}^{100}` (n, 100), and their classes.
 
-    The mapping is Table 2's (FC 10 sigmoid, FC 100 sigmoid) with standard normal weights and no biases, as in DCN's
-    data generator. The seed fixes points and mapping; the paper has 10,000 points in all.
+    The mapping is Table 2's (FC 10 sigmoid, FC 100 sigmoid) with standard normal weights and no biases, as DCN's.
     """
     points, labels = hidden_points(seed, points_per_class)
     generator = torch.Generator().manual_seed(seed + 1_000_003)
@@ -57,10 +55,7 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
 
 
 def digits(split: str = "train") -> Images:
-    """Real 8x8 digits (UCI, part of scikit-learn), enlarged to 20x20 and centred on 28x28 as MNIST's are.
-
-    ``test`` is the last 297 of 1,797: the file's order keeps their writers apart from those of ``train``.
-    """
+    """Real 8x8 digits (UCI), enlarged to 20x20, centred on 28x28; ``test`` is the last 297, by other writers."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -74,10 +69,7 @@ def digits(split: str = "train") -> Images:
 
 
 def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Images:
-    """The 10,000 test images of MNIST or Fashion-MNIST, unchanged: real, grey, (n, 1, 28, 28).
-
-    Every fifth image is for tests, the others are to train on; the provenance calls them embedded ``test`` images.
-    """
+    """The 10,000 test images of MNIST or Fashion-MNIST (n, 1, 28, 28), every fifth for tests, the rest to train on."""
     tensor, labels, _ = read_idx(Path(__file__).parent / "embedded" / name, "test")
     held_out = torch.arange(len(labels)) % HELD_OUT == HELD_OUT - 1
     part = {"train": ~held_out, "test": held_out, "all": slice(None)}[split]

@@ -1,7 +1,4 @@
-"""Training methods, one file each, all under the protocol of `kmgan_lib.methods.base.Method`.
-
-Every file of this folder is imported here and registers what it defines, so a new one needs no mention anywhere.
-"""
+"""Training methods, one file each, under the protocol of `kmgan_lib.methods.base.Method`; all are imported here."""
 
 import importlib
 import pkgutil

@@ -57,11 +57,10 @@ class ALI(WeightNormalised):
     .. math:: \hat z = \mu(x) + \sigma(x)\,\epsilon, \quad \epsilon \sim N(0, 1), \qquad
               \max_D\; E \log D(x, \hat z) + E \log (1 - D(G(z), z))
 
-    G and the encoder maximise the same with the roles exchanged, :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`.
-    From IshmaelBelghazi/ALI come Adam, the Gaussian prior, dropout in D, and D's shape: features of the image and of
-    the code, joined, then two layers. D normalises weights instead of batches, its gains set by a first batch (ours):
-    with batch normalisation it was never fooled, and with small initial weights it saw codes only. All else is that of
-    the other methods (original: maxout units, z_dim 64). ``ali-nodropout`` has neither dropout nor gains.
+    G and the encoder maximise :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come
+    Adam, the Gaussian prior, dropout in D, and D's shape: features of the image and of the code, joined, then two
+    layers. D normalises weights instead of batches, its gains set by a first batch (ours). All else is that of the
+    other methods (original: maxout units, z_dim 64). ``ali-nodropout`` has neither dropout nor gains.
     """
 
     name = "ali"
@@ -69,11 +68,9 @@ class ALI(WeightNormalised):
 
     class Options(Preset):
         dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", ge=0, lt=1, later=True)
-        initialise_by_data: bool = field(
-            False, "ours", "D's gains by a first batch, images and codes alike", later=True
-        )
+        initialise_by_data: bool = field(False, "ours", "D's gains by a first batch", later=True)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -83,9 +80,9 @@ class ALI(WeightNormalised):
         return {"ali": prior | repaired, "ali-nodropout": {**prior, "learning_rate": 1e-4, **head}}
 
     def _build(self) -> None:
-        o = self.options
-        self.encoder = Encoder(o)
-        self.joint = JointHead(self.feature_dim, o.z_dim, o.width, dropout=o.dropout, he=o.initialise_by_data)
+        p = self.preset
+        self.encoder = Encoder(p)
+        self.joint = JointHead(self.feature_dim, p.z_dim, p.width, dropout=p.dropout, he=p.initialise_by_data)
 
     def encode(self, images: Tensor) -> Tensor:
         """A code (b, z_dim) drawn for each image (b, c, h, w)."""

@@ -1,6 +1,8 @@
 """What every method shares: registration, its two networks, precision, and how features and images come out."""
 
 import copy
+import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -12,9 +14,9 @@ from kmgan_lib import distributed, models
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.methods.randomness import draw_noise, set_rng
 from kmgan_lib.models import layers
 
+log = logging.getLogger(__name__)
 CLASSES = 10  # of the data sets with labels
 NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
@@ -31,23 +33,39 @@ def class_count(images: Images) -> int:
     return 0 if images.labels is None else 1 + int(images.labels.max())
 
 
+def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor:
+    """Noise z (count, z_dim) from the preset's distribution, on the generator's device."""
+    draw = torch.randn if preset.z_distribution == "normal" else torch.rand
+    noise = draw(count, preset.z_dim, generator=generator, device=generator.device)
+    return noise if preset.z_distribution == "normal" else noise * 2 - 1
+
+
+def set_rng(generator: torch.Generator, state: Tensor) -> None:
+    """Restore a generator's state, in place; one of another kind of device seeds it instead, and a warning says so."""
+    state = state.cpu()
+    if state.numel() == generator.get_state().numel():
+        generator.set_state(state)
+        return
+    generator.manual_seed(int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:4], "big"))
+    log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
+
+
 class Method(nn.Module):
     """A training method: networks and optimisers, and nothing of loops, files or reports.
 
-    A class with a ``name`` of its own registers itself: importing its file makes its presets known to `kmgan list`,
-    `train` and `load_generator` (see the book's chapter on a new method). The seed fixes the initial weights. The
-    module's ``state_dict`` has its networks and buffers and, as extra state, optimisers and random numbers: all that
-    the next step depends on.
+    A class with a ``name`` of its own registers itself, and so makes its presets known (see the book's chapter on a new
+    method). The seed fixes the initial weights. The ``state_dict`` has networks, buffers and, as extra state,
+    optimisers and random numbers: all that the next step depends on.
 
     Attributes are G as ``generator_net`` and D, a feature extractor, as ``discriminator_net``; ``average_net``, the
-    running average of G's weights, from which samples are drawn, or None; ``training_set``, all images (n, ...), set by
-    the trainer for methods that look at more than a batch; ``classes``, the number of classes that G and D are told, 0
-    for unconditional methods; and ``rng``, the source of the randomness inside a step, on the device.
+    running average of G's weights, or None; ``training_set``, all images (n, ...), which the trainer sets; ``classes``,
+    the number of classes that G and D are told; and ``rng``, the randomness inside a step, on the device.
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
     Options: ClassVar[type[Preset]] = Preset  # its presets, with the fields that only this method has
     drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimiser moves
+    preset: Any  # of the class `Options`
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
     labelled: ClassVar[bool] = False  # whether networks may be told the classes
@@ -96,7 +114,6 @@ class Method(nn.Module):
         super().__init__()
         self.preset, self.device, self.seed = preset, device, seed
         self.training_set: Tensor | None = None
-        self.options: Any = preset  # with the fields of `Options`
         self.classes = CLASSES if preset.conditional else 0
         self.rng = torch.Generator(device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -161,9 +178,8 @@ class Method(nn.Module):
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
 
-        Images (b, ...) are float in [0, 1], noise is (b, z_dim); where `batches_per_step` is not 1, that many batches
-        one after the other. Labels (b,) are real classes, at which only conditional methods and controls may look. A
-        CUDA graph of one step stands for all, so Python must do the same in each.
+        Images (b, ...) are float in [0, 1], noise is (b, z_dim), labels (b,) are real classes; of `batches_per_step`
+        batches one after the other. A CUDA graph of one step stands for all, so Python must do the same in each.
         """
         raise NotImplementedError
 
@@ -234,10 +250,7 @@ class Method(nn.Module):
         return copied
 
     def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
-        """A copy of G in evaluation mode, with batch statistics re-estimated on fresh noise (row 22).
-
-        It has the average of G's weights, if the preset keeps one and ``averaged``; else the last weights.
-        """
+        """A copy of G, or of its average, in evaluation mode, batch statistics re-estimated on fresh noise (row 22)."""
         weights = self.average_net if averaged and self.average_net else self.generator_net
         net = self._copy(self.make_generator, weights)
         generator = torch.Generator(self.device).manual_seed(self.seed)

@@ -18,14 +18,12 @@ class DCGAN(Method):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    These are the signs of Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both flipped. D is KM-GAN's
-    without its last layer and without batch normalisation of the fully connected one, and one linear unit as the logit
-    (Radford et al., 2016). A conditional model feeds the batch's real labels to every layer of both networks. Further
-    updates of G take the same noise.
+    Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both signs flipped. D is KM-GAN's without its last
+    layer and without batch normalisation of the fully connected one, with one linear unit as the logit (Radford et al.,
+    2016). A conditional model feeds real labels to every layer of both networks.
 
-    Other presets keep a D as it was handed down: ``dcgan-carpedm20`` the one of carpedm20/DCGAN-tensorflow on 28x28,
-    ``dcgan-table3`` and ``dcgan-table5`` those of the paper's tables. Their batch normalisation before the logit, of
-    real and generated batches apart, hides the mean and spread by which D would tell a collapsed generator.
+    ``dcgan-carpedm20`` has the D of carpedm20/DCGAN-tensorflow on 28x28, ``dcgan-table3`` and ``dcgan-table5`` have
+    those of the paper's tables, whose batch normalisation before the logit hides a collapsed generator from D.
     """
 
     name = "dcgan"
@@ -34,7 +32,7 @@ class DCGAN(Method):
     class Options(Preset):
         generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", gt=0)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -75,7 +73,7 @@ class DCGAN(Method):
         self._update(self.discriminator_optimiser, loss_d)
 
         loss_g = loss_d.new_zeros(())
-        for update in range(self.options.generator_updates):
+        for update in range(self.preset.generator_updates):
             fake = self.G(noise, labels) if update else fake
             loss_g = self._generator_loss(images, fake, labels)
             self._update(self.generator_optimiser, loss_g)
@@ -87,8 +85,8 @@ class SNGAN(DCGAN):
 
     .. math:: L_D = E [1 - D(x)]_+ + E [1 + D(G(z))]_+ , \qquad L_G = -E\, D(G(z))
 
-    Every layer of D, the logit too, is divided by its largest singular value, and no batch is normalised, so that D is
-    Lipschitz in the image. No row of Table 4: it tells what a GAN of these networks and this budget can do.
+    Every layer of D, the logit too, is divided by its largest singular value, and no batch is normalised. No row of
+    Table 4: it tells what a GAN of these networks and this budget can do.
     """
 
     name = "sngan"

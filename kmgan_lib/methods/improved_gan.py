@@ -17,8 +17,8 @@ class MinibatchDiscrimination(nn.Module):
 
     .. math:: M_i = f_i T, \qquad o_{i,r} = \frac{1}{b - 1} \sum_{j \ne i} \exp(-\|M_{i,r} - M_{j,r}\|_1)
 
-    The mean stands for the original's sum (ours), so that closeness has the scale of features. ``features`` is d,
-    ``kernels`` the range of r, and ``kernel_dim`` the length of each row :math:`M_{i,r}`.
+    The mean stands for the original's sum (ours). ``features`` is d, ``kernels`` the number of r, ``kernel_dim`` the
+    length of each row :math:`M_{i,r}`.
     """
 
     def __init__(self, features: int, kernels: int, kernel_dim: int):
@@ -39,15 +39,13 @@ class ImprovedGAN(WeightNormalised, DCGAN):
 
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
-    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program for minibatch
-    discrimination come weight normalisation, noise and dropout in D, gains and biases set by a first batch, and three
-    updates of G for one of D. Their 8.09 needs labels.
-
-    ``improved_gan-matching`` is the technique of the other program, feature matching,
+    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program come weight
+    normalisation, noise and dropout in D, gains and biases set by a first batch, and three updates of G for one of D.
+    ``improved_gan-matching`` has the kernels alone, and feature matching,
 
     .. math:: \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1
 
-    with h the features and closeness values, the bar the mean over the batch, and nothing of the above but the kernels.
+    with h the features and closeness values, the bar the mean over the batch.
     """
 
     name = "improved_gan"
@@ -64,7 +62,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
         initialise_by_data: bool = field(False, "Improved GAN's code", "D's gains by a first batch", later=True)
 
-    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
+    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -76,16 +74,16 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         return {"improved_gan": program, "improved_gan-matching": {"learning_rate": 3e-4, **head}}
 
     def _build(self) -> None:
-        o, d = self.options, self.feature_dim
-        self.minibatch = MinibatchDiscrimination(d, o.kernels, o.kernel_dim)
-        self.logit = self.linear(d + o.kernels)
+        p, d = self.preset, self.feature_dim
+        self.minibatch = MinibatchDiscrimination(d, p.kernels, p.kernel_dim)
+        self.logit = self.linear(d + p.kernels)
 
     def _seen(self, images: Tensor) -> Tensor:
         """Images as D sees them, with noise."""
-        if self.options.noise == 0:
+        if self.preset.noise == 0:
             return images
         shape = (len(images) * world_size(), *images.shape[1:])
-        return images + self.options.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
+        return images + self.preset.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
 
     def _hidden(self, images: Tensor) -> Tensor:
         return self.minibatch(self.D(self._seen(images)))
@@ -94,7 +92,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         return self.logit(self._hidden(images)).squeeze(1)
 
     def _generator_loss(self, images: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
-        if self.options.objective == "logarithm":
+        if self.preset.objective == "logarithm":
             return super()._generator_loss(images, fake, labels)
         real, generated = self._hidden(images), self._hidden(fake)
         return (real.mean(0).detach() - generated.mean(0)).abs().mean()

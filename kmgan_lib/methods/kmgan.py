@@ -5,14 +5,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from kmgan_lib.centers import CenterBank, assign, kmeans_plus_plus, lloyd, share_between
+from kmgan_lib import losses
+from kmgan_lib.centers import CenterBank, Update, assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.config import Preset, field
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.distributed import all_gather, shard
-from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss, inter_distance, intra_distance
-from kmgan_lib.methods.base import Variants, detached
+from kmgan_lib.methods.base import Variants, detached, draw_noise
 from kmgan_lib.methods.parts import Clustered, clip_weights, label_entropy
-from kmgan_lib.methods.randomness import draw_noise
 from kmgan_lib.models.layers import require_labels
 
 PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
@@ -24,7 +23,7 @@ class KMGAN(Clustered):
     One iteration, on one batch x and one noise z:
 
     1. :math:`f = D(x)`, :math:`g = D(G(z))`; labels are the nearest *real* centers (row 4).
-    2. D step on Eq. (5). The features of the label pass serve it: same parameters, same batch.
+    2. D step on Eq. (5), by the same features.
     3. G step on Eq. (6), with the labels of the first pass.
     4. Center step: D and G together on Eq. (4), skipped where its gate is closed.
     5. The centers move by the features of the center step, or by fresh ones (row 7).
@@ -38,12 +37,9 @@ class KMGAN(Clustered):
     class Options(Preset):
         k: int = field(10, "Section 2.1", "number of centers", gt=0)
         grouping: Literal["nearest", "pixels", "random", "true", "partition"] = field(
-            "nearest", "ours", "labels: nearest centers, or as controls K-Means on pixels, random ones, or for real "
-            "images the true ones or a fixed random partition",
-        )  # fmt: skip
-        told: bool = field(
-            False, "ours", "G is told the cluster that it shall draw; Eq. (6) pulls it there", later=True
+            "nearest", "ours", "labels: nearest centers, or K-Means on pixels, random, true, a fixed random partition"
         )
+        told: bool = field(False, "ours", "G is told the cluster to draw; Eq. (6) pulls it there", later=True)
         center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
         center_moves: Literal["both", "discriminator", "generator"] = field(
             "both", "Algorithm 1", "networks that the center step moves", later=True
@@ -53,14 +49,12 @@ class KMGAN(Clustered):
             "floor", "readings, row 1", "what d_round bounds: the loss from below, or the first or last iteration"
         )
         per_cluster: bool = field(False, "readings, row 2", "distances of corresponding centers, not of their sums")
-        center_update: Literal["eq4", "counts", "counts100", "ema", "recluster"] = field(
-            "eq4", "readings, row 6", "how a batch moves the centers"
-        )
+        center_update: Update = field("eq4", "readings, row 6", "how a batch moves the centers")
         fresh: bool = field(False, "readings, row 7", "recompute the features for the update, by one more pass")
         fake_labels: Literal["real", "own"] = field("real", "readings, row 4", "centers that label generated samples")
-        reduction: Literal["frobenius", "mean"] = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)")
+        reduction: losses.Reduction = field("frobenius", "readings, row 9", "norm of Eqs. (5) and (6)")
         lambda_pair: float = field(0.0, "Eq. (7)", "weight lambda of L_intra and L_inter", ge=0)
-        pair_reduction: Literal["sum", "mean", "pairs"] = field("mean", "readings, row 33", "pair sums or means")
+        pair_reduction: losses.PairReduction = field("mean", "readings, row 33", "pair sums or means")
         init_images: int = field(10_000, "readings, row 23", "images whose features k-means++ sees", ge=2)
         lloyd_iterations: int = field(0, "readings, row 23", "rounds of Lloyd's algorithm after k-means++", ge=0)
         recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", gt=0)
@@ -68,7 +62,7 @@ class KMGAN(Clustered):
         clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
         generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
 
-    options: Options
+    preset: Options
     bank: CenterBank
     step_count: Tensor
     pixel_centers: Tensor | None
@@ -118,79 +112,79 @@ class KMGAN(Clustered):
         return preset.k if preset.told else 0
 
     def _build(self) -> None:
-        o = self.options
-        self.bank = CenterBank(o.k, self.feature_dim, update=o.center_update)
-        self.reclusters = o.center_update == "recluster"
+        p = self.preset
+        self.bank = CenterBank(p.k, self.feature_dim, update=p.center_update)
+        self.reclusters = p.center_update == "recluster"
         # On the device, so that the gate needs no look from the host and a captured step counts on.
         self.register_buffer("step_count", torch.zeros((), dtype=torch.int64))
         # Centers of K-Means on pixels where they group; they stay as they are.
-        pixels = torch.zeros(o.k, o.channels * o.image_size**2) if o.grouping == "pixels" else None
+        pixels = torch.zeros(p.k, p.channels * p.image_size**2) if p.grouping == "pixels" else None
         self.register_buffer("pixel_centers", pixels)
 
     def _optimise(self) -> None:
         super()._optimise()
         d, g = list(self.discriminator_net.parameters()), list(self.generator_net.parameters())
         moved = {"both": d + g, "discriminator": d, "generator": g}
-        self.center_optimiser = self.optimiser(moved[self.options.center_moves])
+        self.center_optimiser = self.optimiser(moved[self.preset.center_moves])
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Initialise the real centers by k-means++ on D's features of at most ``init_images`` images."""
-        o, generator = self.options, torch.Generator(self.device).manual_seed(self.seed)
+        p, generator = self.preset, torch.Generator(self.device).manual_seed(self.seed)
         features = self._run_all(self.discriminator_net, self._seen(images, generator))
-        self.bank.initialise(features, generator, lloyd_iterations=o.lloyd_iterations)
+        self.bank.initialise(features, generator, lloyd_iterations=p.lloyd_iterations)
         if self.pixel_centers is not None:  # images do not move, and neither do their clusters
             pixels = self._run_all(nn.Flatten(), self._seen(images, generator))
-            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, o.k, generator), PIXEL_ROUNDS))
+            self.pixel_centers.copy_(lloyd(pixels, kmeans_plus_plus(pixels, p.k, generator), PIXEL_ROUNDS))
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        o, bank, told = self.options, self.bank, None
-        if o.told:
-            told = shard(torch.randint(o.k, (o.batch,), generator=self.rng, device=self.device))
+        p, bank, told = self.preset, self.bank, None
+        if p.told:
+            told = shard(torch.randint(p.k, (p.batch,), generator=self.rng, device=self.device))
         fake = self.G(noise, told)
         f, g = self.D(images), self.D(fake.detach())
         real_labels, fake_labels = self._group(f.detach(), g.detach(), images, fake.detach(), labels, told)
         real_targets, fake_targets = bank.real[real_labels], bank.real[fake_labels]
 
-        loss_d = discriminator_loss(f, g, real_targets, fake_targets, reduction=o.reduction)
-        if o.lambda_pair:
-            intra, inter = (pair(f, g, reduction=o.pair_reduction) for pair in (intra_distance, inter_distance))
-            loss_d = loss_d + o.lambda_pair * (intra - inter)
+        loss_d = losses.discriminator_loss(f, g, real_targets, fake_targets, reduction=p.reduction)
+        if p.lambda_pair:
+            intra = losses.intra_distance(f, g, reduction=p.pair_reduction)
+            loss_d = loss_d + p.lambda_pair * (intra - losses.inter_distance(f, g, reduction=p.pair_reduction))
         self._update(self.discriminator_optimiser, loss_d)
-        clip_weights(self.discriminator_net, o.clip, o.clip_scope)
+        clip_weights(self.discriminator_net, p.clip, p.clip_scope)
 
         loss_g = loss_d.new_zeros(())
-        for update in range(o.generator_updates):
+        for update in range(p.generator_updates):
             fake = self.G(noise, told) if update else fake
             g = self.D(fake)
-            loss_g = generator_loss(g, fake_targets, reduction=o.reduction)
-            if o.lambda_pair:
+            loss_g = losses.generator_loss(g, fake_targets, reduction=p.reduction)
+            if p.lambda_pair:
                 with torch.no_grad():
                     f = self.D(images)
-                loss_g = loss_g + o.lambda_pair * inter_distance(f, g, reduction=o.pair_reduction)
+                loss_g = loss_g + p.lambda_pair * losses.inter_distance(f, g, reduction=p.pair_reduction)
             self._update(self.generator_optimiser, loss_g)
 
         logged = detached(loss_d=loss_d, loss_g=loss_g)
         logged |= self._center_step(images, labels, noise, told, real_labels, fake_labels)
         self.step_count.add_(1)
-        return {**logged, "assignment_entropy": label_entropy(real_labels, o.k)}
+        return {**logged, "assignment_entropy": label_entropy(real_labels, p.k)}
 
     def _group(
         self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Labels of real and generated features: those of K-Means, or of the controls."""
-        o, bank = self.options, self.bank
-        if o.grouping == "random":
-            return tuple(torch.randint(o.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
+        p, bank = self.preset, self.bank
+        if p.grouping == "random":
+            return tuple(torch.randint(p.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
         if self.pixel_centers is not None:
             real, generated = (assign(x.flatten(1), self.pixel_centers) for x in (images, fake))
             return all_gather(real), all_gather(generated)
-        nearest = assign(g, bank.real if o.fake_labels == "real" else bank.fake)
+        nearest = assign(g, bank.real if p.fake_labels == "real" else bank.fake)
         fake_labels = nearest if told is None else all_gather(told)
-        if o.grouping == "true":
+        if p.grouping == "true":
             return all_gather(require_labels(labels)), fake_labels
-        if o.grouping == "partition":
-            return all_gather(content_keys(images) % o.k), fake_labels
+        if p.grouping == "partition":
+            return all_gather(content_keys(images) % p.k), fake_labels
         return assign(f, bank.real), fake_labels
 
     def _center_step(
@@ -198,47 +192,47 @@ class KMGAN(Clustered):
         fake_labels: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Step 3 on Eq. (4), then the update of the centers."""
-        o, bank = self.options, self.bank
-        with torch.set_grad_enabled(o.center_loss):
+        p, bank = self.preset, self.bank
+        with torch.set_grad_enabled(p.center_loss):
             f, g = self.D(images), self.D(self.G(noise, told))
-            loss = center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=o.per_cluster)
+            loss = losses.center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
         closed = self._gate_closed(loss.detach())
         # Apple's fused Adam takes no notice of found_inf, so there the host has to look.
-        if o.center_loss and not (self.device.type == "mps" and bool(closed)):
+        if p.center_loss and not (self.device.type == "mps" and bool(closed)):
             # A fused Adam skips its step on the device where found_inf is 1: the gate needs no look at the loss from
             # the host, and a skipped step moves neither weights nor moments.
             self.center_optimiser.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
             self._update(self.center_optimiser, loss)
-            clip_weights(self.discriminator_net, o.clip, o.clip_scope)
+            clip_weights(self.discriminator_net, p.clip, p.clip_scope)
         with torch.no_grad():
-            if o.fresh:
+            if p.fresh:
                 fake = self.G(noise, told)
                 f, g = self.D(images), self.D(fake)
                 real_labels, fake_labels = self._group(f, g, images, fake, labels, told)
             bank.update(f.detach(), g.detach(), real_labels, fake_labels)
         return detached(
-            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, o.k),
-            between_fake=share_between(g.detach(), fake_labels, o.k),
+            loss_center=loss, center_step=1 - closed.float(), between_real=share_between(f.detach(), real_labels, p.k),
+            between_fake=share_between(g.detach(), fake_labels, p.k),
         )  # fmt: skip
 
     def _gate_closed(self, loss: Tensor) -> Tensor:
         """Whether the center step is skipped, as a 0-dim bool tensor: the readings of L_center >= d_round (row 1)."""
-        o = self.options
-        if not o.center_loss:
+        p = self.preset
+        if not p.center_loss:
             return torch.ones_like(loss, dtype=torch.bool)
-        if o.center_gate == "floor":
-            return loss <= o.d_round
-        started = self.step_count >= o.d_round
-        return ~started if o.center_gate == "start_step" else started
+        if p.center_gate == "floor":
+            return loss <= p.d_round
+        started = self.step_count >= p.d_round
+        return ~started if p.center_gate == "start_step" else started
 
     @torch.no_grad()
     def _recluster(self, images: Tensor, done: int) -> None:
         images = self._seen(images, torch.Generator(self.device).manual_seed(self.seed))
         real = self._run_all(self.discriminator_net, images)
         generator = torch.Generator(self.device).manual_seed(self.seed + done)
-        o, fake = self.options, list[Tensor]()
-        for _ in range(len(images) // o.batch + 1):
-            noise = draw_noise(o, o.batch, generator)
-            told = torch.randint(o.k, (o.batch,), generator=generator, device=self.device) if o.told else None
+        p, fake = self.preset, list[Tensor]()
+        for _ in range(len(images) // p.batch + 1):
+            noise = draw_noise(p, p.batch, generator)
+            told = torch.randint(p.k, (p.batch,), generator=generator, device=self.device) if p.told else None
             fake.append(self.D(self.G(noise, told)))
         self.bank.recluster(real, torch.cat(fake))

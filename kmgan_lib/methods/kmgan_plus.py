@@ -30,39 +30,33 @@ class KMGANPlus(Clustered):
     .. math:: L_D = -E \log \sigma(v(x, y)) - E \log \sigma(-v(G(z, y), y)), \qquad
               L_G = -E \log \sigma(v(G(z, y), y))
 
-    f is D without its last unit, :math:`\varphi` is f as it was at the last run of K-Means, so that an image keeps its
-    cluster until the next, and y of a generated image is that of the real one in the same place of the batch. No
-    batch is normalised behind D's convolutions, as in `DCGAN` without labels, which this is where ``grouping`` is
-    none; with ``norm=spectral`` and the hinge loss it is `SNGAN`.
+    f is D without its last unit; :math:`\varphi`, the ``anchor``, is f as it was at the last run of K-Means, so that an
+    image keeps its cluster until the next; ``centers`` (k, d) are of its features. y of a generated image is that of
+    the real one in the same place of the batch. Where ``grouping`` is none this is `DCGAN` without labels, and with
+    ``norm=spectral`` and the hinge loss `SNGAN`.
 
-    Every ``recluster_every`` iterations K-Means runs on the features of many training images, from the means of the
-    clusters as they were, and each new cluster takes the number of the old one that it shares most images with (the
-    Hungarian method), so that neither network has to learn it anew.
-    ``anchor`` is :math:`\varphi`, a copy of D in evaluation mode, and ``centers`` (k, d) are those of its features.
+    Every ``recluster_every`` iterations K-Means runs anew from the means of its clusters, and each new cluster takes
+    the number of the old one that it shares most images with (the Hungarian method).
     """
 
     name = "kmgan_plus"
     clustered = "cluster_images"
 
     class Options(Preset):
-        """What only KM-GAN+ has: each is one change, and can be taken out."""
-
         k: int = field(10, "Section 2.1", "number of clusters", gt=0)
         grouping: Literal["nearest", "partition", "true", "none"] = field(
-            "nearest", "Liu et al., 2020", "clusters: nearest centers of K-Means, or as controls a fixed random "
-            "partition, the true labels, or none",
-        )  # fmt: skip
+            "nearest", "Liu et al., 2020", "clusters: of K-Means, or a fixed random partition, the true labels, or none"
+        )
         told: bool = field(True, "Liu et al., 2020", "G is told the cluster of the real image beside which it stands")
         embedding: Literal["learned", "centers", "none"] = field(
-            "learned", "Miyato and Koyama, 2018", "what D's features are projected on: a learned vector of each "
-            "cluster, its center of K-Means, or nothing",
-        )  # fmt: skip
+            "learned", "Miyato and Koyama, 2018", "vector of a cluster for D: learned, its center of K-Means, or none"
+        )
         loss: Literal["logistic", "hinge"] = field("logistic", "DCGAN; Miyato et al., 2018", "objective of D and G")
         center_loss: float = field(0.0, "Eq. (4); readings, row 2", "weight of the center loss, per cluster", ge=0)
         recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", gt=0)
         cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", ge=2)
 
-    options: Options
+    preset: Options
     centers: Tensor
     directions: Tensor
 
@@ -87,18 +81,18 @@ class KMGANPlus(Clustered):
         return net
 
     def _build(self) -> None:
-        d, o = self.feature_dim, self.options
-        self.reclusters = o.grouping == "nearest"
+        d, p = self.feature_dim, self.preset
+        self.reclusters = p.grouping == "nearest"
         self.logit, self.embedding = self.linear(d), nn.Identity()
-        if o.embedding == "learned" and o.grouping != "none":
-            self.embedding = nn.Linear(d, o.k, bias=False)
+        if p.embedding == "learned" and p.grouping != "none":
+            self.embedding = nn.Linear(d, p.k, bias=False)
         if self.preset.norm == "spectral":
             for layer in (self.logit, self.embedding):
                 if isinstance(layer, nn.Linear):
                     spectral_norm(layer)
         self.anchor = copy.deepcopy(self.discriminator_net).requires_grad_(False).eval()
-        self.register_buffer("centers", torch.zeros(o.k, d))
-        self.register_buffer("directions", torch.zeros(o.k, d))
+        self.register_buffer("centers", torch.zeros(p.k, d))
+        self.register_buffer("directions", torch.zeros(p.k, d))
 
     def setup(self, images: Tensor) -> None:
         """Copy D, and cluster its features by k-means++ and Lloyd's algorithm."""
@@ -110,7 +104,7 @@ class KMGANPlus(Clustered):
     def _recluster(self, images: Tensor, done: int) -> None:
         from scipy.optimize import linear_sum_assignment
 
-        k, generator = self.options.k, torch.Generator(self.device).manual_seed(self.seed + done)
+        k, generator = self.preset.k, torch.Generator(self.device).manual_seed(self.seed + done)
         images = self._seen(images, generator)
         before = assign(self._run_all(self.anchor, images), self.centers) if done else None
         self.anchor.load_state_dict(self.discriminator_net.state_dict())
@@ -134,40 +128,40 @@ class KMGANPlus(Clustered):
     @torch.no_grad()
     def clusters(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Clusters (b,) of real images (b, ...): those that both networks are told."""
-        if self.options.grouping == "true":
+        if self.preset.grouping == "true":
             return require_labels(labels)
-        if self.options.grouping == "partition":
-            return content_keys(images) % self.options.k
-        if self.options.grouping == "none":
+        if self.preset.grouping == "partition":
+            return content_keys(images) % self.preset.k
+        if self.preset.grouping == "none":
             return torch.zeros(len(images), dtype=torch.int64, device=images.device)
         return assign(self.run_net(self.anchor, images), self.centers)
 
     def _value(self, features: Tensor, clusters: Tensor) -> Tensor:
         """What D makes of features (b, d) that are said to be of these clusters (b,)."""
-        value, o = self.logit(features).squeeze(1), self.options
-        if o.embedding == "none" or o.grouping == "none":
+        value, p = self.logit(features).squeeze(1), self.preset
+        if p.embedding == "none" or p.grouping == "none":
             return value
-        by_cluster = self.embedding(features) if o.embedding == "learned" else features @ self.directions.T
-        return value + (by_cluster * one_hot(clusters, o.k, value.dtype)).sum(1)
+        by_cluster = self.embedding(features) if p.embedding == "learned" else features @ self.directions.T
+        return value + (by_cluster * one_hot(clusters, p.k, value.dtype)).sum(1)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        o, mine = self.options, self.clusters(images, labels)
+        p, mine = self.preset, self.clusters(images, labels)
         y = all_gather(mine)
         fake = self.G(noise, mine)
         f, g = self.D(images), self.D(fake.detach())
         real_value, fake_value = self._value(f, y), self._value(g, y)
-        push = F.softplus if o.loss == "logistic" else lambda x: F.relu(1 + x)
+        push = F.softplus if p.loss == "logistic" else lambda x: F.relu(1 + x)
         loss_d, between = push(-real_value).mean() + push(fake_value).mean(), self._between(f, g, y)
-        self._update(self.discriminator_optimiser, loss_d + o.center_loss * between if o.center_loss else loss_d)
+        self._update(self.discriminator_optimiser, loss_d + p.center_loss * between if p.center_loss else loss_d)
 
         g = self.D(fake)
         value = self._value(g, y)
-        loss_g = F.softplus(-value).mean() if o.loss == "logistic" else -value.mean()
-        pulled = o.center_loss * self._between(f.detach(), g, y) if o.center_loss else 0
+        loss_g = F.softplus(-value).mean() if p.loss == "logistic" else -value.mean()
+        pulled = p.center_loss * self._between(f.detach(), g, y) if p.center_loss else 0
         self._update(self.generator_optimiser, loss_g + pulled)
         return detached(
             loss_d=loss_d, loss_g=loss_g, loss_center=between, real_value=real_value.mean(),
-            fake_value=fake_value.mean(), assignment_entropy=label_entropy(y, o.k),
+            fake_value=fake_value.mean(), assignment_entropy=label_entropy(y, p.k),
         )  # fmt: skip
 
     def _between(self, f: Tensor, g: Tensor, y: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from kmgan_lib.config import Preset, field
 from kmgan_lib.distributed import all_gather
-from kmgan_lib.losses import inter_distance, intra_distance
+from kmgan_lib.losses import PairReduction, inter_distance, intra_distance
 from kmgan_lib.methods.base import Method, Variants, detached
 from kmgan_lib.methods.parts import clip_weights
 
@@ -21,31 +21,27 @@ def mean_distance(a: Tensor, b: Tensor) -> Tensor:
 class MBGAN(Method):
     r"""Metric-based GAN: real samples near each other, generated ones farther by a margin that the data set.
 
-    With real images x, other real images x' (the batch shifted by one), :math:`\hat x = G(z)`, features on the unit
-    sphere and :math:`d(a, b) = \|a - b\|_2^2`,
+    With other real images x' (the batch shifted by one), :math:`\hat x = G(z)`, features on the unit sphere (Schroff et
+    al., 2015) and :math:`d(a, b) = \|a - b\|_2^2`,
 
     .. math:: L_D = [m + d(f(x), f(x')) - d(f(x), f(\hat x))]_+ , \quad
               m = \frac{\Delta(x, \hat x)}{2\, \overline{\Delta}} , \qquad L_G = d(f(x), f(\hat x)),
 
-    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. Unit features
-    (Schroff et al., 2015) fix the scale in which the margin is given.
+    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. ``mbgan-free``
+    leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the margin, and
+    adds :math:`d(f(x), f(x'))` once more; there D gains by mapping all to one point.
 
-    ``mbgan-free`` leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the
-    margin, and adds :math:`d(f(x), f(x'))` once more. There D gains by mapping all to one point, where training stops.
-
-    *Reconstruction*: the original's text could not be read. Its abstract gives the triplets and a data-dependent margin
-    as in the loss-sensitive GAN of Qi (2017), there an L1 distance of pixels; formula, norm and settings are ours.
-    Table 4 (4.27) calls MBGAN conditional; nothing readable says how labels enter, and here they do not.
+    *Reconstruction*: only the abstract could be read. It gives triplets and a data-dependent margin as in Qi (2017),
+    there an L1 distance of pixels; formula, norm and settings are ours. Table 4 (4.27) calls MBGAN conditional; here no
+    labels enter.
     """
 
     name = "mbgan"
 
     class Options(Preset):
-        embedding: Literal["free", "sphere"] = field(
-            "free", "ours", "features as they come, or of length 1", later=True
-        )
+        embedding: Literal["free", "sphere"] = field("free", "ours", "features as they come or of length 1", later=True)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -54,7 +50,7 @@ class MBGAN(Method):
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance (b,) of the rows of two blocks of features (b, d)."""
-        if self.options.embedding == "free":
+        if self.preset.embedding == "free":
             return mean_distance(a, b)
         return (F.normalize(a) - F.normalize(b)).square().sum(1)
 
@@ -63,10 +59,10 @@ class MBGAN(Method):
         f, g = self.D(images), self.D(fake.detach())
         real_distance, fake_distance = self._distance(f, f.roll(1, 0)), self._distance(f, g)
         margin = all_gather(mean_distance(images, fake.detach()))
-        if self.options.embedding == "sphere":
+        if self.preset.embedding == "sphere":
             margin = margin / (2 * margin.mean())
         violation = F.relu(margin + real_distance - fake_distance)
-        loss_d = (violation if self.options.embedding == "sphere" else real_distance + violation).mean()
+        loss_d = (violation if self.preset.embedding == "sphere" else real_distance + violation).mean()
         self._update(self.discriminator_optimiser, loss_d)
 
         with torch.no_grad():
@@ -81,16 +77,14 @@ class MLGAN(Method):
 
     .. math:: L_D = L_{intra} - L_{inter}, \qquad L_G = L_{inter}
 
-    with the distances of Eq. (7), of features on the unit sphere and over unordered pairs of samples, so that D
-    maximises the energy distance, and G minimises it: its own samples' distances, which Eq. (7) has in D alone, belong
-    to it (Bellemare et al., 2017), without them the best G draws one median image. ``mlgan-clip``, the row of Table 4
-    (5.23), also keeps the weights of D within ±0.01.
+    with the distances of Eq. (7), of features on the unit sphere over unordered pairs, so that D maximises the energy
+    distance and G minimises it, the distances of its own samples too (Bellemare et al., 2017): without them the best G
+    draws one median image. ``mlgan-clip``, the row of Table 4 (5.23), also keeps the weights of D within ±0.01.
+    ``mlgan-ordered`` and ``mlgan-ordered-clip`` take means over ordered pairs of features as they come; there D gains
+    by mapping all to one point.
 
-    ``mlgan-ordered`` and ``mlgan-ordered-clip`` take the means over all ordered pairs of features as they come. There
-    the objective is positive where real and generated samples are alike, and D gains by mapping all to one point.
-
-    *Reconstruction*: the original's text could not be read. Its abstract gives the pull and push terms, and Section 3.3
-    takes :math:`L_{intra}` and :math:`L_{inter}` from it; the clip is WGAN's, all else is KM-GAN's. Labels as in MBGAN.
+    *Reconstruction*: only the abstract could be read. It gives the pull and push terms, which Section 3.3 takes from
+    it; the clip is WGAN's, all else is KM-GAN's. No labels enter.
     """
 
     name = "mlgan"
@@ -98,15 +92,11 @@ class MLGAN(Method):
     class Options(Preset):
         clip: float | None = field(None, "WGAN's code", "bound on D's parameters, or none", gt=0)
         clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
-        pair_reduction: Literal["sum", "mean", "pairs"] = field(
-            "mean", "readings, row 33", "pair sums as printed, means, or means over unordered pairs"
-        )
-        embedding: Literal["free", "sphere"] = field(
-            "free", "ours", "features as they come, or of length 1", later=True
-        )
+        pair_reduction: PairReduction = field("mean", "readings, row 33", "pair sums, means, or of unordered pairs")
+        embedding: Literal["free", "sphere"] = field("free", "ours", "features as they come or of length 1", later=True)
         spread: bool = field(False, "Bellemare et al., 2017", "G also keeps its samples apart", later=True)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -119,21 +109,21 @@ class MLGAN(Method):
         }  # fmt: skip
 
     def _features(self, images: Tensor) -> Tensor:
-        return F.normalize(self.D(images)) if self.options.embedding == "sphere" else self.D(images)
+        return F.normalize(self.D(images)) if self.preset.embedding == "sphere" else self.D(images)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        fake, reduction = self.G(noise), self.options.pair_reduction
+        fake, reduction = self.G(noise), self.preset.pair_reduction
         f, g = self._features(images), self._features(fake.detach())
         intra, inter = intra_distance(f, g, reduction=reduction), inter_distance(f, g, reduction=reduction)
         loss_d = intra - inter
         self._update(self.discriminator_optimiser, loss_d)
-        clip_weights(self.discriminator_net, self.options.clip, self.options.clip_scope)
+        clip_weights(self.discriminator_net, self.preset.clip, self.preset.clip_scope)
 
         with torch.no_grad():
             f = self._features(images)
         g = self._features(fake)
         loss_g = inter_distance(f, g, reduction=reduction)
-        if self.options.spread:
+        if self.preset.spread:
             loss_g = loss_g - intra_distance(f, g, reduction=reduction)
         self._update(self.generator_optimiser, loss_g)
         return detached(loss_d=loss_d, loss_g=loss_g, intra=intra, inter=inter)

@@ -17,8 +17,7 @@ class MixtureGenerator(nn.Module):
     r"""Generators :math:`G_1 \dots G_n` and the weights with which samples are drawn from them.
 
     The first number of the noise picks the generator, the others are its noise: with :math:`u \in (0, 1)` the value of
-    :math:`z_1` under its distribution function, the generator is the first i with
-    :math:`u \le w_1 + \dots + w_i`. So a sample is a function of z alone, and z has the length of the other methods'.
+    :math:`z_1` under its distribution function, it is the first i with :math:`u \le w_1 + \dots + w_i`.
     """
 
     def __init__(self, components: list[nn.Module], *, normal: bool):
@@ -74,12 +73,11 @@ class MixWGAN(WGAN):
     .. math:: \max_{f, v} \min_{G, w}\; \sum_{ij} w_i v_j F_{ij}, \qquad
               R(w) = -\frac{1}{n} \sum_i \log w_i ,
 
-    where each side also minimises :math:`0.1\,R` of its own weights, which keeps them from collapsing on one member
-    (Arora et al., 2017, Section 6).
+    where each side also minimises :math:`0.1\,R` of its own weights (Arora et al., 2017, Section 6).
 
     *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
     label-conditional MIX+DCGAN only. From it comes the regulariser; all else is WGAN's, without bursts. The presets
-    have 2 + 2 members where that code has 5 + 5 (ours). The mixture weights are not clipped.
+    have 2 + 2 members where that code has 5 + 5. Mixture weights are not clipped.
     """
 
     name = "mix_wgan"
@@ -89,7 +87,7 @@ class MixWGAN(WGAN):
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
         entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
 
-    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
+    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
     critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -114,7 +112,7 @@ class MixWGAN(WGAN):
         return MixtureDiscriminator([build_discriminator(preset) for _ in range(preset.components)])
 
     def _build(self) -> None:
-        count = self.options.components
+        count = self.preset.components
         self.critic = Critics(self.linear(self.feature_dim // count, count))
         self.critic_logits = nn.Parameter(torch.zeros(count))  # beside the critics, whose parameters are clipped
 
@@ -130,7 +128,7 @@ class MixWGAN(WGAN):
         return [self.run_net(net, noise[:, 1:]) for net in self.generator_net.components]
 
     def _regulariser(self, logits: Tensor) -> Tensor:
-        return -self.options.entropy * logits.log_softmax(0).mean()
+        return -self.preset.entropy * logits.log_softmax(0).mean()
 
     def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():

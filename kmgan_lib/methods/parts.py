@@ -35,10 +35,7 @@ def label_entropy(labels: Tensor, k: int) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> None:
-    """Clip to [-bound, bound], if there is one, in place (Section 4.2.2; readings, row 14).
-
-    ``scope``: ``all`` parameters, or the ``weights`` of convolutions and linear layers alone.
-    """
+    """Clip ``all`` parameters, or ``weights`` of layers alone, to [-bound, bound] (Section 4.2.2; readings, row 14)."""
     if bound is None:
         return
     for name, p in net.named_parameters():
@@ -64,7 +61,7 @@ class Clustered(Method):
 
     def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images that K-Means sees, in random order."""
-        count = getattr(self.options, self.clustered)
+        count = getattr(self.preset, self.clustered)
         chosen = torch.randperm(len(images), generator=generator, device=self.device)[:count]
         return images[chosen.to(images.device)]
 
@@ -77,7 +74,7 @@ class Clustered(Method):
 
     def before_step(self, done: int) -> None:
         """Cluster the features anew if it is time."""
-        if self.reclusters and done and done % self.options.recluster_every == 0:
+        if self.reclusters and done and done % self.preset.recluster_every == 0:
             assert self.training_set is not None
             with distributed.alone():
                 self._recluster(self.training_set, done)
@@ -85,10 +82,9 @@ class Clustered(Method):
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks come from a generator of its own, so that a run can be resumed exactly.
+    """Dropout with masks from the method's generator, so that a run can be resumed exactly.
 
-    A share p of the values becomes 0, the others grow by 1 / (1 - p). Every rank draws the masks of the whole batch and
-    takes its rows, or all where the inputs are ``gathered``.
+    Every rank draws the masks of the whole batch and takes its rows, or all where the inputs are ``gathered``.
     """
 
     def __init__(self, p: float, *, gathered: bool = False):
@@ -122,7 +118,7 @@ class WeightNormalised(Method):
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
         """Set D's gains and biases by a first batch, if so chosen (Salimans and Kingma, 2016, Section 3)."""
-        if not self.options.initialise_by_data:
+        if not self.preset.initialise_by_data:
             return
         with contextlib.ExitStack() as hooked:
             for layer in self.discriminator_net.modules():

@@ -28,11 +28,9 @@ class Reduced(Clustered):
               \tilde L_D = \|D(x) - D(\tilde c)_\ell\|_2 \;[- \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2], \quad
               \tilde L_G = \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2 .
 
-    The term in brackets is no part of Algorithm 2. Without it a constant D minimises everything, so Fig. 3 compares
-    pixel space *and* missing repulsion with KM-GAN; ``repulsion=true`` takes the second difference away (readings,
-    row 37). The targets :math:`\tilde t` are the generated centers :math:`\tilde e`, so that the symbol
+    The term in brackets (``repulsion=true``) is no part of Algorithm 2; without it a constant D minimises everything
+    (readings, row 37). The targets :math:`\tilde t` are the generated centers :math:`\tilde e`, so that
     :math:`\tilde C_{gen}` means one thing in all of Algorithm 2, or the real ones :math:`\tilde c` as in Algorithm 1.
-    Were :math:`\tilde C_{gen}` real in the center loss too, no gradient would reach G, though the algorithm says so.
 
     Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant images, through
     which gradients of D flow. D sees the k centers as a batch of their own.
@@ -43,12 +41,10 @@ class Reduced(Clustered):
     class Options(Preset):
         k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", ge=2)
         repulsion: bool = field(False, "readings, row 37", "D pushes generated samples off their centers (Eq. 5)")
-        fake_targets: Literal["generated", "real"] = field(
-            "generated", "readings, row 37", "centers that pull generated samples: their own, or as in Algorithm 1"
-        )
+        fake_targets: Literal["generated", "real"] = field("generated", "readings, row 37", "centers that pull G")
         init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)
 
-    options: Options
+    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -57,7 +53,7 @@ class Reduced(Clustered):
 
     def _build(self) -> None:
         p = self.preset
-        self.bank = CenterBank(self.options.k, p.channels * p.image_size**2)
+        self.bank = CenterBank(p.k, p.channels * p.image_size**2)
 
     def _optimise(self) -> None:
         super()._optimise()
@@ -65,7 +61,7 @@ class Reduced(Clustered):
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
-        """Initialise the real centers by k-means++ on the pixels of at most ``init_images`` images."""
+        """Initialise the centers by k-means++ on the pixels of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
         pixels = self._run_all(nn.Flatten(), self._seen(images, generator))
         self.bank.initialise(pixels, generator)
@@ -83,9 +79,9 @@ class Reduced(Clustered):
         self._update(self.center_optimiser, loss_center)
 
         fake_centers = fake_centers.detach()
-        targets = real_centers if self.options.fake_targets == "real" else fake_centers
+        targets = real_centers if self.preset.fake_targets == "real" else fake_centers
         loss_d = block_norm(self.D(images) - of_centers(real_centers)[real_labels])
-        if self.options.repulsion:
+        if self.preset.repulsion:
             loss_d = loss_d - block_norm(self.D(fake.detach()) - of_centers(targets)[fake_labels])
         self._update(self.discriminator_optimiser, loss_d)
 
@@ -95,5 +91,5 @@ class Reduced(Clustered):
         self._update(self.generator_optimiser, loss_g)
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)
-        entropy = label_entropy(real_labels, self.options.k)
+        entropy = label_entropy(real_labels, self.preset.k)
         return detached(loss_d=loss_d, loss_g=loss_g, loss_center=loss_center, assignment_entropy=entropy)

@@ -19,14 +19,12 @@ class WGAN(Method):
 
     .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
 
-    Settings are those of martinarjovsky/WassersteinGAN; *all* parameters of the critic are clipped, biases too. G's
-    update takes the noise of the critic's last one, where the code draws anew. Table 4's 3.82 is another run with
-    smaller networks.
+    Settings are those of martinarjovsky/WassersteinGAN, whose critic is clipped whole, biases too. G's update takes the
+    noise of the critic's last one, where that code draws anew.
 
-    The critic has the layers of DCGAN's D here, without any normalisation (the code's ``--noBN``). Weights within ±0.01
-    were chosen for its full width; a critic of a fraction w of it is bounded by :math:`0.01 / \sqrt{w}`, so that its
-    outputs keep their spread. ``wgan-norm`` has batch normalisation, the code's rate of 5e-5, and every parameter
-    within ±0.01 at any width, where the gradient with respect to an image falls a thousandfold at the first clipping.
+    The critic has the layers of DCGAN's D, without any normalisation (the code's ``--noBN``). At a fraction w of full
+    width its bound is :math:`0.01 / \sqrt{w}`, so that its outputs keep their spread. ``wgan-norm`` has batch
+    normalisation, the code's rate of 5e-5, and the bound ±0.01 at any width.
     """
 
     name = "wgan"
@@ -37,7 +35,7 @@ class WGAN(Method):
         critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", gt=0)
         burst: int = field(100, "WGAN's code", "updates of D in the first 25 iterations, and in every 500th", gt=0)
 
-    options: Options
+    preset: Options
     critic: Any  # a module; MIX+WGAN has another
     clips: ClassVar[bool] = True
 
@@ -56,7 +54,7 @@ class WGAN(Method):
 
     def batches_per_step(self, iteration: int) -> int:
         burst = iteration < WARM_UP or iteration % BURST_EVERY == 0
-        return self.options.burst if burst else self.options.critic_updates
+        return self.preset.burst if burst else self.preset.critic_updates
 
     def _critic_loss(self, images: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
@@ -70,9 +68,9 @@ class WGAN(Method):
         return -self.critic(self.D(self.G(noise))).mean()
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        o, size = self.options, self.preset.batch // world_size()
+        p, size = self.preset, self.preset.batch // world_size()
         # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
-        bound = o.clip * (o.width**-0.5 if o.initial_scale == "fan-in" else 1)
+        bound = p.clip * (p.width**-0.5 if p.initial_scale == "fan-in" else 1)
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):
             loss_d = self._critic_loss(x, z)
@@ -90,7 +88,7 @@ class WGANGP(WGAN):
     .. math:: L_f = E f(G(z)) - E f(x) + \lambda\, E (\|\nabla_{\tilde x} f(\tilde x)\|_2 - 1)^2 , \qquad
               \tilde x = u x + (1 - u) G(z), \quad u \sim U(0, 1)
 
-    Settings are the original's. No row of Table 4: it stands beside WGAN, whose clipping fails at full size, too.
+    Settings are the original's. No row of Table 4: it stands beside WGAN, whose clipping fails at full size.
     """
 
     name = "wgan_gp"
@@ -100,7 +98,7 @@ class WGANGP(WGAN):
         burst: int = field(5, "WGAN-GP's code", "updates of D in any iteration: no bursts", gt=0)
         penalty: float = field(10.0, "Gulrajani et al., 2017", "weight of the gradient penalty", gt=0)
 
-    options: Options  # pyright: ignore[reportIncompatibleVariableOverride]
+    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -113,4 +111,4 @@ class WGANGP(WGAN):
         between = torch.lerp(fake, images, u).requires_grad_()
         values = self.critic(self.run_net(self.discriminator_net, between))
         (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
-        return self.options.penalty * all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()
+        return self.preset.penalty * all_gather((slopes.flatten(1).norm(dim=1) - 1).square()).mean()

@@ -2,10 +2,12 @@
 
 import copy
 import functools
+import hashlib
 import json
 import logging
 import math
 import os
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock
+from torchvision.transforms import Normalize
 
 from kmgan_lib import data
 from kmgan_lib.caller import progress
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
-from kmgan_lib.files import as_json, cache_root, expanded, keep, read_json
-from kmgan_lib.metrics import resnet
+from kmgan_lib.files import as_json, cache_root, expanded, first_line, keep, read_json
 
 log = logging.getLogger(__name__)
 BATCH, MIN_STEPS, PEAK_RATE = 128, 240, 4e-3
@@ -28,6 +31,8 @@ CHUNK = 1000
 # Version and epochs of a judge's training; a change needs a new version, which makes old judges of a data set invalid.
 # Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
 RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}
+RESNET = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels that the ResNet was trained on
 
 
 def _network(images: Images) -> nn.Sequential:
@@ -65,8 +70,7 @@ class Judge:
     def features(self, images: Tensor) -> Tensor:
         """Features (n, d) before the last layer, of images (n, c, h, w) as float in [0, 1] or as uint8.
 
-        d is 128 for the classifiers trained here, 64 for the ResNet. Images of another size, real ones too, are resized
-        first, bilinearly and with antialiasing. The network runs on its own device; features are on the CPU.
+        d is 128, or 64 for the ResNet. Images of another size are resized, bilinearly and with antialiasing.
         """
         features = []
         for part in images.split(CHUNK):
@@ -149,16 +153,61 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     return replace(judge, **measured)
 
 
+def _block(inputs: int, outputs: int) -> nn.Module:
+    """Two convolutions; a shortcut to more channels has no parameters: every second pixel, and zeros for the added."""
+    if inputs == outputs:
+        return BasicBlock(inputs, outputs)
+    added = (outputs - inputs) // 2
+    shortcut = nn.Sequential(nn.MaxPool2d(1, stride=2), nn.ConstantPad3d((0, 0, 0, 0, added, added), 0.0))
+    return BasicBlock(inputs, outputs, 2, shortcut)
+
+
+def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
+    """ResNet of 6n + 2 layers for CIFAR-10 (He et al., 2016): images (b, 3, 32, 32) in [0, 1] to logits (b, classes).
+
+    The features before its last layer are (b, 64). Parts are named as in the published weights.
+    """
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
+        normalise=Normalize(MEAN, DEVIATION), conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(16), relu=nn.ReLU(),
+    )  # fmt: skip
+    inputs = 16
+    for i, outputs in enumerate((16, 32, 64), start=1):
+        parts[f"layer{i}"] = nn.Sequential(*(_block(outputs if j else inputs, outputs) for j in range(depth // 6)))
+        inputs = outputs
+    parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(64, classes)}
+    return nn.Sequential(parts)
+
+
+def load_resnet56(path: Path) -> nn.Sequential:
+    """The network that Y. Idelbayev trained (akamaster/pytorch_resnet_cifar10, BSD), read without running code.
+
+    A `UsageError` if the file is not the published one: the numbers of a report name it.
+    """
+    expected = path.stem.rsplit("-", 1)[-1]
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    net = resnet(56)
+    try:
+        if not found.startswith(expected):
+            raise ValueError(f"SHA-256 {found[:8]}... instead of {expected}...")
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
+        reason = first_line(error)
+        raise UsageError(f"{path} is not the ResNet-56 it should be ({reason}): get it again, or remove it") from None
+    return net.eval().requires_grad_(False)
+
+
 def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | None:
     """The published network, if it lies in the data root and the data are the ones it knows."""
     root = data_root or os.environ.get("KMGAN_DATA")
     if root is None or dataset != "cifar10" or stands_in(test.provenance):
         return None
-    path = expanded(root) / resnet.FILE
+    path = expanded(root) / RESNET
     if not path.is_file():
         return None
     name = f"{dataset} ResNet-56 ({path.name})"
-    judge = Judge(resnet.load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)
+    judge = Judge(load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
     kept = cache_root() / "judges" / f"{path.stem}-{test.provenance['sha256'][:12]}.json"
     try:
@@ -173,8 +222,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
 def judge(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Judge:
     """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 
-    Training takes 3 epochs, under a minute for MNIST on two cores; Fashion-MNIST takes 10. For CIFAR-10 the ResNet-56
-    below a data root is the judge, if it is there. A `UsageError` if the data set has no classes or cannot be found.
+    For CIFAR-10 it is the data root's ResNet-56, if any. A `UsageError` for data without classes, or not to be found.
     """
     if not judged(dataset):
         known = ", ".join(name for name in data.DATASETS if judged(name))

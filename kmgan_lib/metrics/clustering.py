@@ -1,7 +1,4 @@
-"""Clusters, centers and classes: do they agree, have they become one, does variety within them get lost.
-
-No method sees the classes; they only judge.
-"""
+"""Clusters, centers and classes: do they agree, have they become one, does variety within them get lost."""
 
 import math
 from typing import Any
@@ -67,17 +64,15 @@ def center_scores(
 ) -> dict[str, float | int]:
     r"""Whether K-Means has k clusters or one (Section 3.3): distances of centers, how many are distinct, and their use.
 
-    Lengths are measured by the spread of the features, :math:`s = \sqrt{E\|f - Ef\|^2}`: features that shrink take
-    their centers with them, which is no collapse of the clusters. Centers no farther apart than ``tolerance`` times s
-    count as one. To merge two clusters at a distance :math:`\delta s` raises the K-Means loss by at most
-    :math:`\delta^2/4` of the features' variance: by 0.25% at the tolerance of 0.1, so such clusters say nothing.
+    Centers no farther apart than ``tolerance`` times the spread of the features, :math:`s = \sqrt{E\|f - Ef\|^2}`,
+    count as one: to merge two clusters at a distance :math:`\delta s` raises the K-Means loss by at most
+    :math:`\delta^2/4` of the features' variance.
 
     ``spread``: s. ``distance``, ``smallest_distance``: mean and minimum over pairs of centers, in units of s (0 for
     k = 1 or s = 0). ``distinct``: number of distinct centers, 1 ... k. ``used``: number of centers that are nearest to
-    at least a share ``least_share`` of the features: 1%, or half of an equal share where k is above 50. A center that
-    lost its features stays where it was and may be distinct for ever. ``entropy``: :math:`-\sum_m p_m \ln p_m` of the
-    shares of features assigned to each center, in nats; ``evenness``: the same over :math:`\ln k`, 1 for equal shares
-    (0 for k = 1).
+    at least a share ``least_share`` of the features: 1%, or half of an equal share where k is above 50. ``entropy``:
+    :math:`-\sum_m p_m \ln p_m` of the shares of features assigned to each center, in nats; ``evenness``: the same over
+    :math:`\ln k` (0 for k = 1).
     """
     if not (len(centers) and len(features)):
         raise ValueError("there are no centers, or no features, to measure")
@@ -106,12 +101,9 @@ def within_class_scores(
     .. math:: \rho_c = \frac{V(\{g_i : \text{class } c\})}{V(\{x_j : \text{class } c\})}, \qquad
               V(S) = \tfrac{1}{|S| - 1} \textstyle\sum_{s \in S} \|s - \bar s\|^2
 
-    A generator that draws one image a class has a perfect class score, and ratios near 0. Images are uint8 or float in
-    [0, 1], with their classes by the same classifier.
-
-    ``ratios``: list over all classes, None for those that lack a share of ``rarest`` or two images in either, or
-    variance in the real ones. ``present``: number of the others; ``within``, ``smallest``: mean and least of their
-    ratios, 0 where there are none.
+    Images are uint8 or float in [0, 1], with their classes by the same classifier. ``ratios``: list over all classes,
+    None for those that lack a share of ``rarest`` or two images in either, or variance in the real ones. ``present``:
+    number of the others; ``within``, ``smallest``: mean and least of their ratios, 0 where there are none.
     """
     ratios: list[float | None] = []
     for c in range(1 + int(max(labels.max(), real_labels.max()))):

@@ -21,7 +21,6 @@ from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception
 from kmgan_lib.metrics.classifier import Judge, judge, judged
 from kmgan_lib.metrics.inception import Unavailable, Weights
-from kmgan_lib.training import lock
 from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
@@ -102,9 +101,8 @@ class Subject:
     def rows(self, kind: str) -> Tensor:
         """Images (n, c, h, w) of one kind.
 
-        ``fake``: the samples. ``last``: of the last weights of G, not of their average. ``untrained``: of G as it was
-        before training, the level of no skill. ``test``: all real test images. ``reference``: those to compare with.
-        ``train``: as many real training images as there are samples, or all.
+        ``fake``: samples; ``last``: of the last weights of G; ``untrained``: of G before training. ``test``: all real
+        test images; ``reference``: those to compare with; ``train``: real training images, as many as samples or all.
         """
         preset = self.run.preset
         if kind in ("last", "untrained"):
@@ -134,11 +132,7 @@ class Subject:
         return inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
 
     def inception(self, layer: str, level: str = "") -> dict[str, Any]:
-        """All Inception measures, at a layer of features, against as many images that the run was trained on.
-
-        Of the samples; or, of a level in `kmgan_lib.metrics.inception.LEVELS`, of other such images, whose features are
-        kept in the cache like those of the images compared with: they are computed once a data set, not once a run.
-        """
+        """Inception measures of samples, or of a level of real images, against as many that the run was trained on."""
         n = len(self.samples)
         mixed = chosen(self.seen.tensor, 2 * n)
         real, others = mixed[:n], mixed[n:]
@@ -199,10 +193,7 @@ METRICS: dict[str, Measure] = {}
 
 
 def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = False) -> Callable[[Compute], Compute]:
-    """Decorate a function that measures a `Subject`: `METRICS` has it under its name, with its docstring's first line.
-
-    ``needs`` and ``extractor`` are words of `NEEDS` and `EXTRACTORS`; ``value`` is the key of the number to quote.
-    """
+    """Decorate a function that measures a `Subject`: `METRICS` has it under its name; ``value`` is the key to quote."""
 
     def register(compute: Compute) -> Compute:
         @functools.wraps(compute)
@@ -234,14 +225,12 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
 
-    ``only`` names measures; by default they are the quick ones that apply. ``everything`` is all that apply, but for
-    those whose weights or packages are not on this machine. ``data_root`` and ``inception_weights`` are those of
-    `kmgan_lib.data.load` and `kmgan_lib.metrics.inception.find_weights`. A `UsageError` if a name is unknown or makes
-    no sense for this run, or another process trains or measures it.
+    ``only`` names measures; by default they are the quick ones, with ``everything`` all that can be had. A `UsageError`
+    if a name is unknown or makes no sense for this run, or another process works in its directory.
     """
     subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     path = run.directory / files.RESULT
-    with lock.held(run.directory):
+    with files.held(run.directory):
         for name in _chosen(run, only, everything):
             begun = time.perf_counter()
             try:

@@ -1,7 +1,4 @@
-"""Inception Score and FID with the Inception network of 2015: torch-fidelity does the work, the weights are yours.
-
-Nothing is downloaded unless asked for, and no other network ever takes Inception's place.
-"""
+"""Inception Score and FID by torch-fidelity; no other network takes the place of Inception's of 2015."""
 
 import contextlib
 import hashlib
@@ -61,10 +58,9 @@ class Weights:
 
 
 def find_weights(path: str | Path | None = None, *, data_root: str | Path | None = None, full: bool = True) -> Weights:
-    """The weights of the Inception network, after a look at their SHA-256; an `Unavailable` says how to get them.
+    """The checked weights at ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root.
 
-    The file is ``path`` or ``$KMGAN_INCEPTION``, else in the folder ``inception`` of the data root. ``full`` asks for
-    more than the 768 features.
+    ``full`` asks for more than the 768 features. An `Unavailable` says how to get them.
     """
     given, root = path or os.environ.get("KMGAN_INCEPTION"), data_root or os.environ.get("KMGAN_DATA")
     files = [expanded(root) / "inception" / name for name in (FULL_NAME, PART_NAME)] if root else []
@@ -115,12 +111,10 @@ def inception_measures(
     """Inception Score and FID of generated (n, c, h, w) against real images (m, c, h, w), by torch-fidelity.
 
     The protocol is that of the original code: images as uint8 (or as float in [0, 1], rounded), resized bilinearly to
-    299x299 as TensorFlow 1 did, grey ones with three equal channels; Inception Score of the softmax of the 1,008
-    outputs without their bias, on 10 consecutive splits. A CPU core takes some 0.15 s an image up to the 768 features.
-
-    ``layer`` has the features of FID: ``2048``, the real one, or ``768``; then there is no Inception Score. Features
-    are kept in the cache under ``real_name`` and ``fake_name``. Of several GPUs it takes the current one. A
-    `UsageError` without torch-fidelity, with fewer images than splits, or if the weights give NaN, or carry code.
+    299x299 as TensorFlow 1 did; Inception Score of the softmax of the 1,008 outputs without their bias, on 10
+    consecutive splits. ``layer`` has the features of FID: ``2048``, the real one, or ``768``, without Inception Score.
+    Features are kept in the cache under ``real_name`` and ``fake_name``. A `UsageError` without torch-fidelity, with
+    fewer images than splits, or if the weights give NaN, or carry code.
     """
     try:
         import torch_fidelity as fidelity
@@ -159,10 +153,7 @@ def inception_measures(
 
 
 def blurred(images: Tensor) -> Tensor:
-    """Images (n, c, h, w) of uint8, each convolved with a normal density of standard deviation `BLUR` times its side.
-
-    The kernel reaches to three standard deviations, images are continued by reflection, and values are rounded.
-    """
+    """Images (n, c, h, w) of uint8, convolved with a normal density of standard deviation `BLUR` times the side."""
     deviation = BLUR * images.shape[-1]
     size = [2 * math.ceil(3 * deviation) + 1] * 2
     return torch.cat([functional.gaussian_blur(part, size, [deviation] * 2) for part in images.split(CHUNK)])

@@ -128,11 +128,7 @@ def memorisation(subject: Subject) -> dict[str, Any]:
 
 
 def _apart(subject: Subject, most: int) -> tuple[Tensor, Tensor, bool]:
-    """At most so many real images, others that are not among them, and whether these others were not trained on.
-
-    Those are test images if the run has ``split=train``. Where it was trained on all that there are, two parts of them
-    still give the scale of distances between different real images.
-    """
+    """At most so many real images, others that are not among them, and whether these others were not trained on."""
     preset, seen = subject.run.preset, subject.seen.tensor
     if preset.split == "train" and not preset.dataset.startswith(OWN):
         return chosen(seen, most), chosen(subject.images("test").tensor, HELD_OUT), True
@@ -189,11 +185,7 @@ def fid768(subject: Subject) -> dict[str, Any]:
 
 
 def kmeans_seconds(rows: Sequence[Tensor], k: int, repeats: int = REPEATS) -> list[float]:
-    """Median time of assigning and updating on batches (b, d) of different width, taken in turn: load hits all alike.
-
-    The K-Means part of an iteration: labels of a real and of a generated batch by the k real centers, then the update
-    of both kinds of centers. Seconds, one number a batch.
-    """
+    """Median seconds of an iteration's K-Means part, on batches (b, d) of different width, taken in turn."""
     banks = [CenterBank(k, batch.shape[1], device=batch.device) for batch in rows]
     for batch, bank in zip(rows, banks, strict=True):
         bank.real.copy_(batch[torch.arange(k, device=batch.device) % len(batch)])

@@ -25,10 +25,7 @@ def flat(rows: Tensor) -> Tensor:
 def nearest_neighbours(
     samples: Real[Tensor, "n d *rest"], training: Real[Tensor, "m d *rest"], chunk: int = 1000
 ) -> tuple[Tensor, Tensor]:
-    r"""The nearest training row of each sample: :math:`\min_j \|s_i - t_j\|_2` (n,), and its index (n,).
-
-    It is the lowest index on a tie. Memory is that of the samples, and of ``chunk`` training rows at a time.
-    """
+    r"""The nearest training row of each sample: :math:`\min_j \|s_i - t_j\|_2` (n,), and its (lowest) index (n,)."""
     origin = flat(training[:chunk]).mean(0)  # far from it the matrix product behind `torch.cdist` would lose digits
     rows = flat(samples) - origin
     nearest = [torch.cdist(rows, flat(part) - origin).min(1) for part in training.split(chunk)]
@@ -46,13 +43,12 @@ def memorisation_scores(
 
     .. math:: r_i = \frac{\min_j \|s_i - t_j\|}{\mathrm{median}_h \min_j \|h - u_j\|}
 
-    The scale is set by real images h (``held_out``), and others u (``baseline``) that none of them is among. A ratio of
-    1 is what an image that the method never saw would have; copies have ratios near 0. Blurred or empty images lie near
-    many others, so a small ratio is a reason to look at the pair, not yet a proof.
+    The scale is set by real images h (``held_out``), and others u (``baseline``) that none of them is among. Unseen
+    images have ratios around 1, copies near 0; blurred or empty ones lie near many others.
 
     ``ratio`` (median), ``smallest``, ``ratios`` (of each sample, NaN where most held-out images have copies);
-    ``closer_than_real``: share of samples nearer to their neighbour than all but 1% of the held-out images are, 0.01 by
-    chance; ``typical``: the median distance of held-out images; ``nearest``: indices in ``training``.
+    ``closer_than_real``: share of samples nearer to their neighbour than all but 1% of the held-out images are;
+    ``typical``: the median distance of held-out images; ``nearest``: indices in ``training``.
     """
     distances, indices = nearest_neighbours(samples, training)
     real = nearest_neighbours(held_out, baseline)[0]
@@ -87,8 +83,7 @@ def coverage_scores(
        \text{density} &= \tfrac1{km} \textstyle\sum_j \sum_i 1[g_j \in B(f_i)], &
        \text{coverage} &= \tfrac1n \textstyle\sum_i 1[\exists j: g_j \in B(f_i)]
 
-    From features f of real and g of generated images these four, in [0, 1] but for the density, which is around 1 for
-    equal distributions. Memory is that of all n m distances.
+    Of features f of real and g of generated images; in [0, 1] but for the density, around 1 for equal distributions.
     """
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     real_radii, fake_radii = kth_distances(real, k), kth_distances(fake, k)
@@ -108,9 +103,8 @@ def step_scores(frames: Float[Tensor, "t n d"]) -> dict[str, float]:
 
     With :math:`s_t = \|x_{t+1} - x_t\|_2` the steps of a line, its length is :math:`\sum_t s_t`.
 
-    ``largest_step``: :math:`\max_t s_t / \sum_t s_t`, its mean over lines: 1/T where every step is alike, 1 where all
-    happens at once (1/T for a line that stands still). ``detour``: length over the distance of its ends, mean over
-    lines, at least 1 (1 for lines whose ends are alike).
+    ``largest_step``: :math:`\max_t s_t / \sum_t s_t`, mean over lines: 1/T where every step is alike or none is taken.
+    ``detour``: length over the distance of its ends, mean over lines, at least 1 (1 for lines whose ends are alike).
     """
     steps = (frames[1:] - frames[:-1]).norm(dim=2)
     length, straight = steps.sum(0), (frames[-1] - frames[0]).norm(dim=1)
@@ -126,15 +120,12 @@ def line_scores(
 ) -> dict[str, float]:  # fmt: skip
     r"""Whether interpolations lead from one image to another one, through images.
 
-    Steps alone (`step_scores`) are as even for a generator that always draws the same, or nothing but grey.
-
     .. math:: \text{span} = \frac{E\|x_0 - x_1\|}{E\|r - h\|}, \qquad
               \text{validity} = \frac{E \min_j \|x_{1/2} - r_j\|}{E_h \min_j \|h - r_j\|}
 
-    From images at the ends and in the middle of n lines, and real images r and others h, which pair one by one, so that
-    both need a random order. ``span`` is around 1 where ends differ as two real images do, 0 where all images are one.
-    ``validity`` is 1 where an image in the middle is as near to real ones as an unseen real image is, more where it is
-    none. Blurred images lie near many others: a value below 1 is not better than 1.
+    Of images at the ends and in the middle of n lines; real images r and others h pair one by one, so both need a
+    random order. ``span`` is around 1 where ends differ as two real images do, 0 where all images are one;
+    ``validity`` is 1 where an image in the middle is as near to real ones as an unseen real one, more where it is none.
     """
     pairs = min(len(real), len(held_out))
     apart, real_apart = (

@@ -19,11 +19,9 @@ def inception_score(probabilities: Float[Tensor, "n c"], splits: int = 10) -> tu
 
     .. math:: \exp\big(E_x\, KL(p(y|x)\,\|\,p(y))\big)
 
-    The name Inception Score is right only for probabilities of the Inception network of 2015; for those of a
-    classifier of ours it is called *classifier score*. It lies between 1 and the number of classes.
-
-    Mean and population standard deviation over consecutive ``splits``, at most n; each has its own marginal, as in the
-    original code.
+    Mean and population standard deviation over consecutive ``splits``, at most n, each with its own marginal, as in
+    the original code; between 1 and the number of classes. The name is right for probabilities of the Inception network
+    of 2015 alone.
     """
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
@@ -50,11 +48,10 @@ def frechet_distance(features_a: Real[Tensor, "n d"], features_b: Real[Tensor, "
 
     .. math:: \|\mu_a - \mu_b\|^2 + \mathrm{tr}\big(\Sigma_a + \Sigma_b - 2(\Sigma_a\Sigma_b)^{1/2}\big)
 
-    With :math:`\Sigma_a = R_a^T R_a` the last trace is the sum of the singular values of :math:`R_a R_b^T`, which needs
-    no matrix square root and stays accurate for singular covariances. The name FID is right only for the 2,048
-    features of the Inception network of 2015. The estimate is biased upwards for small n: compare equal n only.
-
-    In squared units of the features, computed in double precision; NaN for features that are not finite.
+    With :math:`\Sigma_a = R_a^T R_a` the last trace is the sum of the singular values of :math:`R_a R_b^T`, accurate
+    for singular covariances too. In squared units of the features, in double precision; NaN for features that are not
+    finite. The estimate is biased upwards for small n: compare equal n only. The name FID is right for the 2,048
+    features of the Inception network of 2015 alone.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     if not (a.isfinite().all() and b.isfinite().all()):
@@ -75,9 +72,9 @@ def kernel_distance(
     .. math:: k(x, y) = (x^T y / d + 1)^3, \qquad
        \frac{\sum_{i \ne j} k(a_i, a_j) + k(b_i, b_j)}{s(s - 1)} - \frac{2 \sum_{i, j} k(a_i, b_j)}{s^2}
 
-    Unlike the Fréchet distance it has no bias in n, so values of different n may be compared; for equal distributions
-    it is around 0, and also below it. Mean and population standard deviation over ``subsets`` pairs of random subsets
-    of ``subset_size`` rows s each, at most n and m, drawn without replacement by the seed; in double precision.
+    Mean and population standard deviation over ``subsets`` pairs of random subsets of ``subset_size`` rows s each, at
+    most n and m, drawn without replacement by the seed; in double precision. Without bias in n, so that it is around 0,
+    and also below it, for equal distributions.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     size = subset_size
@@ -118,16 +115,13 @@ def corrected_frequency(
 ) -> dict[str, list[float]]:
     r"""Share of each class, corrected for the classifier's confusions.
 
-    A classifier that takes a tenth of the shirts for T-shirts sees too few shirts. With
-    :math:`C_{ij} = P(\text{predicted } j \,|\, \text{true } i)`, estimated on real test images, the shares are
+    .. math:: \hat\pi = \arg\min_{\pi \ge 0,\; \sum_i \pi_i = 1} \|C^T \pi - p\|_2, \qquad
+              C_{ij} = P(\text{predicted } j \,|\, \text{true } i)
 
-    .. math:: \hat\pi = \arg\min_{\pi \ge 0,\; \sum_i \pi_i = 1} \|C^T \pi - p\|_2,
-
-    where p are the predicted shares. This takes generated images to be confused like real ones, which holds less the
-    worse they are. The intervals resample both the predictions and the rows of C (the 95% of a parametric bootstrap).
-
-    From the predicted classes of generated images and the counts of real ones, true classes in rows, predicted ones in
-    columns, no empty row, to ``corrected``, ``corrected_low`` and ``corrected_high``, lists of c shares in [0, 1].
+    with p the predicted shares of generated images, which are taken to be confused like real ones. C is estimated from
+    ``confusion``, counts of real test images, true classes in rows, none of them empty, predicted ones in columns.
+    ``corrected``, ``corrected_low`` and ``corrected_high`` are lists of c shares in [0, 1], the bounds those of a 95%
+    parametric bootstrap of predictions and rows of C.
     """
     counts, n = confusion.cpu().double().numpy(), len(predicted_labels)
     totals = counts.sum(1)

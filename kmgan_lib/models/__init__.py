@@ -1,53 +1,43 @@
 """Networks: Tables 2, 3 and 5 of the paper and the DCGAN of MNIST, widened or narrowed by one factor.
 
-A discriminator of KM-GAN is a feature extractor: every discriminator here maps images to features (b, d). Convolutions
-are 5x5 with stride 2. TensorFlow pads (1, 2) on even sizes where PyTorch pads (2, 2), and (2, 2) with one extra output
-row: a known, small difference from the code that the paper builds on (readings, row 46).
+Every discriminator here is a feature extractor: images to features (b, d). Convolutions are 5x5 with stride 2, padded
+(2, 2) where TensorFlow pads (1, 2): a small difference from the code that the paper builds on (readings, row 46).
 """
 
-from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kmgan_lib.config import Preset
+from kmgan_lib.models import networks
 from kmgan_lib.models.layers import parameter_count, without_batch_norm
-from kmgan_lib.models.networks import (
-    ConvDiscriminator,
-    ConvGenerator,
-    MnistDiscriminator,
-    MnistGenerator,
-    SyntheticDiscriminator,
-    SyntheticGenerator,
-)  # fmt: skip
 
-__all__ = [
-    "ConvDiscriminator", "ConvGenerator", "MnistDiscriminator", "MnistGenerator", "SyntheticDiscriminator",
-    "SyntheticGenerator", "build_discriminator", "build_generator", "parameter_count",
-]  # fmt: skip
+__all__ = ["build_discriminator", "build_generator", "networks", "parameter_count"]
 
 
 def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
     """The preset's generator network, weights drawn from PyTorch's default random generator."""
     p = preset
     if p.network == "synthetic":
-        return SyntheticGenerator(z_dim=p.z_dim, width=p.width)
+        return networks.SyntheticGenerator(z_dim=p.z_dim, width=p.width)
     sizes: dict[str, Any] = {"channels": p.channels, "image_size": p.image_size, "width": p.width, "classes": classes}
-    return (MnistGenerator if p.network == "mnist" else partial(ConvGenerator, p.network))(z_dim=p.z_dim, **sizes)
+    if p.network == "mnist":
+        return networks.MnistGenerator(z_dim=p.z_dim, **sizes)
+    return networks.ConvGenerator(p.network, z_dim=p.z_dim, **sizes)
 
 
 def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
     """The preset's discriminator network, which ends in features."""
     p = preset
     if p.network == "synthetic":
-        return SyntheticDiscriminator(width=p.width)
+        return networks.SyntheticDiscriminator(width=p.width)
     sizes: dict[str, Any] = {"channels": p.channels, "image_size": p.image_size, "width": p.width, "classes": classes}
     ends: dict[str, Any] = {"head": p.head, "feature_dim": p.feature_dim, "tail": p.tail}
     if p.network == "mnist":
-        net = MnistDiscriminator(conv_channels=(p.conv_first, p.conv_second), **sizes, **ends)
+        net = networks.MnistDiscriminator(conv_channels=(p.conv_first, p.conv_second), **sizes, **ends)
     else:
-        net = ConvDiscriminator(p.network, **sizes, **ends)
+        net = networks.ConvDiscriminator(p.network, **sizes, **ends)
     if p.norm == "batch":
         return net
     # Miyato et al. (2018) divide weights by their largest singular value, which a step of the power method follows.

@@ -149,10 +149,7 @@ def without_batch_norm(
 
 @torch.no_grad()
 def widen_weights(net: nn.Module, full: nn.Module) -> None:
-    r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place.
-
-    N(0, 0.02) was chosen for full width, as ``full`` has it, perhaps on the meta device: of fewer inputs sums shrink.
-    """
+    r"""Multiply initial weights by :math:`\sqrt{n_{full} / n}`, n the inputs of each layer, in place."""
     for layer, wide in zip(net.modules(), full.modules(), strict=True):
         if isinstance(layer, WEIGHTED) and isinstance(wide, WEIGHTED):
             inputs = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
@@ -165,10 +162,7 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], count: int) -> None:
-    """Replace the running statistics of batch normalisations by averages over fresh batches (readings, row 22).
-
-    ``batches(i)`` runs the i-th of ``count`` batches through the module, which is left in evaluation mode.
-    """
+    """Average batch statistics over ``count`` batches that ``batches(i)`` runs (row 22), and go to evaluation mode."""
     norms = {m: m.momentum for m in module.modules() if isinstance(m, _BatchNorm)}
     for norm in norms:
         norm.reset_running_stats()

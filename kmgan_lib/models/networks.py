@@ -45,8 +45,7 @@ class SyntheticDiscriminator(_Dense):
 class MnistGenerator(nn.Module):
     """The generator of the MNIST DCGAN: z -> FC 1024 -> FC 7x7x128 -> deconv 128 -> deconv c, sigmoid.
 
-    Source: carpedm20/DCGAN-tensorflow, ``model.py``. ``image_size`` in pixels is a multiple of 4; the one-hot label of
-    so many ``classes`` joins every layer's input.
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``. ``image_size`` is a multiple of 4, labels join every input.
     """
 
     def __init__(
@@ -76,9 +75,9 @@ class MnistGenerator(nn.Module):
 class MnistDiscriminator(nn.Module):
     """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
 
-    Source: carpedm20/DCGAN-tensorflow, ``model.py``, whose ``conv_channels`` are c_dim + y_dim = 11 and df_dim + y_dim
-    = 74; readings, rows 12 and 13. ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch
-    normalisation (``table``) or without it (``plain``), or nothing (``linear``): the head gets the flattened maps.
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``, with ``conv_channels`` 11 and 74 (readings, rows 12 and 13).
+    ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch normalisation (``table``) or without
+    it (``plain``), or nothing (``linear``).
     """
 
     def __init__(
@@ -118,10 +117,9 @@ STAGES = {64: 4, 32: 3}  # between the image and 4x4, by its side in pixels
 class ConvGenerator(nn.Module):
     r"""Generator of Table 3 or Table 5: z -> FC 4x4x512 -> deconv 256 -> 128 -> 64 (Table 5: 128) -> 3.
 
-    Every layer but the last is followed by batch normalisation, after FC 4x4x512 over 512 maps, and ReLU. Table 3 ends
-    in a sigmoid, Table 5 in :math:`\tanh`; images lie in [0, 1] here, so it returns :math:`(\tanh + 1) / 2`, and
-    `ConvDiscriminator` begins with :math:`2x - 1`. 5,135,363 parameters for Table 3 and 5,345,155 for Table 5. At 32x32
-    the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
+    Every layer but the last is followed by batch normalisation and ReLU. Table 3 ends in a sigmoid, Table 5 in
+    :math:`\tanh`; images lie in [0, 1] here, so it returns :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with
+    :math:`2x - 1`. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
     """
 
     def __init__(
@@ -149,10 +147,9 @@ class ConvDiscriminator(nn.Module):
     """Discriminator of Table 3 or Table 5: conv 64 -> 128 -> 256 -> 512 -> features, all with ReLU.
 
     Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
-    normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). 38,284,972
-    parameters for Table 3, of which FC 4096 has 33,558,528, and 5,127,780 for Table 5. At 32x32 the 512-channel
-    convolution is left out. ``head``: Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d = 100. ``tail``: FC
-    4096 as printed (``table``), without its batch normalisation (``plain``), or none (``linear``).
+    normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). At 32x32
+    the 512-channel convolution is left out. ``head``: Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d =
+    100. ``tail``: FC 4096 as printed (``table``), without its batch normalisation (``plain``), or none (``linear``).
     """
 
     def __init__(

@@ -1,8 +1,4 @@
-"""The step of a method as a CUDA graph: one launch for an iteration instead of a thousand.
-
-Batches and noise are copied into tensors that stay where they are; what the method itself draws is captured with its
-generator.
-"""
+"""The step of a method as a CUDA graph: one launch for an iteration instead of a thousand."""
 
 import logging
 
@@ -50,8 +46,7 @@ class _Captured:
 class Stepper:
     """Calls `Method.step`, or replays it from a CUDA graph where that is possible; ``reason`` says why it is not.
 
-    The first steps of each number of batches (`Method.batches_per_step`) run as they are, on the stream of the capture,
-    as its warm-up. A capture that fails is announced, and the run goes on without it.
+    The first steps of each number of batches run as they are, on the stream of the capture, as its warm-up.
     """
 
     def __init__(self, method: Method):

@@ -22,8 +22,7 @@ from kmgan_lib.data.images import to_unit
 from kmgan_lib.distributed import shard
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
-from kmgan_lib.methods.base import Method
-from kmgan_lib.methods.randomness import draw_noise, set_rng
+from kmgan_lib.methods.base import Method, draw_noise, set_rng
 from kmgan_lib.pictures import save_sheet
 from kmgan_lib.training import checkpoint
 from kmgan_lib.training.graph import Stepper

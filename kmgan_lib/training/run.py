@@ -17,7 +17,7 @@ from kmgan_lib.data.images import described, stands_in
 from kmgan_lib.errors import UsageError, shown
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods.base import Method
-from kmgan_lib.training import checkpoint, lock
+from kmgan_lib.training import checkpoint
 from kmgan_lib.training.history import read_history
 
 # What a resumed run may change: how long and how often, never what is trained.
@@ -96,8 +96,7 @@ def claim_run_dir(
 ) -> Path:
     """The run directory, made, and kept from other processes until ``held`` ends.
 
-    A run that is there is never overwritten: a default name gets a number behind it. A `UsageError` if something else
-    is there, or another run than the one that is to be resumed.
+    A default name that is taken gets a number. A `UsageError` if what is there is not the run to be resumed.
     """
     name = preset.name
     if name.startswith(OWN):
@@ -111,7 +110,7 @@ def claim_run_dir(
     if resume and _taken(directory) and not path.exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     directory.mkdir(parents=True, exist_ok=True)
-    held.enter_context(lock.held(directory))
+    held.enter_context(files.held(directory))
     if not resume and _taken(directory):
         raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
     if resume and (directory / checkpoint.CHECKPOINT).exists():

@@ -31,27 +31,20 @@ def train(
     preset
         ``dataset/method[-variant]``, as `kmgan list` shows them, or ``folder:PATH``.
     images, labels
-        Instead of a preset, images of your own and their classes (`kmgan_lib.data.images.given`); ``method`` names
-        their method.
+        Instead of a preset, images of your own and their classes (`kmgan_lib.data.images.given`).
     profile, seed, device
         Size and length (``smoke`` trains on a stand-in where there is one); what fixes weights, batches and noise;
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
     data_root, out
-        Where the data lie (`kmgan_lib.data.load`), and the run directory, by default ``runs/PRESET/PROFILE-seedK`` with
-        a number behind it if that is taken.
+        Where the data lie (`kmgan_lib.data.load`), and the run directory, by default ``runs/PRESET/PROFILE-seedK``.
     resume
         Continue the run that is there from its last checkpoint. ``iterations`` is the total, not an addition.
     callback
         Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
     **overrides
-        Fields of `kmgan_lib.config.Preset` and of the method's options.
+        Fields of the method's presets.
 
-    Raises
-    ------
-    UsageError
-        On wrong use; nothing was written.
-    Diverged
-        If a loss stopped being finite; the last good checkpoint is kept.
+    A `UsageError` on wrong use, before anything is written; a `Diverged` if a loss stopped being finite.
     """
     if (preset is None) == (images is None):
         raise UsageError("give a preset, or images with or without labels (method=... names their method)")

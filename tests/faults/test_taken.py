@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from kmgan_lib.errors import DirectoryInUse
+from kmgan_lib.files import held
 from kmgan_lib.metrics import evaluate
 from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
-from kmgan_lib.training.lock import held
 from kmgan_lib.training.run import Run
 
 from ..conftest import MadeUp, Quick

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kmgan_lib import methods, presets
-from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.methods.base import draw_noise
 
 from ..conftest import same_weights
 

@@ -2,17 +2,17 @@
 
 import copy
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from kmgan_lib import methods, presets
-from kmgan_lib.centers import UPDATES, kmeans_plus_plus
+from kmgan_lib.centers import Update, kmeans_plus_plus
 from kmgan_lib.data.images import to_unit
+from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.methods.kmgan import KMGAN
-from kmgan_lib.methods.randomness import draw_noise
 
 from ..conftest import in_float64
 
@@ -204,7 +204,7 @@ def test_a_closed_gate_is_closed_on_apples_gpus_too(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_bank_follows_the_rule_of_the_preset() -> None:
-    for rule in UPDATES:
+    for rule in get_args(Update):
         assert make(center_update=rule).bank.update_rule == rule
 
 

@@ -12,7 +12,7 @@ from kmgan_lib.centers import assign, fed, lloyd
 from kmgan_lib.data.images import Images, content_keys, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
-from kmgan_lib.methods.randomness import draw_noise
+from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.models.layers import one_hot
 
 from ..conftest import same_weights

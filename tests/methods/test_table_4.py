@@ -12,10 +12,10 @@ from kmgan_lib import methods, presets
 from kmgan_lib.centers import share_between, updated_centers
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.generator import Generator
+from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.methods.improved_gan import MinibatchDiscrimination
 from kmgan_lib.methods.mix_wgan import MixtureGenerator
 from kmgan_lib.methods.parts import Dropout
-from kmgan_lib.methods.randomness import draw_noise
 
 from ..conftest import in_float64, same_weights
 

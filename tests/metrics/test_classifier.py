@@ -10,7 +10,7 @@ from torch import nn
 from kmgan_lib import data
 from kmgan_lib.data.images import resized
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import Judge, classifier, judge, resnet
+from kmgan_lib.metrics import Judge, classifier, judge
 
 from ..conftest import same_weights
 
@@ -95,7 +95,7 @@ def saved(folder: Path, content: object) -> Path:
 def random_resnet() -> tuple[nn.Sequential, dict[str, object]]:
     """A ResNet of random weights, and what is in its file."""
     torch.manual_seed(0)
-    net = resnet.resnet(56).eval()
+    net = classifier.resnet(56).eval()
     return net, {"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}, "best_prec1": 1.0}
 
 
@@ -103,7 +103,7 @@ def random_resnet() -> tuple[nn.Sequential, dict[str, object]]:
 def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data root with a ResNet of random weights that passes for the published one, and invented CIFAR-10."""
     path = saved(tmp_path / "root" / "classifiers", random_resnet()[1])
-    monkeypatch.setattr(resnet, "FILE", f"classifiers/{path.name}")
+    monkeypatch.setattr(classifier, "RESNET", f"classifiers/{path.name}")
     monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split))
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
     judge.cache_clear()
@@ -176,7 +176,7 @@ def test_a_judge_is_copied_to_another_device_and_stays_where_it_is_on_its_own(di
 
 
 def test_a_resnet56_has_the_published_size_and_names() -> None:
-    net = resnet.resnet(56)
+    net = classifier.resnet(56)
     assert sum(p.numel() for p in net.parameters()) == 853_018  # 0.85 M in Table 6 of He et al.
     names = set(net.state_dict())
     assert {"conv1.weight", "bn1.running_var", "layer1.8.conv2.weight", "layer3.0.bn1.bias", "linear.bias"} <= names
@@ -185,7 +185,7 @@ def test_a_resnet56_has_the_published_size_and_names() -> None:
 
 def test_weights_are_read_and_the_last_layer_stands_on_64_features(tmp_path: Path) -> None:
     source, content = random_resnet()
-    net = resnet.load_resnet56(saved(tmp_path, content))
+    net = classifier.load_resnet56(saved(tmp_path, content))
     images = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(net(images), source(images))
@@ -195,7 +195,7 @@ def test_weights_are_read_and_the_last_layer_stands_on_64_features(tmp_path: Pat
 
 
 def test_the_shortcut_takes_every_second_pixel_and_adds_empty_channels() -> None:
-    block = resnet._block(4, 8).eval()
+    block = classifier._block(4, 8).eval()
     torch.nn.init.zeros_(block.get_parameter("bn2.weight"))  # only the shortcut is left
     x = torch.rand(2, 4, 6, 6)
     with torch.no_grad():
@@ -208,7 +208,7 @@ def test_the_shortcut_takes_every_second_pixel_and_adds_empty_channels() -> None
 def test_another_file_and_a_damaged_one_are_refused(tmp_path: Path, content: object) -> None:
     path = saved(tmp_path, content)
     with pytest.raises(UsageError, match="is not the ResNet-56 it should be"):
-        resnet.load_resnet56(path)
+        classifier.load_resnet56(path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UsageError, match="SHA-256"):
-        resnet.load_resnet56(path)
+        classifier.load_resnet56(path)
