@@ -106,21 +106,19 @@ def test_lloyd_agrees_with_scikit_learn_from_the_same_start() -> None:
     ours = lloyd(features, start, 100)
     np.testing.assert_allclose(ours.numpy(), reference.cluster_centers_, rtol=1e-4, atol=1e-4)
     assert assign(features, ours).tolist() == labels.tolist()
-
-
-def test_lloyd_keeps_a_center_without_features_and_changes_none_in_no_rounds() -> None:
+    # a center without features stays, and all do in no rounds
     features, centers = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.4], [50.0]])
     assert lloyd(features, centers, 3).tolist() == [[0.5], [50.0]]
     assert torch.equal(lloyd(features, centers, 0), centers)
 
 
-def bank_and_batches(update: str, batches: int = 4) -> tuple[CenterBank, list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
+def bank_and_batches(update: str) -> tuple[CenterBank, list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
+    """Four batches of real and generated features with their labels; the last center never gets a feature."""
     bank = CenterBank(4, 3, update=update)
     bank.initialise(normal(50, 3, seed=5), rng())
-    # The last center never gets a feature.
-    labels = [torch.randint(3, (8,), generator=rng(seed)) for seed in range(2 * batches)]
-    features = [normal(8, 3, seed=10 + seed) for seed in range(2 * batches)]
-    return bank, [(features[2 * i], features[2 * i + 1], labels[2 * i], labels[2 * i + 1]) for i in range(batches)]
+    f, g = normal(2, 4, 8, 3, seed=10)
+    lf, lg = torch.randint(3, (2, 4, 8), generator=rng())
+    return bank, list(zip(f, g, lf, lg, strict=True))
 
 
 def test_centers_begin_at_kmeans_plus_plus_and_lloyd_and_generated_ones_as_a_copy() -> None:

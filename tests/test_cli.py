@@ -56,6 +56,19 @@ BAD: list[tuple[list[str], str]] = [
     (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
     (["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"], "SHA-256"),
     (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile=smoke, not quick"),
+    (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
+    (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
+    (["records", "add", "nowhere"], "nowhere is not a run"), (["sweep", "--shard", "5/4"], "write i/n"),
+    (["sweep", "--shard", "half"], "write i/n"),
+    (["records", "--results", "nowhere"], "nowhere is no folder of records"),
+    (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
+    (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
+    (["sweep", "--only", "mnist/kmgann"], "no preset matches mnist/kmgann"),
+    (["sweep", "--profile", "tiny"], "unknown profile tiny"), (["sweep", "--seeds", ""], "write whole numbers"),
+    (["sweep", "--seeds", "0,-1"], "--seeds 0,-1: write whole numbers"),
+    (["sweep", "--only", "mnist/*", "--seeds", "9999999999"], "must be between 0 and 2147483647"),
+    (["sweep", "--budget", "25", "--print"], "write a time as 90s, 25m or 3h"),
+    (["sweep", "--jobs", "0", "--only", "digits/kmgan"], "jobs=0: at least 1"),
 ]  # fmt: skip
 
 

@@ -184,11 +184,11 @@ def test_setup_takes_kmeans_plus_plus_centers_of_features_in_training_mode() -> 
     assert torch.equal(method.bank.real, method.bank.fake)
 
 
-@pytest.mark.parametrize(("share", "opened"), [(0.99, 1), (1.0, 0), (1.01, 0)])
-def test_the_floor_compares_the_loss_with_d_round(share: float, opened: int) -> None:
+def test_the_floor_compares_the_loss_with_d_round() -> None:
     ((x, z),) = batches(make(), 1)
     loss = make().step(x, None, z)["loss_center"].item()
-    assert make(d_round=share * loss).step(x, None, z)["center_step"].item() == opened
+    opened = [make(d_round=share * loss).step(x, None, z)["center_step"].item() for share in (0.99, 1.0, 1.01)]
+    assert opened == [1, 0, 0]
 
 
 def test_a_closed_gate_is_closed_on_apples_gpus_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,12 +203,8 @@ def test_a_closed_gate_is_closed_on_apples_gpus_too(monkeypatch: pytest.MonkeyPa
         assert (len(stepped), losses["center_step"].item()) == (steps, steps)
 
 
-def test_the_bank_follows_the_rule_of_the_preset() -> None:
-    for rule in UPDATES:
-        assert make(center_update=rule).bank.update_rule == rule
-
-
-def test_reclustering_waits_for_its_turn() -> None:
+def test_the_bank_follows_the_rule_of_the_preset_and_reclustering_waits_for_its_turn() -> None:
+    assert [make(center_update=rule).bank.update_rule for rule in UPDATES] == list(UPDATES)
     method = make(center_update="recluster", recluster_every=3)
     method.training_set = data("synthetic/kmgan", 60)
     moved = []
