@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kmgan_lib import methods, presets
-from kmgan_lib.centers import share_between, updated_centers
+from kmgan_lib.centers import share_between
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.improved_gan import MinibatchDiscrimination
@@ -19,6 +19,7 @@ from kmgan_lib.methods.parts import Dropout
 from kmgan_lib.methods.randomness import draw_noise
 
 from ..conftest import in_float64, same_weights
+from ..test_centers import naive_assign, naive_means
 
 BATCH = 6
 
@@ -308,13 +309,10 @@ def test_reduced_step_is_algorithm_2_by_hand(repulsion: bool, targets: str) -> N
     def adam(parameters: list[Tensor]) -> torch.optim.Adam:
         return torch.optim.Adam(parameters, lr=1e-3, betas=(0.5, 0.999), foreach=False)
 
-    def nearest(pictures: Tensor) -> Tensor:
-        return torch.tensor([int((c - p.flatten()).norm(dim=1).argmin()) for p in pictures])
-
     fake = G(noise)
-    lx, lg = nearest(images), nearest(fake.detach())
-    real_centers = updated_centers(c, images.flatten(1), lx).view(3, 1, 28, 28)
-    fake_centers = updated_centers(e, fake.flatten(1), lg).view(3, 1, 28, 28)
+    lx, lg = naive_assign(images.flatten(1), c), naive_assign(fake.flatten(1), c)
+    real_centers = naive_means(c, images.flatten(1), lx).view(3, 1, 28, 28)
+    fake_centers = naive_means(e, fake.flatten(1), lg).view(3, 1, 28, 28)
     expected = {"loss_center": descend(adam([*d, *g]), (D(real_centers) - D(fake_centers)).abs().sum())}
     fake, fake_centers = fake.detach(), fake_centers.detach()
     wanted = real_centers if targets == "real" else fake_centers
@@ -348,7 +346,7 @@ def test_each_grouping_labels_by_what_it_says() -> None:
     assert not torch.equal(two, fake)
     assert not torch.equal(banks["nearest"][0][0], labels)
     centers = made["pixels"].pixel_centers
-    by_pixels = [int((centers - image.flatten()).norm(dim=1).argmin()) for image in images]
+    by_pixels = naive_assign(images.flatten(1), centers)
     assert banks["pixels"][0][0].tolist() == banks["pixels"][1][0].tolist() == by_pixels
     assert torch.equal(banks["partition"][0][0], content_keys(images) % 10)
     images = torch.rand(3000, 784, generator=torch.Generator().manual_seed(0))
