@@ -29,7 +29,7 @@ def greys(images: Images) -> list[int]:
     return images.tensor[:, 0, 4, 4].tolist()
 
 
-def of_every_kind() -> dict[str, tuple[Image.Image, tuple[int, int, int], dict[str, Any]]]:
+def of_every_kind() -> dict[str, tuple[Image.Image, tuple[int, ...], dict[str, Any]]]:
     """Images of every size and mode by file name, the one colour that each should come out as, and options to save."""
     red, green, blue, white, grey = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (128,) * 3
     palette = Image.new("P", (33, 20), 1)

@@ -34,7 +34,9 @@ def batch(method: Any, count: int = 1) -> tuple[Tensor, Tensor]:
     return torch.rand(n, 1, 28, 28, generator=generator), draw_noise(method.preset, n, generator)
 
 
-def assert_losses(method: Any, by_hand: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]], **near: float) -> Any:
+def assert_losses(
+    method: Any, by_hand: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]], atol: float = 1e-6
+) -> Any:
     """A step's losses are those by hand: D's by the networks before it, which are returned, G's by the D after it."""
     before, between = copy.deepcopy(method), copy.deepcopy(method)
     images, noise = batch(method)
@@ -42,9 +44,11 @@ def assert_losses(method: Any, by_hand: Callable[[Any, Tensor, Tensor], tuple[Te
     of_d = (of.discriminator_optimiser.param_groups[0]["params"] for of in (between, method))
     for old, new in zip(*of_d, strict=True):
         old.data = new.data
-    near = {"rtol": 1e-4, "atol": 1e-6, **near}
-    torch.testing.assert_close(losses["loss_d"], by_hand(before, images, noise)[0].detach(), **near)
-    torch.testing.assert_close(losses["loss_g"], by_hand(between, images, noise)[1].detach(), **near)
+    for name, expected in (
+        ("loss_d", by_hand(before, images, noise)[0]),
+        ("loss_g", by_hand(between, images, noise)[1]),
+    ):
+        torch.testing.assert_close(losses[name], expected.detach(), rtol=1e-4, atol=atol)
     return before
 
 
