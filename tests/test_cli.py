@@ -113,7 +113,9 @@ def test_list_has_a_line_for_each_preset_and_measure_and_every_field_with_its_so
     assert "Eq. (4)" in out
 
 
-def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_shows_what_is_found_and_what_is_not_and_checks_a_data_root(
+    kmgan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KMGAN_CACHE", str(Path.cwd()))
     status, out, err = kmgan("data")
     assert (status, err) == (0, "")
@@ -123,9 +125,6 @@ def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: p
     assert set(lines) == {"synthetic", "digits", "mnist", "fashion", "cifar10", "celeba"}
     for name, standin in (("fashion", "10,000 real test images"), ("celeba", "drawn faces")):
         assert standin in lines[name]
-
-
-def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
     write_mnist(tmp_path / "MNIST" / "raw")
     status, out, _ = kmgan("data", "check", "mnist", "--data-root", str(tmp_path))
     assert (status, "data root" in out) == (0, True)

@@ -44,11 +44,9 @@ def assert_losses(
     of_d = (of.discriminator_optimiser.param_groups[0]["params"] for of in (between, method))
     for old, new in zip(*of_d, strict=True):
         old.data = new.data
-    for name, expected in (
-        ("loss_d", by_hand(before, images, noise)[0]),
-        ("loss_g", by_hand(between, images, noise)[1]),
-    ):
-        torch.testing.assert_close(losses[name], expected.detach(), rtol=1e-4, atol=atol)
+    loss_d, loss_g = by_hand(before, images, noise)[0], by_hand(between, images, noise)[1]
+    torch.testing.assert_close(losses["loss_d"], loss_d.detach(), rtol=1e-4, atol=atol)
+    torch.testing.assert_close(losses["loss_g"], loss_g.detach(), rtol=1e-4, atol=atol)
     return before
 
 
