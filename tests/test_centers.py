@@ -30,15 +30,13 @@ def naive_assign(features: Tensor, centers: Tensor) -> list[int]:
     return labels
 
 
-def naive_means(start: Tensor, weights: Sequence[float], features: Tensor, labels: Tensor) -> Tensor:
-    """Weighted mean of a center, counted ``weight`` times, and the features of its cluster."""
+def naive_means(start: Tensor, features: Tensor, labels: Tensor | Sequence[int], weight: int = 1) -> Tensor:
+    """Means of each center, counted ``weight`` times, and the features of its cluster; 1 is the fraction of Eq. (4)."""
     rows = []
-    for m, (center, weight) in enumerate(zip(start, weights, strict=True)):
+    for m, center in enumerate(start):
         members = [f for f, label in zip(features, labels, strict=True) if label == m]
-        if weight == 0 and not members:
-            rows.append(center)
-        else:
-            rows.append((weight * center + sum(members, torch.zeros_like(center))) / (weight + len(members)))
+        total = weight * center + sum(members, torch.zeros_like(center))
+        rows.append(total / (weight + len(members)) if weight or members else center)
     return torch.stack(rows)
 
 
@@ -106,21 +104,19 @@ def test_lloyd_agrees_with_scikit_learn_from_the_same_start() -> None:
     ours = lloyd(features, start, 100)
     np.testing.assert_allclose(ours.numpy(), reference.cluster_centers_, rtol=1e-4, atol=1e-4)
     assert assign(features, ours).tolist() == labels.tolist()
-
-
-def test_lloyd_keeps_a_center_without_features_and_changes_none_in_no_rounds() -> None:
+    # a center without features stays, and all do in no rounds
     features, centers = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.4], [50.0]])
     assert lloyd(features, centers, 3).tolist() == [[0.5], [50.0]]
     assert torch.equal(lloyd(features, centers, 0), centers)
 
 
-def bank_and_batches(update: Update, batches: int = 4) -> tuple[CenterBank, list[tuple[Tensor, ...]]]:
+def bank_and_batches(update: Update) -> tuple[CenterBank, list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
+    """Four batches of real and generated features with their labels; the last center never gets a feature."""
     bank = CenterBank(4, 3, update=update)
     bank.initialise(normal(50, 3, seed=5), rng())
-    # The last center never gets a feature.
-    labels = [torch.randint(3, (8,), generator=rng(seed)) for seed in range(2 * batches)]
-    features = [normal(8, 3, seed=10 + seed) for seed in range(2 * batches)]
-    return bank, [(features[2 * i], features[2 * i + 1], labels[2 * i], labels[2 * i + 1]) for i in range(batches)]
+    f, g = normal(2, 4, 8, 3, seed=10)
+    lf, lg = torch.randint(3, (2, 4, 8), generator=rng())
+    return bank, list(zip(f, g, lf, lg, strict=True))
 
 
 def test_centers_begin_at_kmeans_plus_plus_and_lloyd_and_generated_ones_as_a_copy() -> None:
@@ -143,18 +139,17 @@ def test_a_bank_moves_by_its_rule(update: Update) -> None:
         bank.update(f.requires_grad_(), g.requires_grad_(), lf, lg)
         assert not bank.real.requires_grad
         if update == "eq4":
-            real, fake = naive_means(real, [1] * 4, f, lf), naive_means(fake, [1] * 4, g, lg)
+            real, fake = naive_means(real, f, lf), naive_means(fake, g, lg)
         else:
-            real = 0.9 * real + 0.1 * naive_means(real, [0] * 4, f, lf)
-            fake = 0.9 * fake + 0.1 * naive_means(fake, [0] * 4, g, lg)
+            real, fake = 0.9 * real + 0.1 * naive_means(real, f, lf, 0), 0.9 * fake + 0.1 * naive_means(fake, g, lg, 0)
+    before = 100 if update == "counts100" else 0
     if update.startswith("counts"):
-        weights = [100 if update == "counts100" else 0] * 4
         f, g, lf, lg = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        real, fake = naive_means(start, weights, f, lf), naive_means(start, weights, g, lg)
+        real, fake = naive_means(start, f, lf, before), naive_means(start, g, lg, before)
     torch.testing.assert_close(bank.real, real.detach())
     torch.testing.assert_close(bank.fake, fake.detach())
     seen = torch.cat([real_labels for _, _, real_labels, _ in batches]).bincount(minlength=4)
-    assert (bank.real_counts.squeeze(1) - (100 if update == "counts100" else 0)).tolist() == seen.tolist()
+    assert (bank.real_counts.squeeze(1) - before).tolist() == seen.tolist()
 
 
 def test_update_recluster_leaves_the_centers_to_recluster() -> None:
@@ -167,5 +162,4 @@ def test_update_recluster_leaves_the_centers_to_recluster() -> None:
     real, fake = normal(80, 3, seed=1), normal(60, 3, seed=2)
     bank.recluster(real, fake, iterations=7)
     torch.testing.assert_close(bank.real, lloyd(real, start, 7))
-    labels = torch.tensor(naive_assign(fake, bank.real))
-    torch.testing.assert_close(bank.fake, naive_means(start, [0] * 4, fake, labels))
+    torch.testing.assert_close(bank.fake, naive_means(start, fake, naive_assign(fake, bank.real), 0))

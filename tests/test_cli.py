@@ -56,6 +56,19 @@ BAD: list[tuple[list[str], str]] = [
     (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
     (["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"], "SHA-256"),
     (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile=smoke, not quick"),
+    (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
+    (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
+    (["records", "add", "nowhere"], "nowhere is not a run"), (["sweep", "--shard", "5/4"], "write i/n"),
+    (["sweep", "--shard", "half"], "write i/n"),
+    (["records", "--results", "nowhere"], "nowhere is no folder of records"),
+    (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
+    (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
+    (["sweep", "--only", "mnist/kmgann"], "no preset matches mnist/kmgann"),
+    (["sweep", "--profile", "tiny"], "unknown profile tiny"), (["sweep", "--seeds", ""], "write whole numbers"),
+    (["sweep", "--seeds", "0,-1"], "--seeds 0,-1: write whole numbers"),
+    (["sweep", "--only", "mnist/*", "--seeds", "9999999999"], "must be between 0 and 2147483647"),
+    (["sweep", "--budget", "25", "--print"], "write a time as 90s, 25m or 3h"),
+    (["sweep", "--jobs", "0", "--only", "digits/kmgan"], "jobs=0: at least 1"),
 ]  # fmt: skip
 
 
@@ -100,7 +113,9 @@ def test_list_has_a_line_for_each_preset_and_measure_and_every_field_with_its_so
     assert "Eq. (4)" in out
 
 
-def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_shows_what_is_found_and_what_is_not_and_checks_a_data_root(
+    kmgan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KMGAN_CACHE", str(Path.cwd()))
     status, out, err = kmgan("data")
     assert (status, err) == (0, "")
@@ -110,9 +125,6 @@ def test_data_shows_what_is_found_and_what_is_not(kmgan: Command, monkeypatch: p
     assert set(lines) == {"synthetic", "digits", "mnist", "fashion", "cifar10", "celeba"}
     for name, standin in (("fashion", "10,000 real test images"), ("celeba", "drawn faces")):
         assert standin in lines[name]
-
-
-def test_data_check_reads_a_data_root(kmgan: Command, tmp_path: Path) -> None:
     write_mnist(tmp_path / "MNIST" / "raw")
     status, out, _ = kmgan("data", "check", "mnist", "--data-root", str(tmp_path))
     assert (status, "data root" in out) == (0, True)

@@ -24,13 +24,11 @@ from kmgan_lib.training.checkpoint import load_checkpoint
 from kmgan_lib.training.graph import WARM_UP, Stepper
 from kmgan_lib.training.history import read_history
 
+from .conftest import small
+
 DEVICE = torch.device("cuda")
 pytestmark = pytest.mark.skipif(DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="needs a GPU")
 ROOT = Path(__file__).resolve().parent.parent
-SMALL: dict[str, Any] = {
-    "batch": 12, "width": 0.125, "feature_dim": 12, "k": 3, "init_images": 24, "components": 2, "critic_updates": 2,
-    "burst": 2, "kernels": 4, "z_dim": 10,
-}  # fmt: skip
 EVERY = sorted(presets.METHODS)
 RANDOM = ["kmgan-random"]  # besides the methods that draw numbers in every step
 RUN: dict[str, Any] = {
@@ -54,9 +52,8 @@ def double() -> Iterator[None]:
 
 
 def make(name: str, **changes: Any) -> Method:
-    known = presets.resolve(f"digits/{name}").fields()
-    sizes = {key: value for key, value in SMALL.items() if key in known}
-    method = methods.create(presets.resolve(f"digits/{name}", **{**sizes, **changes}), device=DEVICE, seed=0)
+    preset = presets.resolve(f"digits/{name}", **small(f"digits/{name}", batch=12, **changes))
+    method = methods.create(preset, device=DEVICE, seed=0)
     images = torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     method.training_set = images
     method.setup(images)

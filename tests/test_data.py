@@ -197,13 +197,12 @@ def test_a_download_lands_in_the_cache_and_is_found_there_or_is_one_line(
     assert len(data.load("mnist", standin="never")) == 6
 
 
-def test_to_unit_scales_pictures_and_leaves_points_alone() -> None:
+def test_pictures_are_scaled_and_resized_bilinearly_between_the_centres_of_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
     points = torch.tensor([-3.0, 300.0])
     assert torch.equal(to_unit(points), points)
-
-
-def test_resizing_is_bilinear_between_the_centres_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     corners = torch.tensor([[0, 80], [160, 240]], dtype=torch.uint8).view(1, 1, 2, 2)
     assert resized(corners, 4)[0, 0].tolist() == [
         [0, 20, 60, 80], [40, 60, 100, 120], [120, 140, 180, 200], [160, 180, 220, 240]

@@ -19,6 +19,8 @@ from kmgan_lib.losses import (
     intra_distance,
 )
 
+from .test_centers import naive_means
+
 # b, k, d: usual, one sample, one center, more centers than samples (so some are empty), one feature
 SHAPES = [(6, 3, 4), (1, 3, 2), (5, 1, 3), (2, 7, 3), (4, 2, 1)]
 # How far the library may be from float64: both value and gradient pass through one dtype's rounding.
@@ -28,14 +30,7 @@ shapes = pytest.mark.parametrize(("b", "k", "d"), SHAPES)
 
 
 def naive_center_loss(f: Tensor, g: Tensor, lf: Tensor, lg: Tensor, c: Tensor, e: Tensor, per_cluster: bool) -> Tensor:
-    def moved(center: Tensor, features: Tensor, labels: Tensor, m: int) -> Tensor:
-        total, count = center.detach(), 1
-        for feature, label in zip(features, labels, strict=True):
-            if label == m:
-                total, count = total + feature, count + 1
-        return total / count
-
-    difference = torch.stack([moved(c[m], f, lf, m) - moved(e[m], g, lg, m) for m in range(len(c))])
+    difference = naive_means(c.detach(), f, lf) - naive_means(e.detach(), g, lg)
     return difference.abs().sum() if per_cluster else difference.sum(0).abs().sum()
 
 
@@ -47,11 +42,8 @@ def naive_norm(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
 
 
 def naive_pairs(a: Tensor, b: Tensor, reduction: str) -> Tensor:
-    total = torch.zeros((), dtype=torch.float64)
-    for x in a:
-        for y in b:
-            total = total + (x - y).abs().sum()
-    return total / (len(a) * len(b)) if reduction == "mean" else total
+    each = torch.stack([(x - y).abs().sum() for x in a for y in b])
+    return each.mean() if reduction == "mean" else each.sum()
 
 
 def values(seed: int, *shape: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -17,20 +17,15 @@ PER_ATLAS, ATLASES, EXACT = 60, 3, 7  # instead of 1,000, 50 and 1,017
 TRAIN = PER_ATLAS * ATLASES
 
 
-def sha256(pixels: np.ndarray) -> str:
-    return hashlib.sha256(pixels.tobytes()).hexdigest()
-
-
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and labels of a tiny CIFAR-10, train then test; its checksums are the ones that are asked for."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (TRAIN + 2 * EXACT, 3, 32, 32), dtype=np.uint8)
-    for name, value in {
-        "PER_ATLAS": PER_ATLAS, "ATLASES": ATLASES, "EXACT": EXACT, "TRAIN_SHA256": sha256(pixels[:TRAIN]),
-        "EXACT_SHA256": sha256(pixels[TRAIN : TRAIN + EXACT]),
-    }.items():  # fmt: skip
+    for name, value in {"PER_ATLAS": PER_ATLAS, "ATLASES": ATLASES, "EXACT": EXACT}.items():
         monkeypatch.setattr(readers, name, value)
+    for name, part in {"TRAIN_SHA256": pixels[:TRAIN], "EXACT_SHA256": pixels[TRAIN : TRAIN + EXACT]}.items():
+        monkeypatch.setattr(readers, name, hashlib.sha256(part.tobytes()).hexdigest())
     return pixels, np.arange(len(pixels)) % 10
 
 
@@ -58,14 +53,6 @@ def shards(tmp_path: Path, release: tuple[np.ndarray, np.ndarray]) -> Path:
     return place
 
 
-def write_batch(path: Path, content: Any) -> None:
-    path.write_bytes(pickle.dumps(content, protocol=2))
-
-
-def digest(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture
 def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Batches as those of the release, whose MD5 are the ones that are asked for."""
@@ -73,14 +60,15 @@ def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray], monkeypatch:
     place = tmp_path / "root" / "cifar-10-batches-py"
     place.mkdir(parents=True)
     parts = [*np.array_split(np.arange(TRAIN), 5), np.arange(TRAIN, len(pixels))]
-    *names, meta = readers.BATCHES
-    for name, part in zip(names, parts, strict=True):
-        write_batch(place / name, {"data": pixels[part].reshape(len(part), -1), "labels": labels[part].tolist()})
-    write_batch(place / meta, {"label_names": list(data.DATASETS["cifar10"].classes)})
-    known = [[name, digest(place / name)] for name in names]
-    monkeypatch.setattr(CIFAR10, "train_list", known[:-1])
-    monkeypatch.setattr(CIFAR10, "test_list", known[-1:])
-    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": digest(place / meta)})
+    written: list[Any] = [{"data": pixels[p].reshape(len(p), -1), "labels": labels[p].tolist()} for p in parts]
+    written.append({"label_names": list(data.DATASETS["cifar10"].classes)})
+    known = []
+    for name, content in zip(readers.BATCHES, written, strict=True):
+        (place / name).write_bytes(pickle.dumps(content, protocol=2))
+        known.append([name, hashlib.md5((place / name).read_bytes()).hexdigest()])
+    monkeypatch.setattr(CIFAR10, "train_list", known[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", known[5:6])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": known[6][1]})
     return place
 
 

@@ -29,69 +29,55 @@ def greys(images: Images) -> list[int]:
     return images.tensor[:, 0, 4, 4].tolist()
 
 
-COLOURS = {
-    "a-rgb": (255, 0, 0), "b-rgba-clear": (255, 255, 255), "c-rgba-solid": (0, 0, 255), "d-palette": (0, 255, 0),
-    "e-palette-clear": (255, 255, 255), "f-16bit": (128, 128, 128), "g-grey": (128, 128, 128), "h-cmyk": (255, 0, 0),
-    "i-la-clear": (255, 255, 255), "j-animated": (0, 0, 255), "k-bilevel": (255, 255, 255),
-    "deeper/l-large": (0, 255, 0),
-}  # fmt: skip
-
-
-@pytest.fixture
-def album(tmp_path: Path) -> Path:
-    """Pictures of every size and mode, all of them one colour so that it can be recognised, in one subfolder too."""
-    place = tmp_path / "album"
-    (place / "deeper").mkdir(parents=True)
-    Image.new("RGB", (40, 40), (255, 0, 0)).save(place / "a-rgb.png")
-    Image.new("RGBA", (64, 10), (255, 0, 0, 0)).save(place / "b-rgba-clear.png")
-    Image.new("RGBA", (9, 70), (0, 0, 255, 255)).save(place / "c-rgba-solid.png")
+def of_every_kind() -> dict[str, tuple[Image.Image, tuple[int, ...], dict[str, Any]]]:
+    """Images of every size and mode by file name, the one colour that each should come out as, and options to save."""
+    red, green, blue, white, grey = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (128,) * 3
     palette = Image.new("P", (33, 20), 1)
     palette.putpalette([0, 0, 0, 0, 255, 0])
-    palette.save(place / "d-palette.png")
-    palette.save(place / "e-palette-clear.png", transparency=1)
-    Image.fromarray(np.full((30, 30), 32768, np.uint16)).save(place / "f-16bit.png")
-    Image.new("L", (1, 1), 128).save(place / "g-grey.png")
-    Image.new("CMYK", (50, 20), (0, 255, 255, 0)).save(place / "h-cmyk.JPEG", quality=100)
-    Image.new("LA", (20, 50), (0, 0)).save(place / "i-la-clear.png")
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ((0, 0, 255), (255, 255, 0))]
-    frames[0].save(place / "j-animated.gif", save_all=True, append_images=frames[1:])
-    Image.new("1", (12, 12), 1).save(place / "k-bilevel.tif")
-    Image.new("RGB", (300, 200), (0, 255, 0)).save(place / "deeper" / "l-large.webp", lossless=True)
-    (place / "notes.txt").write_text("no picture")
-    return place
+    frames = [Image.new("RGB", (16, 16), colour) for colour in (blue, (255, 255, 0))]
+    return {
+        "a-rgb.png": (Image.new("RGB", (40, 40), red), red, {}),
+        "b-rgba-clear.png": (Image.new("RGBA", (64, 10), (*red, 0)), white, {}),
+        "c-rgba-solid.png": (Image.new("RGBA", (9, 70), (*blue, 255)), blue, {}),
+        "d-palette.png": (palette, green, {}),
+        "deeper/l-large.webp": (Image.new("RGB", (300, 200), green), green, {"lossless": True}),
+        "e-palette-clear.png": (palette, white, {"transparency": 1}),
+        "f-16bit.png": (Image.fromarray(np.full((30, 30), 32768, np.uint16)), grey, {}),
+        "g-grey.png": (Image.new("L", (1, 1), 128), grey, {}),
+        "h-cmyk.JPEG": (Image.new("CMYK", (50, 20), (0, 255, 255, 0)), red, {"quality": 100}),
+        "i-la-clear.png": (Image.new("LA", (20, 50), (0, 0)), white, {}),
+        "j-animated.gif": (frames[0], blue, {"save_all": True, "append_images": frames[1:]}),
+        "k-bilevel.tif": (Image.new("1", (12, 12), 1), white, {}),
+    }
 
 
-def test_pictures_of_every_size_and_mode_are_read(album: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pictures_of_every_size_and_mode_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    album, kinds = tmp_path / "album", of_every_kind()
+    (album / "deeper").mkdir(parents=True)
+    (album / "notes.txt").write_text("no picture")
+    for name, (image, _, options) in kinds.items():
+        image.save(album / name, **options)
     images = load(album)
     assert images.labels is None
-    assert images.tensor.shape == (len(COLOURS), 3, 8, 8)
+    assert images.tensor.shape == (len(kinds), 3, 8, 8)
     assert images.tensor.dtype == torch.uint8
     assert images.tensor.is_contiguous()
-    assert str(album.parent) not in str(images.provenance)
-    names = sorted(str(p.relative_to(album).with_suffix("")) for p in album.rglob("*.*") if p.suffix != ".txt")
-    for name, picture in zip(names, images.tensor.int(), strict=True):
-        off = (picture - torch.tensor(COLOURS[name]).view(3, 1, 1)).abs().max()
-        assert off <= 3, name
+    assert str(tmp_path) not in str(images.provenance)
+    for (name, (_, colour, _)), picture in zip(kinds.items(), images.tensor.int(), strict=True):
+        assert (picture - torch.tensor(colour).view(3, 1, 1)).abs().max() <= 3, name
     assert not caplog.records
-    assert load(album, channels=1).tensor.shape == (len(COLOURS), 1, 8, 8)
+    assert load(album, channels=1).tensor.shape == (len(kinds), 1, 8, 8)
 
 
-def test_a_folder_gives_the_central_square(tmp_path: Path) -> None:
-    wide = np.zeros((10, 30, 3), np.uint8)
-    wide[:, 10:20] = 255
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    assert (load(tmp_path, image_size=10).tensor == 255).all()
-
-
-def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
-    top_white = np.zeros((8, 8, 3), np.uint8)
-    top_white[:4] = 255
+def test_a_picture_gives_its_central_square_turned_as_its_camera_says(tmp_path: Path) -> None:
+    top_white = np.zeros((10, 30, 3), np.uint8)
+    top_white[:5, 10:20] = 255
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(top_white).save(tmp_path / "turned.png", exif=exif)
-    picture = load(tmp_path).tensor[0]
-    assert (picture[:, :4] == 0).all()
-    assert (picture[:, 4:] == 255).all()
+    picture = load(tmp_path, image_size=10).tensor[0]
+    assert (picture[:, :5] == 0).all()
+    assert (picture[:, 5:] == 255).all()
 
 
 def test_a_broken_file_is_named_in_a_warning_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -111,16 +97,16 @@ def test_a_broken_file_is_named_in_a_warning_and_left_out(tmp_path: Path, caplog
     assert caplog.messages[-1] == "left out 18 more files that cannot be read"
 
 
-def test_an_empty_folder_a_file_and_a_folder_of_broken_images_are_errors(tmp_path: Path) -> None:
+def test_what_is_no_folder_of_images_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no images there"):
-        data.load(f"folder:{tmp_path}")
-    with pytest.raises(UsageError, match="no such folder"):
-        data.load(f"folder:{tmp_path / 'nowhere'}")
+        load(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"x")
     with pytest.raises(UsageError, match="none of the 1 images can be read"):
-        data.load(f"folder:{tmp_path}")
-    with pytest.raises(UsageError, match="no such folder"):
-        data.load(f"folder:{tmp_path / 'broken.png'}")
+        load(tmp_path)
+    monkeypatch.chdir(flat(tmp_path / "a.png").parent)
+    for place in ("nowhere", "broken.png", "", " ", "~nobody-of-this-name/x"):
+        with pytest.raises(UsageError, match="no such folder"):
+            load(place)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +145,3 @@ def test_folders_side_by_side_are_classes(tmp_path: Path) -> None:
     flat(tmp_path / "z.png")
     assert load(tmp_path).labels is None
     assert load(tmp_path / "dogs").labels is None  # one folder is no class
-
-
-def test_no_place_at_all_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(flat(tmp_path / "a.png").parent)
-    for name in ("", " ", "~nobody-of-this-name/x"):
-        with pytest.raises(UsageError, match="no such folder"):
-            load(name)

@@ -13,14 +13,10 @@ from kmgan_lib.data import readers
 from kmgan_lib.data.images import SUFFIXES, Images, folder
 from kmgan_lib.errors import UsageError
 
+from ..test_data import idx_bytes
 from .conftest import Watch, cases, damaged, refused
 
 PIXELS = (np.arange(3 * 28 * 28) % 10).astype(np.uint8).reshape(3, 28, 28)
-
-
-def idx_bytes(pixels: np.ndarray) -> bytes:
-    shape = b"".join(n.to_bytes(4, "big") for n in pixels.shape)
-    return bytes((0, 0, 8, pixels.ndim)) + shape + pixels.tobytes()
 
 
 @cases(30, damaged(idx_bytes(PIXELS), header=16), st.sampled_from(["images-idx3-ubyte", "images-idx3-ubyte.gz"]))

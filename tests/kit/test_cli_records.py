@@ -124,29 +124,3 @@ def test_a_sweep_does_what_is_not_recorded_and_a_run_that_cannot_begin_is_a_fail
     assert "mnist/kmgan quick seed 0: failed (kmgan: no mnist" in out.replace("\n", " ")
     assert "Ways to get it" in Path("runs/mnist/kmgan/quick-seed0.log").read_text()
     assert not Path("results").exists()
-
-
-BAD: list[tuple[list[str], str]] = [
-    (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
-    (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
-    (["records", "add", "nowhere"], "nowhere is not a run"), (["sweep", "--shard", "5/4"], "write i/n"),
-    (["sweep", "--shard", "half"], "write i/n"),
-    (["records", "--results", "nowhere"], "nowhere is no folder of records"),
-    (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
-    (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
-    (["sweep", "--only", "mnist/kmgann"], "no preset matches mnist/kmgann"),
-    (["sweep", "--profile", "tiny"], "unknown profile tiny"), (["sweep", "--seeds", ""], "write whole numbers"),
-    (["sweep", "--seeds", "0,-1"], "--seeds 0,-1: write whole numbers"),
-    (["sweep", "--only", "mnist/*", "--seeds", "9999999999"], "must be between 0 and 2147483647"),
-    (["sweep", "--budget", "25", "--print"], "write a time as 90s, 25m or 3h"),
-    (["sweep", "--jobs", "0", "--only", "digits/kmgan"], "jobs=0: at least 1"),
-]  # fmt: skip
-
-
-def test_bad_input_is_one_line_and_status_2_and_nothing_written(kmgan: Command) -> None:
-    for arguments, message in BAD:
-        status, out, err = kmgan(*arguments)
-        assert (status, out, err.count("\n")) == (2, "", 1)
-        assert err.startswith("kmgan: ")
-        assert message in err
-    assert list(Path().iterdir()) == []

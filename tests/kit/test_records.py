@@ -133,10 +133,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a preset that is gone": (put("preset", "name", value="mnist/gone"), "there is no such preset"),
     "NaN": (put("metrics", "classifier_score", "value", value=float("nan")), "classifier_score is nan"),
     "infinity": (put("metrics", "classifier_score", "std", value=float("inf")), "classifier_score.std is inf"),
-    "text as a value": (
-        put("metrics", "classifier_score", "value", value="8.5"),
-        "classifier_score.value=8.5: Input",
-    ),
+    "text as a value": (put("metrics", "classifier_score", "value", value="8.5"), "classifier_score.value=8.5: Input"),
     "a measure without samples": (put("metrics", "fid", value={"value": 5, "seconds": 1}), "fid lacks samples, extr"),
     "measures as a list": (put("metrics", value=[]), "metrics: Input"),
     "no measures": (put("metrics", value={}), f"{PLACE}: has no measures"),

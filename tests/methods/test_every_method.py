@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from kmgan_lib import load_generator, methods, presets, train
 from kmgan_lib.training.checkpoint import load_checkpoint
 
 from ..conftest import Quick, Stopped, random_batch, small, small_method, stop_at
+from ..test_own_images import album
 from ..training.test_trainer import assert_same
 
 METHODS = sorted(presets.METHODS)
@@ -21,12 +21,8 @@ GROUPS = ("digits", "mnist", "fashion", "cifar10", "cifar10-32", "celeba")
 
 
 @pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty-four coloured pictures of 32x32 pixels."""
-    folder, random = tmp_path_factory.mktemp("album"), np.random.default_rng(0)
-    for i in range(24):
-        Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i:02d}.png")
-    return folder
+def pictures_in_colour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return album(tmp_path_factory.mktemp("album"), 24)
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -55,9 +51,11 @@ def test_it_trains_and_resumes_exactly_and_its_generator_loads(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_it_trains_on_a_folder_of_colour_pictures(quick: Quick, album: Path, tmp_path: Path, name: str) -> None:
-    settings = small(f"folder:{album}", method=name, iterations=2, snapshots=1)
-    run = quick(tmp_path / "run", f"folder:{album}", **settings)
+def test_it_trains_on_a_folder_of_colour_pictures(
+    quick: Quick, pictures_in_colour: Path, tmp_path: Path, name: str
+) -> None:
+    preset = f"folder:{pictures_in_colour}"
+    run = quick(tmp_path / "run", preset, **small(preset, method=name, iterations=2, snapshots=1))
     samples, size = load_generator(tmp_path / "run").sample(4), run.preset.image_size
     assert samples.shape == (4, 3, size, size)
     assert torch.isfinite(samples).all()

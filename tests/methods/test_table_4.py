@@ -1,6 +1,7 @@
 """One step of each compared method written a second time, slowly."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kmgan_lib import methods, presets
-from kmgan_lib.centers import share_between, updated_centers
+from kmgan_lib.centers import share_between
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import draw_noise
@@ -18,6 +19,7 @@ from kmgan_lib.methods.mix_wgan import MixtureGenerator
 from kmgan_lib.methods.parts import Dropout
 
 from ..conftest import in_float64, same_weights
+from ..test_centers import naive_assign, naive_means
 
 BATCH = 6
 
@@ -32,11 +34,20 @@ def batch(method: Any, count: int = 1) -> tuple[Tensor, Tensor]:
     return torch.rand(n, 1, 28, 28, generator=generator), draw_noise(method.preset, n, generator)
 
 
-def before_and_after(method: Any) -> tuple[Any, Tensor, Tensor, dict[str, Tensor]]:
-    """The method as it was, real and generated images, and what a step returned; G's loss is by the D after it."""
-    before = copy.deepcopy(method)
+def assert_losses(
+    method: Any, by_hand: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]], atol: float = 1e-6
+) -> Any:
+    """A step's losses are those by hand: D's by the networks before it, which are returned, G's by the D after it."""
+    before, between = copy.deepcopy(method), copy.deepcopy(method)
     images, noise = batch(method)
-    return before, images, copy.deepcopy(before).G(noise).detach(), method.step(images, None, noise)
+    losses = method.step(images, None, noise)
+    of_d = (of.discriminator_optimiser.param_groups[0]["params"] for of in (between, method))
+    for old, new in zip(*of_d, strict=True):
+        old.data = new.data
+    loss_d, loss_g = by_hand(before, images, noise)[0], by_hand(between, images, noise)[1]
+    torch.testing.assert_close(losses["loss_d"], loss_d.detach(), rtol=1e-4, atol=atol)
+    torch.testing.assert_close(losses["loss_g"], loss_g.detach(), rtol=1e-4, atol=atol)
+    return before
 
 
 def real_or_generated(real: Tensor, generated: Tensor) -> Tensor:
@@ -63,17 +74,14 @@ def some_images(count: int = 30) -> Tensor:
 
 @pytest.mark.parametrize("name", ["mbgan", "mbgan-free"])
 def test_mbgan_losses_are_those_of_triplets(name: str) -> None:
-    method, sphere = make(name), name == "mbgan"
-    before, x, fake, losses = before_and_after(method)
-
-    def features(of: Any, images: Tensor) -> Tensor:
-        return unit(of.D(images)) if sphere else of.D(images)
+    sphere = name == "mbgan"
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         return (a - b).square().sum() if sphere else (a - b).abs().mean()
 
-    with torch.no_grad():
-        f, g = features(before, x), features(before, fake)
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        fake = of.G(z)
+        f, g = (unit(of.D(images)) if sphere else of.D(images) for images in (x, fake))
         pixels = torch.stack([(x[i] - fake[i]).abs().mean() for i in range(BATCH)])
         margins = pixels / pixels.mean() / 2 if sphere else pixels
         terms = []
@@ -81,9 +89,9 @@ def test_mbgan_losses_are_those_of_triplets(name: str) -> None:
             real = distance(f[i], f[(i - 1) % BATCH])
             violation = (margins[i] + real - distance(f[i], g[i])).clamp_min(0)
             terms.append(violation if sphere else real + violation)
-        torch.testing.assert_close(losses["loss_d"], torch.stack(terms).mean())
-        pairs = zip(features(method, x), features(method, fake), strict=True)
-        torch.testing.assert_close(losses["loss_g"], torch.stack([distance(*pair) for pair in pairs]).mean())
+        return torch.stack(terms).mean(), torch.stack([distance(*pair) for pair in zip(f, g, strict=True)]).mean()
+
+    assert_losses(make(name), by_hand)
 
 
 @pytest.mark.parametrize("reduction", ["pairs", "sum", "mean"])
@@ -91,38 +99,31 @@ def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
     """By unordered pairs of features on the sphere it is half the energy distance, for which both networks play."""
     energy = reduction == "pairs"
     method = make("mlgan") if energy else make("mlgan-ordered", pair_reduction=reduction, clip=0.05)
-    before, x, fake, losses = before_and_after(method)
 
     def pairs(a: Tensor, b: Tensor) -> Tensor:
         same = energy and a is b
         each = torch.stack([(p - q).abs().sum() for i, p in enumerate(a) for j, q in enumerate(b) if not same or i < j])
         return each.sum() if reduction == "sum" else each.mean() / (2 if same else 1)
 
-    def distances(of: Any) -> tuple[Tensor, Tensor]:
-        f, g = of.D(x), of.D(fake)
-        f, g = (unit(f), unit(g)) if energy else (f, g)
-        return pairs(f, f) + pairs(g, g), pairs(f, g)
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        f, g = (unit(of.D(images)) if energy else of.D(images) for images in (x, of.G(z)))
+        intra, inter = pairs(f, f) + pairs(g, g), pairs(f, g)
+        return intra - inter, inter - intra if energy else inter
 
-    with torch.no_grad():
-        intra, inter = distances(before)
-        torch.testing.assert_close(losses["loss_d"], intra - inter, rtol=1e-4, atol=1e-4)
-        intra, inter = distances(method)
-        torch.testing.assert_close(losses["loss_g"], inter - intra if energy else inter, rtol=1e-4, atol=1e-4)
+    assert_losses(method, by_hand, atol=1e-4)
     assert energy or all(p.abs().max() <= 0.05 for p in method.discriminator_net.parameters())
 
 
 def test_ali_tells_pairs_of_image_and_code_apart() -> None:
     method = make("ali", dropout=0.0)
-    before, x, fake, losses = before_and_after(method)
-    with torch.no_grad():
-        mean, log_deviation = before.encoder(x).chunk(2, 1)
-        deviation = log_deviation.exp()
-        epsilon = torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
-        codes = mean + deviation * epsilon
-        encoded, generated = before.joint(before.D(x), codes), before.joint(before.D(fake), batch(method)[1])
-        torch.testing.assert_close(losses["loss_d"], real_or_generated(encoded, generated))
-        encoded, generated = method.joint(method.D(x), codes), method.joint(method.D(fake), batch(method)[1])
-        torch.testing.assert_close(losses["loss_g"], real_or_generated(generated, encoded))
+
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_deviation = of.encoder(x).chunk(2, 1)
+        codes = mean + log_deviation.exp() * torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
+        encoded, generated = of.joint(of.D(x), codes), of.joint(of.D(of.G(z)), z)
+        return real_or_generated(encoded, generated), real_or_generated(generated, encoded)
+
+    before = assert_losses(method, by_hand)
     moved = [a for a, b in zip(method.encoder.parameters(), before.encoder.parameters(), strict=True) if (a != b).any()]
     assert len(moved) > 1
 
@@ -141,20 +142,16 @@ def test_minibatch_discrimination_sums_over_the_others() -> None:
 
 
 def test_improved_gan_plays_for_the_logarithm_on_noisy_images() -> None:
-    method = make("improved_gan", kernels=3, kernel_dim=2, dropout=0.0, generator_updates=1)
-    before, x, fake, losses = before_and_after(method)
-    rng = torch.Generator().manual_seed(1)
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        rng = torch.Generator().manual_seed(1)
+        noisy = (images + 0.2 * torch.randn(x.shape, generator=rng) for images in (x, of.G(z), of.G(z)))
+        real, generated, for_g = (of.logit(of.minibatch(of.D(images))) for images in noisy)
+        return real_or_generated(real, generated), -F.logsigmoid(for_g).mean()
 
-    def logits(of: Any, images: Tensor) -> Tensor:
-        noisy = images + 0.2 * torch.randn(images.shape, generator=rng)
-        return of.logit(of.minibatch(of.D(noisy))).squeeze(1)
-
-    with torch.no_grad():
-        real, generated = logits(before, x), logits(before, fake)
-        torch.testing.assert_close(losses["loss_d"], real_or_generated(real, generated))
-        torch.testing.assert_close(losses["loss_g"], -F.logsigmoid(logits(method, fake)).mean())
+    assert_losses(make("improved_gan", kernels=3, kernel_dim=2, dropout=0.0, generator_updates=1), by_hand)
     thrice = make("improved_gan")
-    before_and_after(thrice)
+    images, noise = batch(thrice)
+    thrice.step(images, None, noise)
     assert {int(state["step"]) for state in thrice.generator_optimiser.state.values()} == {3}
     assert {int(state["step"]) for state in thrice.discriminator_optimiser.state.values()} == {1}
 
@@ -188,18 +185,12 @@ def test_dropout_drops_the_share_it_says_keeps_the_mean_and_stops_for_measures()
 
 
 def test_improved_gan_matches_mean_features() -> None:
-    method = make("improved_gan-matching", kernels=3, kernel_dim=2)
-    before, x, fake, losses = before_and_after(method)
-    with torch.no_grad():
-
-        def hidden(of: Any) -> tuple[Tensor, Tensor]:
-            return of.minibatch(of.D(x)), of.minibatch(of.D(fake))
-
-        real, generated = (before.logit(h).squeeze(1) for h in hidden(before))
-        torch.testing.assert_close(losses["loss_d"], real_or_generated(real, generated))
-        real, generated = hidden(method)
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        real, generated = of.minibatch(of.D(x)), of.minibatch(of.D(of.G(z)))
         difference = real.sum(0) / BATCH - generated.sum(0) / BATCH
-        torch.testing.assert_close(losses["loss_g"], difference.abs().sum() / len(difference), rtol=1e-4, atol=1e-6)
+        return real_or_generated(of.logit(real), of.logit(generated)), difference.abs().sum() / len(difference)
+
+    assert_losses(make("improved_gan-matching", kernels=3, kernel_dim=2), by_hand)
 
 
 def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
@@ -226,18 +217,18 @@ def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
 
 def test_wgan_gp_adds_the_penalty_of_slopes_that_are_not_1() -> None:
     method = make("wgan_gp", critic_updates=1, burst=1, penalty=3.0)
-    before, x, fake, losses = before_and_after(method)
-    u = torch.rand(BATCH, generator=torch.Generator().manual_seed(1))
-    terms = []
-    for i in range(BATCH):
-        between = (u[i] * x[i] + (1 - u[i]) * fake[i]).requires_grad_()
-        value = before.critic(before.D(between[None])).sum()
-        (slope,) = torch.autograd.grad(value, between)
-        terms.append((slope.square().sum().sqrt() - 1) ** 2)
-    with torch.no_grad():
-        loss = before.critic(before.D(fake)).mean() - before.critic(before.D(x)).mean()
-        torch.testing.assert_close(losses["loss_d"], loss + 3 * torch.stack(terms).mean())
-        torch.testing.assert_close(losses["loss_g"], -method.critic(method.D(fake)).mean())
+
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        u, fake = torch.rand(BATCH, generator=torch.Generator().manual_seed(1)), of.G(z).detach()
+        terms = []
+        for i in range(BATCH):
+            between = (u[i] * x[i] + (1 - u[i]) * fake[i]).requires_grad_()
+            (slope,) = torch.autograd.grad(of.critic(of.D(between[None])).sum(), between)
+            terms.append((slope.square().sum().sqrt() - 1) ** 2)
+        real, generated = of.critic(of.D(x)).mean(), of.critic(of.D(fake)).mean()
+        return generated - real + 3 * torch.stack(terms).mean(), -generated
+
+    assert_losses(method, by_hand)
     assert max(p.abs().max() for p in method.discriminator_net.parameters()) > 0.03  # nothing is clipped
 
 
@@ -269,30 +260,22 @@ def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
     with torch.no_grad():
         method.generator_net.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
         method.critic_logits.copy_(torch.tensor([2.0, 0.0, 0.2]))  # beyond what is clipped
-    before, x, _, losses = before_and_after(method)
-    z = batch(method)[1][:, 1:]
 
-    def payoff(of: Any, real: bool) -> Tensor:
+    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         w, v = of.generator_net.logits.softmax(0), of.critic_logits.softmax(0)
-        total = torch.zeros(())
-        for i, G in enumerate(before.generator_net.components):
+        real = generated = torch.zeros(())
+        for i, G in enumerate(of.generator_net.components):
             for j, D in enumerate(of.discriminator_net.components):
-                values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z))]
-                total = total + w[i] * v[j] * ((values[0].mean() if real else 0) - values[1].mean())
-        return total
+                values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z[:, 1:]))]
+                real, generated = (s + w[i] * v[j] * y.mean() for s, y in zip((real, generated), values, strict=True))
+        return -0.1 * v.log().mean() - real + generated, -0.1 * w.log().mean() - generated
 
+    before = assert_losses(method, by_hand, atol=1e-5)
     assert 1.5 < method.critic_logits[0] < 2  # the regulariser pulls the weights together
-    with torch.no_grad():
-        entropy = [-0.1 * logits.softmax(0).log().mean() for logits in (before.critic_logits, method.critic_logits)]
-        torch.testing.assert_close(losses["loss_d"], entropy[0] - payoff(before, True), rtol=1e-4, atol=1e-5)
-        assert not torch.equal(method.critic_logits, before.critic_logits)
-        assert not torch.equal(method.generator_net.logits, before.generator_net.logits)
-        clipped = (*method.discriminator_net.parameters(), *method.critic.parameters())
-        assert max(p.abs().max() for p in clipped) <= 0.01 * 8**0.5  # an eighth of the width
-        before.critic, before.critic_logits = method.critic, method.critic_logits
-        before.discriminator_net = method.discriminator_net
-        entropy_g = -0.1 * before.generator_net.logits.softmax(0).log().mean()
-        torch.testing.assert_close(losses["loss_g"], entropy_g + payoff(before, False), rtol=1e-4, atol=1e-5)
+    assert not torch.equal(method.critic_logits, before.critic_logits)
+    assert not torch.equal(method.generator_net.logits, before.generator_net.logits)
+    clipped = (*method.discriminator_net.parameters(), *method.critic.parameters())
+    assert max(p.abs().max() for p in clipped) <= 0.01 * 8**0.5  # an eighth of the width
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
@@ -328,13 +311,10 @@ def test_reduced_step_is_algorithm_2_by_hand(repulsion: bool, targets: str) -> N
     def adam(parameters: list[Tensor]) -> torch.optim.Adam:
         return torch.optim.Adam(parameters, lr=1e-3, betas=(0.5, 0.999), foreach=False)
 
-    def nearest(pictures: Tensor) -> Tensor:
-        return torch.tensor([int((c - p.flatten()).norm(dim=1).argmin()) for p in pictures])
-
     fake = G(noise)
-    lx, lg = nearest(images), nearest(fake.detach())
-    real_centers = updated_centers(c, images.flatten(1), lx).view(3, 1, 28, 28)
-    fake_centers = updated_centers(e, fake.flatten(1), lg).view(3, 1, 28, 28)
+    lx, lg = naive_assign(images.flatten(1), c), naive_assign(fake.flatten(1), c)
+    real_centers = naive_means(c, images.flatten(1), lx).view(3, 1, 28, 28)
+    fake_centers = naive_means(e, fake.flatten(1), lg).view(3, 1, 28, 28)
     expected = {"loss_center": descend(adam([*d, *g]), (D(real_centers) - D(fake_centers)).abs().sum())}
     fake, fake_centers = fake.detach(), fake_centers.detach()
     wanted = real_centers if targets == "real" else fake_centers
@@ -368,7 +348,7 @@ def test_each_grouping_labels_by_what_it_says() -> None:
     assert not torch.equal(two, fake)
     assert not torch.equal(banks["nearest"][0][0], labels)
     centers = made["pixels"].pixel_centers
-    by_pixels = [int((centers - image.flatten()).norm(dim=1).argmin()) for image in images]
+    by_pixels = naive_assign(images.flatten(1), centers)
     assert banks["pixels"][0][0].tolist() == banks["pixels"][1][0].tolist() == by_pixels
     assert torch.equal(banks["partition"][0][0], content_keys(images) % 10)
     images = torch.rand(3000, 784, generator=torch.Generator().manual_seed(0))

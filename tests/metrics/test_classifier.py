@@ -175,15 +175,12 @@ def test_a_judge_is_copied_to_another_device_and_stays_where_it_is_on_its_own(di
     assert moved.describe() == digits_judge.describe()
 
 
-def test_a_resnet56_has_the_published_size_and_names() -> None:
+def test_a_resnet56_has_the_published_size_and_names_and_its_weights_are_read(tmp_path: Path) -> None:
     net = classifier.resnet(56)
     assert sum(p.numel() for p in net.parameters()) == 853_018  # 0.85 M in Table 6 of He et al.
     names = set(net.state_dict())
     assert {"conv1.weight", "bn1.running_var", "layer1.8.conv2.weight", "layer3.0.bn1.bias", "linear.bias"} <= names
     assert not [name for name in names if "normalise" in name]
-
-
-def test_weights_are_read_and_the_last_layer_stands_on_64_features(tmp_path: Path) -> None:
     source, content = random_resnet()
     net = classifier.load_resnet56(saved(tmp_path, content))
     images = torch.rand(3, 3, 32, 32)

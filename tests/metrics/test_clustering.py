@@ -60,16 +60,13 @@ def test_centers_of_clusters_that_are_there() -> None:
         assert scaled == pytest.approx({**scores, "spread": scale * scores["spread"]}, rel=1e-4)
 
 
-def test_centers_that_became_one() -> None:
+def test_centers_that_became_one_and_features_that_never_vary() -> None:
     features = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
     centers = features[:1] + 0.01 * torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
     assert center_scores(centers, features)["distinct"] == 1
     assert center_scores(centers, features, tolerance=1e-6)["distinct"] == 6
     chain, features = torch.tensor([[0.0], [0.09], [0.18], [0.5]]), torch.tensor([[-1.0], [1.0]])  # spread 1
     assert center_scores(chain, features)["distinct"] == 2
-
-
-def test_features_that_never_vary() -> None:
     scores = center_scores(torch.zeros(4, 2), torch.zeros(9, 2))
     assert (scores["spread"], scores["distance"], scores["distinct"], scores["used"]) == (0, 0, 1, 1)
     assert (scores["entropy"], scores["evenness"]) == (0, 0)

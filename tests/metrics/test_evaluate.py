@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -198,12 +197,13 @@ def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_judge: Judge) -> N
     assert digits_judge.device.type == "cpu"
 
 
-@pytest.fixture
-def compared(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Subject]:
-    """Return a function that makes a subject with this many training and test images, each of its own grey."""
+def test_the_reference_are_the_test_images_or_with_few_of_them_training_images_that_are_not_compared_with_them(
+    pictures: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(evaluation, "REFERENCE", 10)
 
-    def make(train: int, test: int) -> Subject:
+    def greys(train: int, test: int, *kinds: str) -> list[list[int]]:
+        """Which images the kinds are made of, if every one has a grey of its own, test images from 100 on."""
         made = Subject(pictures, None)
         for split, n, first in (("train", train, 0), ("test", test, 100)):
             grey = torch.arange(first, first + n, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
@@ -211,33 +211,15 @@ def compared(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, i
         flat = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(1, 1))
         made.__dict__["judge"] = Judge(flat, (), 28, "real", "its grey")
         made.__dict__["samples"] = torch.zeros(30, 1)
-        return made
+        assert made.reference == kinds[-1]
+        return [sorted((255 * made.features(kind)).round().int().flatten().tolist()) for kind in ("reference", *kinds)]
 
-    return make
-
-
-def greys(features: Tensor) -> list[int]:
-    return sorted((255 * features).round().int().flatten().tolist())
-
-
-@pytest.mark.parametrize(("train", "test"), [(30, 5), (30, 20), (19, 3)])
-def test_enough_test_images_are_the_reference_or_those_that_there_are(
-    compared: Callable[[int, int], Subject], train: int, test: int
-) -> None:
-    made = compared(train, test)
-    assert made.reference == "test"
-    assert greys(made.features("reference")) == list(range(100, 100 + test))
-
-
-def test_with_few_test_images_it_is_other_training_images_than_those_compared_with_them(
-    compared: Callable[[int, int], Subject],
-) -> None:
-    made = compared(30, 4)
-    assert made.reference == "train"
-    reference, train = greys(made.features("reference")), greys(made.features("train"))
-    assert len(reference) == len(train) == 10
-    assert set(reference) & set(train) == set()
-    assert max(reference + train) < 100
+    for train, test in ((30, 5), (30, 20), (19, 3)):
+        assert greys(train, test, "test")[0] == list(range(100, 100 + test))
+    reference, compared = greys(30, 4, "train")
+    assert len(reference) == len(compared) == 10
+    assert set(reference) & set(compared) == set()
+    assert max(reference + compared) < 100
 
 
 def test_a_choice_is_fixed_and_without_repetition() -> None:

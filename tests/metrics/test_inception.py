@@ -173,24 +173,19 @@ def test_a_run_is_measured_by_inception(pictures: Run, tmp_path: Path, monkeypat
     assert (seen["samples"], seen["reference_samples"], seen["reference"]) == (60, 60, "all")
     assert seen["extractor"]["weights_sha256"] == "0" * 12
     assert "blurred" not in seen
-    _levels_are_their_definitions(run, results["fid768"])
     kept = json.loads((run.directory / "result.json").read_text())["metrics"]
     assert {"inception_score", "fid", "fid768"} <= set(kept)
 
-
-def _levels_are_their_definitions(run: Run, result: dict[str, Any]) -> None:
-    mixed = chosen(data.load("digits", split="all").tensor, 120)
-    net = Tiny(TINY, ["768"])
-
-    def features(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return net(images.expand(-1, 3, -1, -1))[0]
-
-    reference, others = features(mixed[:60]), mixed[60:]
-    for key, images in {"real_value": others, "blurred": blurred(others), "noisy": noisy(others)}.items():
-        assert result[key] == pytest.approx(frechet_distance(features(images), reference), rel=1e-3, abs=1e-6)
-    assert (result["real_samples"], result["reference_samples"]) == (60, 60)
-    assert result["real_value"] < min(result["blurred"], result["noisy"])
+    mixed, net, levels = chosen(data.load("digits", split="all").tensor, 120), Tiny(TINY, ["768"]), results["fid768"]
+    others = mixed[60:]
+    with torch.no_grad():
+        reference, *features = (
+            net(images.expand(-1, 3, -1, -1))[0] for images in (mixed[:60], others, blurred(others), noisy(others))
+        )
+    for key, found in zip(("real_value", "blurred", "noisy"), features, strict=True):
+        assert levels[key] == pytest.approx(frechet_distance(found, reference), rel=1e-3, abs=1e-6)
+    assert (levels["real_samples"], levels["reference_samples"]) == (60, 60)
+    assert levels["real_value"] < min(levels["blurred"], levels["noisy"])
 
 
 def test_everything_leaves_inception_out_with_a_warning(

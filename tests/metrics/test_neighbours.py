@@ -81,17 +81,10 @@ def line(*places: float) -> Tensor:
 
 @pytest.mark.parametrize(
     ("places", "largest", "detour"),
-    [
-        ((0, 1, 2, 3, 4), 1 / 4, 1),
-        ((0, 0, 0, 4, 4), 1, 1),
-        ((0, 3, 4), 3 / 4, 1),
-        ((0, 2, 1, 3), 2 / 5, 5 / 3),
-        ((5, 5, 5, 5), 1 / 3, 1),
-        ((0, 1, 0), 1 / 2, 1),
-        ((7, 1), 1, 1),
-    ],
+    [((0, 1, 2, 3, 4), 1 / 4, 1), ((0, 0, 0, 4, 4), 1, 1), ((0, 3, 4), 3 / 4, 1), ((0, 2, 1, 3), 2 / 5, 5 / 3),
+     ((5, 5, 5, 5), 1 / 3, 1), ((0, 1, 0), 1 / 2, 1), ((7, 1), 1, 1)],
     ids=["steady", "a jump", "a larger step", "there and back", "standing still", "a circle", "two pictures"],
-)
+)  # fmt: skip
 def test_the_largest_step_is_its_share_of_the_whole_way(
     places: tuple[float, ...], largest: float, detour: float
 ) -> None:

@@ -13,13 +13,7 @@ from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from kmgan_lib.metrics import (
-    class_frequency,
-    corrected_frequency,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-)
+from kmgan_lib.metrics import class_frequency, corrected_frequency, frechet_distance, inception_score, kernel_distance
 
 
 def naive_score(probabilities: Tensor, splits: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from kmgan_lib.errors import RunFailed, UsageError
-from kmgan_lib.files import read_json, write_atomically
+from kmgan_lib.files import write_atomically
 from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint
 
 
@@ -72,15 +72,6 @@ def test_no_writer_loses_the_old_file_to_a_full_disk(tmp_path: Path, writer: str
         write_atomically(path / "below a file" / CHECKPOINT, WRITERS[writer])
     write_atomically(tmp_path / "new" / "folder" / CHECKPOINT, WRITERS[writer])
     assert names(tmp_path / "new" / "folder") == [CHECKPOINT]
-
-
-def test_garbled_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is not a run: it has no x\.json"):
-        read_json(tmp_path / "x.json")
-    for text in ("", "{", "[1, 2]", "\x00\xff"):
-        (tmp_path / "x.json").write_text(text, encoding="latin-1")
-        with pytest.raises(UsageError, match=r"x\.json cannot be read"):
-            read_json(tmp_path / "x.json")
 
 
 def test_a_file_of_torch_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -21,10 +21,7 @@ def test_an_opened_run_is_the_run_that_was_trained(pictures: Run) -> None:
     assert opened.history == pictures.history
     assert opened.method is None
     torch.testing.assert_close(opened.generator.sample(2), pictures.generator.sample(2), atol=5e-3, rtol=0)
-
-
-def test_a_restored_method_has_the_weights_and_centers_of_the_end(pictures: Run) -> None:
-    restored, method = restore(Run.open(pictures.directory)), pictures.method
+    restored, method = restore(opened), pictures.method
     assert isinstance(restored, KMGAN)
     assert isinstance(method, KMGAN)
     assert torch.equal(restored.bank.real, method.bank.real)
