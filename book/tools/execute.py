@@ -168,8 +168,8 @@ class Runner:
                 return list(pool.map(self.chapter, sources))
             except KeyboardInterrupt:
                 for manager in self.kernels:  # their threads end with them
-                    if manager.provisioner:
-                        asyncio.run(manager.provisioner.kill())
+                    if process := getattr(manager.provisioner, "process", None):
+                        process.kill()
                 raise
 
     def chapter(self, source: Path) -> Outcome:
