@@ -80,6 +80,8 @@ def pick_device(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device).item()  # a meta device has no numbers
+    except torch.OutOfMemoryError:
+        return torch.device(name)  # it is there, but full, as the training will say
     except (RuntimeError, AssertionError, TypeError):  # a PyTorch without CUDA raises the second
         cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ", ".join(["auto", "cpu", *cuda, *["mps"] * mps])

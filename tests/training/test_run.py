@@ -83,3 +83,9 @@ def test_a_device_is_there_or_named_with_those_that_are(monkeypatch: pytest.Monk
     assert pick_device("auto").type == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("auto").type == "cuda"
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "empty", full)
+    assert pick_device("cuda:0") == torch.device("cuda:0")
