@@ -97,7 +97,10 @@ def train(
     from kmgan_lib import distributed, presets
     from kmgan_lib.training.trainer import train as train_
 
-    fields: dict[str, Any] = {key: value for key, _, value in (pair.partition("=") for pair in set_ or ())}
+    for pair in set_ or ():
+        if "=" not in pair:
+            raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
+    fields: dict[str, Any] = {key.strip(): value.strip() for key, value in (pair.split("=", 1) for pair in set_ or ())}
     presets.resolve(preset, profile, **fields)  # before the keys become arguments
     run = train_(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **fields

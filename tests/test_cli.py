@@ -27,7 +27,7 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "mnist/kmgann"], "did you mean mnist/kmgan?"),
     (["train", "synthetic/kmgan", "--profile", "tiny"], "unknown profile tiny"),
     (["train", "synthetic/kmgan", "--set", "learningrate=1"], "did you mean learning_rate?"),
-    (["train", "synthetic/kmgan", "--set", "k"], "k= must be a valid integer"),
+    (["train", "synthetic/kmgan", "--set", "k"], "--set k: write key=value, such as --set k=20"),
     (["train", "synthetic/kmgan", "--set", "seed=3"], "seed"),
     (["train", "synthetic/kmgan", "--set", "callback=x"], "callback"),
     (["train", "synthetic/kmgan", "--set", "k=many"], "k=many"),
