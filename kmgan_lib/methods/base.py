@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -50,7 +51,7 @@ def set_rng(generator: torch.Generator, state: Tensor) -> None:
     log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A training method: networks and optimisers, and nothing of loops, files or reports.
 
     A class with a ``name`` of its own registers itself, and so makes its presets known (see the book's chapter on a new
@@ -175,13 +176,13 @@ class Method(nn.Module):
         """Number of batches, one for each update of D, that a step, which is one update of G, takes after so many."""
         return 1
 
+    @abstractmethod
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
 
         Images (b, ...) are float in [0, 1], noise is (b, z_dim), labels (b,) are real classes; of `batches_per_step`
         batches one after the other. A CUDA graph of one step stands for all, so Python must do the same in each.
         """
-        raise NotImplementedError
 
     @torch.no_grad()
     def update_average(self, iteration: int) -> None:
