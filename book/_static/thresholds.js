@@ -30,12 +30,18 @@
     if (gaps.length < 2) return 1;
     const largest = Math.max(0, ...gaps.filter(finite).map(Math.abs)) || 1;
     const beyond = gaps.length + 1;
-    let sums = [0];
-    for (const gap of gaps) {
-      const share = Math.max(-beyond, Math.min(beyond, gap / largest));
-      sums = [...sums.map((sum) => sum + share), ...sums.map((sum) => sum - share)];
+    const shares = gaps.map((gap) => Math.max(-beyond, Math.min(beyond, gap / largest)));
+    const sums = (part) => part.reduce((all, share) => all.flatMap((sum) => [sum + share, sum - share]), [0]);
+    const half = gaps.length >> 1; // each sum is one of the first half and one of the other: counted without listing all
+    const [first, other] = [sums(shares.slice(0, half)), sums(shares.slice(half))];
+    const found = first[0] + other[0] + 1e-12 * beyond;
+    other.sort((a, b) => a - b);
+    let [count, fit] = [0, other.length];
+    for (const sum of first.sort((a, b) => a - b)) {
+      while (fit > 0 && sum + other[fit - 1] > found) fit--;
+      count += fit;
     }
-    return sums.filter((sum) => sum <= sums[0] + 1e-12 * beyond).length / sums.length;
+    return count / (first.length * other.length);
   };
   /** Exact test of ranks that values lie below others: share of the ways to deal the ranks. */
   const ranks = (values, others) => {

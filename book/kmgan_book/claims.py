@@ -69,7 +69,6 @@ class Claim(Strict):
     measure: Text
     rule: Text
     needs: Annotated[Seeds, Field(min_length=1)]
-    seen: Seeds = Field({})
     groups: dict[Profile, str] = Field({})
     profiles: Annotated[list[Profile], Field(min_length=1), AfterValidator(_in_order)] = Field(
         default_factory=lambda given: _in_order(given["groups"] or PROFILES)
@@ -112,7 +111,7 @@ class Claim(Strict):
         return self
 
     def _problems(self) -> Iterator[str]:
-        yield from (f"{preset} is not in needs" for preset in (*self.seen, *self.calls) if preset not in self.needs)
+        yield from (f"{preset} is not in needs" for preset in self.calls if preset not in self.needs)
         if self.groups and (extra := set(self.profiles) - self.groups.keys()):
             yield f"groups does not say what * stands for at {min(extra)}"
         if not self.groups and (starred := [preset for preset in self.needs if preset.startswith("*/")]):
@@ -230,7 +229,7 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
     found, missing, reads = dict[str, list[Record]](), list[Needed](), set(claim.measures())
     for name, seeds in claim.needs.items():
         preset = claim.preset(name, profile)
-        group = [r for r in records.load(preset, profile, results=results) if r.seed not in claim.seen.get(name, ())]
+        group = [record for record in records.load(preset, profile, results=results) if record.seed in seeds]
         found[name] = [r for r in group if r.diverged or all(r.has(measure) for of, measure in reads if of == name)]
         there = {record.seed for record in found[name]}
         missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]

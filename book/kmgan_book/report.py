@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -15,6 +15,7 @@ from kmgan_book.conditions import FAILED
 from kmgan_book.records import Record
 from kmgan_lib.training.run import Run
 
+SEEDS = range(10)  # what pages compare; a rule that asks for other seeds shows its own
 # A column of a table: measure and key in result.json, and how many decimals to print, or the form of a number.
 Column = tuple[str, str, int | str]
 SCORE: Column = ("classifier_score", "value", 2)
@@ -211,9 +212,14 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
     return Html(f"{body}{waits}<p>{badge_of(made_by)}</p>")
 
 
-def recorded(presets: Mapping[str, str], profile: str = "quick") -> dict[str, list[Record]]:
-    """Records of several presets: legend to preset becomes legend to records."""
-    return {legend: records.load(preset, profile) for legend, preset in presets.items()}
+def recorded(
+    presets: Mapping[str, str], profile: str = "quick", *, seeds: Container[int] = SEEDS
+) -> dict[str, list[Record]]:
+    """Records of several presets: legend to preset becomes legend to records, those of these seeds."""
+    return {
+        legend: [record for record in records.load(preset, profile) if record.seed in seeds]
+        for legend, preset in presets.items()
+    }
 
 
 def largest(preset: str) -> str:

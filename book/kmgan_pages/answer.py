@@ -33,7 +33,7 @@ def _verdicts() -> dict[str, Verdict]:
 
 def _group(preset: str) -> list[Record]:
     """Records of a preset at the largest profile that has any of KM-GAN's."""
-    return records.load(preset, report.largest(OURS))
+    return report.recorded({"": preset}, report.largest(OURS))[""]
 
 
 def _count(group: Sequence[Record], failed: bool) -> str:
@@ -52,7 +52,9 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
     alive = sum(not has_failed(record) for record in ours)
     only = "only " if 2 * alive < len(ours) else ""
     compared = _text("compared", verdicts["C14"].word)
-    elsewhere = {where: records.load(preset, report.largest(preset)) for where, preset in _ELSEWHERE.items()}
+    elsewhere = {
+        where: report.recorded({"": preset}, report.largest(preset))[""] for where, preset in _ELSEWHERE.items()
+    }
     failed = [f"{_count(group, True)} on {where}" for where, group in elsewhere.items() if group]
     worse = f"; {words.listed(failed)} fail" if failed else ""
     return f"KM-GAN draws digits without labels in {only}{alive} of {len(ours)} runs{compared}{worse}."
