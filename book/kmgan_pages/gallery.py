@@ -89,7 +89,7 @@ def _tile(title: str, record: Record, measure: str, side: int, *, named: bool = 
     return f'<div class="tile{" failed" if wrong else ""}">{shown}<span>{said}</span></div>'
 
 
-def picture(record: Record, side: int, attributes: str) -> str:
+def picture(record: Record, side: int, attributes: str, *, quality: int = 80) -> str:
     """The first images of a recorded grid as one image with these attributes, or a word in its place."""
     if not record.samples.exists():
         return f'<span class="nothing">{"diverged" if record.diverged else "no images"}</span>'
@@ -97,7 +97,7 @@ def picture(record: Record, side: int, attributes: str) -> str:
         tile = (file.width + 1) // SHEET  # images lie a pixel apart
         first = file.crop((0, 0, side * tile - 1, side * tile - 1))
         shown = first.convert("L" if record.result["preset"]["channels"] == 1 else "RGB")
-    return f'<img class="pixels" src="{webp(shown, quality=80, method=4)}" {attributes}>'
+    return f'<img class="pixels" src="{webp(shown, quality=quality, method=4)}" {attributes}>'
 
 
 def _choice(name: str, text: str, values: Iterable[str]) -> str:
@@ -108,7 +108,7 @@ def _choice(name: str, text: str, values: Iterable[str]) -> str:
 def _wall_tile(record: Record) -> str:
     result, wrong, minutes = record.result, failed(record), round(record.result["wall_seconds"] / 60)
     name, method = result["preset"]["name"], result["preset"]["method"]
-    image = picture(record, SIDE, 'alt="" loading="lazy"')
+    image = picture(record, SIDE, 'alt="" loading="lazy"', quality=55)
     text = re.sub(r"(?<=[/_])", "<wbr>", escape(name)) + f", seed {record.seed}"
     text += f" · {rounded(record.value(SCORE), 1)}" if record.has(SCORE) else ""
     text += f" · {'diverged' if record.diverged else 'failed'}" if wrong else ""
