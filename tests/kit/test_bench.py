@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from benchmarks import bench
+from benchmarks import bench, tf32
 from benchmarks import worker as bench_worker
 from kmgan_pages import bench_figure
 
@@ -57,3 +57,23 @@ def test_the_figure_has_a_panel_a_section_and_tables_say_what_was_measured() -> 
     assert text.count("&lt;rule&gt;") == 1
     for empty in (bench_figure.precision, bench_figure.table):
         assert "Not yet recorded" in empty([])._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("conv2d", {"stride": 2, "padding": 1}), ("conv_transpose2d", {"stride": 2, "groups": 2})]
+)
+def test_convolutions_are_those_of_rounded_operands(name: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(*shape).requires_grad_() for shape in ((2, 4, 6, 6), (4, 4, 3, 3), (4,)))
+    bias = None if "groups" in options else bias
+    plain, ours = getattr(torch.nn.functional, name), getattr(tf32, name)
+    exact = [tf32.rounded(part).requires_grad_() for part in (x, weight)]
+    assert 0 < (exact[0] - x).abs().max() < x.abs().max() * 2**-11 * 1.01
+    expected, found = plain(*exact, bias, **options), ours(x, weight, bias, **options)
+    assert torch.equal(found, expected)
+    gradient = torch.randn_like(found)
+    for mine, theirs in zip(
+        torch.autograd.grad(found, (x, weight), gradient),
+        torch.autograd.grad(expected, exact, tf32.rounded(gradient)), strict=True,
+    ):  # fmt: skip
+        torch.testing.assert_close(mine, theirs)
