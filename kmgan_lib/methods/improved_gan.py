@@ -62,8 +62,6 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
         initialise_by_data: bool = field(False, "Improved GAN's code", "D's gains by a first batch", later=True)
 
-    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         program: dict[str, Any] = {

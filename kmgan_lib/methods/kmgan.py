@@ -63,7 +63,6 @@ class KMGAN(Clustered):
         generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
 
     preset: Options
-    bank: CenterBank
     step_count: Tensor
     pixel_centers: Tensor | None
 

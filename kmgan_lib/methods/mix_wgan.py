@@ -87,7 +87,6 @@ class MixWGAN(WGAN):
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
         entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
 
-    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
     critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -98,8 +98,6 @@ class WGANGP(WGAN):
         burst: int = field(5, "WGAN-GP's code", "updates of D in any iteration: no bursts", gt=0)
         penalty: float = field(10.0, "Gulrajani et al., 2017", "weight of the gradient penalty", gt=0)
 
-    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         return {cls.name: unnormalised(base, norm="none", beta1=0.0, beta2=0.9)}

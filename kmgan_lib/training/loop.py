@@ -73,23 +73,17 @@ class Batches:
 def interruptible() -> Iterator[list[int]]:
     """Numbers of the signals (SIGINT, SIGTERM) received in the block, the first of which only adds itself here."""
     received: list[int] = []
-    main = threading.current_thread() is threading.main_thread()  # no other may handle signals
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
+    with contextlib.ExitStack() as before:
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def note(number: int, _: object) -> None:
+            received.append(number)
+            before.close()  # a second one stops at once
 
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        restore()  # a second one stops at once
-
-    for number in before:
-        signal.signal(number, note)
-    try:
+        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before.callback(signal.signal, number, signal.getsignal(number))
+                signal.signal(number, note)
         yield received
-    finally:
-        restore()
 
 
 class Training:
