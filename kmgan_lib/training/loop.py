@@ -24,10 +24,9 @@ from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method, draw_noise, set_rng
 from kmgan_lib.pictures import save_sheet
-from kmgan_lib.training import checkpoint
 from kmgan_lib.training.graph import Stepper
 from kmgan_lib.training.history import History
-from kmgan_lib.training.run import commit, device_name
+from kmgan_lib.training.run import CHECKPOINT, FORMAT, commit, device_name, save_checkpoint
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
@@ -173,7 +172,7 @@ class Training:
         """End the run if an iteration was bad."""
         if bad is not None:
             self._record("diverged", bad)
-            path = self.directory / checkpoint.CHECKPOINT
+            path = self.directory / CHECKPOINT
             kept = f"the last good checkpoint is {path}" if path.exists() else "there was no checkpoint yet"
             raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept}")
 
@@ -183,9 +182,9 @@ class Training:
         if self.writes:
             # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
             Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
-            state = {"format": checkpoint.FORMAT, "iteration": self.iteration, "seconds": self.seconds}
+            state = {"format": FORMAT, "iteration": self.iteration, "seconds": self.seconds}
             parts = {name: getattr(self, name).state_dict() for name in ("method", "batches", "history")}
-            checkpoint.save_checkpoint(self.directory, {**state, **parts})
+            save_checkpoint(self.directory, {**state, **parts})
 
     def _record(self, status: str, diverged_at: int | None = None) -> None:
         done, ranks = self.iteration, distributed.world_size()
