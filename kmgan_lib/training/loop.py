@@ -98,19 +98,17 @@ class Training:
         self.method = methods.create(preset, device=device, seed=config["seed"])
         self.method.training_set = images.tensor
         self.batches, self.history = Batches(images, preset, device, config["seed"]), History(directory, device)
-        self.iteration, self.seconds = 0, 0.0
+        self.iteration, self.seconds = (state["iteration"], state["seconds"]) if state else (0, 0.0)
+        if self.writes:
+            self.history.truncate(self.iteration)
         if state is None:
             with distributed.alone():
                 self.method.setup(images.tensor)
             distributed.broadcast(self.method.state_dict())
+            self._snapshot()
         else:
             for name in ("method", "batches", "history"):
                 getattr(self, name).load_state_dict(state[name])
-            self.iteration, self.seconds = state["iteration"], state["seconds"]
-        if self.writes:
-            self.history.truncate(self.iteration)
-        if state is None:
-            self._snapshot()
 
     def run(self) -> Method:
         """Train to the last iteration; the method."""
