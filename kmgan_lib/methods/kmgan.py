@@ -105,11 +105,6 @@ class KMGAN(Clustered):
             **{name: weights | changes for name, changes in controls.items()},
         }  # fmt: skip
 
-    @classmethod
-    def generator_classes(cls, preset: Preset) -> int:
-        """The clusters, if G is told them."""
-        return preset.k if preset.told else 0
-
     def _build(self) -> None:
         p = self.preset
         self.bank = CenterBank(p.k, self.feature_dim, update=p.center_update)

@@ -58,6 +58,12 @@ class Clustered(Method):
             least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
             raise UsageError(f"grouping=true needs {least}")
 
+    @classmethod
+    def generator_classes(cls, preset: Preset) -> int:
+        """The clusters, if there are any and G is told them."""
+        told = getattr(preset, "told", False) and getattr(preset, "grouping", None) != "none"
+        return preset.k if told else 0
+
     def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images that K-Means sees, in random order."""
         count = getattr(self.preset, self.clustered)

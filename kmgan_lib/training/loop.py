@@ -17,9 +17,7 @@ from torch import Tensor
 from kmgan_lib import distributed, files, methods
 from kmgan_lib.caller import progress
 from kmgan_lib.config import Preset
-from kmgan_lib.data import Images
-from kmgan_lib.data.images import to_unit
-from kmgan_lib.distributed import shard
+from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method, draw_noise, set_rng
@@ -56,7 +54,7 @@ class Batches:
             self.order, self.position = torch.randperm(n, generator=self.generator, device=device), 0
         chosen = self.order[self.position : self.position + b]
         self.position += b
-        return shard(chosen), shard(draw_noise(self.preset, b, self.generator))
+        return distributed.shard(chosen), distributed.shard(draw_noise(self.preset, b, self.generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Random state, and place in the epoch."""

@@ -13,8 +13,7 @@ import torch
 
 from kmgan_lib import files, methods, presets
 from kmgan_lib.config import OWN, PROFILES, Preset
-from kmgan_lib.data import Images
-from kmgan_lib.data.images import described, stands_in
+from kmgan_lib.data.images import Images, described, stands_in
 from kmgan_lib.errors import UsageError, shown
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods.base import Method
