@@ -1,5 +1,6 @@
 """The command ``kmgan``: it turns words into calls of the library, and errors into one line and an exit status."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -8,17 +9,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Column, Table
 
 from kmgan_lib import __version__
-from kmgan_lib.cli_output import DataRoot, console, prepare, say, table
 from kmgan_lib.errors import RunFailed, UsageError, first_to_report
 
 app = typer.Typer(
     name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
     pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
+DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
 Source = Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its ending gives the format.")]
+
+
+def say(text: object) -> None:
+    """Print one line; the terminal breaks it, so that a path copied from there is whole."""
+    console.print(str(text), highlight=False, soft_wrap=True)
+
+
+def table(first: str, *others: str, **options: Any) -> Table:
+    """A table that cuts no name: the first column stays whole, the others are wrapped."""
+    return Table(Column(first, no_wrap=True), *(Column(name, overflow="fold") for name in others), **options)
 
 
 @app.command("list")
@@ -188,15 +202,25 @@ def _save(run: Path, draw: Callable[[Any], Any], out: Path, columns: int | None 
     say(save_sheet(draw(generator), out, columns=columns, zoom=2))
 
 
-OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's kit adds where it is installed
+OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's kit adds where it is installed; it imports this file
 for _found in entry_points(group="kmgan.commands"):
     if _found.name in OF_THE_BOOK:
         app.command(_found.name)(_found.load())
 
 
+def _prepare() -> None:
+    """Make standard output take everything, and every line stay one where it goes into a pipe or a file."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)-8s %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # without UTF-8 there is no ±
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    if not console.is_terminal:
+        console.width = 10_000
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit status 2 for wrong use, 3 for a directory in use, 1 for a failed run, 130 if cut."""
-    prepare()
+    _prepare()
     words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if words == ["--version"]:
         print(f"kmgan {__version__}")

@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 import kmgan_lib
-from kmgan_lib import cli, cli_output, presets
+from kmgan_lib import cli, presets
 from kmgan_lib.metrics import METRICS
 from kmgan_lib.training.run import Run
 
@@ -204,7 +204,6 @@ import kmgan_book.records, kmgan_book.explore
 def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Console(width=80, force_terminal=True, color_system=None, markup=False, emoji=False)
     monkeypatch.setattr(cli, "console", narrow)
-    monkeypatch.setattr(cli_output, "console", narrow)
     for words in ("list", "list mnist/kmgan", "data"):
         out = kmgan(*words.split())[1]
         assert max(map(len, out.splitlines())) <= 80

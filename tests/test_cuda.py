@@ -20,9 +20,9 @@ from kmgan_lib import methods, presets, train
 from kmgan_lib.data.images import content_keys, to_unit
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.methods.base import draw_noise
-from kmgan_lib.training.checkpoint import load_checkpoint
 from kmgan_lib.training.graph import WARM_UP, Stepper
 from kmgan_lib.training.history import read_history
+from kmgan_lib.training.run import load_checkpoint
 
 from .conftest import small
 

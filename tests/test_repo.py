@@ -25,10 +25,9 @@ CHAPTERS = profiles.chapters(ROOT)
 # Imports of the library go down this list only, from what comes later to what comes before.
 FLOORS = [
     "errors", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
-    "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli_output", "cli",
-    "__main__",
+    "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli", "__main__",
 ]  # fmt: skip
-LINES = 6_207  # of the library at most; the number may only fall, and is to reach 6,000
+LINES = 6_130  # of the library at most; the number may only fall, and is to reach 6,000
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 
 

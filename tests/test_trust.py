@@ -18,7 +18,7 @@ from kmgan_lib import data, files, generator
 from kmgan_lib.data import readers
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import classifier, inception_measures
-from kmgan_lib.training import checkpoint
+from kmgan_lib.training.run import CHECKPOINT, KEYS, load_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "kmgan_lib").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py")])
@@ -71,7 +71,7 @@ def bomb(tmp_path: Path) -> Iterator[Bomb]:
 PLAIN = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
 # What a file is, its names, who reads it, and what is said; as if checksums were right, where there are any.
 READ: dict[str, tuple[list[str], Callable[[Path], object], str]] = {
-    "checkpoint": ([checkpoint.CHECKPOINT], lambda p: checkpoint.load_checkpoint(p, "cpu"),
+    "checkpoint": ([CHECKPOINT], lambda p: load_checkpoint(p, "cpu"),
                    r"checkpoint\.pt is not a usable checkpoint"),
     "generator": ([files.GENERATOR], generator.load_generator, "is not a generator written by kmgan"),
     "batch of CIFAR": ([f"cifar-10-batches-py/{name}" for name in readers.BATCHES],
@@ -89,7 +89,7 @@ def test_a_bomb_in_a_file_is_refused(tmp_path: Path, bomb: Bomb, what: str) -> N
     if what == "weights of Inception":
         pytest.importorskip("torch_fidelity")
     around = dict.fromkeys(("data", "labels", "state_dict", "weights", "history"), bomb)
-    for content in written(bomb) + written({**dict.fromkeys(checkpoint.KEYS, 1), **around}):
+    for content in written(bomb) + written({**dict.fromkeys(KEYS, 1), **around}):
         for name in names:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(content)

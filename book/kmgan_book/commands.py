@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kmgan_book import CHECKOUT
-from kmgan_lib.cli_output import DataRoot, console, say, table
+from kmgan_lib.cli import DataRoot, console, say, table
 from kmgan_lib.errors import RunFailed, UsageError, shown
 from kmgan_lib.files import expanded
 

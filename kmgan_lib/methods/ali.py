@@ -1,5 +1,6 @@
 """Adversarially learned inference: an encoder beside G, and D sees image and code (Dumoulin et al., 2016)."""
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -18,19 +19,6 @@ def _linear(inputs: int, outputs: int = 1) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
     initialise(layer)
     return layer
-
-
-class Encoder(nn.Module):
-    r"""The conditional distribution :math:`q(z | x) = N(\mu(x), \sigma(x)^2)` on the convolutions of D."""
-
-    def __init__(self, preset: Preset):
-        super().__init__()
-        self.trunk: Any = build_discriminator(preset.replace(head="penultimate"))
-        self.last = _linear(self.trunk.feature_dim, 2 * preset.z_dim)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (b, c, h, w) to mean and logarithm of the standard deviation, side by side (b, 2 z_dim)."""
-        return self.last(self.trunk(images))
 
 
 class JointHead(nn.Module):
@@ -81,7 +69,9 @@ class ALI(WeightNormalised):
 
     def _build(self) -> None:
         p = self.preset
-        self.encoder = Encoder(p)
+        # Images (b, c, h, w) to mean and logarithm of the standard deviation of q(z | x), side by side (b, 2 z_dim).
+        trunk: Any = build_discriminator(p.replace(head="penultimate"))
+        self.encoder = nn.Sequential(OrderedDict(trunk=trunk, last=_linear(trunk.feature_dim, 2 * p.z_dim)))
         self.joint = JointHead(self.feature_dim, p.z_dim, p.width, dropout=p.dropout, he=p.initialise_by_data)
 
     def encode(self, images: Tensor) -> Tensor:

@@ -51,6 +51,9 @@ def set_rng(generator: torch.Generator, state: Tensor) -> None:
     log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
 
 
+METHODS: dict[str, type["Method"]] = {}
+
+
 class Method(nn.Module, ABC):
     """A training method: networks and optimisers, and nothing of loops, files or reports.
 
@@ -59,8 +62,9 @@ class Method(nn.Module, ABC):
     optimisers and random numbers: all that the next step depends on.
 
     Attributes are G as ``generator_net`` and D, a feature extractor, as ``discriminator_net``; ``average_net``, the
-    running average of G's weights, or None; ``training_set``, all images (n, ...), which the trainer sets; ``classes``,
-    the number of classes that G and D are told; and ``rng``, the randomness inside a step, on the device.
+    running average of G's weights, or None; ``feature_dim``, the number d of D's features; ``training_set``, all images
+    (n, ...), which the trainer sets; ``classes``, the number of classes that G and D are told; and ``rng``, the
+    randomness inside a step, on the device.
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
@@ -74,7 +78,7 @@ class Method(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "name" in cls.__dict__:
-            register(cls)
+            METHODS[cls.name] = cls  # instead of an older one, if its file is imported again
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -121,6 +125,7 @@ class Method(nn.Module, ABC):
             torch.manual_seed(seed)
             self.generator_net = self.make_generator(preset)
             self.discriminator_net = self.make_discriminator(preset)
+            self.feature_dim = int(self.discriminator_net.feature_dim)  # pyright: ignore[reportArgumentType]
             self._build()
         if preset.initial_scale == "fan-in":
             with torch.device("meta"):
@@ -135,11 +140,6 @@ class Method(nn.Module, ABC):
         if distributed.world_size() > 1:
             layers.sync_batch_norm(self, device.type == "cuda")
         self._optimise()
-
-    @property
-    def feature_dim(self) -> int:
-        """Number d of D's features."""
-        return int(self.discriminator_net.feature_dim)  # pyright: ignore[reportArgumentType]
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
         """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""
@@ -281,11 +281,3 @@ class Method(nn.Module, ABC):
             optimiser.load_state_dict({**saved, "param_groups": [group | here for group in saved["param_groups"]]})
         if "rng" in state:
             set_rng(self.rng, state["rng"])
-
-
-METHODS: dict[str, type[Method]] = {}
-
-
-def register(method: type[Method]) -> None:
-    """Make a method and its presets known by name. A file that is imported again replaces what it registered."""
-    METHODS[method.name] = method

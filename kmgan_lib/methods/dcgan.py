@@ -39,10 +39,8 @@ class DCGAN(Method):
         if base.network == "synthetic":
             return {"dcgan": {"generator_updates": 1}}
         own: dict[str, Any] = unnormalised(base, generator_updates=1)
-        told: dict[str, Any] = {"conditional": True}
+        told: dict[str, Any] = {"conditional": not base.dataset.startswith(OWN)}
         code: dict[str, Any] = {"learning_rate": 2e-4}
-        if base.dataset.startswith(OWN):
-            return {"dcgan": own}
         if base.dataset == "celeba":
             return {"dcgan": own, "dcgan-table5": code}
         if base.network == "cifar10":

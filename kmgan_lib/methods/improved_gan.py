@@ -62,8 +62,6 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
         initialise_by_data: bool = field(False, "Improved GAN's code", "D's gains by a first batch", later=True)
 
-    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         program: dict[str, Any] = {
@@ -78,15 +76,13 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         self.minibatch = MinibatchDiscrimination(d, p.kernels, p.kernel_dim)
         self.logit = self.linear(d + p.kernels)
 
-    def _seen(self, images: Tensor) -> Tensor:
-        """Images as D sees them, with noise."""
-        if self.preset.noise == 0:
-            return images
-        shape = (len(images) * world_size(), *images.shape[1:])
-        return images + self.preset.noise * shard(torch.randn(shape, generator=self.rng, device=self.device))
-
     def _hidden(self, images: Tensor) -> Tensor:
-        return self.minibatch(self.D(self._seen(images)))
+        """Features and closeness values of the whole batch, whose images D sees with noise."""
+        if self.preset.noise:
+            shape = (len(images) * world_size(), *images.shape[1:])
+            noise = shard(torch.randn(shape, generator=self.rng, device=self.device))
+            images = images + self.preset.noise * noise
+        return self.minibatch(self.D(images))
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         return self.logit(self._hidden(images)).squeeze(1)

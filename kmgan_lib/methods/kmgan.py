@@ -63,7 +63,6 @@ class KMGAN(Clustered):
         generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
 
     preset: Options
-    bank: CenterBank
     step_count: Tensor
     pixel_centers: Tensor | None
 
@@ -105,11 +104,6 @@ class KMGAN(Clustered):
             "kmgan-lr2e4": weights | {"learning_rate": 2e-4},
             **{name: weights | changes for name, changes in controls.items()},
         }  # fmt: skip
-
-    @classmethod
-    def generator_classes(cls, preset: Preset) -> int:
-        """The clusters, if G is told them."""
-        return preset.k if preset.told else 0
 
     def _build(self) -> None:
         p = self.preset

@@ -68,11 +68,6 @@ class KMGANPlus(Clustered):
         return {"kmgan_plus": own, "kmgan_plus-random": own | random, "kmgan_plus-center": own | center, **true}
 
     @classmethod
-    def generator_classes(cls, preset: Preset) -> int:
-        """The clusters, if there are any and G is told them."""
-        return preset.k if preset.told and preset.grouping != "none" else 0
-
-    @classmethod
     def make_generator(cls, preset: Preset) -> nn.Module:
         """G, which knows how large each cluster is, so that whoever samples draws as many of each."""
         net = super().make_generator(preset)

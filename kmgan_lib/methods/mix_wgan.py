@@ -53,17 +53,6 @@ class MixtureDiscriminator(nn.Module):
         return torch.cat([net(images) for net in self.components], 1)
 
 
-class Critics(nn.Module):
-    """One linear unit on the features of each of n extractors, (b, n * d) to (b, n)."""
-
-    def __init__(self, units: nn.Linear):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(units.weight.detach()), nn.Parameter(torch.zeros(units.out_features))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return (features.unflatten(1, self.weight.shape) * self.weight).sum(2) + self.bias
-
-
 class MixWGAN(WGAN):
     r"""MIX+WGAN: n generators against n critics, each pair playing WGAN's game with learned probabilities.
 
@@ -87,9 +76,7 @@ class MixWGAN(WGAN):
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
         entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
 
-    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
-    critic: Critics  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -113,15 +100,20 @@ class MixWGAN(WGAN):
 
     def _build(self) -> None:
         count = self.preset.components
-        self.critic = Critics(self.linear(self.feature_dim // count, count))
+        self.critic = self.linear(self.feature_dim // count, count)  # a unit on the features of each extractor
         self.critic_logits = nn.Parameter(torch.zeros(count))  # beside the critics, whose parameters are clipped
+
+    def _values(self, images: Tensor) -> Tensor:
+        """Means (n,) over the batch of what each critic makes of images."""
+        unit = self.critic
+        return ((self.D(images).unflatten(1, unit.weight.shape) * unit.weight).sum(2) + unit.bias).mean(0)
 
     def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
         """Weighted sum of F, without its first term if ``images`` is None."""
         weights = self.generator_net.weights()
-        per_pair = -torch.stack([self.critic(self.D(fake)).mean(0) for fake in fakes])
+        per_pair = -torch.stack([self._values(fake) for fake in fakes])
         if images is not None:
-            weights, per_pair = weights.detach(), per_pair + self.critic(self.D(images)).mean(0)
+            weights, per_pair = weights.detach(), per_pair + self._values(images)
         return weights @ per_pair @ self.critic_logits.softmax(0)
 
     def _fakes(self, noise: Tensor) -> list[Tensor]:

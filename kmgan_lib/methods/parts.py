@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from kmgan_lib import distributed
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, to_unit
-from kmgan_lib.distributed import shard, world_size
+from kmgan_lib.distributed import alone, broadcast, shard, world_size
 from kmgan_lib.errors import UsageError
 from kmgan_lib.methods.base import FEATURE_BATCH, Method, class_count, detached
 from kmgan_lib.models.layers import one_hot, without_batch_norm
@@ -59,6 +58,12 @@ class Clustered(Method):
             least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
             raise UsageError(f"grouping=true needs {least}")
 
+    @classmethod
+    def generator_classes(cls, preset: Preset) -> int:
+        """The clusters, if there are any and G is told them."""
+        told = getattr(preset, "told", False) and getattr(preset, "grouping", None) != "none"
+        return preset.k if told else 0
+
     def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images that K-Means sees, in random order."""
         count = getattr(self.preset, self.clustered)
@@ -71,15 +76,14 @@ class Clustered(Method):
 
     def _recluster(self, images: Tensor, done: int) -> None:
         """Find the centers anew, after so many steps; where batches alone move them, nothing."""
-        return
 
     def before_step(self, done: int) -> None:
         """Cluster the features anew if it is time."""
         if self.reclusters and done and done % self.preset.recluster_every == 0:
             assert self.training_set is not None
-            with distributed.alone():
+            with alone():
                 self._recluster(self.training_set, done)
-            distributed.broadcast(self.state_dict())  # unlike GPUs differ in the last bit
+            broadcast(self.state_dict())  # unlike GPUs differ in the last bit
 
 
 class Dropout(nn.Module):

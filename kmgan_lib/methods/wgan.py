@@ -1,7 +1,7 @@
 """Wasserstein GANs: with weight clipping (Arjovsky et al., 2017), and with a gradient penalty instead."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,6 @@ class WGAN(Method):
         burst: int = field(100, "WGAN's code", "updates of D in the first 25 iterations, and in every 500th", gt=0)
 
     preset: Options
-    critic: Any  # a module; MIX+WGAN has another
     clips: ClassVar[bool] = True
 
     @classmethod
@@ -97,8 +96,6 @@ class WGANGP(WGAN):
     class Options(WGAN.Options):
         burst: int = field(5, "WGAN-GP's code", "updates of D in any iteration: no bursts", gt=0)
         penalty: float = field(10.0, "Gulrajani et al., 2017", "weight of the gradient penalty", gt=0)
-
-    preset: Options  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

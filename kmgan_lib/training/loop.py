@@ -17,17 +17,14 @@ from torch import Tensor
 from kmgan_lib import distributed, files, methods
 from kmgan_lib.caller import progress
 from kmgan_lib.config import Preset
-from kmgan_lib.data import Images
-from kmgan_lib.data.images import to_unit
-from kmgan_lib.distributed import shard
+from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method, draw_noise, set_rng
 from kmgan_lib.pictures import save_sheet
-from kmgan_lib.training import checkpoint
 from kmgan_lib.training.graph import Stepper
 from kmgan_lib.training.history import History
-from kmgan_lib.training.run import commit, device_name
+from kmgan_lib.training.run import CHECKPOINT, FORMAT, commit, device_name, save_checkpoint
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
@@ -57,7 +54,7 @@ class Batches:
             self.order, self.position = torch.randperm(n, generator=self.generator, device=device), 0
         chosen = self.order[self.position : self.position + b]
         self.position += b
-        return shard(chosen), shard(draw_noise(self.preset, b, self.generator))
+        return distributed.shard(chosen), distributed.shard(draw_noise(self.preset, b, self.generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Random state, and place in the epoch."""
@@ -73,23 +70,17 @@ class Batches:
 def interruptible() -> Iterator[list[int]]:
     """Numbers of the signals (SIGINT, SIGTERM) received in the block, the first of which only adds itself here."""
     received: list[int] = []
-    main = threading.current_thread() is threading.main_thread()  # no other may handle signals
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
+    with contextlib.ExitStack() as before:
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def note(number: int, _: object) -> None:
+            received.append(number)
+            before.close()  # a second one stops at once
 
-    def note(number: int, _: object) -> None:
-        received.append(number)
-        restore()  # a second one stops at once
-
-    for number in before:
-        signal.signal(number, note)
-    try:
+        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before.callback(signal.signal, number, signal.getsignal(number))
+                signal.signal(number, note)
         yield received
-    finally:
-        restore()
 
 
 class Training:
@@ -105,19 +96,17 @@ class Training:
         self.method = methods.create(preset, device=device, seed=config["seed"])
         self.method.training_set = images.tensor
         self.batches, self.history = Batches(images, preset, device, config["seed"]), History(directory, device)
-        self.iteration, self.seconds = 0, 0.0
+        self.iteration, self.seconds = (state["iteration"], state["seconds"]) if state else (0, 0.0)
+        if self.writes:
+            self.history.truncate(self.iteration)
         if state is None:
             with distributed.alone():
                 self.method.setup(images.tensor)
             distributed.broadcast(self.method.state_dict())
+            self._snapshot()
         else:
             for name in ("method", "batches", "history"):
                 getattr(self, name).load_state_dict(state[name])
-            self.iteration, self.seconds = state["iteration"], state["seconds"]
-        if self.writes:
-            self.history.truncate(self.iteration)
-        if state is None:
-            self._snapshot()
 
     def run(self) -> Method:
         """Train to the last iteration; the method."""
@@ -179,7 +168,7 @@ class Training:
         """End the run if an iteration was bad."""
         if bad is not None:
             self._record("diverged", bad)
-            path = self.directory / checkpoint.CHECKPOINT
+            path = self.directory / CHECKPOINT
             kept = f"the last good checkpoint is {path}" if path.exists() else "there was no checkpoint yet"
             raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept}")
 
@@ -189,9 +178,9 @@ class Training:
         if self.writes:
             # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
             Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
-            state = {"format": checkpoint.FORMAT, "iteration": self.iteration, "seconds": self.seconds}
+            state = {"format": FORMAT, "iteration": self.iteration, "seconds": self.seconds}
             parts = {name: getattr(self, name).state_dict() for name in ("method", "batches", "history")}
-            checkpoint.save_checkpoint(self.directory, {**state, **parts})
+            save_checkpoint(self.directory, {**state, **parts})
 
     def _record(self, status: str, diverged_at: int | None = None) -> None:
         done, ranks = self.iteration, distributed.world_size()

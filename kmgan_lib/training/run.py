@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import platform
 import subprocess
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ import torch
 
 from kmgan_lib import files, methods, presets
 from kmgan_lib.config import OWN, PROFILES, Preset
-from kmgan_lib.data import Images
-from kmgan_lib.data.images import described, stands_in
+from kmgan_lib.data.images import Images, described, stands_in
 from kmgan_lib.errors import UsageError, shown
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods.base import Method
-from kmgan_lib.training import checkpoint
 from kmgan_lib.training.history import read_history
 
+CHECKPOINT = "checkpoint.pt"
+FORMAT = 2  # of it; 1 had each network of a method for itself
+KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}
 # What a resumed run may change: how long and how often, never what is trained.
 FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
 
@@ -63,10 +65,34 @@ class Run:
         return f"live · {self.profile} · {data_label(self.result.get('data', {}))} · seed {self.seed}"
 
 
+def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
+    """Write ``checkpoint.pt`` atomically: tensors, numbers, strings and containers of them, nothing else."""
+    files.write_atomically(directory / CHECKPOINT, lambda path: torch.save(state, path))
+
+
+def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, Any]:
+    """Read ``checkpoint.pt``, running no code of it; a `UsageError` if it is garbled or holds other than plain data."""
+    path = directory / CHECKPOINT
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load compares no checksums: a flipped bit would be a weight
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} in it is wrong")
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(state, dict) or set(state) != KEYS:
+            raise ValueError("it holds something else")
+        if state["format"] == FORMAT:
+            return state
+        raise ValueError("another version of kmgan wrote it")
+    except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
+        why = files.first_line(error)[:200]
+        raise UsageError(f"{path} is not a usable checkpoint ({why}); remove it to start this run anew") from error
+
+
 def restore(run: Run, *, device: str = "auto") -> Method:
     """The method of a finished run, from its checkpoint, on a device of any kind."""
     method = methods.create(run.preset, device=pick_device(device), seed=run.seed)
-    state = checkpoint.load_checkpoint(run.directory, method.device)["method"]
+    state = load_checkpoint(run.directory, method.device)["method"]
     state["_extra_state"].pop("rng")  # nothing is drawn from it any more, and it may be of another kind of device
     method.load_state_dict(state)
     return method
@@ -115,10 +141,10 @@ def claim_run_dir(
     held.enter_context(files.held(directory))
     if not resume and _taken(directory):
         raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
-    if resume and (directory / checkpoint.CHECKPOINT).exists():
+    if resume and (directory / CHECKPOINT).exists():
         _check_resumable(directory, files.read_json(path), config)
     elif (directory / files.RESULT).exists() and Run.open(directory).result.get("status") == "completed":
-        raise UsageError(f"{directory} is finished, and its {checkpoint.CHECKPOINT} is gone: name another --out")
+        raise UsageError(f"{directory} is finished, and its {CHECKPOINT} is gone: name another --out")
     return directory
 
 

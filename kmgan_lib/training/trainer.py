@@ -14,9 +14,8 @@ from kmgan_lib import data, distributed, files, methods, presets
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, given
 from kmgan_lib.errors import RunFailed, UsageError
-from kmgan_lib.training import checkpoint
 from kmgan_lib.training.loop import Callback, Training
-from kmgan_lib.training.run import Run, claim_run_dir, pick_device
+from kmgan_lib.training.run import CHECKPOINT, Run, claim_run_dir, load_checkpoint, pick_device
 
 
 def train(
@@ -67,8 +66,8 @@ def train(
         _check(settings, found)
         config = _config(settings, profile, seed, found, overrides)
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
-        resumed = distributed.from_rank_zero(lambda: resume and (directory / checkpoint.CHECKPOINT).exists())
-        state = checkpoint.load_checkpoint(directory, target) if resumed else None
+        resumed = distributed.from_rank_zero(lambda: resume and (directory / CHECKPOINT).exists())
+        state = load_checkpoint(directory, target) if resumed else None
         method = None
         if not distributed.from_rank_zero(lambda: _finished(directory, config, state)):  # else its measures stay
             try:
@@ -79,7 +78,7 @@ def train(
                     raise
                 smaller = settings.batch // (2 * distributed.world_size()) * distributed.world_size()
                 advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
-                kept = "; the last checkpoint is kept" if (directory / checkpoint.CHECKPOINT).exists() else ""
+                kept = "; the last checkpoint is kept" if (directory / CHECKPOINT).exists() else ""
                 raise RunFailed(f"out of memory with batch={settings.batch}: {advice}{kept}") from error
         return dataclasses.replace(Run.open(directory), method=method, images=own)
 

@@ -10,8 +10,7 @@ from kmgan_book.records import load
 from kmgan_lib import load_generator
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import GENERATOR
-from kmgan_lib.training.checkpoint import CHECKPOINT, FORMAT, KEYS, load_checkpoint, save_checkpoint
-from kmgan_lib.training.run import Run
+from kmgan_lib.training.run import CHECKPOINT, FORMAT, KEYS, Run, load_checkpoint, save_checkpoint
 
 from ..conftest import MadeUp, Quick, Stopped, contents, stop_at
 from .conftest import TINY, goes_on_as

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kmgan_lib.training.checkpoint import load_checkpoint
+from kmgan_lib.training.run import load_checkpoint
 
 from .conftest import TINY, assert_same_files, goes_on_as
 from .forks import Forks

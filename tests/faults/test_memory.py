@@ -9,7 +9,7 @@ import torch
 
 from kmgan_lib.errors import RunFailed
 from kmgan_lib.methods import KMGAN
-from kmgan_lib.training.checkpoint import load_checkpoint
+from kmgan_lib.training.run import load_checkpoint
 
 from ..conftest import Quick
 

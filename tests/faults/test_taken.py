@@ -15,8 +15,7 @@ import pytest
 from kmgan_lib.errors import DirectoryInUse
 from kmgan_lib.files import held
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.training.checkpoint import CHECKPOINT, load_checkpoint
-from kmgan_lib.training.run import Run
+from kmgan_lib.training.run import CHECKPOINT, Run, load_checkpoint
 
 from ..conftest import MadeUp, Quick
 from ..kit.conftest import pretended

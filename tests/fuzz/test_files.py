@@ -18,13 +18,12 @@ from kmgan_lib.config import choices
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.presets import PRESETS, Preset, from_dict, resolve
-from kmgan_lib.training import checkpoint
-from kmgan_lib.training.run import Run
+from kmgan_lib.training.run import CHECKPOINT, KEYS, Run, load_checkpoint
 
 from ..conftest import MadeUp
 from .conftest import JUNK, NUMBERS, cases, damaged, refused
 
-STATE = {**dict.fromkeys(checkpoint.KEYS, 1), "method": {"weights": torch.arange(6.0), "name": "x"}}
+STATE = {**dict.fromkeys(KEYS, 1), "method": {"weights": torch.arange(6.0), "name": "x"}}
 
 
 def saved(state: object, **options: Any) -> bytes:
@@ -39,9 +38,9 @@ ANY = st.sampled_from(CHECKPOINTS).flatmap(lambda whole: damaged(whole, header=7
 
 @cases(70, ANY)
 def test_a_checkpoint(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / checkpoint.CHECKPOINT).write_bytes(content)
-    found = refused(lambda: checkpoint.load_checkpoint(tmp_path, "cpu"), tmp_path / checkpoint.CHECKPOINT)
-    assert isinstance(found, UsageError) or set(found) == checkpoint.KEYS
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    found = refused(lambda: load_checkpoint(tmp_path, "cpu"), tmp_path / CHECKPOINT)
+    assert isinstance(found, UsageError) or set(found) == KEYS
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from kmgan_book.claims import Needed
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
 from kmgan_lib.errors import UsageError
-from kmgan_lib.training import checkpoint
+from kmgan_lib.training.run import load_checkpoint
 
 from ..conftest import MadeUp
 from .conftest import pretended
@@ -139,7 +139,7 @@ def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(
         outcome = swept(tmp_path, budget=0.5, device="cpu")
     assert (outcome.status, outcome.error, outcome.result) == ("unfinished", "", {})
     assert not (tmp_path / "results").exists()
-    reached = checkpoint.load_checkpoint(directory, "cpu")["iteration"]
+    reached = load_checkpoint(directory, "cpu")["iteration"]
     assert 0 < reached < 150
 
     outcome = swept(tmp_path, device="cpu")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import load_generator, methods, presets, train
-from kmgan_lib.training.checkpoint import load_checkpoint
+from kmgan_lib.training.run import load_checkpoint
 
 from ..conftest import Quick, Stopped, random_batch, small, small_method, stop_at
 from ..test_own_images import album

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from kmgan_lib.errors import RunFailed, UsageError
 from kmgan_lib.files import write_atomically
-from kmgan_lib.training.checkpoint import CHECKPOINT, KEYS, load_checkpoint
+from kmgan_lib.training.run import CHECKPOINT, KEYS, load_checkpoint
 
 
 def names(folder: Path) -> list[str]:

@@ -13,10 +13,9 @@ import kmgan_lib
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import evaluate
-from kmgan_lib.training.checkpoint import load_checkpoint
 from kmgan_lib.training.history import read_history
 from kmgan_lib.training.loop import Batches
-from kmgan_lib.training.run import Run
+from kmgan_lib.training.run import Run, load_checkpoint
 
 from ..conftest import Quick, Stopped, contents, stop_at
 
