@@ -6,14 +6,24 @@ import pytest
 import torch
 from torch import nn
 
+from kmgan_lib.config import Preset
+from kmgan_lib.models import build_discriminator, build_generator
 from kmgan_lib.models.layers import parameter_count, reestimate_batch_norm, scale_width
-from kmgan_lib.models.networks import (
-    ConvDiscriminator,
-    ConvGenerator,
-    MnistDiscriminator,
-    MnistGenerator,
-    SyntheticDiscriminator,
-    SyntheticGenerator,
+
+
+def maker(build: Callable[..., Any], usual: str, **common: Any) -> Callable[..., Any]:
+    """A function that makes a network from fields of a preset."""
+
+    def make(network: str = usual, classes: int = 0, **fields: Any) -> Any:
+        return build(Preset(network=network, **{**common, **fields}), classes)
+
+    return make
+
+
+MnistGenerator, MnistDiscriminator = (maker(build, "mnist") for build in (build_generator, build_discriminator))
+SyntheticGenerator, SyntheticDiscriminator = (maker(b, "synthetic") for b in (build_generator, build_discriminator))
+ConvGenerator, ConvDiscriminator = (
+    maker(build, "celeba", channels=3, image_size=64) for build in (build_generator, build_discriminator)
 )
 
 
@@ -28,13 +38,13 @@ def convs(*channels: int) -> int:
 # Layers as the tables and the copied DCGAN have them, and twice the channels that batches are normalised in.
 SIZES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "mnist G": (MnistGenerator, dense(100, 1024, 6272) + convs(128, 128, 1) + 2 * (1024 + 6272 + 128)),
-    "mnist D": (lambda: MnistDiscriminator(head="penultimate", conv_channels=(64, 74)),
+    "mnist D": (lambda: MnistDiscriminator(head="penultimate", conv_first=64, conv_second=74),
                 convs(1, 64, 74) + dense(74 * 49, 1024) + 2 * (74 + 1024)),
-    "mnist D of 100 features": (lambda: MnistDiscriminator(head="bn-relu", feature_dim=100, conv_channels=(64, 74)),
+    "mnist D of 100 features": (lambda: MnistDiscriminator(head="bn-relu", conv_first=64, conv_second=74),
                                 convs(1, 64, 74) + dense(74 * 49, 1024, 100) + 2 * (74 + 1024 + 100)),
     "conditional G": (lambda: MnistGenerator(classes=10), dense(110, 1024) + dense(1034, 6272) + convs(138, 128)
                       + convs(138, 1) + 2 * (1024 + 6272 + 128)),
-    "conditional D": (lambda: MnistDiscriminator(head="penultimate", conv_channels=(11, 74), classes=10),
+    "conditional D": (lambda: MnistDiscriminator(head="penultimate", conv_first=11, conv_second=74, classes=10),
                       convs(11, 11) + convs(21, 74) + dense(3626 + 10, 1024) + 2 * (74 + 1024)),
     "table 2 G": (SyntheticGenerator, dense(100, 10, 50, 100) + 2 * (10 + 50 + 100)),
     "table 2 D": (SyntheticDiscriminator, dense(100, 100, 50, 10, 2) + 2 * (100 + 50 + 10)),

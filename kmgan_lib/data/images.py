@@ -191,10 +191,9 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
     if not images:
         raise UsageError(f"folder:{path}: none of the {len(files)} images can be read; see the warnings above")
     parents = [name.parts[0] if len(name.parts) > 1 else "" for name in images]
-    classes = sorted(set(parents))
-    labelled = len(classes) > 1 and "" not in classes
+    classes = sorted(set(parents)) if len(set(parents)) > 1 and "" not in parents else []
     tensor = torch.from_numpy(np.ascontiguousarray(list(images.values())))
-    labels = torch.tensor([classes.index(name) for name in parents]) if labelled else None
+    labels = torch.tensor([classes.index(name) for name in parents]) if classes else None
     source = f"{len(images)} of {len(files)} files of the folder {place.name}"
     names = {"name": f"folder:{place.name}", "kind": "folder", "split": "all", "source": source}
-    return Images.create(tensor, labels, classes=classes if labelled else (), **names)
+    return Images.create(tensor, labels, classes=classes, **names)

@@ -15,7 +15,7 @@ from kmgan_lib import data, files, methods
 from kmgan_lib.config import Preset
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import described, stands_in
-from kmgan_lib.errors import UsageError, did_you_mean
+from kmgan_lib.errors import UsageError, unknown
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception
@@ -208,17 +208,6 @@ def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = F
     return register
 
 
-def _chosen(run: Run, only: Sequence[str] | None, everything: bool) -> list[str]:
-    possible = [name for name, measure in METRICS.items() if measure.applies(run.preset)]
-    for name in only or ():
-        if name not in METRICS:
-            raise UsageError(f"unknown measure {name}{did_you_mean(name, METRICS)} (one of {', '.join(METRICS)})")
-        if name not in possible:
-            why = f"{run.preset.name} (it needs {METRICS[name].needs})"
-            raise UsageError(f"{name} makes no sense for {why}: choose from {', '.join(possible)}")
-    return list(only) if only else [name for name in possible if everything or METRICS[name].quick]
-
-
 def evaluate(
     run: Run, *, data_root: str | None = None, only: Sequence[str] | None = None, everything: bool = False,
     inception_weights: Path | None = None,
@@ -228,10 +217,17 @@ def evaluate(
     ``only`` names measures; by default they are the quick ones, with ``everything`` all that can be had. A `UsageError`
     if a name is unknown or makes no sense for this run, or another process works in its directory.
     """
+    possible = [name for name, measure in METRICS.items() if measure.applies(run.preset)]
+    for name in only or ():
+        if name not in METRICS:
+            raise unknown("measure", name, METRICS)
+        if name not in possible:
+            why = f"{run.preset.name} (it needs {METRICS[name].needs})"
+            raise UsageError(f"{name} makes no sense for {why}: choose from {', '.join(possible)}")
     subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     path = run.directory / files.RESULT
     with files.held(run.directory):
-        for name in _chosen(run, only, everything):
+        for name in only or [name for name in possible if everything or METRICS[name].quick]:
             begun = time.perf_counter()
             try:
                 with torch.random.fork_rng(devices=[]):

@@ -161,11 +161,9 @@ def blurred(images: Tensor) -> Tensor:
 
 def noisy(images: Tensor) -> Tensor:
     """Images (n, c, h, w) of uint8 with normal noise of deviation `NOISE`, the same every time, cut to the range."""
-    generator, parts = torch.Generator().manual_seed(0), []
-    for part in images.split(CHUNK):
-        noise = torch.randn(part.shape, generator=generator)
-        parts.append((255 * (to_unit(part) + NOISE * noise).clamp(0, 1)).round().byte())
-    return torch.cat(parts)
+    generator = torch.Generator().manual_seed(0)
+    drawn = ((part, torch.randn(part.shape, generator=generator)) for part in images.split(CHUNK))
+    return torch.cat([to_bytes(to_unit(part) + NOISE * noise) for part, noise in drawn])
 
 
 LEVELS = {"real_value": lambda images: images, "blurred": blurred, "noisy": noisy}

@@ -61,14 +61,6 @@ def memorisation_scores(
     }  # fmt: skip
 
 
-def kth_distances(rows: Tensor, k: int) -> Tensor:
-    """Distance (n,) of each row (n, d) to its k-th nearest other row; a row is not its own neighbour."""
-    if not 1 <= k < len(rows):
-        raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {len(rows)}")
-    points = rows.numpy()
-    return torch.from_numpy(NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points)[0][:, k])
-
-
 @checks.typed
 def coverage_scores(
     real_features: Real[Tensor, "n d"], fake_features: Real[Tensor, "m d"], k: int = 5
@@ -86,7 +78,12 @@ def coverage_scores(
     Of features f of real and g of generated images; in [0, 1] but for the density, around 1 for equal distributions.
     """
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
-    real_radii, fake_radii = kth_distances(real, k), kth_distances(fake, k)
+    if not 1 <= k < (fewest := min(len(real), len(fake))):
+        raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {fewest}")
+    real_radii, fake_radii = (
+        torch.from_numpy(NearestNeighbors(n_neighbors=k).fit(rows).kneighbors()[0][:, -1])
+        for rows in (real.numpy(), fake.numpy())
+    )
     origin = real.mean(0)
     distances = torch.cdist(real - origin, fake - origin)
     # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.

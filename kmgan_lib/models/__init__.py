@@ -4,8 +4,6 @@ Every discriminator here is a feature extractor: images to features (b, d). Conv
 (2, 2) where TensorFlow pads (1, 2): a small difference from the code that the paper builds on (readings, row 46).
 """
 
-from typing import Any
-
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -18,27 +16,13 @@ __all__ = ["build_discriminator", "build_generator", "networks", "parameter_coun
 
 def build_generator(preset: Preset, classes: int = 0) -> nn.Module:
     """The preset's generator network, weights drawn from PyTorch's default random generator."""
-    p = preset
-    if p.network == "synthetic":
-        return networks.SyntheticGenerator(z_dim=p.z_dim, width=p.width)
-    sizes: dict[str, Any] = {"channels": p.channels, "image_size": p.image_size, "width": p.width, "classes": classes}
-    if p.network == "mnist":
-        return networks.MnistGenerator(z_dim=p.z_dim, **sizes)
-    return networks.ConvGenerator(p.network, z_dim=p.z_dim, **sizes)
+    return networks.NETWORKS[preset.network][0](preset, classes)
 
 
 def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
     """The preset's discriminator network, which ends in features."""
-    p = preset
-    if p.network == "synthetic":
-        return networks.SyntheticDiscriminator(width=p.width)
-    sizes: dict[str, Any] = {"channels": p.channels, "image_size": p.image_size, "width": p.width, "classes": classes}
-    ends: dict[str, Any] = {"head": p.head, "feature_dim": p.feature_dim, "tail": p.tail}
-    if p.network == "mnist":
-        net = networks.MnistDiscriminator(conv_channels=(p.conv_first, p.conv_second), **sizes, **ends)
-    else:
-        net = networks.ConvDiscriminator(p.network, **sizes, **ends)
-    if p.norm == "batch":
+    net = networks.NETWORKS[preset.network][1](preset, classes)
+    if preset.norm == "batch" or preset.network == "synthetic":
         return net
     # Miyato et al. (2018) divide weights by their largest singular value, which a step of the power method follows.
-    return without_batch_norm(net, nn.Identity, spectral_norm if p.norm == "spectral" else None)
+    return without_batch_norm(net, nn.Identity, spectral_norm if preset.norm == "spectral" else None)

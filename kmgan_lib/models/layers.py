@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kmgan_lib.config import Preset
 from kmgan_lib.distributed import all_gather, shard, world_size
 
 FEW = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
@@ -47,9 +48,13 @@ class _Labelled(nn.Module):
 
     weight: Tensor
     bias: Tensor | None
-    classes: int
     inputs: ClassVar[int]  # the dimension of the weights that counts input channels
+    options: ClassVar[dict[str, int]]  # of the convolution, which make the side exactly twice or half as long
     _convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+    def __init__(self, before: int, after: int, classes: int = 0):
+        super().__init__(before + classes, after, 5, **self.options)
+        self.classes = classes
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (b, c, h, w) and, if conditional, labels (b,) to maps (b, m, 2 h, 2 w), or (b, m, h / 2, w / 2)."""
@@ -66,15 +71,11 @@ class _Labelled(nn.Module):
 class Up(_Labelled, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Transposed 5x5 convolution that doubles the side length, from ``before`` to ``after`` channels."""
 
-    inputs = 0
-
-    def __init__(self, before: int, after: int, classes: int = 0):
-        super().__init__(before + classes, after, 5, stride=2, padding=2, output_padding=1)
-        self.classes = classes
+    inputs, options = 0, {"stride": 2, "padding": 2, "output_padding": 1}
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if x.device.type != "cpu" or self.out_channels > FEW:
-            return F.conv_transpose2d(x, weight, bias, stride=2, padding=2, output_padding=1)
+            return F.conv_transpose2d(x, weight, bias, **self.options)
         # An output pixel meets other taps of the kernel in even and odd rows and columns: a 3x3 convolution to four
         # times the channels, which are shuffled into one image.
         kernels = _phases(weight).flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
@@ -84,16 +85,12 @@ class Up(_Labelled, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleMe
 class Down(_Labelled, nn.Conv2d):  # pyright: ignore[reportIncompatibleMethodOverride]
     """5x5 convolution that halves the side length, from ``before`` to ``after`` channels."""
 
-    inputs = 1
-
-    def __init__(self, before: int, after: int, classes: int = 0):
-        super().__init__(before + classes, after, 5, stride=2, padding=2)
-        self.classes = classes
+    inputs, options = 1, {"stride": 2, "padding": 2}
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # The gradient of an image is what PyTorch's form computes slowly; where none is asked for, it is the faster.
         if x.device.type != "cpu" or x.shape[1] > FEW or not x.requires_grad:
-            return F.conv2d(x, weight, bias, stride=2, padding=2)
+            return F.conv2d(x, weight, bias, **self.options)
         kernels = _phases(weight).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
         return F.conv2d(F.pixel_unshuffle(x, 2), kernels, bias, padding=1)
 
@@ -122,16 +119,17 @@ class Float32Sequential(nn.Sequential):
             return super().forward(to_float32(input))
 
 
-def feature_head(hidden: int, head: str, feature_dim: int) -> nn.Module:
-    """The last layers of a discriminator, from ``hidden`` units to features (``feature_dim``, d).
+def feature_head(hidden: int, preset: Preset) -> tuple[nn.Module, int]:
+    """The last layers of a discriminator, from ``hidden`` units to features, and the number d of these.
 
     ``penultimate``: the units themselves; ``bn-relu``: FC d, batch normalisation and ReLU (as Table 3 ends);
     ``sigmoid``: FC d and sigmoid (Tables 2, 5).
     """
-    if head == "penultimate":
-        return nn.Identity()
-    ends = [nn.BatchNorm1d(feature_dim), nn.ReLU()] if head == "bn-relu" else [nn.Sigmoid()]
-    return Float32Sequential(nn.Linear(hidden, feature_dim), *ends)
+    if preset.head == "penultimate":
+        return nn.Identity(), hidden
+    d = preset.feature_dim
+    ends = [nn.BatchNorm1d(d), nn.ReLU()] if preset.head == "bn-relu" else [nn.Sigmoid()]
+    return Float32Sequential(nn.Linear(hidden, d), *ends), d
 
 
 def without_batch_norm(

@@ -1,4 +1,7 @@
-"""The networks of Table 2 (points), of the MNIST DCGAN (Section 4.2), of Table 3 (CIFAR-10) and Table 5 (CelebA)."""
+"""The networks of Table 2 (points), of the MNIST DCGAN (Section 4.2), of Table 3 (CIFAR-10) and Table 5 (CelebA).
+
+Each is made from the fields of a preset, and from the number of classes that it is told, 0 for none.
+"""
 
 from itertools import pairwise
 
@@ -6,19 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kmgan_lib.config import Preset
 from kmgan_lib.models.layers import Down, Up, concat_labels, feature_head, initialise, scale_width, to_float32
 
 
-def _dense(sizes: list[int]) -> list[nn.Module]:
-    """FC, ReLU, BN for each pair of sizes: Table 2 prints "ReLU BN", in this order (readings, row 29)."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
-    return layers
-
-
 class _Dense(nn.Module):
-    layers: nn.Sequential
+    """FC, ReLU, BN for each pair of sizes: Table 2 prints "ReLU BN", in this order (readings, row 29)."""
+
+    def __init__(self, *sizes: int):
+        super().__init__()
+        self.layers = nn.Sequential()
+        for before, after in pairwise(sizes):
+            self.layers.extend([nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)])
 
     def forward(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) to points (b, 100), or points to features (b, 2) in (0, 1); there are no labels."""
@@ -28,18 +30,18 @@ class _Dense(nn.Module):
 class SyntheticGenerator(_Dense):
     """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too."""
 
-    def __init__(self, *, z_dim: int = 100, width: float = 1.0):
-        super().__init__()
-        self.layers = nn.Sequential(*_dense([z_dim, scale_width(10, width), scale_width(50, width), 100]))
+    def __init__(self, preset: Preset, classes: int = 0):
+        super().__init__(preset.z_dim, *(scale_width(n, preset.width) for n in (10, 50)), 100)
 
 
 class SyntheticDiscriminator(_Dense):
     """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid, at any width."""
 
-    def __init__(self, *, width: float = 1.0):
-        super().__init__()
-        self.feature_dim, hidden = 2, [scale_width(n, width) for n in (100, 50, 10)]
-        self.layers = nn.Sequential(*_dense([100, *hidden]), nn.Linear(hidden[-1], 2), nn.Sigmoid())
+    def __init__(self, preset: Preset, classes: int = 0):
+        hidden = [scale_width(n, preset.width) for n in (100, 50, 10)]
+        super().__init__(100, *hidden)
+        self.feature_dim = 2
+        self.layers.extend([nn.Linear(hidden[-1], 2), nn.Sigmoid()])
 
 
 class MnistGenerator(nn.Module):
@@ -48,19 +50,17 @@ class MnistGenerator(nn.Module):
     Source: carpedm20/DCGAN-tensorflow, ``model.py``. ``image_size`` is a multiple of 4, labels join every input.
     """
 
-    def __init__(
-        self, *, z_dim: int = 100, channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0
-    ):
+    def __init__(self, preset: Preset, classes: int = 0):
         super().__init__()
-        hidden, maps = scale_width(1024, width), scale_width(128, width)
-        self.classes, self.maps, self.side = classes, maps, image_size // 4
-        self.fc1 = nn.Linear(z_dim + classes, hidden)
+        hidden, maps = scale_width(1024, preset.width), scale_width(128, preset.width)
+        self.classes, self.maps, self.side = classes, maps, preset.image_size // 4
+        self.fc1 = nn.Linear(preset.z_dim + classes, hidden)
         self.bn1 = nn.BatchNorm1d(hidden)
         self.fc2 = nn.Linear(hidden + classes, maps * self.side**2)
         self.bn2 = nn.BatchNorm1d(maps * self.side**2)
         self.up1 = Up(maps, maps, classes)
         self.bn3 = nn.BatchNorm2d(maps)
-        self.up2 = Up(maps, channels, classes)
+        self.up2 = Up(maps, preset.channels, classes)
         initialise(self)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -75,28 +75,24 @@ class MnistGenerator(nn.Module):
 class MnistDiscriminator(nn.Module):
     """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
 
-    Source: carpedm20/DCGAN-tensorflow, ``model.py``, with ``conv_channels`` 11 and 74 (readings, rows 12 and 13).
-    ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch normalisation (``table``) or without
-    it (``plain``), or nothing (``linear``).
+    Source: carpedm20/DCGAN-tensorflow, ``model.py``, whose convolutions have 11 and 74 channels (readings, rows 12 and
+    13). ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch normalisation (``table``) or
+    without it (``plain``), or nothing (``linear``).
     """
 
-    def __init__(
-        self, *, head: str = "bn-relu", feature_dim: int = 100, conv_channels: tuple[int, int] = (11, 74),
-        tail: str = "table", channels: int = 1, image_size: int = 28, width: float = 1.0, classes: int = 0,
-    ):  # fmt: skip
+    def __init__(self, preset: Preset, classes: int = 0):
         super().__init__()
-        first, second, hidden = (scale_width(n, width) for n in (*conv_channels, 1024))
-        self.classes = classes
-        self.conv1 = Down(channels, first, classes)
+        p, self.classes = preset, classes
+        first, second, hidden = (scale_width(n, p.width) for n in (p.conv_first, p.conv_second, 1024))
+        self.conv1 = Down(p.channels, first, classes)
         self.conv2 = Down(first, second, classes)
         self.bn2 = nn.BatchNorm2d(second)
-        units = second * (image_size // 4) ** 2 + classes
-        hidden = units if tail == "linear" else hidden
-        self.fc = nn.Identity() if tail == "linear" else nn.Linear(units, hidden)
-        self.bn3 = nn.BatchNorm1d(hidden) if tail == "table" else nn.Identity()
-        self.act = nn.Identity() if tail == "linear" else nn.LeakyReLU(0.2)
-        self.head = feature_head(hidden, head, feature_dim)
-        self.feature_dim = hidden if head == "penultimate" else feature_dim
+        units = second * (p.image_size // 4) ** 2 + classes
+        hidden = units if p.tail == "linear" else hidden
+        self.fc = nn.Identity() if p.tail == "linear" else nn.Linear(units, hidden)
+        self.bn3 = nn.BatchNorm1d(hidden) if p.tail == "table" else nn.Identity()
+        self.act = nn.Identity() if p.tail == "linear" else nn.LeakyReLU(0.2)
+        self.head, self.feature_dim = feature_head(hidden, p)
         initialise(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -122,16 +118,14 @@ class ConvGenerator(nn.Module):
     :math:`2x - 1`. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
     """
 
-    def __init__(
-        self, table: str, *, z_dim: int = 100, channels: int = 3, image_size: int = 64, width: float = 1.0,
-        classes: int = 0,
-    ):  # fmt: skip
+    def __init__(self, preset: Preset, classes: int = 0):
         super().__init__()
-        maps = [scale_width(c, width) for c in GENERATOR_CHANNELS[table][-STAGES[image_size] :]]
-        self.classes, self.maps, self.signed = classes, maps[0], table == "celeba"
-        self.fc = nn.Linear(z_dim + classes, 16 * maps[0])
+        p = preset
+        maps = [scale_width(c, p.width) for c in GENERATOR_CHANNELS[p.network][-STAGES[p.image_size] :]]
+        self.classes, self.maps, self.signed = classes, maps[0], p.network == "celeba"
+        self.fc = nn.Linear(p.z_dim + classes, 16 * maps[0])
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
-        self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, channels]))
+        self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, p.channels]))
         initialise(self)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -152,24 +146,21 @@ class ConvDiscriminator(nn.Module):
     100. ``tail``: FC 4096 as printed (``table``), without its batch normalisation (``plain``), or none (``linear``).
     """
 
-    def __init__(
-        self, table: str, *, head: str = "bn-relu", feature_dim: int = 100, channels: int = 3, image_size: int = 64,
-        width: float = 1.0, classes: int = 0, tail: str = "table",
-    ):  # fmt: skip
+    def __init__(self, preset: Preset, classes: int = 0):
         super().__init__()
-        maps = [scale_width(c, width) for c in DISCRIMINATOR_CHANNELS[: STAGES[image_size]]]
-        self.classes, self.signed = classes, table == "celeba"
-        self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([channels, *maps]))
-        first = nn.BatchNorm2d(maps[0]) if table == "celeba" else nn.Identity()
+        p = preset
+        maps = [scale_width(c, p.width) for c in DISCRIMINATOR_CHANNELS[: STAGES[p.image_size]]]
+        self.classes, self.signed = classes, p.network == "celeba"
+        self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([p.channels, *maps]))
+        first = nn.BatchNorm2d(maps[0]) if p.network == "celeba" else nn.Identity()
         self.norms = nn.ModuleList([first, *(nn.BatchNorm2d(c) for c in maps[1:])])
         hidden = 16 * maps[-1] + classes
         self.hidden: nn.Module = nn.Identity()
-        if table == "cifar10" and tail != "linear":
-            units = scale_width(HIDDEN, width)
-            norm = nn.BatchNorm1d(units) if tail == "table" else nn.Identity()
+        if p.network == "cifar10" and p.tail != "linear":
+            units = scale_width(HIDDEN, p.width)
+            norm = nn.BatchNorm1d(units) if p.tail == "table" else nn.Identity()
             self.hidden, hidden = nn.Sequential(nn.Linear(hidden, units), norm, nn.ReLU()), units
-        self.head = feature_head(hidden, head, feature_dim)
-        self.feature_dim = hidden if head == "penultimate" else feature_dim
+        self.head, self.feature_dim = feature_head(hidden, p)
         initialise(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -178,3 +169,11 @@ class ConvDiscriminator(nn.Module):
         for norm, down in zip(self.norms, self.downs, strict=True):
             x = F.relu(norm(down(x, labels)))
         return self.head(self.hidden(concat_labels(x.flatten(1), labels, self.classes)))
+
+
+NETWORKS = {  # generator and discriminator, by a preset's ``network``
+    "synthetic": (SyntheticGenerator, SyntheticDiscriminator),
+    "mnist": (MnistGenerator, MnistDiscriminator),
+    "cifar10": (ConvGenerator, ConvDiscriminator),
+    "celeba": (ConvGenerator, ConvDiscriminator),
+}
