@@ -200,14 +200,15 @@ def sweep(
             before = signal.signal(signal.SIGTERM, signal.default_int_handler)
             stack.callback(signal.signal, signal.SIGTERM, before)
         pool = stack.enter_context(ThreadPoolExecutor(jobs))
-        planned = [pool.submit(do, run) for run in plan]
+        waiting = list[Future[Outcome]]()
         try:
+            waiting.extend(pool.submit(do, run) for run in plan)
             with contextlib.suppress(TimeoutError):
-                tell(as_completed(planned, min(budget, threading.TIMEOUT_MAX / 2)))
+                tell(as_completed(waiting, min(budget, threading.TIMEOUT_MAX / 2)))
         finally:
-            begun = [each for each in planned if not each.cancel()]
-            children.stop()
+            begun = [each for each in waiting if not each.cancel()]
             try:
+                children.stop()
                 wait(begun, GRACE)
             finally:  # its time is up, or somebody asks a second time: nothing is left behind
                 for process in children.begun:
