@@ -138,7 +138,7 @@ def test_imports_of_the_library_go_down_and_never_in_a_circle() -> None:
 def test_the_kit_imports_nothing_of_the_pages() -> None:
     kit = (ROOT / "book" / "kmgan_book").glob("*.py")
     assert [path.name for path in kit if imports(path, {}) & {"kmgan_pages", "book", "benchmarks", "tests"}] == [
-        "commands.py"  # whose `kmgan bench` runs the benchmarks
+        "commands.py"  # whose `kmgan bench` runs the benchmarks, and `kmgan records replay` makes what a page shows
     ]
 
 

@@ -8,13 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kmgan_book import records, words
 from kmgan_book.conditions import Condition, Finding, Test
 from kmgan_book.records import Record
-from kmgan_book.strict import Strict, complaint
+from kmgan_book.strict import Strict, complaint, read_yaml
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 
@@ -127,12 +126,7 @@ class Claim(Strict):
 
 def load(path: Path = LEDGER) -> list[Claim]:
     """Read the ledger; a `UsageError` names the claim and what is wrong with it."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    entries = read_yaml(path)
     if not isinstance(entries, dict) or not entries:
         raise UsageError(f"{path} has no claims: it maps their names to entries")
     return [_claim(str(name), entry, path) for name, entry in entries.items()]

@@ -5,9 +5,10 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
+from scipy import stats
 
 from kmgan_book import seeds
 from kmgan_book.records import Record
@@ -127,10 +128,10 @@ class _Count(Test):
         return Finding(true, f"{much} of the {what}: {counted}")
 
 
-def _failures(*groups: Sequence[Record]) -> tuple[list[int], str]:
+def _failures(*groups: Sequence[Record]) -> tuple[list[tuple[int, int]], str]:
     """How many runs fail, of how many, of both groups; and the same in words."""
-    counts = [count for group in groups for count in (sum(map(has_failed, group)), len(group))]
-    return counts, "{} of {} and {} of {}".format(*counts)
+    counts = [(sum(map(has_failed, group)), len(group)) for group in groups]
+    return counts, " and ".join(f"{failed} of {runs}" for failed, runs in counts)
 
 
 class _FailsMore(Test):
@@ -138,9 +139,9 @@ class _FailsMore(Test):
 
     def find(self, found: Found) -> Finding:
         counts, counted = _failures(found[self.of], found[self.than])
-        p = seeds.fails_more(*counts)
-        text = f"{self.of} fails more often than {self.than}: {counted}, p = {p:.3g} (Fisher, one-sided)"
-        return Finding(p < LEVEL, text)
+        test: Any = stats.fisher_exact([[failed, runs - failed] for failed, runs in counts], "greater")
+        text = f"{self.of} fails more often than {self.than}: {counted}, p = {test.pvalue:.3g} (Fisher, one-sided)"
+        return Finding(bool(test.pvalue < LEVEL), text)
 
 
 class _RateGap(Test):
@@ -151,7 +152,7 @@ class _RateGap(Test):
 
     def find(self, found: Found) -> Finding:
         counts, counted = _failures(found[self.of], found[self.less])
-        low, high = seeds.rate_gap(*counts)
+        low, high = seeds.rate_gap(*counts[0], *counts[1])
         what = f"failure rate of {self.of} minus that of {self.less} {self.way} {self.given:g}"
         true = _within(low if self.above is not None else high, self.way, self.given)
         return Finding(true, f"{what}: {counted}, 95 % interval {low:.2f} to {high:.2f} (Newcombe)")

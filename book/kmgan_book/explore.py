@@ -1,11 +1,8 @@
-"""Interaction: figures that follow sliders in a kernel, and images with a slider, in plain HTML, where there is none.
-
-ipywidgets is imported only when a widget is made, so that the library does without it.
-"""
+"""Interaction: figures that follow sliders in a kernel, and images with a slider, in plain HTML, elsewhere."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
 from typing import Any
@@ -14,16 +11,13 @@ import numpy as np
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from kmgan_book import STATIC, figures, moments
-from kmgan_book.moments import Projection, encoded
+from kmgan_book.moments import Moments, Projection, encoded
 from kmgan_book.report import Html, webp
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
-from kmgan_lib.data import Images
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
-from kmgan_lib.methods.base import Method
 from kmgan_lib.metrics import class_frequency, clustering_scores
 from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Subject
 from kmgan_lib.training.run import Run
@@ -44,12 +38,8 @@ def frames_html(
 ) -> str:
     """A figure, as HTML with its own style and script, that shows one of several images in WebP, chosen by a slider.
 
-    Readers move through the frames with the slider, its arrow keys, by dragging across the image, or with a button
-    that plays them (hidden from readers who ask for less motion). Without JavaScript, and in print before anything was
-    moved, the image number `poster` shows; without one the last, and the frames play once when they are seen.
-
-    A frame's label, such as ``"iteration 500"``, is shown beside the slider; with `alt` it is read to screen readers.
-    A `chart` is of dark lines on white, which a dark page turns round.
+    Without JavaScript, and in print before anything was moved, the image number `poster` shows; without one the last,
+    and the frames play once when they are seen. A `chart` is of dark lines on white, which a dark page turns round.
     """
     last = len(images) - 1
     first = last if poster is None else poster
@@ -121,31 +111,6 @@ class Explorer:
         return bundle
 
 
-@dataclass
-class Moments:
-    """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
-
-    Those of at most `most` images, a fixed random choice, whose labels, where there are any, only color the points.
-    """
-
-    images: Images
-    most: int = 500
-    features: dict[int, Tensor] = field(default_factory=dict)  # (n, d), by iteration
-    centers: dict[int, Tensor] = field(default_factory=dict)  # real ones (k, d), for methods that have centers
-
-    def __post_init__(self) -> None:
-        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(0))[: self.most]
-        self._tensor = self.images.tensor.cpu()[order]
-        self.labels = None if self.images.labels is None else self.images.labels.cpu()[order]
-
-    def __call__(self, iteration: int, method: Method) -> None:
-        """Keep one moment."""
-        self.features[iteration] = method.features(self._tensor, self.labels).cpu()
-        bank = getattr(method, "bank", None)
-        if bank is not None:
-            self.centers[iteration] = bank.real.cpu().clone()
-
-
 def training_frames(run: Run, kept: Moments) -> Html:
     """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
 
@@ -155,20 +120,11 @@ def training_frames(run: Run, kept: Moments) -> Html:
     sheets = {int(path.stem): path for path in (run.directory / "samples").glob("*.png")}
     iterations = sorted(sheets.keys() & kept.features.keys() if sheets else kept.features)
     project = Projection(kept.features[iterations[-1]])
-    points = {iteration: project(kept.features[iteration]) for iteration in iterations}
-    centers = {iteration: project(kept.centers[iteration]) for iteration in iterations if iteration in kept.centers}
-    low, high = (torch.quantile(torch.cat([*points.values()]), share, dim=0) for share in (0.005, 0.995))
+    points = torch.cat([project(kept.features[iteration]) for iteration in iterations])
+    low, high = (torch.quantile(points, share, dim=0) for share in (0.005, 0.995))
     margin = 0.1 * (high - low)
     limits = torch.stack([low - margin, high + margin], 1).tolist()
-    images = [
-        encoded(
-            moments.moment(
-                iteration, run.history, run.label, samples=sheets.get(iteration), axis=project.label, limits=limits,
-                points=(points[iteration], kept.labels, centers.get(iteration)),
-            )
-        )
-        for iteration in iterations
-    ]  # fmt: skip
+    images = [encoded(moments.moment(run, kept, each, project, limits, sheets.get(each))) for each in iterations]
     labels = [f"iteration {iteration:,}" for iteration in iterations]
     return Html(frames_html(images, labels, f"{run.preset.name}, samples, features and losses during the training"))
 

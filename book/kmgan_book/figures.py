@@ -19,6 +19,7 @@ from kmgan_book.conditions import FAILED, has_failed
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
 from kmgan_lib.pictures import sheet
+from kmgan_lib.training.run import Run
 
 LIVE, RECORDED = "#1b6e53", "#3d4f8f"
 FAILURE = "#c1121f"
@@ -112,54 +113,32 @@ def strip(images: Tensor, made_by: str, title: str) -> Figure:
     return badge(figure, made_by)
 
 
-def histories(runs: Mapping[str, Sequence[Mapping[str, float]]], columns: Mapping[str, str], made_by: str) -> Figure:
-    """Curves of training, one panel a column of the history, one line a run.
+def every_history(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, str], made_by: str) -> Figure:
+    """Curves of training, one panel a column of the history, one line a run; failed recorded runs are dashed.
 
-    `runs` maps legends to the rows of a history, `columns` the name of a column to its panel's title. A run that lacks
-    the column has no line.
+    They are red, too, unless several groups have some: then each keeps its color. `columns` maps the name of a column
+    to its panel's title. A run that lacks the column has no line.
     """
-    painted = zip(runs.items(), colors(runs), strict=True)
-    lines = [(name, rows, {"color": color, "linewidth": 1.3}) for (name, rows), color in painted]
-    return _curves(lines, columns, made_by, height=2.6, across=min(3, len(runs)))
-
-
-def _curves(
-    lines: Sequence[tuple[str, Sequence[Mapping[str, float]], dict[str, Any]]], columns: Mapping[str, str],
-    made_by: str, *, height: float, across: int,
-) -> Figure:  # fmt: skip
-    """Lines, each of a legend, the rows of a history and a style, in a panel a column."""
-    figure, axes = canvas(1, len(columns), min(7.0, 3.4 * len(columns)), height)
+    if not any(groups.values()):
+        return _nothing(made_by)
+    failed = {name: [isinstance(run, Record) and has_failed(run) for run in group] for name, group in groups.items()}
+    several = sum(map(any, failed.values())) > 1
+    figure, axes = canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.8)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
-        for label, rows, style in lines:
-            kept = [(row["iteration"], row[column]) for row in rows if column in row]
-            if kept:
-                ax.plot(*zip(*kept, strict=True), label=label, **style)
+        for (name, group), color in zip(groups.items(), colors(groups), strict=True):
+            good = {"label": name, "color": color, "linewidth": 1.1, "alpha": 0.8}
+            bad = {"label": f"{name}, failed", "color": color if several else FAILURE, "linestyle": "--"}
+            for run, wrong in zip(group, failed[name], strict=True):
+                kept = [(row["iteration"], row[column]) for row in run.history if column in row]
+                if kept:
+                    ax.plot(*zip(*kept, strict=True), **good | (bad if wrong else {}))
         ax.set(title=title, xlabel="iteration")
         ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
         ax.locator_params(axis="x", nbins=5)
     handles = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, frameon=False, ncols=across, loc="outside upper left")
+    figure.legend(handles.values(), handles, frameon=False, ncols=2, loc="outside upper left")
     sns.despine(figure)
     return badge(figure, made_by)
-
-
-def every_history(groups: Mapping[str, Sequence[Record]], columns: Mapping[str, str], made_by: str) -> Figure:
-    """Curves of training as in `histories`, one line a recorded run; failed runs are dashed.
-
-    They are red, too, unless several groups have some: then each keeps its color.
-    """
-    if not any(groups.values()):
-        return _nothing(made_by)
-    several = sum(any(map(has_failed, group)) for group in groups.values()) > 1
-    lines = []
-    for (name, group), color in zip(groups.items(), colors(groups), strict=True):
-        good = {"color": color, "linewidth": 1.1, "alpha": 0.8}
-        bad = good | {"color": color if several else FAILURE, "linestyle": "--"}
-        lines += [
-            (f"{name}, failed", record.history, bad) if has_failed(record) else (name, record.history, good)
-            for record in group
-        ]
-    return _curves(lines, columns, made_by, height=2.8, across=2)
 
 
 def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by: str) -> Figure:

@@ -1,7 +1,7 @@
-"""Drawings of features, and of one moment of a training: samples, features with centers, losses so far."""
+"""What is kept of a training, and drawings of features and of one moment: samples, features, losses so far."""
 
 import io
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,6 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from kmgan_book.figures import PALETTE, badge, canvas
+from kmgan_lib.data import Images
+from kmgan_lib.methods.base import Method
+from kmgan_lib.training.run import Run
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
 MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
@@ -58,10 +61,34 @@ def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | Non
     ax.locator_params(nbins=4)
 
 
+@dataclass
+class Moments:
+    """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
+
+    Those of at most `most` images, a fixed random choice, whose labels, where there are any, only color the points.
+    """
+
+    images: Images
+    most: int = 500
+    features: dict[int, Tensor] = field(default_factory=dict)  # (n, d), by iteration
+    centers: dict[int, Tensor] = field(default_factory=dict)  # real ones (k, d), for methods that have centers
+
+    def __post_init__(self) -> None:
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(0))[: self.most]
+        self._tensor = self.images.tensor.cpu()[order]
+        self.labels = None if self.images.labels is None else self.images.labels.cpu()[order]
+
+    def __call__(self, iteration: int, method: Method) -> None:
+        """Keep one moment."""
+        self.features[iteration] = method.features(self._tensor, self.labels).cpu()
+        bank = getattr(method, "bank", None)
+        if bank is not None:
+            self.centers[iteration] = bank.real.cpu().clone()
+
+
 def moment(
-    iteration: int, history: Sequence[Mapping[str, float]], made_by: str, *, samples: Path | None,
-    points: tuple[Tensor, Tensor | None, Tensor | None], axis: str, limits: Sequence[Sequence[float]],
-) -> Figure:  # fmt: skip
+    run: Run, kept: Moments, iteration: int, project: Projection, limits: list[list[float]], samples: Path | None
+) -> Figure:
     """One moment of a training: the sheet of samples, if any, features with centers, and the losses so far.
 
     ``limits`` of both axes of the features, the same at every moment, let one see how they move.
@@ -79,11 +106,12 @@ def moment(
             first.imshow(np.asarray(file.convert("RGB")), interpolation="nearest")
         first.set_title("samples, always the same $z$")
         first.set_axis_off()
-    cloud(left, *points)
+    centers = kept.centers.get(iteration)
+    cloud(left, project(kept.features[iteration]), kept.labels, None if centers is None else project(centers))
     left.set(title="$D$'s features of real data", xlim=limits[0], ylim=limits[1])
-    left.set_xlabel(axis, fontsize=8)
+    left.set_xlabel(project.label, fontsize=8)
     for index, (column, name) in enumerate(LOSSES.items()):
-        rows = [(row["iteration"], row[column]) for row in history if column in row]
+        rows = [(row["iteration"], row[column]) for row in run.history if column in row]
         if rows:
             steps, values = np.asarray(rows).T
             done = steps <= iteration
@@ -95,4 +123,4 @@ def moment(
     ax.legend(frameon=False, fontsize=8)
     ax.set_xlabel("iteration", fontsize=8)
     ax.tick_params(labelsize=7)
-    return badge(figure, made_by)
+    return badge(figure, run.label)

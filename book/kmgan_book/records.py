@@ -59,15 +59,6 @@ REQUIRED = tuple(_Result.__annotations__)
 _RESULT = TypeAdapter(_Result)
 
 
-def _garbled(result: Mapping[str, Any]) -> str:
-    """What is missing in a result, or cannot be what it should be; nothing if it is a record."""
-    try:
-        _RESULT.validate_python(result, strict=True)
-    except ValidationError as error:
-        return complaint(error)
-    return ""
-
-
 @dataclass(frozen=True)
 class Record:
     """One recorded run: the content of ``result.json`` in ``<results>/<preset>/<profile>-seed<k>``."""
@@ -100,34 +91,29 @@ class Record:
         return read_history(self.directory)
 
     def has(self, measure: str) -> bool:
-        """Whether `value` knows this measure: a number by this name."""
-        name, _, key = measure.partition(".")
-        if name == "history":
-            return any(key in row for row in self.history)
-        value = self._measured(name, key)
-        return type(value) in (int, float) and math.isfinite(value)
+        """Whether `value` knows this measure: a finite number by this name, or a column of the history."""
+        value = self._found(measure)
+        return value is not None and (math.isfinite(value) or measure.startswith("history."))
 
     def value(self, measure: str) -> float:
         """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows.
 
         Of a list the least or the largest, as in ``class_frequency.frequency.min``.
         """
-        name, _, key = measure.partition(".")
+        if (value := self._found(measure)) is None:
+            raise KeyError(measure)
+        return value
+
+    def _found(self, measure: str) -> float | None:
+        name, key, *ends = measure.split(".")
         if name == "history":
             rows = [row[key] for row in self.history if key in row]
-            return sum(rows) / len(rows)
-        value = self._measured(name, key)
-        if value is None:
-            raise KeyError(measure)
-        return float(value)
-
-    def _measured(self, name: str, key: str) -> Any:
-        key, _, end = key.partition(".")
-        value = self.result["metrics"].get(name, {}).get(key)
-        if not end:
-            return value
-        numbers = isinstance(value, list) and value and all(type(each) in (int, float) for each in value)
-        return {"min": min, "max": max}[end](value) if numbers else None
+            return sum(rows) / len(rows) if rows else None
+        found = self.result["metrics"].get(name, {}).get(key)
+        numbers = found if ends else [found]
+        if not isinstance(numbers, list) or not numbers or any(type(number) not in (int, float) for number in numbers):
+            return None
+        return float({"min": min, "max": max}[(*ends, "min")[0]](numbers))
 
     @property
     def samples(self) -> Path:
@@ -142,8 +128,10 @@ class Record:
 
 def _read(directory: Path) -> Record:
     result = files.read_json(directory / files.RESULT)
-    if wrong := _garbled(result):
-        raise UsageError(f"{directory / files.RESULT} is not a record: {wrong}")
+    try:
+        _RESULT.validate_python(result, strict=True)
+    except ValidationError as error:
+        raise UsageError(f"{directory / files.RESULT} is not a record: {complaint(error)}") from None
     return Record(directory, result)
 
 
@@ -221,8 +209,7 @@ def check(*, results: Path = RESULTS) -> list[str]:
     wrong = [f"{path.relative_to(results)}: no file of a record" for path in strays]
     for directory, place in known.items():
         try:
-            record = Record(directory, files.read_json(directory / files.RESULT))
-            wrong += [f"{place}: {problem}" for problem in _problems(record, place)]
+            wrong += [f"{place}: {problem}" for problem in _problems(_read(directory), place)]
         except UsageError as error:
             wrong.append(str(error))
     total = sum(path.stat().st_size for path in found)
@@ -233,9 +220,6 @@ def check(*, results: Path = RESULTS) -> list[str]:
 
 def _problems(record: Record, place: str) -> Iterator[str]:
     result = record.result
-    if wrong := _garbled(result):
-        yield wrong
-        return
     preset, status = result["preset"], result["status"]
     said = f"{preset['name']}/{result['profile']}-seed{result['seed']}"
     today = presets.PRESETS.get(preset["name"])

@@ -2,20 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
-
-
-def fails_more(failed: int, runs: int, other_failed: int, other_runs: int) -> float:
-    """Fisher's exact test of two failure rates, one-sided.
-
-    The probability of at least so many failures among the first, if all runs failed equally often.
-    """
-    table = [[failed, runs - failed], [other_failed, other_runs - other_failed]]
-    test: Any = stats.fisher_exact(table, alternative="greater")
-    return float(test.pvalue)
 
 
 def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tuple[float, float]:

@@ -1,10 +1,22 @@
 """What is written in files, as models of pydantic, and what is wrong with it in one line."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from kmgan_lib.errors import shown
+from kmgan_lib.errors import UsageError, shown
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, plain data only; a `UsageError` says in one line why it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
 class Strict(BaseModel):

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from kmgan_lib.errors import DirectoryInUse, UsageError, shown
 from kmgan_lib.training.run import Run
 
 RUNS = Path("runs")
-WAIT = 0.2  # seconds between two looks at the processes
 GRACE = 120.0  # seconds that a run has to write its checkpoint when the time is up
+INTERRUPTED = 130  # exit status
 
 
 def seconds(text: str) -> float:
@@ -103,67 +103,54 @@ def lacking(measures: Sequence[str], result: Mapping[str, Any]) -> list[str]:
     return [name for name in measures if name not in result.get("metrics", {})]
 
 
-class _Job:
-    """One run: training, then the measures that the ledger asks for beyond those of every training."""
+class _Children:
+    """Processes of the library, of which none begins any more once they are told to stop."""
 
-    def __init__(
-        self, run: Needed, measures: Sequence[str], directory: Path, held: contextlib.ExitStack, device: str,
-        data_root: Path | None, threads: int,
-    ):  # fmt: skip
-        self.run, self.measures, self.directory, self.threads = run, measures, directory, threads
+    def __init__(self, threads: int, data_root: Path | None):
+        self.environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "KMGAN_PROGRESS": "0"}
         self.data = ["--data-root", str(data_root)] if data_root else []
-        self.log_file = directory.with_name(f"{directory.name}.log")
-        self.stopped = False
-        self.held = held  # what keeps other sweeps from this run
-        words = ["train", run.preset, "--profile", run.profile, "--seed", str(run.seed), "--out", str(directory)]
-        self._start(*words, "--device", device, "--resume")
+        self.begun, self.stopped, self.gate = list[subprocess.Popen[bytes]](), False, threading.Lock()
 
-    def _start(self, *words: str) -> None:
-        environment = {"OMP_NUM_THREADS": str(self.threads), **os.environ, "KMGAN_PROGRESS": "0"}
-        with self.log_file.open("ab") as file:
-            self.process = subprocess.Popen(
+    def run(self, log: Path, *words: str) -> int:
+        """The exit status of a command, which writes to the log."""
+        with self.gate, log.open("ab") as file:
+            if self.stopped:
+                return INTERRUPTED
+            process = subprocess.Popen(
                 [sys.executable, "-m", "kmgan_lib", *words, *self.data], stdin=subprocess.DEVNULL, stdout=file,
-                stderr=file, env=environment, start_new_session=True,
+                stderr=file, env=self.environment, start_new_session=True,
             )  # fmt: skip
-
-    def ended(self) -> bool:
-        """Whether nothing is left to do; starts the measures when the training is over."""
-        if self.process.poll() is None:
-            return False
-        missing = lacking(self.measures, read_result(self.directory))
-        if self.process.returncode or not missing:
-            return True
-        self._start("evaluate", str(self.directory), *(word for name in missing for word in ("--only", name)))
-        return False
+            self.begun.append(process)
+        return process.wait()
 
     def stop(self) -> None:
-        """Ask for a checkpoint and an end. A process that is still starting up just ends.
+        """Ask all for a checkpoint and an end. A process that is still starting up just ends.
 
         Not by an interrupt: what a shell starts in the background does not hear it before training listens itself.
         """
-        self.stopped = True
-        self.process.terminate()
+        with self.gate:
+            self.stopped = True
+        for process in self.begun:
+            process.terminate()
 
-    def wait(self) -> None:
-        """Until it has ended; killed after a while."""
-        try:
-            self.process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def outcome(self) -> Outcome:
-        result, code = read_result(self.directory), self.process.returncode
+    def outcome(self, run: Needed, measures: Sequence[str], directory: Path, device: str) -> Outcome:
+        """What became of a run: training, then the measures that the ledger asks for beyond those of every training."""
+        log = directory.with_name(f"{directory.name}.log")
+        words = ["--profile", run.profile, "--seed", str(run.seed), "--out", str(directory), "--device", device]
+        code = self.run(log, "train", run.preset, *words, "--resume")
+        missing = lacking(measures, read_result(directory))
+        if not code and missing:
+            code = self.run(log, "evaluate", str(directory), *(word for name in missing for word in ("--only", name)))
+        result = read_result(directory)
         status = result.get("status", "")
-        if status == "diverged" or (status == "completed" and not code and not lacking(self.measures, result)):
-            return Outcome(self.run, self.directory, status, "", result)
-        if self.stopped or code in (130, -signal.SIGINT, -signal.SIGTERM):
-            return Outcome(self.run, self.directory, "unfinished", "", result)
-        lines = self.log_file.read_text("utf8", "replace").strip().splitlines() or [f"exit status {code}"]
+        if status == "diverged" or (status == "completed" and not code and not lacking(measures, result)):
+            return Outcome(run, directory, status, "", result)
+        if self.stopped or code in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
+            return Outcome(run, directory, "unfinished", "", result)
+        lines = log.read_text("utf8", "replace").strip().splitlines() or [f"exit status {code}"]
         if code == DirectoryInUse.status:
-            return Outcome(self.run, self.directory, "taken", lines[-1].removeprefix("kmgan: "), result)
-        error = f"ended by signal {-code}" if code < 0 else lines[-1]
-        return Outcome(self.run, self.directory, "failed", error, result)
+            return Outcome(run, directory, "taken", lines[-1].removeprefix("kmgan: "), result)
+        return Outcome(run, directory, "failed", f"ended by signal {-code}" if code < 0 else lines[-1], result)
 
 
 def sweep(
@@ -182,63 +169,49 @@ def sweep(
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: at least 1")
-    ledger = claims.load()
-    measures = {run: claims.measures_of(run.preset, run.profile, ledger) for run in plan}
-    waiting, running, outcomes = list(plan), list[_Job](), list[Outcome]()
-    threads, end = max(1, (os.cpu_count() or 1) // jobs), time.monotonic() + budget
-    locks = contextlib.ExitStack()
+    ledger, outcomes = claims.load(), dict[Future[Outcome], Outcome]()
+    children = _Children(max(1, (os.cpu_count() or 1) // jobs), data_root)
 
-    def begin(run: Needed) -> None:
+    def do(run: Needed) -> Outcome:
         directory = records.place(*run, results=runs)
         directory.parent.mkdir(parents=True, exist_ok=True)
-        held = locks.enter_context(contextlib.ExitStack())
+        measures = claims.measures_of(run.preset, run.profile, ledger)
         try:
-            held.enter_context(files.held(directory.with_name(f".{directory.name}.lock")))
+            with files.held(directory.with_name(f".{directory.name}.lock")):
+                done = {} if results is None else read_result(records.place(*run, results=results))
+                if done.get("status") == "diverged" or (done and not lacking(measures, done)):
+                    return Outcome(run, directory, "taken", "it is recorded already, by another process maybe", done)
+                outcome = children.outcome(run, measures, directory, device)
+                trained = outcome.status == "failed" and outcome.result.get("metrics")  # it only lacks a measure
+                if results is not None and (trained or outcome.status in ("completed", "diverged")):
+                    records.save(Run.open(directory), results=results)
+                return outcome
         except DirectoryInUse as error:
-            tell(Outcome(run, directory, "taken", str(error), {}))
-            return
-        done = {} if results is None else read_result(records.place(*run, results=results))
-        if done.get("status") == "diverged" or (done and not lacking(measures[run], done)):
-            held.close()
-            tell(Outcome(run, directory, "taken", "it is recorded already, by another process maybe", done))
-            return
-        running.append(_Job(run, measures[run], directory, held, device, data_root, threads))
+            return Outcome(run, directory, "taken", str(error), {})
 
-    def finish(job: _Job) -> None:
-        outcome = job.outcome()
-        trained = outcome.status == "failed" and outcome.result.get("metrics")  # only one of its measures is missing
-        if results is not None and (trained or outcome.status in ("completed", "diverged")):
-            records.save(Run.open(job.directory), results=results)
-        job.held.close()
-        tell(outcome)
+    def tell(ended: Iterable[Future[Outcome]]) -> None:
+        for each in ended:
+            if each not in outcomes:
+                outcomes[each] = each.result()
+                report(outcomes[each])
 
-    def tell(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        report(outcome)
-
-    with locks:
+    with contextlib.ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # SIGTERM is as Ctrl-C: the runs are stopped first
             before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-            locks.callback(signal.signal, signal.SIGTERM, before)
+            stack.callback(signal.signal, signal.SIGTERM, before)
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+        waiting = list[Future[Outcome]]()
         try:
-            while (waiting or running) and time.monotonic() < end:
-                while waiting and len(running) < jobs:
-                    begin(waiting.pop(0))
-                time.sleep(WAIT)
-                for job in [job for job in running if job.ended()]:
-                    running.remove(job)
-                    finish(job)
+            waiting.extend(pool.submit(do, run) for run in plan)
+            with contextlib.suppress(TimeoutError):
+                tell(as_completed(waiting, min(budget, threading.TIMEOUT_MAX / 2)))
         finally:
-            for job in running:
-                job.stop()
+            begun = [each for each in waiting if not each.cancel()]
             try:
-                for job in running:
-                    job.wait()
-            except KeyboardInterrupt:  # asked a second time: nothing is left behind
-                for job in running:
-                    job.process.kill()
-                    job.process.wait()
-                raise
-        for job in running:
-            finish(job)
-    return outcomes
+                children.stop()
+                wait(begun, GRACE)
+            finally:  # its time is up, or somebody asks a second time: nothing is left behind
+                for process in children.begun:
+                    process.kill()
+        tell(begun)
+    return list(outcomes.values())

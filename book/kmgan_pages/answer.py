@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-import yaml
-
 from kmgan_book import claims, records, report, words
 from kmgan_book.claims import FAILS, HOLDS, MARKS, NOT_RUN, PARTLY, UNDECIDED, VERDICTS, Verdict
 from kmgan_book.conditions import SCORE, has_failed
 from kmgan_book.records import Record
 from kmgan_book.report import Html
+from kmgan_book.strict import read_yaml
 from kmgan_pages import dates
 
 OURS, OTHER, WITHOUT = "mnist/kmgan", "mnist/dcgan-unconditional", "mnist/kmgan-nocenter"
@@ -23,7 +22,7 @@ _WIDTHS = {1: "the paper's width", 0.5: "half the paper's width", 0.25: "a quart
 
 def _text(part: str, word: str) -> str:
     """What ``answer.yml`` says where a verdict has this word."""
-    texts = yaml.safe_load((records.RESULTS.parent / "answer.yml").read_text(encoding="utf8"))[part]
+    texts = read_yaml(records.RESULTS.parent / "answer.yml")[part]
     return texts.get(word, texts["else"])
 
 
@@ -31,9 +30,9 @@ def _verdicts() -> dict[str, Verdict]:
     return {verdict.claim.name: verdict for verdict in claims.verdicts()}
 
 
-def _group(preset: str) -> list[Record]:
-    """Records of a preset at the largest profile that has any of KM-GAN's."""
-    return report.recorded({"": preset}, report.largest(OURS))[""]
+def _group(preset: str, like: str = OURS) -> list[Record]:
+    """Records of a preset at the largest profile that has any of another, by default KM-GAN's on digits."""
+    return report.recorded({"": preset}, report.largest(like))[""]
 
 
 def _count(group: Sequence[Record], failed: bool) -> str:
@@ -52,9 +51,7 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
     alive = sum(not has_failed(record) for record in ours)
     only = "only " if 2 * alive < len(ours) else ""
     compared = _text("compared", verdicts["C14"].word)
-    elsewhere = {
-        where: report.recorded({"": preset}, report.largest(preset))[""] for where, preset in _ELSEWHERE.items()
-    }
+    elsewhere = {where: _group(preset, preset) for where, preset in _ELSEWHERE.items()}
     failed = [f"{_count(group, True)} on {where}" for where, group in elsewhere.items() if group]
     worse = f"; {words.listed(failed)} fail" if failed else ""
     return f"KM-GAN draws digits without labels in {only}{alive} of {len(ours)} runs{compared}{worse}."

@@ -53,8 +53,7 @@ def rules() -> Mapping[str, datetime]:
     open_, since = set(now), dict[str, datetime]()
     for commit, when in _commits(LEDGER.name).items():
         then = yaml.safe_load(_git("show", f"{commit}:./{LEDGER.name}"))
-        same = (name for name in open_ if all(then.get(name, {}).get(key) == now[name].get(key) for key in _DECIDES))
-        open_ = set(same)
+        open_ = {n for n in open_ if all(then.get(n, {}).get(key) == now[n].get(key) for key in _DECIDES)}
         since.update(dict.fromkeys(open_, when))
         if not open_:
             break

@@ -152,8 +152,7 @@ class Sign(NamedTuple):
 def told_apart(group: Sequence[Record], column: str, *, rows: int = 10) -> Sign | None:
     """The first iteration from which a mean over the last `rows` rows tells failed runs from good ones, or None.
 
-    The threshold is found afterwards, on the runs that it tells apart: it describes them and predicts nothing. A run
-    without the column counts as not told apart.
+    The threshold describes these runs and predicts nothing. A run without the column counts as not told apart.
     """
     wrong = np.asarray([failed(record) for record in group])
     if not wrong.any() or wrong.all() or any(column not in record.history[-1] for record in group):
@@ -164,11 +163,10 @@ def told_apart(group: Sequence[Record], column: str, *, rows: int = 10) -> Sign 
     for lower in (True, False):
         signed = means if lower else -means
         high, low = signed[wrong].max(0), signed[~wrong].min(0)
-        apart = high < low
-        last = length - int(np.argmin(apart[::-1])) if not apart.all() else 0
-        if last < length:
-            threshold = (high[last] + low[last]) / 2 * (1 if lower else -1)
-            return Sign(int(group[0].history[last]["iteration"]), lower, float(threshold))
+        first = length - int(np.logical_and.accumulate((high < low)[::-1]).sum())  # from which they stay apart
+        if first < length:
+            threshold = (high[first] + low[first]) / 2 * (1 if lower else -1)
+            return Sign(int(group[0].history[first]["iteration"]), lower, float(threshold))
     return None
 
 
@@ -182,18 +180,17 @@ def when_known(group: Sequence[Record], columns: Mapping[str, str], *, rows: int
         return f"{count_failed(group)}: there is nothing to tell apart."
     signs = {text: told_apart(group, column, rows=rows) for column, text in columns.items()}
     span = group[0].history[rows]["iteration"] - group[0].history[0]["iteration"]
-    known = [
+    known = "; ".join(
         f"{text} is {'lower' if sign.lower else 'higher'} in every failed run than in every good one from iteration "
         f"{sign.iteration:,} on (about {sign.threshold:.3g} lies between them)"
         for text, sign in signs.items()
         if sign
-    ]
-    unknown = [text for text, sign in signs.items() if not sign]
-    texts = [f"{count_failed(group)}."]
-    if known:
-        texts.append(f"Averaged over {span:,.0f} iterations, {'; '.join(known)}.")
-    if unknown:
-        texts.append(f"No threshold on {' or '.join(unknown)} tells them from the others until the end.")
-    if known:
-        texts.append("Such a threshold is found afterwards, on these very runs: it says where to look first.")
-    return " ".join(texts)
+    )
+    unknown = " or ".join(text for text, sign in signs.items() if not sign)
+    texts = {
+        f"{count_failed(group)}.": True,
+        f"Averaged over {span:,.0f} iterations, {known}.": known,
+        f"No threshold on {unknown} tells them from the others until the end.": unknown,
+        "Such a threshold is found afterwards, on these very runs: it says where to look first.": known,
+    }
+    return " ".join(text for text, told in texts.items() if told)

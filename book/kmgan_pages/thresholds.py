@@ -21,7 +21,6 @@ NAMES = {
     "kmeans_cost.ratio": "time of K-Means on pixels over that on features",
     "history.center_step": "share of iterations with a center step",
 }  # fmt: skip
-_MARGINS = {"times": "factor on the other's", "plus": "lead over the other's"}
 _TESTS = {"fails_more", "paired", "ranks"}
 _FAILURES = {"count", "fails_more", "rate_gap"}
 Place = tuple[str | int, ...]  # keys and indexes that lead to a part of a rule
@@ -45,20 +44,17 @@ def _simple(condition: Mapping[str, Any], path: Place) -> Iterator[tuple[str, Ma
         yield kind, given, (*path, kind)
 
 
-def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, float, Place]]:
-    """The numbers of a simple condition: what each is, in words, its value, and where it is among the arguments."""
-    measure = arguments.get("measure", "")
-    for key in ("above", "below"):
-        bound = arguments.get(key)
-        if isinstance(bound, float):
-            yield "difference of the failure rates" if kind == "rate_gap" else name_of(measure), bound, (key,)
-    for key in (key for key in _MARGINS if key in arguments):
-        yield f"{_MARGINS[key]} {name_of(measure)}", arguments[key], (key,)
-    if "level" in arguments:
-        yield "level of the tests, p", arguments["level"], ("level",)
-    for key in (key for key in ("at_least", "at_most") if key in arguments):
-        runs = f"runs that {'fail' if arguments['failed'] else 'succeed'}"
-        yield f"{runs}, {key.replace('_', ' ')}", arguments[key], (key,)
+def _numbers(kind: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
+    """The numbers of a simple condition: what each is, in words, its value, and its key."""
+    name = "difference of the failure rates" if kind == "rate_gap" else name_of(arguments.get("measure", SCORE))
+    runs = f"runs that {'fail' if arguments.get('failed') else 'succeed'}"
+    labels = {
+        "above": name, "below": name, "times": f"factor on the other's {name}", "plus": f"lead over the other's {name}",
+        "level": "level of the tests, p", "at_least": f"{runs}, at least", "at_most": f"{runs}, at most",
+    }  # fmt: skip
+    for key, label in labels.items():
+        if isinstance(arguments.get(key), int | float):
+            yield label, arguments[key], key
 
 
 def _found(verdict: Verdict) -> dict[str, list[dict[str, Any]]]:
@@ -90,10 +86,10 @@ def rule(verdict: Verdict) -> dict[str, Any]:
         for index, condition in enumerate(listed):
             for kind, arguments, path in _simple(condition, ("parts", part, index)):
                 kinds.add(kind)
-                for label, value, where in _numbers(kind, arguments):
+                for label, value, key in _numbers(kind, arguments):
                     needed = f"{label} (needed for a test)" if part == "gate" else label
-                    measure = arguments.get("measure", "") if where in (("above",), ("below",)) else ""
-                    use = (*path, *where), where[0] in ("at_least", "at_most"), measure
+                    measure = arguments.get("measure", "") if key in ("above", "below") else ""
+                    use = (*path, key), key in ("at_least", "at_most"), measure
                     uses.setdefault((needed, value), []).append(use)
     knobs, values = [], [record["values"] for group in found.values() for record in group]
     for (label, value), places in uses.items():

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import nbformat
-import yaml
 
 from book.tools import profiles
+from kmgan_book.strict import read_yaml
 
 ID, TAG = "fetch-library", "remove-cell"  # no reader of the page needs it
 CELL = """\
@@ -39,7 +39,7 @@ KNOWN = re.compile(r"https://github\.com/[\w-]+/[\w.-]+")
 
 def configured(root: Path) -> str:
     """Return the address in `_config.yml`, empty where there is none."""
-    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf8"))["repository"]["url"]
+    return read_yaml(root / "_config.yml")["repository"]["url"]
 
 
 def give_cell(chapter: Path, address: str) -> None:

@@ -26,7 +26,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from book.tools.profiles import Profile, tagged
 
@@ -146,10 +146,7 @@ class Runner:
         self.environment: dict[str, str] = {}
         self.kernels: list[Any] = []
         # On a terminal a moving bar a chapter; elsewhere (a CI log) only the lines said below.
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self.progress = Progress(
-            *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-        )
+        self.progress = Progress(console=console, transient=True, disable=not console.is_terminal)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line as it is, however long."""

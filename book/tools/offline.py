@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote
+
+from bs4 import BeautifulSoup
 
 PAGE, SITE = 3_000_000, 35_000_000  # bytes
 PICTURE = re.compile(r"""<(?:img|source)\b[^>]*?\ssrc=["'](?!data:|https?:|//)([^"'?#]+)""")
@@ -22,18 +24,10 @@ SCRIPT_LOAD = re.compile(
 CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
-class _Page(HTMLParser):
-    """Collects the external loads of one page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.inside = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at the element's loading attributes and its style."""
-        values = {name: value or "" for name, value in attrs}
-        self.inside = tag
+def _loads(page: str) -> Iterator[str]:
+    """Yield ``element address`` for every load of a page from another host."""
+    for element in BeautifulSoup(page, "html.parser", multi_valued_attributes=None).find_all(True):
+        tag, values = element.name, cast("dict[str, str]", element.attrs)
         addresses = {f"{tag} {name}": values.get(name, "") for name in LOADED}
         if tag in HYPERLINKS or (tag == "link" and set(values.get("rel", "").lower().split()) <= NAMING_LINKS):
             addresses = {}
@@ -42,28 +36,18 @@ class _Page(HTMLParser):
         for what, address in addresses.items():
             # srcset lists several addresses; a data: address may hold commas of its own.
             parts = address.split(",") if what.endswith("srcset") else [address]
-            self.found += [f"{what} {part.strip()}" for part in parts if EXTERNAL.match(part)]
-        self.found += [f"style {address}" for address in CSS_LOAD.findall(values.get("style", ""))]
-
-    def handle_data(self, data: str) -> None:
-        """Look into style sheets and scripts written in the page."""
-        if self.inside == "style":
-            self.found += [f"style {address}" for address in CSS_LOAD.findall(CSS_COMMENT.sub("", data))]
-        elif self.inside == "script":
-            self.found += [f"script {address}" for address in SCRIPT_LOAD.findall(data)]
-
-    def handle_endtag(self, tag: str) -> None:
-        """Leave a style sheet or script."""
-        self.inside = ""
+            yield from (f"{what} {part.strip()}" for part in parts if EXTERNAL.match(part))
+        css = values.get("style", "") + (CSS_COMMENT.sub("", element.get_text()) if tag == "style" else "")
+        yield from (f"style {address}" for address in CSS_LOAD.findall(css))
+        if tag == "script":
+            yield from (f"script {address}" for address in SCRIPT_LOAD.findall(element.get_text()))
 
 
 def external_loads(site: Path) -> Iterator[str]:
     """Yield ``page: element address`` for every load from another host in a folder of pages."""
     for path in sorted(site.rglob("*.html")):
-        page = _Page()
-        page.feed(path.read_text(encoding="utf8"))
-        page.close()
-        yield from (f"{path.relative_to(site)}: {found}" for found in dict.fromkeys(page.found))
+        found = dict.fromkeys(_loads(path.read_text(encoding="utf8")))
+        yield from (f"{path.relative_to(site)}: {each}" for each in found)
     for path in sorted(site.rglob("*.css")):
         text = CSS_COMMENT.sub("", path.read_text(encoding="utf8"))
         yield from (f"{path.relative_to(site)}: {found}" for found in dict.fromkeys(CSS_LOAD.findall(text)))

@@ -1,12 +1,7 @@
 """Sphinx extension: what the theme leaves to do on a page, and what pages show differently from their sources.
 
-Sections titled "Run it yourself" are folded where the chapter was executed as a test only (profile smoke), and
-``bare-code`` prints a function without its docstring and types.
-
-Downloads of a chapter as it is in the repository, since its results stand on the page; buttons that launch a chapter
-elsewhere, where the book's address is known; roles that screen readers understand; a figure's second image, drawn for a
-phone; every chapter on one page, for the PDF; and nothing that loads from another host: Thebe's scripts, which Jupyter
-Book puts on every page, are dropped, and MathJax is served from the build.
+Nothing loads from another host: Thebe's scripts, which Jupyter Book puts on every page, are dropped, and MathJax is
+served from the build.
 """
 
 import ast

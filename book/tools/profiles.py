@@ -14,8 +14,8 @@ from typing import Any
 
 import nbformat
 import papermill
-import yaml
 
+from kmgan_book.strict import read_yaml
 from kmgan_lib.errors import UsageError
 
 SCALARS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
@@ -47,14 +47,6 @@ def need(true: bool, text: str) -> None:
         raise UsageError(text)
 
 
-def _read(path: Path) -> Any:
-    """Return what a YAML file holds, plain data only; say in one line why it cannot be read."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf8"))
-    except Exception as error:  # besides its own error PyYAML has others, such as KeyError for `!!bool x`
-        raise UsageError(f"{path.name}: {' '.join(str(error).split())}") from None
-
-
 def chapters(root: Path) -> dict[str, Path]:
     """Return the notebooks that ``_toc.yml`` names, in its order, by their stem."""
 
@@ -63,7 +55,7 @@ def chapters(root: Path) -> dict[str, Path]:
         for key, value in entries:
             yield from [str(value)] if key in ("root", "file") else pages(value)
 
-    notebooks = (root / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages(_read(root / "_toc.yml")))
+    notebooks = (root / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages(read_yaml(root / "_toc.yml")))
     return {path.stem: path for path in notebooks if path.is_file()}
 
 
@@ -137,7 +129,7 @@ def _profile(name: str, entry: Any, known: dict[str, dict[str, str]]) -> Profile
 def load(root: Path, name: str) -> Profile:
     """Return the profile of this name after checking the whole of ``book/profiles.yml``."""
     known = {chapter: parameters(path) for chapter, path in chapters(root).items()}
-    entries = _read(root / "book" / "profiles.yml")
+    entries = read_yaml(root / "book" / "profiles.yml")
     names = isinstance(entries, dict) and all(isinstance(key, str) for key in entries)
     need(names, "profiles.yml: expected names of profiles, each with settings and chapters")
     need(name in entries, f"unknown profile {name!r}{did_you_mean(name, entries)}")

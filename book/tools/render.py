@@ -1,8 +1,4 @@
-"""Stage the book with its executed chapters, render it with Jupyter Book, publish the pages.
-
-Charts get lighter, and the second image that a figure carries for phones (`kmgan_book.phone`) a file of its own, which
-`page_parts` shows on narrow pages.
-"""
+"""Stage the book with its executed chapters, render it with Jupyter Book, publish the pages."""
 
 import base64
 import hashlib
@@ -54,9 +50,9 @@ def stage(root: Path, folder: Path, status: str) -> Path:
 
 
 def take_phone_images(chapter: Path, folder: Path) -> None:
-    """Make a staged chapter's figures lighter, and move their second images into a folder.
+    """Make a staged chapter's figures lighter, and move their second images (`kmgan_book.phone`) into a folder.
 
-    There they have the name that MyST-NB gives to the first.
+    There they have the name that MyST-NB gives to the first: `page_parts` shows them on narrow pages.
     """
     notebook = json.loads(chapter.read_text(encoding="utf8"))
     for data in (output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])):

@@ -60,7 +60,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Run) -> Path
     monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "fetch", no("download"))
     monkeypatch.setattr(data, "load", no("data"))
     monkeypatch.setattr(bench, "measure", no("measurement"))
-    monkeypatch.setattr(sweep._Job, "_start", no("process"))
+    monkeypatch.setattr(sweep._Children, "run", no("process"))
     monkeypatch.setattr("kmgan_lib.metrics.evaluate", no("measure"))
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     return place

@@ -16,9 +16,12 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 
 from kmgan_book import figures, phone
+from kmgan_book.records import Record
 from kmgan_lib.metrics import class_frequency
 from kmgan_lib.pictures import sheet
 from kmgan_pages import diagrams, primer
+
+from .conftest import record
 
 LIVE = "live · smoke · seed 0"
 
@@ -28,6 +31,13 @@ def closed() -> Iterator[None]:
     plt.switch_backend("agg")
     yield
     plt.close("all")
+
+
+def trained(*rows: dict[str, float]) -> Record:
+    """A record with this history."""
+    made = record(0, {})
+    made.__dict__["history"] = rows
+    return made
 
 
 def test_grids_show_the_sheets_of_images() -> None:
@@ -41,8 +51,9 @@ def test_grids_show_the_sheets_of_images() -> None:
 
 
 def test_what_is_drawn_are_the_numbers_that_were_passed() -> None:
-    runs = {"a": [{"iteration": 1, "x": 2.0}, {"iteration": 2, "x": 3.0}], "b": [{"iteration": 1, "y": 1.0}]}
-    history = figures.histories(runs, {"x": "X", "y": "Y"}, LIVE)
+    runs = {"a": [trained({"iteration": 1, "x": 2.0}, {"iteration": 2, "x": 3.0})]}
+    runs["b"] = [trained({"iteration": 1, "y": 1.0})]
+    history = figures.every_history(runs, {"x": "X", "y": "Y"}, LIVE)
     assert [len(ax.lines) for ax in history.axes] == [1, 1], "runs without the column are left out"
     assert np.asarray(history.axes[0].lines[0].get_ydata()).tolist() == [2.0, 3.0]
     share = class_frequency(torch.tensor([0, 0, 0, 1]), 2)
@@ -61,8 +72,8 @@ def test_what_is_drawn_are_the_numbers_that_were_passed() -> None:
 
 
 def test_a_phone_gets_the_panels_below_each_other_and_the_figure_stays() -> None:
-    runs = {"KM-GAN": [{"iteration": float(i), "x": i, "y": -i} for i in range(3)]}
-    figure = figures.histories(runs, {"x": "X", "y": "Y"}, "recorded · " + " · ".join(["commit abcdefg"] * 6))
+    runs = {"KM-GAN": [trained(*({"iteration": float(i), "x": i, "y": -i} for i in range(3)))]}
+    figure = figures.every_history(runs, {"x": "X", "y": "Y"}, "recorded · " + " · ".join(["commit abcdefg"] * 6))
     before = [ax.get_position().bounds for ax in figure.axes]
     small = phone.narrow(figure)
     small.draw_without_rendering()

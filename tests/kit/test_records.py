@@ -125,7 +125,7 @@ def text(name: str, content: str) -> Callable[[Path], object]:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a field is missing": (put("device"), f"{PLACE}: device: Field required"),
+    "a field is missing": (put("device"), f"{PLACE}/result.json is not a record: device: Field required"),
     "another seed": (put("seed", value=7), f"{PLACE}: says that it is mnist/kmgan/quick-seed7"),
     "another place": (lambda p: p.rename(p.with_name("paper-seed0")), "mnist/kmgan/paper-seed0: says that it is"),
     "another hash": (put("preset_hash", value="0" * 12), f"{PLACE}: its preset is not the one of its hash"),

@@ -5,8 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -133,10 +132,15 @@ def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     directory = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
-    with monkeypatch.context() as patch:  # the time is up as soon as there is a history
-        clock = SimpleNamespace(monotonic=lambda: float((directory / "history.csv").exists()), sleep=time.sleep)
-        patch.setattr(sweep, "time", clock)
-        outcome = swept(tmp_path, budget=0.5, device="cpu")
+
+    def until_there_is_a_history(*_: object) -> NoReturn:
+        while not (directory / "history.csv").exists():
+            time.sleep(0.05)
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "as_completed", until_there_is_a_history)
+        outcome = swept(tmp_path, device="cpu")
     assert (outcome.status, outcome.error, outcome.result) == ("unfinished", "", {})
     assert not (tmp_path / "results").exists()
     reached = load_checkpoint(directory, "cpu")["iteration"]
