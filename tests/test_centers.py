@@ -1,16 +1,27 @@
-from collections.abc import Sequence
-from typing import Any
+"""Centers and Eqs. (4) to (7) against the norms of PyTorch, written from the paper and not from the code."""
+
+from collections.abc import Callable
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from kmgan_lib.centers import CenterBank, Update, assign, kmeans_plus_plus, lloyd
+from kmgan_lib.centers import CenterBank, Update, assign, kmeans_plus_plus, lloyd, updated_centers
 from kmgan_lib.errors import UsageError
+from kmgan_lib.losses import (
+    Reduction,
+    center_loss,
+    discriminator_loss,
+    generator_loss,
+    inter_distance,
+    intra_distance,
+)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -21,32 +32,24 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=rng(seed))
 
 
-def naive_assign(features: Tensor, centers: Tensor) -> list[int]:
+def naive_assign(features: Tensor, centers: Tensor) -> Tensor:
     """Nearest center by subtraction in float64, the first one on a tie."""
-    labels = []
-    for f in features.double().tolist():
-        distances = [sum((x - y) ** 2 for x, y in zip(f, c, strict=True)) for c in centers.double().tolist()]
-        labels.append(distances.index(min(distances)))
-    return labels
+    return torch.from_numpy((features[:, None].double() - centers.double()).detach().square().sum(2).numpy().argmin(1))
 
 
-def naive_means(start: Tensor, features: Tensor, labels: Tensor | Sequence[int], weight: int = 1) -> Tensor:
+def naive_means(start: Tensor, features: Tensor, labels: Tensor, weight: int = 1) -> Tensor:
     """Means of each center, counted ``weight`` times, and the features of its cluster; 1 is the fraction of Eq. (4)."""
-    rows = []
-    for m, center in enumerate(start):
-        members = [f for f, label in zip(features, labels, strict=True) if label == m]
-        total = weight * center + sum(members, torch.zeros_like(center))
-        rows.append(total / (weight + len(members)) if weight or members else center)
-    return torch.stack(rows)
+    clusters = [torch.cat([center.expand(weight, -1), features[labels == m]]) for m, center in enumerate(start)]
+    return torch.stack([rows.mean(0) if len(rows) else start[m] for m, rows in enumerate(clusters)])
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e3, -1e4], ids=["origin", "1e3", "-1e4"])
 @pytest.mark.parametrize(("b", "k", "d"), [(40, 5, 3), (1, 1, 1), (16, 20, 100), (8, 3, 1)])
 def test_assign_is_the_nearest_center_near_and_far_from_the_origin(b: int, k: int, d: int, shift: float) -> None:
     features, centers = normal(b, d, seed=1) + shift, normal(k, d, seed=2) + shift
-    assert assign(features, centers).tolist() == naive_assign(features, centers)
+    assert torch.equal(assign(features, centers), naive_assign(features, centers))
     centers[-1] = 1e6  # and one center far away does not blur the others
-    assert assign(features, centers).tolist() == naive_assign(features, centers)
+    assert torch.equal(assign(features, centers), naive_assign(features, centers))
 
 
 def test_assign_takes_the_lowest_index_on_a_tie() -> None:
@@ -54,7 +57,7 @@ def test_assign_takes_the_lowest_index_on_a_tie() -> None:
         for d in (1, 100):
             same = normal(1, d).expand(k, d)
             assert assign(normal(17, d, seed=1), same).tolist() == [0] * 17
-            doubled = torch.cat([normal(k, d, seed=2)] * 2)
+            doubled = normal(k, d, seed=2).repeat(2, 1)
             assert assign(doubled, doubled).max() < k
 
 
@@ -63,9 +66,7 @@ def test_assign_takes_the_lowest_index_on_a_tie() -> None:
     data=st.data(),
     seed=st.integers(0, 1000),
 )
-def test_kmeans_plus_plus_takes_rows_and_distinct_ones_while_there_are_any(
-    rows: list, data: st.DataObject, seed: int
-) -> None:
+def test_kmeans_plus_plus_takes_rows_distinct_while_there_are_any(rows: list, data: st.DataObject, seed: int) -> None:
     k = data.draw(st.integers(1, len(rows)))
     centers = kmeans_plus_plus(torch.tensor(rows).float(), k, rng(seed))
     chosen = [tuple(int(x) for x in row) for row in centers.tolist()]
@@ -163,3 +164,107 @@ def test_update_recluster_leaves_the_centers_to_recluster() -> None:
     bank.recluster(real, fake, iterations=7)
     torch.testing.assert_close(bank.real, lloyd(real, start, 7))
     torch.testing.assert_close(bank.fake, naive_means(start, fake, naive_assign(fake, bank.real), 0))
+
+
+# b, k, d: usual, one sample, one center, more centers than samples (so some are empty), one feature
+SHAPES = [(6, 3, 4), (1, 3, 2), (5, 1, 3), (2, 7, 3), (4, 2, 1)]
+# How far the library may be from float64: both value and gradient pass through one dtype's rounding.
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 0.06}
+
+
+def naive_center_loss(f: Tensor, g: Tensor, lf: Tensor, lg: Tensor, c: Tensor, e: Tensor, per_cluster: bool) -> Tensor:
+    difference = naive_means(c.detach(), f, lf) - naive_means(e.detach(), g, lg)
+    return difference.abs().sum() if per_cluster else difference.sum(0).abs().sum()
+
+
+def naive_norm(features: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    difference = features - targets.detach()
+    return difference.norm() if reduction == "frobenius" else difference.norm(dim=1).mean()
+
+
+def naive_pairs(a: Tensor, b: Tensor, reduction: str) -> Tensor:
+    each = (a[:, None] - b).abs().sum(2)
+    return each.mean() if reduction == "mean" else each.sum()
+
+
+Loss = Callable[..., Tensor]  # of features f and g, centers c and e, and labels lf and lg
+LOSSES: dict[str, tuple[Loss, Loss]] = {}
+for per in (False, True):
+    LOSSES[f"Eq. (4), per_cluster={per}"] = (
+        lambda f, g, c, e, lf, lg, per=per: center_loss(f, g, lf, lg, c, e, per_cluster=per),
+        lambda f, g, c, e, lf, lg, per=per: naive_center_loss(f, g, lf, lg, c, e, per),
+    )
+for norm in get_args(Reduction):
+    LOSSES[f"Eq. (5), {norm}"] = (
+        lambda f, g, c, e, lf, lg, how=norm: discriminator_loss(f, g, c[lf], c[lg], reduction=how),
+        lambda f, g, c, e, lf, lg, how=norm: naive_norm(f, c[lf], how) - naive_norm(g, c[lg], how),
+    )
+    LOSSES[f"Eq. (6), {norm}"] = (
+        lambda f, g, c, e, lf, lg, how=norm: generator_loss(g, c[lg], reduction=how),
+        lambda f, g, c, e, lf, lg, how=norm: naive_norm(g, c[lg], how),
+    )
+PRINTED: tuple[Any, ...] = ("sum", "mean")  # of Eq. (7)
+for pairs in PRINTED:
+    LOSSES[f"Eq. (7) within, {pairs}"] = (
+        lambda f, g, *_, how=pairs: intra_distance(f, g, reduction=how),
+        lambda f, g, *_, how=pairs: naive_pairs(f, f, how) + naive_pairs(g, g, how),
+    )
+    LOSSES[f"Eq. (7) between, {pairs}"] = (
+        lambda f, g, *_, how=pairs: inter_distance(f, g, reduction=how),
+        lambda f, g, *_, how=pairs: naive_pairs(f, g, how),
+    )
+
+
+# A step compares features in float32 at least: networks alone run in bfloat16.
+KINDS = [(name, dtype) for name in LOSSES for dtype in TOLERANCE if dtype != torch.bfloat16 or "(7)" not in name]
+
+
+@pytest.mark.parametrize(("name", "dtype"), KINDS, ids=str)
+def test_values_and_gradients_are_those_of_the_equations(name: str, dtype: torch.dtype) -> None:
+    """Of every argument, as float64 has them for the same numbers; what must be constant has no gradient."""
+    near = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype], "check_dtype": False}
+    for b, k, d in SHAPES:
+        drawn = [torch.randn(n, d, generator=rng(i), dtype=torch.float64).to(dtype) for i, n in enumerate((b, b, k, k))]
+        given, wanted = ([x.to(kind, copy=True).requires_grad_() for x in drawn] for kind in (dtype, torch.float64))
+        labels = [torch.randint(k, (b,), generator=rng(seed)) for seed in (8, 9)]
+        actual, expected = (loss(*x, *labels) for loss, x in zip(LOSSES[name], (given, wanted), strict=True))
+        assert (actual.shape, actual.dtype) == ((), dtype)
+        torch.testing.assert_close(actual, expected, **near)
+        expected.backward()
+        actual.backward()
+        for ours, right in zip(given, wanted, strict=True):
+            assert (ours.grad is None) == (right.grad is None)
+            if right.grad is not None:
+                torch.testing.assert_close(ours.grad, right.grad, **near)
+
+
+@pytest.mark.parametrize("reduction", ["frobenius", "mean"])
+def test_gradients_are_finite_where_features_sit_on_their_centers(reduction: Reduction) -> None:
+    features = torch.ones(3, 2, requires_grad=True)
+    loss = discriminator_loss(features, features, torch.ones(3, 2), torch.ones(3, 2), reduction=reduction)
+    (loss + generator_loss(features, torch.ones(3, 2), reduction=reduction)).backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+    assert generator_loss(features, torch.ones(3, 2), reduction=reduction).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_other_shapes_types_and_reductions_are_refused_by_the_names_of_the_arguments() -> None:
+    f, c, labels = torch.ones(4, 3), torch.ones(2, 3), torch.zeros(4, dtype=torch.int64)
+    wrong: dict[str, Any] = {"reduction": "summ"}
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("reduction", lambda: discriminator_loss(f, f, f, f, **wrong)),
+        ("reduction", lambda: generator_loss(f, f, **wrong)), ("reduction", lambda: intra_distance(f, f, **wrong)),
+        ("reduction", lambda: inter_distance(f, f, **wrong)),
+        ("centers", lambda: assign(f, c[:, :2])), ("features", lambda: assign(f.long(), c)),
+        ("labels", lambda: updated_centers(c, f, labels.int())), ("labels", lambda: updated_centers(c, f, labels[:3])),
+        ("features", lambda: kmeans_plus_plus(f[0], 1, torch.Generator())),
+        ("fake_centers", lambda: center_loss(f, f, labels, labels, c, c[:1])),
+        ("fake_labels", lambda: center_loss(f, f, labels, labels.float(), c, c)),
+        ("fake_targets", lambda: discriminator_loss(f, f, f, c)), ("fake_targets", lambda: generator_loss(f, f[0])),
+        ("fake_features", lambda: intra_distance(f, f[:, :2])), ("real_features", lambda: inter_distance(f[0], f)),
+    ]  # fmt: skip
+    for name, call in calls:
+        with pytest.raises(TypeCheckError, match=f"parameter '{name}'"):
+            call()
+    real, few = torch.ones(6, 3), torch.zeros(6, dtype=torch.int64)  # batches of real and generated rows may differ
+    assert center_loss(real, f, few, labels, c, c).shape == ()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,31 +24,25 @@ from .test_data import write_mnist
 TINY = [f"--set={pair}" for pair in ("batch=16", "iterations=3", "eval_samples=20", "snapshots=1", "init_images=100")]
 
 
+# One of each way to be wrong: what only the command line refuses, and what the library refuses through it.
 BAD: list[tuple[list[str], str]] = [
-    (["train", "mnist/kmgann"], "did you mean mnist/kmgan?"),
+    (["train", "mnist/kmgann"], "did you mean mnist/kmgan?"), (["train"], "preset"), (["garbage"], "garbage"),
     (["train", "synthetic/kmgan", "--profile", "tiny"], "unknown profile tiny"),
     (["train", "synthetic/kmgan", "--set", "learningrate=1"], "did you mean learning_rate?"),
     (["train", "synthetic/kmgan", "--set", "k"], "--set k: write key=value, such as --set k=20"),
     (["train", "synthetic/kmgan", "--set", "seed=3"], "seed"),
-    (["train", "synthetic/kmgan", "--set", "callback=x"], "callback"),
-    (["train", "synthetic/kmgan", "--set", "k=many"], "k=many"),
     (["train", "synthetic/kmgan", "--seed", "one"], "--seed"),
     (["train", "synthetic/kmgan", "--seed", "-1"], "seed=-1"),
     (["train", "digits/kmgan", "--set", "k=1798"], "k=1798"),
-    (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"),
-    (["train", "synthetic/kmgan", "--device", "abacus"], "device abacus"),
-    (["train", "mnist/kmgan", "--data-root", "."], "Ways to get it"), (["train", "folder:."], "no images"),
-    (["train", "synthetic/kmgan", "--garbage"], "--garbage"), (["train", "synthetic/kmgan", "garbage"], "garbage"),
-    (["garbage"], "garbage"), (["train"], "preset"), (["list", "nothing"], "unknown preset nothing"),
+    (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"), (["train", "folder:."], "no images"),
+    (["list", "nothing"], "unknown preset nothing"),
     (["data", "eat"], "data eat"), (["data", "show", "imagenet"], "imagenet"),
     (["data", "fetch", "celeba"], "no dependable download"), (["data", "fetch"], "needs a name"),
     (["data", "fetch", "digits"], "digits is no data set"), (["sample", "nowhere"], "does not exist"),
-    (["sample", "mnist/kmgan"], "kmgan train mnist/kmgan"), (["interpolate", "nowhere"], "does not exist"),
     (["evaluate", "nowhere"], "is not a run"),
     (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),
     (["train", "synthetic/kmgan", "--set", "k=50", "--set", "init_images=40"], "k=50"),
-    (["train", "digits/kmgan", "--set", "channels=3"], "digits has images"),
-    (["train", "folder:nowhere"], "no such folder"), (["train", "../work"], "did you mean folder:../work?"),
+    (["train", "../work"], "did you mean folder:../work?"),
     (["sample", "RUN", "-n", "0"], "at least 1"), (["interpolate", "RUN", "--steps", "1"], "at least 2"),
     (["sample", "RUN", "-o", "grid.xyz"], "unknown image format"),
     (["interpolate", "RUN", "-o", "strip"], "unknown image format"),
@@ -55,20 +50,19 @@ BAD: list[tuple[list[str], str]] = [
     (["evaluate", "RUN", "--only", "fidd"], "did you mean fid?"),
     (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
     (["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"], "SHA-256"),
-    (["train", "digits/kmgan", "--out", "RUN", "--resume"], "profile=smoke, not quick"),
     (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
     (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
-    (["records", "add", "nowhere"], "nowhere is not a run"), (["sweep", "--shard", "5/4"], "write i/n"),
-    (["sweep", "--shard", "half"], "write i/n"),
+    (["records", "add", "nowhere"], "nowhere is not a run"),
     (["records", "--results", "nowhere"], "nowhere is no folder of records"),
     (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
     (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
-    (["sweep", "--only", "mnist/kmgann"], "no preset matches mnist/kmgann"),
-    (["sweep", "--profile", "tiny"], "unknown profile tiny"), (["sweep", "--seeds", ""], "write whole numbers"),
-    (["sweep", "--seeds", "0,-1"], "--seeds 0,-1: write whole numbers"),
-    (["sweep", "--only", "mnist/*", "--seeds", "9999999999"], "must be between 0 and 2147483647"),
-    (["sweep", "--budget", "25", "--print"], "write a time as 90s, 25m or 3h"),
-    (["sweep", "--jobs", "0", "--only", "digits/kmgan"], "jobs=0: at least 1"),
+    *((["sweep", *words.split()], message) for words, message in (
+        ("--shard 5/4", "write i/n"), ("--shard half", "write i/n"), ("--profile tiny", "unknown profile tiny"),
+        ("--only mnist/kmgann", "no preset matches mnist/kmgann"), ("--seeds=", "write whole numbers"),
+        ("--seeds 0,-1", "--seeds 0,-1: write whole numbers"),
+        ("--only mnist/* --seeds 9999999999", "must be between 0 and 2147483647"),
+        ("--jobs 0 --only digits/kmgan", "jobs=0: at least 1"),
+    )),
 ]  # fmt: skip
 
 
@@ -99,9 +93,7 @@ def test_help_and_version(kmgan: Command) -> None:
     assert kmgan("--version") == (0, f"kmgan {kmgan_lib.__version__}\n", "")
 
 
-def test_list_has_a_line_for_each_preset_and_measure_and_every_field_with_its_source(
-    kmgan: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_has_presets_measures_and_fields_with_source(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")  # of the terminal behind the pipe
     status, out, err = kmgan("list")
     assert (status, err) == (0, "")
@@ -113,9 +105,7 @@ def test_list_has_a_line_for_each_preset_and_measure_and_every_field_with_its_so
     assert "Eq. (4)" in out
 
 
-def test_data_shows_what_is_found_and_what_is_not_and_checks_a_data_root(
-    kmgan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_shows_what_is_there_and_checks(kmgan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KMGAN_CACHE", str(Path.cwd()))
     status, out, err = kmgan("data")
     assert (status, err) == (0, "")
@@ -185,7 +175,7 @@ def test_a_run_that_diverges_is_status_1_and_one_line(kmgan: Command) -> None:
     assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
 
 
-def test_importing_the_library_imports_nothing_heavy_but_torch_and_never_jupyter() -> None:
+def test_a_start_imports_nothing_heavy_and_no_jupyter_and_an_output_without_utf_8_or_a_reader_is_no_error() -> None:
     heavy = "torchvision matplotlib seaborn sklearn scipy PIL rich typer IPython ipykernel ipywidgets jupyter papermill"
     forbidden = ["IPython", "ipykernel", "ipywidgets", "papermill", "jupyter_book", "nbformat", "nbclient"]
     code = f"""
@@ -195,10 +185,14 @@ for name in {forbidden}:
     sys.modules[name] = None  # importing it fails
 import kmgan_lib.training.trainer, kmgan_lib.metrics, kmgan_lib.generator, kmgan_lib.cli
 import kmgan_book.records, kmgan_book.explore
+kmgan_lib.cli.main(["list"])
 """
-    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    command = shlex.join([sys.executable, "-W", "error", "-c", code]) + " | grep -m 1 chet"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    assert answer.stderr == ""
+    assert answer.stdout.count("\n") == 1
+    assert r"Fr\xe9chet" in answer.stdout
 
 
 def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,12 +202,3 @@ def test_eighty_columns_cut_no_name(kmgan: Command, monkeypatch: pytest.MonkeyPa
         out = kmgan(*words.split())[1]
         assert max(map(len, out.splitlines())) <= 80
         assert "…" not in out
-
-
-def test_an_output_without_utf_8_takes_everything_and_a_reader_who_has_enough_is_no_error() -> None:
-    command = f"{sys.executable} -W error -m kmgan_lib list | grep -m 1 chet"
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
-    assert answer.stderr == ""
-    assert answer.stdout.count("\n") == 1
-    assert r"Fr\xe9chet" in answer.stdout

@@ -1,6 +1,7 @@
 """Algorithm 1 written a second time, slowly, and compared with the library's step."""
 
 import copy
+import functools
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -15,8 +16,7 @@ from kmgan_lib.methods.base import draw_noise
 from kmgan_lib.methods.kmgan import KMGAN
 
 from ..conftest import in_float64
-from ..test_centers import naive_assign, naive_means
-from ..test_losses import naive_norm, naive_pairs
+from ..test_centers import naive_assign, naive_means, naive_norm, naive_pairs
 
 # Every choice of the default reading, spelled out: these tests hold whatever the presets' defaults become.
 READING: dict[str, Any] = {
@@ -52,63 +52,57 @@ def batches(method: KMGAN, steps: int = STEPS) -> list[tuple[Tensor, Tensor]]:
     return [(images[i * b : (i + 1) * b], draw_noise(method.preset, b, generator)) for i in range(steps)]
 
 
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    parameters = optimiser.param_groups[0]["params"]
+    for p, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        p.grad = gradient
+    optimiser.step()
+    return loss.detach()
+
+
 class ByHand:
     """Algorithm 1 with plain PyTorch, starting where a `KMGAN` stands."""
 
     def __init__(self, method: KMGAN):
-        self.p = method.preset
+        p = self.p = method.preset
         self.G, self.D = copy.deepcopy(method.generator_net), copy.deepcopy(method.discriminator_net)
         self.c, self.e = method.bank.real.clone(), method.bank.fake.clone()
         d, g = list(self.D.parameters()), list(self.G.parameters())
-        options = {"lr": self.p.learning_rate, "betas": (self.p.beta1, self.p.beta2), "eps": 1e-8, "foreach": False}
-        self.adams = [(torch.optim.Adam(group, **options), group) for group in (d, g, d + g)]
+        options = {"lr": p.learning_rate, "betas": (p.beta1, p.beta2), "eps": 1e-8, "foreach": False}
+        self.of_d, self.of_g, self.of_both = (torch.optim.Adam(group, **options) for group in (d, g, d + g))
+        self.norm = functools.partial(naive_norm, reduction=p.reduction)
+        self.pairs = functools.partial(naive_pairs, reduction=p.pair_reduction)
         self.t = 0
 
-    def descend(self, which: int, loss: Tensor) -> None:
-        adam, parameters = self.adams[which]
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            parameter.grad = gradient
-        adam.step()
-        if which != 1 and self.p.clip is not None:
-            for name, parameter in self.D.named_parameters():
-                if self.p.clip_scope == "all" or (name.endswith("weight") and parameter.ndim > 1):
-                    parameter.data = parameter.data.clamp(-self.p.clip, self.p.clip)
-
-    def norm(self, features: Tensor, targets: Tensor) -> Tensor:
-        return naive_norm(features, targets, self.p.reduction)
-
-    def pairs(self, a: Tensor, b: Tensor) -> Tensor:
-        return naive_pairs(a, b, self.p.pair_reduction)
-
-    def open(self, loss: float) -> bool:
-        if not self.p.center_loss:
-            return False
-        gates = {"floor": loss > self.p.d_round, "start_step": self.t >= self.p.d_round}
-        return gates.get(self.p.center_gate, self.t < self.p.d_round)
+    def clip(self) -> None:
+        for name, p in self.D.named_parameters():
+            if self.p.clip and (self.p.clip_scope == "all" or (name.endswith("weight") and p.ndim > 1)):
+                p.data = p.data.clamp(-self.p.clip, self.p.clip)
 
     def step(self, x: Tensor, z: Tensor) -> dict[str, float]:
-        p, G, D = self.p, self.G, self.D
+        p, G, D, norm, pairs = self.p, self.G, self.D, self.norm, self.pairs
         fake_centers = self.c if p.fake_labels == "real" else self.e
 
         f, g = D(x), D(G(z).detach())
         lf, lg = naive_assign(f, self.c), naive_assign(g, fake_centers)
         real_targets, fake_targets = self.c[lf], self.c[lg]
-        loss_d = self.norm(f, real_targets) - self.norm(g, fake_targets)
-        loss_d = loss_d + p.lambda_pair * (self.pairs(f, f) + self.pairs(g, g) - self.pairs(f, g))
-        self.descend(0, loss_d)
+        loss_d = norm(f, real_targets) - norm(g, fake_targets)
+        loss_d = descend(self.of_d, loss_d + p.lambda_pair * (pairs(f, f) + pairs(g, g) - pairs(f, g)))
+        self.clip()
 
         loss_g = torch.zeros(())
         for _ in range(p.generator_updates):
             g = D(G(z))
-            loss_g = self.norm(g, fake_targets) + p.lambda_pair * self.pairs(D(x).detach(), g)
-            self.descend(1, loss_g)
+            loss_g = descend(self.of_g, norm(g, fake_targets) + p.lambda_pair * pairs(D(x).detach(), g))
 
         f, g = D(x), D(G(z))
         difference = naive_means(self.c, f, lf) - naive_means(self.e, g, lg)
         loss_center = difference.abs().sum() if p.per_cluster else difference.sum(0).abs().sum()
-        opened = self.open(loss_center.item())
+        gates = {"floor": loss_center > p.d_round, "start_step": self.t >= p.d_round, "stop_step": self.t < p.d_round}
+        opened = p.center_loss and bool(gates[p.center_gate])
         if opened:
-            self.descend(2, loss_center)
+            descend(self.of_both, loss_center)
+            self.clip()
 
         with torch.no_grad():
             if p.fresh:
@@ -116,10 +110,8 @@ class ByHand:
                 lf, lg = naive_assign(f, self.c), naive_assign(g, fake_centers)
             self.c, self.e = naive_means(self.c, f, lf), naive_means(self.e, g, lg)
         self.t += 1
-        return {
-            "loss_d": loss_d.item(), "loss_g": loss_g.item(), "loss_center": loss_center.item(),
-            "center_step": float(opened),
-        }  # fmt: skip
+        losses = {"loss_d": loss_d, "loss_g": loss_g, "loss_center": loss_center.detach(), "center_step": opened}
+        return {name: float(value) for name, value in losses.items()}
 
 
 VARIANTS: dict[str, dict[str, Any]] = {

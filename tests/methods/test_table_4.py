@@ -1,6 +1,7 @@
 """One step of each compared method written a second time, slowly."""
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +20,11 @@ from kmgan_lib.methods.mix_wgan import MixtureGenerator
 from kmgan_lib.methods.parts import Dropout
 
 from ..conftest import in_float64, same_weights
-from ..test_centers import naive_assign, naive_means
+from ..test_centers import naive_assign, naive_means, naive_pairs
+from .test_kmgan import descend
 
 BATCH = 6
+ByHand = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]  # a method, images and noise to both losses
 
 
 def make(name: str, **changes: Any) -> Any:
@@ -34,37 +37,9 @@ def batch(method: Any, count: int = 1) -> tuple[Tensor, Tensor]:
     return torch.rand(n, 1, 28, 28, generator=generator), draw_noise(method.preset, n, generator)
 
 
-def assert_losses(
-    method: Any, by_hand: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]], atol: float = 1e-6
-) -> Any:
-    """A step's losses are those by hand: D's by the networks before it, which are returned, G's by the D after it."""
-    before, between = copy.deepcopy(method), copy.deepcopy(method)
-    images, noise = batch(method)
-    losses = method.step(images, None, noise)
-    of_d = (of.discriminator_optimiser.param_groups[0]["params"] for of in (between, method))
-    for old, new in zip(*of_d, strict=True):
-        old.data = new.data
-    loss_d, loss_g = by_hand(before, images, noise)[0], by_hand(between, images, noise)[1]
-    torch.testing.assert_close(losses["loss_d"], loss_d.detach(), rtol=1e-4, atol=atol)
-    torch.testing.assert_close(losses["loss_g"], loss_g.detach(), rtol=1e-4, atol=atol)
-    return before
-
-
 def real_or_generated(real: Tensor, generated: Tensor) -> Tensor:
     """Binary cross-entropies of logits, those of ones and of zeros."""
     return -(F.logsigmoid(real) + F.logsigmoid(-generated)).mean()
-
-
-def unit(rows: Tensor) -> Tensor:
-    return torch.stack([row / row.norm() for row in rows])
-
-
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    parameters = optimiser.param_groups[0]["params"]
-    for p, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        p.grad = gradient
-    optimiser.step()
-    return loss.detach()
 
 
 def some_images(count: int = 30) -> Tensor:
@@ -72,88 +47,130 @@ def some_images(count: int = 30) -> Tensor:
     return torch.randint(256, (count, 1, 28, 28), generator=generator).byte()
 
 
-@pytest.mark.parametrize("name", ["mbgan", "mbgan-free"])
-def test_mbgan_losses_are_those_of_triplets(name: str) -> None:
-    sphere = name == "mbgan"
-
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        return (a - b).square().sum() if sphere else (a - b).abs().mean()
-
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        fake = of.G(z)
-        f, g = (unit(of.D(images)) if sphere else of.D(images) for images in (x, fake))
-        pixels = torch.stack([(x[i] - fake[i]).abs().mean() for i in range(BATCH)])
-        margins = pixels / pixels.mean() / 2 if sphere else pixels
-        terms = []
-        for i in range(BATCH):
-            real = distance(f[i], f[(i - 1) % BATCH])
-            violation = (margins[i] + real - distance(f[i], g[i])).clamp_min(0)
-            terms.append(violation if sphere else real + violation)
-        return torch.stack(terms).mean(), torch.stack([distance(*pair) for pair in zip(f, g, strict=True)]).mean()
-
-    assert_losses(make(name), by_hand)
+def mbgan(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Triplets on the sphere with a margin by the data, or of features as they come, whose distance counts twice."""
+    sphere, fake = of.preset.embedding == "sphere", of.G(z)
+    f, g = (F.normalize(of.D(images)) if sphere else of.D(images) for images in (x, fake))
+    real, generated = f - f.roll(1, 0), f - g
+    real, generated = (d.square().sum(1) if sphere else d.abs().mean(1) for d in (real, generated))
+    margins = (x - fake).abs().mean((1, 2, 3))
+    if not sphere:
+        return (real + F.relu(margins + real - generated)).mean(), generated.mean()
+    return F.relu(margins / margins.mean() / 2 + real - generated).mean(), generated.mean()
 
 
-@pytest.mark.parametrize("reduction", ["pairs", "sum", "mean"])
-def test_mlgan_losses_are_equation_7_without_centers(reduction: str) -> None:
-    """By unordered pairs of features on the sphere it is half the energy distance, for which both networks play."""
-    energy = reduction == "pairs"
-    method = make("mlgan") if energy else make("mlgan-ordered", pair_reduction=reduction, clip=0.05)
-
-    def pairs(a: Tensor, b: Tensor) -> Tensor:
-        same = energy and a is b
-        each = torch.stack([(p - q).abs().sum() for i, p in enumerate(a) for j, q in enumerate(b) if not same or i < j])
-        return each.sum() if reduction == "sum" else each.mean() / (2 if same else 1)
-
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        f, g = (unit(of.D(images)) if energy else of.D(images) for images in (x, of.G(z)))
-        intra, inter = pairs(f, f) + pairs(g, g), pairs(f, g)
-        return intra - inter, inter - intra if energy else inter
-
-    assert_losses(method, by_hand, atol=1e-4)
-    assert energy or all(p.abs().max() <= 0.05 for p in method.discriminator_net.parameters())
+def mlgan(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Eq. (7) without centers, by unordered pairs on the sphere: half the energy distance, for which both play."""
+    f, g = F.normalize(of.D(x)), F.normalize(of.D(of.G(z)))
+    difference = (F.pdist(f, 1).mean() + F.pdist(g, 1).mean()) / 2 - naive_pairs(f, g, "mean")
+    return difference, -difference
 
 
-def test_ali_tells_pairs_of_image_and_code_apart() -> None:
-    method = make("ali", dropout=0.0)
+def ordered_mlgan(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    f, g, how = of.D(x), of.D(of.G(z)), of.preset.pair_reduction
+    inter = naive_pairs(f, g, how)
+    return naive_pairs(f, f, how) + naive_pairs(g, g, how) - inter, inter
 
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_deviation = of.encoder(x).chunk(2, 1)
-        codes = mean + log_deviation.exp() * torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
-        encoded, generated = of.joint(of.D(x), codes), of.joint(of.D(of.G(z)), z)
-        return real_or_generated(encoded, generated), real_or_generated(generated, encoded)
 
-    before = assert_losses(method, by_hand)
-    moved = [a for a, b in zip(method.encoder.parameters(), before.encoder.parameters(), strict=True) if (a != b).any()]
-    assert len(moved) > 1
+def ali(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs of image and code are told apart."""
+    mean, log_deviation = of.encoder(x).chunk(2, 1)
+    codes = mean + log_deviation.exp() * torch.randn(mean.shape, generator=torch.Generator().manual_seed(1))
+    encoded, generated = of.joint(of.D(x), codes), of.joint(of.D(of.G(z)), z)
+    return real_or_generated(encoded, generated), real_or_generated(generated, encoded)
+
+
+def improved_gan(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Both play for the logarithm, on noisy images."""
+    rng = torch.Generator().manual_seed(1)
+    noisy = (images + 0.2 * torch.randn(x.shape, generator=rng) for images in (x, of.G(z), of.G(z)))
+    real, generated, for_g = (of.logit(of.minibatch(of.D(images))) for images in noisy)
+    return real_or_generated(real, generated), -F.logsigmoid(for_g).mean()
+
+
+def matching(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    real, generated = of.minibatch(of.D(x)), of.minibatch(of.D(of.G(z)))
+    return real_or_generated(of.logit(real), of.logit(generated)), F.l1_loss(generated.mean(0), real.mean(0))
+
+
+def wgan_gp(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """The penalty is of slopes that are not 1."""
+    u, fake = torch.rand(BATCH, generator=torch.Generator().manual_seed(1)), of.G(z).detach()
+    between = torch.lerp(fake, x, u.view(-1, 1, 1, 1)).requires_grad_()
+    (slopes,) = torch.autograd.grad(of.critic(of.D(between)).sum(), between)
+    real, generated = of.critic(of.D(x)).mean(), of.critic(of.D(fake)).mean()
+    return generated - real + 3 * (slopes.flatten(1).norm(dim=1) - 1).square().mean(), -generated
+
+
+def mix_wgan(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Every generator plays against every critic."""
+    w, v = of.generator_net.logits.softmax(0), of.critic_logits.softmax(0)
+    real = generated = torch.zeros(())
+    for i, G in enumerate(of.generator_net.components):
+        for j, D in enumerate(of.discriminator_net.components):
+            values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z[:, 1:]))]
+            real, generated = (s + w[i] * v[j] * y.mean() for s, y in zip((real, generated), values, strict=True))
+    return -0.1 * v.log().mean() - real + generated, -0.1 * w.log().mean() - generated
+
+
+KERNELS = {"kernels": 3, "kernel_dim": 2}
+ONCE = {"critic_updates": 1, "burst": 1}
+# Presets, changes, losses, and the bound on D's parameters that a step keeps
+BY_HAND: list[tuple[str, dict[str, Any], ByHand, float | None]] = [
+    ("mbgan", {}, mbgan, None), ("mbgan-free", {}, mbgan, None), ("mlgan", {}, mlgan, None),
+    ("mlgan-ordered", {"pair_reduction": "sum", "clip": 0.05}, ordered_mlgan, 0.05),
+    ("mlgan-ordered", {"pair_reduction": "mean", "clip": 0.05}, ordered_mlgan, 0.05),
+    ("ali", {"dropout": 0.0}, ali, None),
+    ("improved_gan", {**KERNELS, "dropout": 0.0, "generator_updates": 1}, improved_gan, None),
+    ("improved_gan-matching", KERNELS, matching, None),
+    ("wgan_gp", {**ONCE, "penalty": 3.0}, wgan_gp, None),
+    ("mix_wgan", {**ONCE, "components": 3}, mix_wgan, 0.01 * 8**0.5),  # an eighth of the width
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "changes", "by_hand", "bound"), BY_HAND)
+def test_losses_are_those_by_hand(name: str, changes: dict[str, Any], by_hand: ByHand, bound: float | None) -> None:
+    """D's by the networks before the step, G's by the D after it; and the step moves every parameter."""
+    method = make(name, **changes)
+    if name == "mix_wgan":
+        method.generator_net.logits.data.copy_(torch.tensor([0.0, 1.0, -1.0]))
+        method.critic_logits.data.copy_(torch.tensor([2.0, 0.0, 0.2]))  # beyond what is clipped
+    before, between = copy.deepcopy(method), copy.deepcopy(method)
+    images, noise = batch(method)
+    losses = method.step(images, None, noise)
+    of_d = (of.discriminator_optimiser.param_groups[0]["params"] for of in (between, method))
+    for old, new in zip(*of_d, strict=True):
+        old.data = new.data
+    loss_d, loss_g = by_hand(before, images, noise)[0], by_hand(between, images, noise)[1]
+    near: dict[str, Any] = {"rtol": 1e-4, "atol": {"mlgan": 1e-4, "mix_wgan": 1e-5}.get(method.name, 1e-6)}
+    torch.testing.assert_close(losses["loss_d"], loss_d.detach(), **near)
+    torch.testing.assert_close(losses["loss_g"], loss_g.detach(), **near)
+    parameters = zip(method.named_parameters(), before.parameters(), strict=True)
+    still = [key for (key, new), old in parameters if new.requires_grad and torch.equal(new, old)]
+    assert still == ["critic.bias"] * (name == "wgan_gp")  # it cancels
+    heads = [method.critic] if "wgan" in name else []
+    largest = max(p.abs().max() for net in (method.discriminator_net, *heads) for p in net.parameters())
+    assert largest <= bound if bound else largest > 0.03  # nothing is clipped
+    assert name != "mix_wgan" or 1.5 < method.critic_logits[0] < 2  # the regulariser pulls the weights together
 
 
 def test_minibatch_discrimination_sums_over_the_others() -> None:
     layer = MinibatchDiscrimination(3, kernels=2, kernel_dim=4)
     features = torch.randn(5, 3)
     with torch.no_grad():
-        out = layer(features)
-        rows = (features @ layer.tensor).view(5, 2, 4)
-        for i in range(5):
-            for r in range(2):
-                others = [(-(rows[i, r] - rows[j, r]).abs().sum()).exp() for j in range(5) if j != i]
-                torch.testing.assert_close(out[i, 3 + r], torch.stack(others).mean(), rtol=1e-4, atol=1e-5)
+        out, rows = layer(features), (features @ layer.tensor).view(5, 2, 4)
+    closeness = (-(rows[:, None] - rows).abs().sum(3)).exp()
+    others = closeness[~torch.eye(5, dtype=torch.bool)].view(5, 4, 2)
+    torch.testing.assert_close(out, torch.cat([features, others.mean(1)], 1), rtol=1e-4, atol=1e-5)
     assert torch.equal(out[:, :3], features)
 
 
-def test_improved_gan_plays_for_the_logarithm_on_noisy_images() -> None:
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        rng = torch.Generator().manual_seed(1)
-        noisy = (images + 0.2 * torch.randn(x.shape, generator=rng) for images in (x, of.G(z), of.G(z)))
-        real, generated, for_g = (of.logit(of.minibatch(of.D(images))) for images in noisy)
-        return real_or_generated(real, generated), -F.logsigmoid(for_g).mean()
-
-    assert_losses(make("improved_gan", kernels=3, kernel_dim=2, dropout=0.0, generator_updates=1), by_hand)
-    thrice = make("improved_gan")
-    images, noise = batch(thrice)
-    thrice.step(images, None, noise)
-    assert {int(state["step"]) for state in thrice.generator_optimiser.state.values()} == {3}
-    assert {int(state["step"]) for state in thrice.discriminator_optimiser.state.values()} == {1}
+def test_improved_gan_updates_g_three_times() -> None:
+    method = make("improved_gan")
+    images, noise = batch(method)
+    method.step(images, None, noise)
+    for optimiser, updates in ((method.generator_optimiser, 3), (method.discriminator_optimiser, 1)):
+        assert {int(state["step"]) for state in optimiser.state.values()} == {updates}
 
 
 @pytest.mark.parametrize("name", ["improved_gan", "ali"])
@@ -184,15 +201,6 @@ def test_dropout_drops_the_share_it_says_keeps_the_mean_and_stops_for_measures()
     assert torch.equal(layer.eval()(ones), ones)
 
 
-def test_improved_gan_matches_mean_features() -> None:
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        real, generated = of.minibatch(of.D(x)), of.minibatch(of.D(of.G(z)))
-        difference = real.sum(0) / BATCH - generated.sum(0) / BATCH
-        return real_or_generated(of.logit(real), of.logit(generated)), difference.abs().sum() / len(difference)
-
-    assert_losses(make("improved_gan-matching", kernels=3, kernel_dim=2), by_hand)
-
-
 def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
     # In float32 RMSprop would divide the rounding of a gradient that is zero by itself.
     method = in_float64(make("wgan", burst=2, critic_updates=2, clip=0.02))
@@ -215,23 +223,6 @@ def test_wgan_step_is_two_clipped_critic_updates_and_one_of_g_by_hand() -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
 
-def test_wgan_gp_adds_the_penalty_of_slopes_that_are_not_1() -> None:
-    method = make("wgan_gp", critic_updates=1, burst=1, penalty=3.0)
-
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        u, fake = torch.rand(BATCH, generator=torch.Generator().manual_seed(1)), of.G(z).detach()
-        terms = []
-        for i in range(BATCH):
-            between = (u[i] * x[i] + (1 - u[i]) * fake[i]).requires_grad_()
-            (slope,) = torch.autograd.grad(of.critic(of.D(between[None])).sum(), between)
-            terms.append((slope.square().sum().sqrt() - 1) ** 2)
-        real, generated = of.critic(of.D(x)).mean(), of.critic(of.D(fake)).mean()
-        return generated - real + 3 * torch.stack(terms).mean(), -generated
-
-    assert_losses(method, by_hand)
-    assert max(p.abs().max() for p in method.discriminator_net.parameters()) > 0.03  # nothing is clipped
-
-
 @pytest.mark.parametrize("name", ["dcgan", "wgan"])
 def test_initial_weights_keep_the_spread_of_full_width(name: str) -> None:
     """Of D's last unit, where nothing normalises; without it the narrow D's would be a fraction."""
@@ -251,31 +242,9 @@ def test_no_batch_is_normalised_in_a_fully_connected_layer_of_a_d_that_tells_rea
     for name in ("dcgan", "wgan", "wgan_gp", "sngan", "mlgan", "mbgan", "improved_gan", "ali"):
         for group in ("digits", "cifar10-32", "celeba"):
             preset = presets.resolve(f"{group}/{name}", "smoke", batch=8, width=0.125)
-            layers = methods.create(preset).discriminator_net.modules()
+            with torch.device("meta"):
+                layers = methods.method(preset.method).make_discriminator(preset).modules()
             assert not any(isinstance(layer, torch.nn.BatchNorm1d) for layer in layers), preset.name
-
-
-def test_mix_wgan_plays_every_generator_against_every_critic() -> None:
-    method = make("mix_wgan", components=3, burst=1, critic_updates=1)
-    with torch.no_grad():
-        method.generator_net.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
-        method.critic_logits.copy_(torch.tensor([2.0, 0.0, 0.2]))  # beyond what is clipped
-
-    def by_hand(of: Any, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        w, v = of.generator_net.logits.softmax(0), of.critic_logits.softmax(0)
-        real = generated = torch.zeros(())
-        for i, G in enumerate(of.generator_net.components):
-            for j, D in enumerate(of.discriminator_net.components):
-                values = [D(image) @ of.critic.weight[j] + of.critic.bias[j] for image in (x, G(z[:, 1:]))]
-                real, generated = (s + w[i] * v[j] * y.mean() for s, y in zip((real, generated), values, strict=True))
-        return -0.1 * v.log().mean() - real + generated, -0.1 * w.log().mean() - generated
-
-    before = assert_losses(method, by_hand, atol=1e-5)
-    assert 1.5 < method.critic_logits[0] < 2  # the regulariser pulls the weights together
-    assert not torch.equal(method.critic_logits, before.critic_logits)
-    assert not torch.equal(method.generator_net.logits, before.generator_net.logits)
-    clipped = (*method.discriminator_net.parameters(), *method.critic.parameters())
-    assert max(p.abs().max() for p in clipped) <= 0.01 * 8**0.5  # an eighth of the width
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
@@ -307,10 +276,7 @@ def test_reduced_step_is_algorithm_2_by_hand(repulsion: bool, targets: str) -> N
     losses = method.step(images, None, noise)
     D, G, c, e = by_hand.discriminator_net, by_hand.generator_net, by_hand.bank.real, by_hand.bank.fake
     d, g = list(D.parameters()), list(G.parameters())
-
-    def adam(parameters: list[Tensor]) -> torch.optim.Adam:
-        return torch.optim.Adam(parameters, lr=1e-3, betas=(0.5, 0.999), foreach=False)
-
+    adam = functools.partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999), foreach=False)
     fake = G(noise)
     lx, lg = naive_assign(images.flatten(1), c), naive_assign(fake.flatten(1), c)
     real_centers = naive_means(c, images.flatten(1), lx).view(3, 1, 28, 28)
@@ -349,7 +315,7 @@ def test_each_grouping_labels_by_what_it_says() -> None:
     assert not torch.equal(banks["nearest"][0][0], labels)
     centers = made["pixels"].pixel_centers
     by_pixels = naive_assign(images.flatten(1), centers)
-    assert banks["pixels"][0][0].tolist() == banks["pixels"][1][0].tolist() == by_pixels
+    assert all(torch.equal(real, by_pixels) for real, _ in banks["pixels"])
     assert torch.equal(banks["partition"][0][0], content_keys(images) % 10)
     images = torch.rand(3000, 784, generator=torch.Generator().manual_seed(0))
     keys, order = content_keys(images), torch.randperm(3000)

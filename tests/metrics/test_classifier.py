@@ -111,9 +111,7 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     judge.cache_clear()
 
 
-def test_the_pretrained_judge_is_taken_for_the_real_data_set_alone(
-    data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_pretrained_judge_is_for_real_data_alone(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "_fit", lambda train, _: classifier._network(train).eval())
     assert judge("cifar10").name == "cifar10 classifier v1"
     assert judge("cifar10", data_root=str(data_root)).name.startswith("cifar10 ResNet-56 (resnet-")
@@ -122,9 +120,7 @@ def test_the_pretrained_judge_is_taken_for_the_real_data_set_alone(
     assert judge("cifar10", data_root=str(data_root)).name == "cifar10 classifier v1"
 
 
-def test_the_accuracy_of_the_pretrained_judge_is_measured_once(
-    data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_pretrained_judge_is_measured_once(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = judge("cifar10", data_root=str(data_root))
     pictures = cifar10("test")
     assert found.features(pictures.tensor).shape == (40, 64)
@@ -201,11 +197,11 @@ def test_the_shortcut_takes_every_second_pixel_and_adds_empty_channels() -> None
     assert out[:, :2].abs().sum() + out[:, 6:].abs().sum() == 0
 
 
-@pytest.mark.parametrize("content", [{"state_dict": {}}, {}, "text"], ids=["empty", "no", "text"])
-def test_another_file_and_a_damaged_one_are_refused(tmp_path: Path, content: object) -> None:
-    path = saved(tmp_path, content)
-    with pytest.raises(UsageError, match="is not the ResNet-56 it should be"):
-        classifier.load_resnet56(path)
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UsageError, match="SHA-256"):
-        classifier.load_resnet56(path)
+def test_another_file_and_a_damaged_one_are_refused(tmp_path: Path) -> None:
+    for content in ({"state_dict": {}}, {}, "text"):
+        path = saved(tmp_path, content)
+        with pytest.raises(UsageError, match="is not the ResNet-56 it should be"):
+            classifier.load_resnet56(path)
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(UsageError, match="SHA-256"):
+            classifier.load_resnet56(path)

@@ -29,8 +29,12 @@ def digits_run(pictures: Run, tmp_path: Path) -> Run:
 
 
 @pytest.mark.usefixtures("digits_judge")
-def test_a_run_on_digits_is_measured_after_training_and_keeps_its_results_one_line_each(digits_run: Run) -> None:
-    results = json.loads(json.dumps(evaluate(digits_run)))
+def test_a_run_keeps_its_results_one_line_each(digits_run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert [name for name, m in METRICS.items() if m.quick and m.applies(digits_run.preset)] == QUICK
+    results = json.loads(json.dumps(evaluate(digits_run, everything=True)))
+    assert set(results) == {*QUICK, "memorisation", "kmeans_cost"}
+    left_out = [record.getMessage().split(" is left out")[0] for record in caplog.records]
+    assert left_out == ["inception_score", "fid", "fid768"]
     kept = json.loads((digits_run.directory / "result.json").read_text())
     assert kept["metrics"] == results
     assert Run.open(digits_run.directory).result == kept
@@ -39,7 +43,6 @@ def test_a_run_on_digits_is_measured_after_training_and_keeps_its_results_one_li
     for result in results.values():
         assert {"value", "samples", "seconds", "extractor"} <= set(result)
         assert result["extractor"]["name"]
-    assert list(results) == QUICK
     score = results["classifier_score"]
     assert 8 < score["real_value"] <= 10  # thirty images a split cannot be balanced
     assert (score["samples"], score["real_samples"]) == (60, 297)
@@ -52,16 +55,9 @@ def test_a_run_on_digits_is_measured_after_training_and_keeps_its_results_one_li
     assert distance["untrained_value"] > distance["real_value"]
     assert results["within_class"]["value"] == results["within_class"]["within"] >= 0
     assert (results["coverage"]["samples"], results["coverage"]["k"]) == (60, 5)
+    assert results["coverage"]["real_coverage"] > results["coverage"]["coverage"]
     assert results["clustering"]["samples"] == 1797
     assert 0.5 < results["clustering"]["raw_nmi"] < 1  # of K-Means on the digits' pixels
-
-
-@pytest.mark.usefixtures("digits_judge")
-def test_the_other_measures_of_a_run_on_digits(digits_run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    results = evaluate(digits_run, everything=True)
-    assert set(results) == {*QUICK, "memorisation", "kmeans_cost"}
-    assert len(caplog.records) == 3  # without Inception
-    assert results["coverage"]["real_coverage"] > results["coverage"]["coverage"]
     memorised = results["memorisation"]
     assert len(memorised["nearest"]) == len(memorised["features"]["nearest"]) == memorised["samples"] == 64
     assert (memorised["training_samples"], memorised["unseen"]) == (1797, False)
@@ -84,9 +80,7 @@ def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_
 
 
 @pytest.mark.usefixtures("digits_judge")
-def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(
-    digits_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_measuring_repeats_itself_and_adds(digits_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(measures.FREQUENCY_SAMPLES, "digits", 50)  # Fashion-MNIST has a number of its own
     before = torch.get_rng_state()
     one = evaluate(digits_run, only=["class_frequency"])
@@ -98,17 +92,7 @@ def test_measuring_is_the_same_every_time_and_adds_to_what_is_there(
     assert set(kept["metrics"]) == {"classifier_score", "class_frequency"}
 
 
-def test_only_measures_that_make_sense_apply(quick: Quick, pictures: Run, tmp_path: Path) -> None:
-    assert all(measure.applies(pictures.preset) for measure in METRICS.values())
-    conditional = quick(tmp_path / "dcgan", "digits/dcgan", iterations=1, snapshots=1)
-    assert conditional.preset.conditional
-    without = {name for name, measure in METRICS.items() if not measure.applies(conditional.preset)}
-    assert without == {"clustering", "centers", "kmeans_cost"}
-    with pytest.raises(UsageError, match=r"no sense for digits/dcgan .*needs classes that D is not told"):
-        evaluate(conditional, only=["clustering"])
-
-
-def test_a_run_on_a_stand_in_is_judged_by_the_stand_in(
+def test_a_stand_in_judges_itself(
     quick: Quick, digits_judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
@@ -153,10 +137,15 @@ def test_the_cost_of_a_run_is_on_its_own_device_and_leaves_the_method_alone(pict
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_a_conditional_generator_interpolates_within_a_class(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(measures, "LINES", 12)
+def test_a_conditional_run(quick: Quick, pictures: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only measures that make sense apply, and interpolations stay within a class."""
+    run = quick(tmp_path / "dcgan", "digits/dcgan", iterations=1, snapshots=1)
+    assert run.preset.conditional
+    assert all(measure.applies(pictures.preset) for measure in METRICS.values())
+    without = {name for name, measure in METRICS.items() if not measure.applies(run.preset)}
+    assert without == {"clustering", "centers", "kmeans_cost"}
+    with pytest.raises(UsageError, match=r"no sense for digits/dcgan .*needs classes that D is not told"):
+        evaluate(run, only=["clustering"])
     asked: list[Tensor] = []
     images = Generator.images
 
@@ -165,7 +154,7 @@ def test_a_conditional_generator_interpolates_within_a_class(
         asked.append(labels)
         return images(generator, noise, labels)
 
-    run = quick(tmp_path / "run", "digits/dcgan", iterations=1, snapshots=1)
+    monkeypatch.setattr(measures, "LINES", 12)
     monkeypatch.setattr(Generator, "images", spy)
     result = measures.interpolation(Subject(run, None))
     assert result["samples"] == 12
@@ -173,9 +162,7 @@ def test_a_conditional_generator_interpolates_within_a_class(
     assert all(labels.tolist() == [*range(10), 0, 1] for labels in asked)
 
 
-def test_networks_run_where_the_run_was_trained(
-    pictures: Run, digits_judge: Judge, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_run_where_trained(pictures: Run, digits_judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     del digits_judge
     assert pictures.method is not None
     assert Subject(pictures, None).device == pictures.method.device
@@ -197,9 +184,7 @@ def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_judge: Judge) -> N
     assert digits_judge.device.type == "cpu"
 
 
-def test_the_reference_are_the_test_images_or_with_few_of_them_training_images_that_are_not_compared_with_them(
-    pictures: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_reference_is_test_images_or_other_training_images(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "REFERENCE", 10)
 
     def greys(train: int, test: int, *kinds: str) -> list[list[int]]:

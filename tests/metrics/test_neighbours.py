@@ -1,11 +1,28 @@
+"""Copies, coverage and steps by their definitions; and by them generators that must not pass for good ones."""
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
+from torch import Tensor, nn
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from kmgan_lib.metrics import coverage_scores, line_scores, memorisation_scores, nearest_neighbours, step_scores
+from kmgan_lib import data, methods
+from kmgan_lib.generator import Generator
+from kmgan_lib.metrics import (
+    Judge,
+    coverage_scores,
+    line_scores,
+    measures,
+    memorisation_scores,
+    nearest_neighbours,
+    step_scores,
+)
+from kmgan_lib.metrics.evaluation import Subject
+from kmgan_lib.training.run import Run
 
 
 def rows(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -42,36 +59,19 @@ def test_copies_are_told_from_unseen_images() -> None:
     assert copied["nearest"] == list(range(100, 164))
 
 
-def naive(real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
-    """The four definitions with loops."""
-
-    def radius(points: Tensor, i: int) -> float:
-        return sorted(float((points[i] - p).norm()) for j, p in enumerate(points) if j != i)[k - 1]
-
-    real_radii, fake_radii = ([radius(points, i) for i in range(len(points))] for points in (real, fake))
-    n, m = len(real), len(fake)
-    in_real = [[float((real[i] - fake[j]).norm()) <= real_radii[i] for i in range(n)] for j in range(m)]
-    in_fake = [[float((real[i] - fake[j]).norm()) <= fake_radii[j] for j in range(m)] for i in range(n)]
-    return {
-        "precision": sum(map(any, in_real)) / m,
-        "recall": sum(map(any, in_fake)) / n,
-        "density": sum(map(sum, in_real)) / (k * m),
-        "coverage": sum(map(any, zip(*in_real, strict=True))) / n,
-    }
-
-
-@pytest.mark.parametrize(("n", "m", "k", "shift"), [(20, 20, 3, 0), (25, 15, 5, 1.0), (12, 30, 1, 2.0)])
-def test_scores_are_their_definitions(n: int, m: int, k: int, shift: float) -> None:
+@pytest.mark.parametrize(
+    ("n", "m", "k", "shift"), [(20, 20, 3, 0), (25, 15, 5, 1.0), (12, 30, 1, 2.0), (700, 600, 5, 0.3)]
+)
+def test_scores_are_their_definitions_and_those_of_torch_fidelity(n: int, m: int, k: int, shift: float) -> None:
     real, fake = rows(n, 3, 0), rows(m, 3, 1, shift)
-    assert coverage_scores(real, fake, k) == pytest.approx(naive(real, fake, k))
-
-
-def test_precision_and_recall_agree_with_torch_fidelity() -> None:
-    real, fake = rows(700, 8, 0), rows(600, 8, 1, 0.3)
-    expected = prc_features_to_metric(fake, real, prc_neighborhood=5, verbose=False)
-    scores = coverage_scores(real, fake)
-    assert scores["precision"] == pytest.approx(expected["precision"], abs=2e-3)
-    assert scores["recall"] == pytest.approx(expected["recall"], abs=2e-3)
+    scores = coverage_scores(real, fake, k)
+    radii = (real[:, None] - real).norm(dim=2).sort(1).values[:, k, None]  # the nearest is the row itself
+    inside = ((real[:, None] - fake).norm(dim=2) <= radii).double()
+    assert scores["density"] == pytest.approx(inside.sum().item() / (k * m))
+    assert scores["coverage"] == pytest.approx(inside.amax(1).mean().item())
+    expected = prc_features_to_metric(fake, real, prc_neighborhood=k, verbose=False)
+    assert scores["precision"] == pytest.approx(expected["precision"])
+    assert scores["recall"] == pytest.approx(expected["recall"])
 
 
 def line(*places: float) -> Tensor:
@@ -85,9 +85,7 @@ def line(*places: float) -> Tensor:
      ((5, 5, 5, 5), 1 / 3, 1), ((0, 1, 0), 1 / 2, 1), ((7, 1), 1, 1)],
     ids=["steady", "a jump", "a larger step", "there and back", "standing still", "a circle", "two pictures"],
 )  # fmt: skip
-def test_the_largest_step_is_its_share_of_the_whole_way(
-    places: tuple[float, ...], largest: float, detour: float
-) -> None:
+def test_the_largest_step_is_its_share_of_all(places: tuple[float, ...], largest: float, detour: float) -> None:
     scores = step_scores(line(*places))
     assert scores == {"largest_step": pytest.approx(largest), "detour": pytest.approx(detour)}
     steady = line(*torch.linspace(0, 9, len(places)).tolist())
@@ -101,18 +99,11 @@ def images(n: int, seed: int) -> Tensor:
 
 def test_span_and_validity_are_their_definitions() -> None:
     start, middle, end, real, held_out = (images(n, seed) for seed, n in enumerate((6, 6, 6, 9, 4)))
-
-    def mean(values: list[float]) -> float:
-        return sum(values) / len(values)
-
-    def nearest(rows: Tensor) -> float:
-        return mean([min(float((row - r).norm()) for r in real) for row in rows])
-
-    ends = mean([float((a - b).norm()) for a, b in zip(start, end, strict=True)])
-    pairs = mean([float((real[i] - held_out[i]).norm()) for i in range(4)])
     scores = line_scores(start, middle, end, real, held_out)
-    assert scores["span"] == pytest.approx(ends / pairs, rel=1e-5)
-    assert scores["validity"] == pytest.approx(nearest(middle) / nearest(held_out), rel=1e-5)
+    apart = [(a - b).flatten(1).norm(dim=1).mean().item() for a, b in ((start, end), (real[:4], held_out))]
+    near = [(rows[:, None] - real).flatten(2).norm(dim=2).amin(1).mean().item() for rows in (middle, held_out)]
+    assert scores["span"] == pytest.approx(apart[0] / apart[1], rel=1e-5)
+    assert scores["validity"] == pytest.approx(near[0] / near[1], rel=1e-5)
 
 
 def test_bytes_and_numbers_are_of_one_scale_and_copies_are_at_no_distance() -> None:
@@ -132,3 +123,76 @@ def test_rows_that_cannot_be_compared_are_refused() -> None:
     same, other = torch.zeros(3, 2), torch.zeros(3, 3)
     with pytest.raises(TypeCheckError, match="parameter 'middle'"):
         line_scores(same, other, same, same, same)
+
+
+class Drawing(nn.Module):
+    """A generator of 28x28 images that is a function of the noise."""
+
+    def __init__(self, draw: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.draw, self.place = draw, nn.Parameter(torch.zeros(1))
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.draw(noise).view(-1, 1, 28, 28)
+
+
+def directions(rows: int, columns: int = 784) -> Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+
+
+def untrained(run: Run, real: Tensor) -> nn.Module:
+    return methods.create(run.preset, device=torch.device("cpu"), seed=1).frozen_generator()
+
+
+def collapsed(run: Run, real: Tensor) -> nn.Module:
+    return Drawing(lambda z: (real[7] + 0.003 * z @ directions(z.shape[1])).clamp(0, 1))
+
+
+def noise(run: Run, real: Tensor) -> nn.Module:
+    return Drawing(lambda z: (z @ directions(z.shape[1])).sigmoid())
+
+
+def memorising(run: Run, real: Tensor) -> nn.Module:
+    """The training image whose place in the space of noise is nearest."""
+    places = torch.rand(len(real), run.preset.z_dim, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return Drawing(lambda z: real[torch.cdist(z, places).argmin(1)])
+
+
+def principal(run: Run, real: Tensor) -> nn.Module:
+    """The first twenty principal components: smooth, various, not memorised, if blurred."""
+    centered = real - real.mean(0)
+    _, scale, axes = torch.linalg.svd(centered, full_matrices=False)
+    deviations = scale[:20, None] * axes[:20] / len(real) ** 0.5
+    return Drawing(lambda z: (real.mean(0) + 3**0.5 * z[:, :20] @ deviations).clamp(0, 1))  # z is uniform in [-1, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "fails"),
+    [
+        (untrained, {"various", "valid"}), (collapsed, {"various", "new"}), (noise, {"valid"}),
+        (memorising, {"steady", "new"}), (principal, set()),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)  # fmt: skip
+def test_a_bad_generator_is_told_by_its_own_fault(
+    pictures: Run, digits_judge: Judge, make: Any, fails: set[str]
+) -> None:
+    subject = Subject(pictures, None)
+    subject.__dict__["judge"] = digits_judge
+    real = data.load("digits", split="all").tensor.flatten(1) / 255
+    subject.__dict__["generator"] = Generator(make(pictures, real), pictures.preset)
+    lines, copies = measures.interpolation(subject), measures.memorisation(subject)
+    passed = {
+        "steady": lines["largest_step"] < 0.2, "various": lines["span"] > 0.5, "valid": lines["validity"] < 1.5,
+        "new": copies["ratio"] > 0.5,
+    }  # fmt: skip
+    assert {name for name, met in passed.items() if not met} == fails
+
+
+def test_real_images_pass_what_does_not_need_an_interpolation() -> None:
+    mixed = data.load("digits", split="all").tensor[torch.randperm(1797, generator=torch.Generator().manual_seed(0))]
+    real, held_out, start, middle, end = mixed[:1000], mixed[1000:1200], *mixed[1200:1797].chunk(3)
+    scores = line_scores(start, middle, end, real, held_out)
+    assert scores["span"] == pytest.approx(1, abs=0.1)
+    assert scores["validity"] == pytest.approx(1, abs=0.1)
+    assert memorisation_scores(middle, real, held_out, real)["ratio"] == pytest.approx(1, abs=0.1)

@@ -8,32 +8,31 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
-from scipy import optimize
+from scipy import optimize, stats
+from sklearn import metrics as sk
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from kmgan_lib.metrics import class_frequency, corrected_frequency, frechet_distance, inception_score, kernel_distance
-
-
-def naive_score(probabilities: Tensor, splits: int) -> tuple[float, float]:
-    """Eq. (8) with loops, one split after the other."""
-    n, scores = len(probabilities), []
-    bounds = [0]
-    for i in range(splits):
-        bounds.append(bounds[-1] + n // splits + (i < n % splits))
-    for start, end in itertools.pairwise(bounds):
-        rows = probabilities[start:end].double().tolist()
-        marginal = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-        divergences = [sum(p * math.log(p / q) for p, q in zip(row, marginal, strict=True) if p > 0) for row in rows]
-        scores.append(math.exp(sum(divergences) / len(rows)))
-    return float(np.mean(scores)), float(np.std(scores))
+from kmgan_lib.metrics import (
+    center_scores,
+    class_frequency,
+    clustering_scores,
+    corrected_frequency,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    kmeans_labels,
+    within_class_scores,
+)
 
 
 @pytest.mark.parametrize(("n", "c", "splits"), [(50, 10, 10), (53, 4, 10), (7, 3, 1), (10, 2, 10)])
 def test_score_is_equation_8(n: int, c: int, splits: int) -> None:
     probabilities = torch.randn(n, c, generator=torch.Generator().manual_seed(0)).mul(3).softmax(1)
-    assert inception_score(probabilities, splits) == pytest.approx(naive_score(probabilities, splits))
+    parts = np.array_split(probabilities.double().numpy(), splits)
+    scores = [np.exp(stats.entropy(rows, rows.mean(0, keepdims=True), axis=1).mean()) for rows in parts]
+    assert inception_score(probabilities, splits) == pytest.approx((np.mean(scores), np.std(scores)))
 
 
 def test_sure_images_score_the_number_of_their_classes() -> None:
@@ -104,14 +103,10 @@ def test_shares_chi2_and_intervals_by_hand() -> None:
     assert result["frequency"][2] == 0
 
 
-def test_a_perfect_classifier_needs_no_correction() -> None:
-    observed = labels([10, 0, 30, 60])
-    result = corrected_frequency(observed, 50 * torch.eye(4))
+def test_confused_shares_are_found_again_and_a_perfect_classifier_needs_no_correction() -> None:
+    result = corrected_frequency(labels([10, 0, 30, 60]), 50 * torch.eye(4))
     assert result["corrected"] == pytest.approx([0.1, 0, 0.3, 0.6])
     assert result["corrected_low"][1] == result["corrected_high"][1] == 0
-
-
-def test_confused_shares_are_found_again() -> None:
     # A quarter of class 0 is taken for class 1: of shares 0.4, 0.6 the classifier sees 0.3, 0.7.
     confusion = torch.tensor([[750, 250], [0, 1000]])
     result = corrected_frequency(labels([300, 700]), confusion)
@@ -139,28 +134,142 @@ def test_correction_is_the_constrained_least_squares(seed: int) -> None:
     assert np.square(rows.T @ found - shares).sum() <= best.fun + 1e-7
 
 
-CALLS: dict[str, tuple[Callable[[], object], str]] = {
-    "fewer images than splits": (lambda: inception_score(torch.ones(9, 2), 10), "10 splits"),
-    "no split": (lambda: inception_score(torch.ones(5, 2), 0), "0 splits"),
-    "one image": (lambda: frechet_distance(torch.ones(1, 3), torch.ones(5, 3)), "at least 2 images"),
-    "none": (lambda: frechet_distance(torch.ones(5, 3), torch.ones(0, 3)), "at least 2 images"),
-    "too large a subset": (lambda: kernel_distance(torch.ones(5, 2), torch.ones(9, 2), 1, 6), "1 subsets of 6 rows"),
-    "no subset": (lambda: kernel_distance(torch.ones(5, 2), torch.ones(9, 2), 0, 5), "0 subsets of 5 rows"),
-    "a subset of one": (lambda: kernel_distance(torch.ones(5, 2), torch.ones(9, 2), 1, 1), "1 subsets of 1 rows"),
-    "no labels": (lambda: class_frequency(labels([]), 3), "no labels"),
-    "a class without real images": (
-        lambda: corrected_frequency(labels([1, 1]), torch.tensor([[3, 1], [0, 0]])),
-        "each",
-    ),
-    "no counts": (lambda: corrected_frequency(labels([1, 1]), torch.tensor([[3, -1], [0, 2]])), "counts"),
-    "other features": (lambda: frechet_distance(torch.ones(5, 3), torch.ones(5, 4)), "parameter 'features_b'"),
-    "rows of one number": (lambda: kernel_distance(torch.ones(5), torch.ones(5)), "parameter 'features_a'"),
-    "labels of another type": (lambda: class_frequency(torch.ones(3), 3), "parameter 'predicted_labels'"),
-}
+def test_what_cannot_be_scored_is_refused() -> None:
+    two, ones = labels([1, 1]), torch.ones
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: inception_score(ones(9, 2), 10), "10 splits"), (lambda: inception_score(ones(5, 2), 0), "0 splits"),
+        (lambda: frechet_distance(ones(1, 3), ones(5, 3)), "at least 2 images"),
+        (lambda: frechet_distance(ones(5, 3), ones(0, 3)), "at least 2 images"),
+        (lambda: kernel_distance(ones(5, 2), ones(9, 2), 1, 6), "1 subsets of 6 rows"),
+        (lambda: kernel_distance(ones(5, 2), ones(9, 2), 0, 5), "0 subsets of 5 rows"),
+        (lambda: kernel_distance(ones(5, 2), ones(9, 2), 1, 1), "1 subsets of 1 rows"),
+        (lambda: class_frequency(labels([]), 3), "no labels"),
+        (lambda: corrected_frequency(two, torch.tensor([[3, 1], [0, 0]])), "each"),  # no real images of a class
+        (lambda: corrected_frequency(two, torch.tensor([[3, -1], [0, 2]])), "counts"),
+        (lambda: frechet_distance(ones(5, 3), ones(5, 4)), "parameter 'features_b'"),
+        (lambda: kernel_distance(ones(5), ones(5)), "parameter 'features_a'"),
+        (lambda: class_frequency(ones(3), 3), "parameter 'predicted_labels'"),
+    ]  # fmt: skip
+    for call, message in calls:
+        with pytest.raises((ValueError, TypeCheckError), match=message):
+            call()
 
 
-@pytest.mark.parametrize("what", CALLS)
-def test_what_cannot_be_scored_is_refused(what: str) -> None:
-    call, message = CALLS[what]
-    with pytest.raises((ValueError, TypeCheckError), match=message):
-        call()
+@given(pairs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=30))
+def test_scores_agree_with_scikit_learn_and_a_search_of_all_matchings(pairs: list[tuple[int, int]]) -> None:
+    truth, clusters = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    scores = clustering_scores(truth, clusters)
+    assert scores["nmi"] == pytest.approx(sk.normalized_mutual_info_score(truth.numpy(), clusters.numpy()))
+    assert scores["ari"] == pytest.approx(sk.adjusted_rand_score(truth.numpy(), clusters.numpy()))
+    matchings = itertools.permutations(range(5))
+    best = max(sum(match[c] == t for t, c in pairs) for match in matchings)
+    assert scores["accuracy"] == pytest.approx(best / len(pairs))
+    majorities = sum(max(pairs.count((t, c)) for t in range(4)) for c in range(5))
+    assert scores["purity"] == pytest.approx(majorities / len(pairs))
+
+
+def test_kmeans_finds_clusters_that_are_there() -> None:
+    truth = torch.arange(4).repeat_interleave(30)
+    features = torch.eye(4)[truth] * 10 + torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
+    labels = kmeans_labels(features, 4)
+    assert labels.dtype == torch.int64
+    assert clustering_scores(truth, labels)["accuracy"] == 1
+    assert torch.equal(labels, kmeans_labels(features, 4))
+
+
+@pytest.mark.parametrize(("distinct", "n"), [(1, 1), (1, 5), (1, 500), (2, 6), (2, 500)])
+def test_fewer_distinct_features_than_clusters_are_that_many_without_a_warning(distinct: int, n: int) -> None:
+    # Saturated sigmoids: every feature sits in one of few corners.
+    features = torch.tensor([[0.7, 1.0], [0.0, 1.0]])[torch.arange(n) % distinct]
+    assert len(set(kmeans_labels(features, 4).tolist())) == distinct
+
+
+def blobs(centers: Tensor, each: int = 50, noise: float = 0.1) -> Tensor:
+    points = centers.repeat_interleave(each, 0)
+    return points + noise * torch.randn(points.shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_centers_of_clusters_that_are_there() -> None:
+    centers = 3 * torch.eye(4)
+    scores = center_scores(centers, blobs(centers))
+    assert (scores["distinct"], scores["used"]) == (4, 4)
+    assert scores["entropy"] == pytest.approx(math.log(4))
+    assert scores["evenness"] == pytest.approx(1)
+    assert scores["distance"] == pytest.approx(scores["smallest_distance"])
+    # |3 e_i - 3 e_j| = 3 sqrt 2, and the spread of the corners is 3 sqrt(3/4).
+    assert scores["distance"] == pytest.approx(math.sqrt(2) / math.sqrt(0.75), rel=0.02)
+    for scale in (1e-6, 1e4):  # which does not matter
+        scaled = center_scores(centers * scale, blobs(centers) * scale)
+        assert scaled == pytest.approx({**scores, "spread": scale * scores["spread"]}, rel=1e-4)
+
+
+def test_centers_that_became_one_and_features_that_never_vary() -> None:
+    features = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    centers = features[:1] + 0.01 * torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+    assert center_scores(centers, features)["distinct"] == 1
+    assert center_scores(centers, features, tolerance=1e-6)["distinct"] == 6
+    chain, features = torch.tensor([[0.0], [0.09], [0.18], [0.5]]), torch.tensor([[-1.0], [1.0]])  # spread 1
+    assert center_scores(chain, features)["distinct"] == 2
+    scores = center_scores(torch.zeros(4, 2), torch.zeros(9, 2))
+    assert (scores["spread"], scores["distance"], scores["distinct"], scores["used"]) == (0, 0, 1, 1)
+    assert (scores["entropy"], scores["evenness"]) == (0, 0)
+
+
+def test_a_center_that_lost_its_features_is_distinct_but_not_used() -> None:
+    centers = torch.tensor([[0.0], [1.0], [50.0]])
+    features = torch.tensor([0.0] * 594 + [1.0] * 400 + [50.0] * 6).unsqueeze(1)
+    scores = center_scores(centers, features)  # 0.6 % are nearest to the third
+    assert (scores["used"], scores["distinct"], scores["least_share"]) == (2, 3, 0.01)
+    assert center_scores(centers, torch.cat([features, torch.full((5, 1), 50.0)]))["used"] == 3
+    many = torch.arange(200.0).unsqueeze(1)  # 0.5 % each is an equal share of two hundred
+    assert center_scores(many, many)["used"] == 200
+
+
+def drawn(n: int, spread: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Images of three classes, whose means differ."""
+    labels = torch.arange(n) % 3
+    noise = torch.randn(n, 1, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return 0.3 * labels.view(-1, 1, 1, 1) + spread * noise, labels
+
+
+def test_variety_within_classes_is_its_definition() -> None:
+    (images, labels), (real, real_labels) = drawn(30, 0.02, 0), drawn(40, 0.05, 1)
+    scores = within_class_scores(images, labels, real, real_labels)
+    variances = [[x[y == c].var(0).sum().item() for c in range(3)] for x, y in ((images, labels), (real, real_labels))]
+    expected = [generated / true for generated, true in zip(*variances, strict=True)]
+    assert scores["ratios"] == pytest.approx(expected)
+    assert scores["within"] == pytest.approx(sum(expected) / 3)
+    assert (scores["smallest"], scores["present"]) == (pytest.approx(min(expected)), 3)
+
+
+def test_one_picture_a_class_has_no_variety_and_real_images_have_all_of_it() -> None:
+    real, labels = drawn(3000, 0.05, 0)
+    assert within_class_scores(real[:3].repeat(20, 1, 1, 1), labels[:60], real, labels)["within"] == pytest.approx(0)
+    more, more_labels = drawn(3000, 0.05, 1)
+    assert within_class_scores(more, more_labels, real, labels)["within"] == pytest.approx(1, abs=0.1)
+    bytes_ = (real.clamp(0, 1) * 255).round().byte()
+    assert within_class_scores(bytes_, labels, real.clamp(0, 1), labels)["within"] == pytest.approx(1, abs=0.01)
+
+
+def test_a_class_that_is_hardly_there_is_left_out() -> None:
+    real, labels = drawn(900, 0.05, 0)
+    few = torch.cat([torch.zeros(500, dtype=torch.int64), torch.ones(4, dtype=torch.int64)])
+    scores = within_class_scores(real[: len(few)], few, real, labels)
+    assert (scores["present"], scores["ratios"][1:]) == (1, [None, None])
+    none = within_class_scores(real[:1], labels[:1], real, labels)
+    assert (none["within"], none["smallest"], none["present"]) == (0, 0, 0)
+
+
+def test_labels_that_cannot_be_compared_and_features_that_are_not_there_are_refused() -> None:
+    none, three = (torch.zeros(n, dtype=torch.int64) for n in (0, 3))
+    with pytest.raises(ValueError, match="no labels"):
+        clustering_scores(none, none)
+    with pytest.raises(TypeCheckError, match="parameter 'cluster_labels'"):
+        clustering_scores(three, three[:2])
+    for centers, features in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="no centers, or no features"):
+            center_scores(torch.zeros(centers, 2), torch.zeros(features, 2))
+    with pytest.raises(TypeCheckError, match="parameter 'labels'"):
+        within_class_scores(torch.zeros(4, 1, 2, 2), three, torch.zeros(3, 1, 2, 2), three)
+    with pytest.raises(ValueError, match="finite"):
+        kmeans_labels(torch.full((4, 2), torch.nan), 2)

@@ -10,14 +10,15 @@ from torch import Tensor
 from torch.utils._pytree import MappingKey, tree_leaves_with_path, tree_structure
 
 import kmgan_lib
+from kmgan_lib import train
 from kmgan_lib.errors import Diverged, UsageError
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import evaluate
 from kmgan_lib.training.history import read_history
 from kmgan_lib.training.loop import Batches
-from kmgan_lib.training.run import Run, load_checkpoint
+from kmgan_lib.training.run import Run, load_checkpoint, pick_device, restore
 
-from ..conftest import Quick, Stopped, contents, stop_at
+from ..conftest import Quick, contents, same_weights
 
 
 def rows(directory: Path) -> list[dict[str, float]]:
@@ -67,41 +68,16 @@ def test_every_epoch_shuffles_all_images_and_leaves_an_incomplete_batch_out() ->
     preset = kmgan_lib.presets.resolve("digits/kmgan", "smoke", batch=4)
     tensor = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 28, 28)
     images = kmgan_lib.data.Images(tensor, torch.arange(10))
-    batches, other = (Batches(images, preset, torch.device("cpu"), seed=seed) for seed in (0, 1))
-    begun_alike = Batches(images, preset, torch.device("cpu"), seed=0)
-    assert not any(map(torch.equal, other.draw(), begun_alike.draw()))  # pyright: ignore[reportArgumentType]
+    one, same, other = (Batches(images, preset, torch.device("cpu"), seed=seed) for seed in (0, 0, 1))
+    assert not any(map(torch.equal, other.draw(), same.draw()))  # pyright: ignore[reportArgumentType]
     epochs = []
     for _ in range(3):
-        drawn = [batches.draw() for _ in range(2)]
-        for pictures, labels, _ in drawn:
-            assert labels is not None
-            assert (pictures[:, 0, 0, 0] * 255).round().tolist() == labels.tolist()
-        epochs.append([int(i) for _, labels, _ in drawn for i in labels])  # pyright: ignore[reportOptionalIterable]
+        pictures, labels, _ = one.draw(2)
+        assert labels is not None
+        assert (pictures[:, 0, 0, 0] * 255).round().tolist() == labels.tolist()
+        epochs.append(labels.tolist())
     assert all(len(set(epoch)) == 8 for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-
-
-@pytest.mark.parametrize(
-    ("preset", "changes"),
-    [
-        ("synthetic/kmgan", {"center_update": "counts", "fresh": True, "fake_labels": "own"}),
-        ("synthetic/kmgan", {"center_update": "recluster", "recluster_every": 4}),
-        ("synthetic/kmgan", {"center_gate": "start_step", "d_round": 12, "clip": 0.1}),
-        ("synthetic/dcgan", {}),
-    ],
-    ids=str,
-)
-def test_every_method_resumes_exactly(
-    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, changes: dict[str, Any]
-) -> None:
-    # five iterations a row: the checkpoint falls into one
-    monkeypatch.setattr("kmgan_lib.training.loop.HISTORY_ROWS", 4)
-    whole = quick(tmp_path / "whole", preset, **changes)
-    with pytest.raises(Stopped):
-        quick(tmp_path / "parts", preset, callback=stop_at(10), **changes)
-    assert load_checkpoint(tmp_path / "parts", "cpu")["iteration"] == 7
-    quick(tmp_path / "parts", preset, resume=True, **changes)
-    assert_same_run(whole.directory, tmp_path / "parts")
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -188,3 +164,72 @@ def test_weights_that_are_not_finite_never_become_the_last_good_checkpoint(quick
         quick(tmp_path / "run", iterations=28, callback=lambda n, method: poison(method) if n == 14 else None)
     state = load_checkpoint(tmp_path / "run", "cpu")
     assert all(t.isfinite().all() for name, t in state["method"].items() if name.startswith("discriminator"))
+
+
+def test_an_opened_run_is_the_run_that_was_trained(pictures: Run) -> None:
+    opened = Run.open(pictures.directory)
+    assert (opened.preset, opened.profile, opened.seed) == (pictures.preset, "smoke", 0)
+    assert opened.result == pictures.result
+    assert opened.history == pictures.history
+    assert opened.method is None
+    torch.testing.assert_close(opened.generator.sample(2), pictures.generator.sample(2), atol=5e-3, rtol=0)
+    restored, method = restore(opened), pictures.method
+    assert isinstance(restored, KMGAN)
+    assert isinstance(method, KMGAN)
+    assert torch.equal(restored.bank.real, method.bank.real)
+    assert same_weights(method, restored)
+
+
+def test_a_taken_directory_gets_a_number(quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = "runs/synthetic/kmgan/smoke-seed5"
+    found = [str(quick(None, iterations=1, seed=5).directory) for _ in range(2)]
+    assert found == [first, f"{first}-2"]
+    resumed = quick(None, iterations=4, seed=5, resume=True)
+    assert (str(resumed.directory), resumed.result["iterations"]) == (first, 4)
+
+
+def test_a_run_is_not_resumed_as_another_nor_begun_in_its_place(quick: Quick, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()  # an empty folder is free
+    run = quick(tmp_path / "run", iterations=8, k=4)
+    assert run.directory == tmp_path / "run"
+    before = contents(run.directory)
+    with pytest.raises(UsageError, match="not empty"):
+        quick(run.directory)
+    known: dict[str, Any] = {
+        "preset": "synthetic/kmgan", "profile": "smoke", "k": 4, "batch": 16, "width": 1.0, "init_images": 300,
+    }  # fmt: skip
+    wrong: dict[str, dict[str, Any]] = {
+        "trained with seed=0, not 1": {"seed": 1}, "trained with k=4, not 5": {"k": 5},
+        "trained with batch=16, not 8": {"batch": 8}, "learning_rate=": {"learning_rate": 1.0},
+        "synthetic/kmgan": {"preset": "synthetic/kmgan-nocenter"}, "profile=smoke, not quick": {"profile": "quick"},
+    }  # fmt: skip
+    for message, changes in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            train(**{**known, **changes}, iterations=8, device="cpu", out=run.directory, resume=True)
+    assert contents(run.directory) == before
+    path, config = run.directory / "config.json", json.loads((run.directory / "config.json").read_text())
+    del config["preset"]["k"]
+    for message, old in {"trained with k=nothing": config, "no sensible preset": config | {"preset": None}}.items():
+        path.write_text(json.dumps(old))  # of another version
+        with pytest.raises(UsageError, match=message):
+            train(**known, iterations=9, device="cpu", out=run.directory, resume=True)
+
+
+def test_a_device_is_there_or_named_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert torch.ones(1, device=pick_device("auto")).item() == 1
+    for name in ("cuda:99", "abacus", "meta", ""):
+        with pytest.raises(UsageError, match=rf"device {name} is not there \(this machine has auto, cpu"):
+            pick_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "empty", full)
+    assert pick_device("cuda:0") == torch.device("cuda:0")
