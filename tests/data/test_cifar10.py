@@ -99,15 +99,6 @@ def test_a_broken_shard_is_named(shards: Path, tmp_path: Path) -> None:
         (shards / name).write_bytes(whole)
 
 
-def test_shards_without_labels_are_not_the_data_set_and_an_atlas_that_is_not_there_is_named(shards: Path) -> None:
-    assert data.find("cifar10", root=shards.parent) == ("data root", shards)
-    (shards / "train" / "02.webp").unlink()
-    with pytest.raises(UsageError, match=r"02\.webp is not an atlas"):
-        data.load("cifar10", root=shards.parent)
-    (shards / "labels_test.npy").unlink()
-    assert data.find("cifar10", root=shards.parent) is None
-
-
 def test_the_releases_batches_are_read_whole(batches: Path, release: Release) -> None:
     train, _, both = splits("cifar10", root=batches.parent)
     expected = tuple(map(torch.from_numpy, release))
@@ -116,11 +107,16 @@ def test_the_releases_batches_are_read_whole(batches: Path, release: Release) ->
     assert train.provenance["sha256"] == readers.TRAIN_SHA256  # as from the shards
 
 
-def test_batches_are_preferred_to_shards(batches: Path, shards: Path) -> None:
+def test_batches_are_preferred_to_shards_which_need_labels_and_every_atlas(batches: Path, shards: Path) -> None:
     assert batches.parent == shards.parent
     assert data.find("cifar10", root=shards.parent) == ("data root", batches)
     (batches / "batches.meta").unlink()
     assert data.find("cifar10", root=shards.parent) == ("data root", shards)
+    (shards / "train" / "02.webp").unlink()
+    with pytest.raises(UsageError, match=r"02\.webp is not an atlas"):
+        data.load("cifar10", root=shards.parent)
+    (shards / "labels_test.npy").unlink()
+    assert data.find("cifar10", root=shards.parent) is None
 
 
 @pytest.mark.parametrize("name", readers.BATCHES)
