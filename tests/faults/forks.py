@@ -118,7 +118,7 @@ def do(job: dict[str, Any], said: Path) -> None:
         given = job["sweep"]
         sys.executable = given["executable"]
         plan = [Needed(*run) for run in given["plan"]]
-        outcomes = sweep.sweep(plan, runs=Path(given["runs"]), results=given["results"] and Path(given["results"]))
+        outcomes = sweep.sweep(plan, runs=Path(given["runs"]), results=Path(given["results"]))
         print(json.dumps([[o.run.preset, o.run.seed, o.status, o.error] for o in outcomes]))
     else:
         from kmgan_lib import train
