@@ -27,13 +27,9 @@ FLOORS = [
     "errors", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
     "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli", "__main__",
 ]  # fmt: skip
-LINES = 6_130  # of the library at most; the number may only fall, and is to reach 6,000
+LINES = 6_101  # of the library at most; the number may only fall, and is to reach 6,000
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-
-
-def targets() -> set[str]:
-    """Return the targets of the Makefile."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
 
 
 def test_environment_is_in_step_with_pyproject() -> None:
@@ -82,8 +78,7 @@ def test_commands_exist(page: str) -> None:
     inline = re.findall(r"`make ([a-z]+)\b", text)
     lines = re.findall(r"^[\s$-]*(?:run: )?make ([a-z]+)(?: [A-Z_]+=\S+)*(?: 2>.*| +#.*)?$", text, re.MULTILINE)
     commands = {*inline, *lines}
-    assert {"book", "test"} <= commands
-    assert commands <= targets()
+    assert {"book", "test"} <= commands <= TARGETS
 
 
 def test_files_for_others_follow_their_schema_and_the_container_is_set_up_by_the_makefile() -> None:
@@ -93,7 +88,7 @@ def test_files_for_others_follow_their_schema_and_the_container_is_set_up_by_the
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf8"))
     version = container["image"].rpartition(":")[2]
     assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
-    assert container["postCreateCommand"].removeprefix("make ") in targets()
+    assert container["postCreateCommand"].removeprefix("make ") in TARGETS
 
 
 def test_no_machine_paths() -> None:
@@ -107,10 +102,9 @@ def test_no_machine_paths() -> None:
 
 def modules() -> dict[str, Path]:
     """Return the library's modules by name, without the package itself, whose names are looked up when first used."""
-    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "kmgan_lib").rglob("*.py")]
-    names = {".".join(path.parts).removesuffix(".__init__"): ROOT / path.with_suffix(".py") for path in paths}
-    del names["kmgan_lib"]
-    return names
+    paths = {path.relative_to(ROOT).with_suffix(""): path for path in (ROOT / "kmgan_lib").rglob("*.py")}
+    names = {".".join(short.parts).removesuffix(".__init__"): path for short, path in paths.items()}
+    return {name: path for name, path in names.items() if name != "kmgan_lib"}
 
 
 def imports(path: Path, known: dict[str, Path]) -> set[str]:
@@ -125,7 +119,7 @@ def imports(path: Path, known: dict[str, Path]) -> set[str]:
     return {name if name in known else name.split(".")[0] for name in found}
 
 
-def test_imports_of_the_library_go_down_and_never_in_a_circle() -> None:
+def test_imports_of_the_library_go_down_never_in_a_circle_and_the_kit_imports_nothing_of_the_pages() -> None:
     known = modules()
     graph = {name: imports(path, known) for name, path in known.items()}
     floor = {name: FLOORS.index(name.split(".")[1]) for name in known}
@@ -133,9 +127,6 @@ def test_imports_of_the_library_go_down_and_never_in_a_circle() -> None:
     assert up == []
     tuple(graphlib.TopologicalSorter({a: bs & set(known) for a, bs in graph.items()}).static_order())
     assert [a for a, bs in graph.items() if bs & {"kmgan_book", "kmgan_pages", "book", "benchmarks", "tests"}] == []
-
-
-def test_the_kit_imports_nothing_of_the_pages() -> None:
     kit = (ROOT / "book" / "kmgan_book").glob("*.py")
     assert [path.name for path in kit if imports(path, {}) & {"kmgan_pages", "book", "benchmarks", "tests"}] == [
         "commands.py"  # whose `kmgan bench` runs the benchmarks, and `kmgan records replay` makes what a page shows
@@ -151,21 +142,16 @@ def test_the_library_stays_small_and_files_short() -> None:
     assert LINES - 500 <= lines <= LINES, "lower LINES"
 
 
-def test_the_reference_names_modules_that_are_there() -> None:
-    named = re.findall(r"automodule:: (\S+)", (ROOT / "book" / "api.md").read_text(encoding="utf8"))
-    assert len(named) > 50
-    assert [name for name in named if importlib.util.find_spec(name) is None] == []
-
-
-def test_the_way_of_a_batch_names_functions_that_are_there() -> None:
+def test_the_reference_and_the_way_of_a_batch_name_what_is_there() -> None:
+    modules = re.findall(r"automodule:: (\S+)", (ROOT / "book" / "api.md").read_text(encoding="utf8"))
+    assert len(modules) > 50
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
     page = (ROOT / "book" / "new_method.md").read_text(encoding="utf8")
     walk = page.partition("## A batch from the file to the record")[2]
     named = re.findall(r"`(kmgan_(?:lib|book|pages)\.[\w.]+)`", walk)
     assert len(named) > 30
     assert len(re.findall(r"^\d+\. ", walk, re.MULTILINE)) == 20
-    for name in named:
-        found = pkgutil.resolve_name(name)  # an AttributeError names what is not there
-        assert callable(found), name
+    assert [name for name in named if not callable(pkgutil.resolve_name(name))] == []
 
 
 PAGE = (ROOT / "book" / "faults.md").read_text(encoding="utf8")

@@ -17,6 +17,7 @@ PARAMETERS = "size: int = 3  # how much\nprofile: str = 'quick'  # how long"
 MakeBook = Callable[..., Path]
 Build = Callable[..., tuple[int, str, str]]
 Open = Callable[..., Any]
+Patch = pytest.MonkeyPatch
 
 
 def write_chapter(path: Path, *sources: str, parameters: str | None = PARAMETERS) -> None:
@@ -36,17 +37,16 @@ def make_book(tmp_path: Path) -> MakeBook:
 
     def make(chapters: dict[str, list[str]], profile: dict[str, Any] | None = None, **settings: Any) -> Path:
         root = tmp_path / "project"
-        (root / "book").mkdir(parents=True)
-        shutil.copytree(PROJECT / "book" / "tools", root / "book" / "tools")
-        shutil.copytree(PROJECT / "book" / "_static", root / "book" / "_static")
+        for name in ("tools", "_static"):
+            shutil.copytree(PROJECT / "book" / name, root / "book" / name)
         for name in ("_config.yml", "book/references.bib"):
             shutil.copy2(PROJECT / name, root / name)
-        first, *others = [f"book/{name}" for name in chapters]
-        toc = {"format": "jb-book", "root": first, "chapters": [{"file": page} for page in [*others, "book/status"]]}
-        (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf8")
-        (root / "book" / "status.md").write_text("# Status\n", encoding="utf8")
+        first, *others = [f"book/{name}" for name in [*chapters, "status"]]
+        toc = {"format": "jb-book", "root": first, "chapters": [{"file": page} for page in others]}
         smoke = {"workers": 2, "cell_timeout": 60, "start_timeout": 60, "chapters": profile or {}, **settings}
-        (root / "book" / "profiles.yml").write_text(yaml.safe_dump({"smoke": smoke}), encoding="utf8")
+        for name, content in {"_toc.yml": toc, "book/profiles.yml": {"smoke": smoke}}.items():
+            (root / name).write_text(yaml.safe_dump(content), encoding="utf8")
+        (root / "book" / "status.md").write_text("# Status\n", encoding="utf8")
         for name, sources in chapters.items():
             write_chapter(root / "book" / f"{name}.ipynb", *sources)
         return root
@@ -114,25 +114,19 @@ def open_page(chromium: Any) -> Iterator[Open]:
     """Return a function that opens a file; what its page complains about or asks other hosts for fails the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, has_touch=True)
     context.set_default_timeout(120_000)  # a busy machine is no wrong page
-    complaints: list[str] = []
-
-    def listen(message: Any) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(f"{message.type}: {message.text}")
-
-    def watch(request: Any) -> None:
-        if not request.url.startswith(("file:", "data:", "blob:")):
-            complaints.append(f"request to {request.url}")
+    said, asked, failed = list[Any](), list[str](), list[str]()
+    context.on("console", lambda message: said.append((message.type, message.text)))
+    context.on("weberror", lambda error: said.append(("error", str(error.error))))
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("requestfailed", lambda request: failed.append(request.url))
 
     def visit(path: Path) -> Any:
         page = context.new_page()
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("request", watch)
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
         page.goto(path.as_uri(), wait_until="load")
         return page
 
     yield visit
     context.close()
-    assert complaints == []
+    assert [one for one in said if one[0] in ("error", "warning")] == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert failed == []

@@ -15,7 +15,7 @@ import pytest
 from book.tools import browser, page_parts, render
 from kmgan_lib.errors import RunFailed
 
-from .conftest import Build, MakeBook, write_chapter
+from .conftest import Build, MakeBook, Patch, write_chapter
 
 # `interact` with an `Output` widget: nbclient's own widget support hangs on it now and then.
 INTERACT = """import ipywidgets
@@ -37,9 +37,7 @@ EXPLORER = """from kmgan_book import explore
 explore.explore_gate([{"iteration": i, "loss_center": i} for i in range(1, 10)], "live · smoke · points · seed 0")"""
 
 
-def test_book(
-    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_book(make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: Patch, request: Any) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/kmgan")
     chapters = {"one": [INTERACT, EXPLORER], "two": ["print('size is', size)", FIGURE]}
     root = make_book(chapters, {"one": {"profile": "quick"}, "two": {"size": 7, "profile": "smoke"}})
@@ -49,9 +47,7 @@ def test_book(
     pages = root / "_build" / "html"
     two = (pages / "book" / "two.html").read_text(encoding="utf8")
     assert "size is 7" in two
-    assert "tag_injected-parameters" not in two
-    assert "tag_parameters" not in two
-    assert "thebe_selector" not in two
+    assert re.search("tag_injected-parameters|tag_parameters|thebe_selector", two) is None
     assert "This page was run with <code>size = 7</code>, <code>profile = &#x27;smoke&#x27;</code>." in two
     one = (pages / "book" / "one.html").read_text(encoding="utf8")
     assert "frame 2" in one
@@ -66,9 +62,7 @@ def test_book(
     assert (pages / "_images" / f"{found[2]}.png").stat().st_size < 0.8 * int(before)
     assert (pages / "_static" / "mathjax" / "tex-chtml-full.js").exists()
     staged = root / "build/book/smoke/stage/book"
-    assert "| executed |" in (staged / "status.md").read_text(encoding="utf8")
-    assert "`size = 7`" in (staged / "status.md").read_text(encoding="utf8")
-
+    assert re.search(r"\| executed \|.*`size = 7`", (staged / "status.md").read_text(encoding="utf8"), re.DOTALL)
     assert (pages / "_sources/book/two.ipynb").read_bytes() == (root / "book/two.ipynb").read_bytes()
     if browser.chromium() is not None:
         look_at_the_widget(request.getfixturevalue("open_page"), pages)
@@ -101,9 +95,7 @@ def look_at_the_widget(open_page: Any, pages: Path) -> None:
     assert list(executed.cells[-3].outputs[0].data) == ["text/html", "text/plain"]
 
 
-def test_failures_name_chapter_and_cell(
-    make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_name_chapter_and_cell(make_book: MakeBook, build: Build, tmp_path: Path, monkeypatch: Patch) -> None:
     """A cell that raises, a kernel that is killed, a cell that hangs and is deaf; the earlier build stays as it was."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -114,30 +106,31 @@ def test_failures_name_chapter_and_cell(
         "hangs": [hangs], "killed": ["x = 1", "import os\nos.kill(os.getpid(), 9)"],
     }  # fmt: skip
     root = make_book(chapters, {"wrong": {"size": 1}}, cell_timeout=5)
-    old = root / "_build" / "html" / "index.html"
-    old.parent.mkdir(parents=True)
-    old.write_text("an earlier build", encoding="utf8")
     folder = root / "build" / "book" / "smoke"
-    (folder / "executed").mkdir(parents=True)
-    (folder / "executed" / "killed.ipynb").write_text("an earlier run", encoding="utf8")
+    earlier = {root / "_build" / "html" / "index.html": "a build", folder / "executed" / "killed.ipynb": "a run"}
+    for path, text in earlier.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf8")
     status, out, err = build(root)
     assert (status, err) == (1, "")
     lines = {line.split()[0]: line for line in out.splitlines() if "FAILED" in line or " done " in line}
-    assert " done " in lines["good"]
-    assert "cell 4 (y = x / 0): ZeroDivisionError: division by zero" in lines["wrong"]
-    assert "cell 3 (import signal, time): took longer than 5 s" in lines["hangs"]
-    assert "cell 4 (import os): DeadKernelError" in lines["killed"]
-    assert out.splitlines()[-1].startswith("book not built: 3 of 4 chapters failed: ")
-
-    assert {path.name for path in (folder / "executed").glob("*.ipynb")} == {"good.ipynb", "killed.ipynb"}
-    assert (folder / "executed" / "killed.ipynb").read_text(encoding="utf8") == "an earlier run"
-    for name in ("wrong", "hangs", "killed"):
+    assert " done " in lines.pop("good")
+    said = {
+        "wrong": "cell 4 (y = x / 0): ZeroDivisionError: division by zero",
+        "hangs": "cell 3 (import signal, time): took longer than 5 s", "killed": "cell 4 (import os): DeadKernelError",
+    }  # fmt: skip
+    for name, line in lines.items():
+        assert said.pop(name) in line
         assert (folder / "failed" / f"{name}.ipynb").exists()
         assert str(folder / "failed" / f"{name}.ipynb") in out
+    assert said == {}
+    assert out.splitlines()[-1].startswith("book not built: 3 of 4 chapters failed: ")
+    assert {path.name for path in (folder / "executed").glob("*.ipynb")} == {"good.ipynb", "killed.ipynb"}
+    assert (folder / "executed" / "killed.ipynb").read_text(encoding="utf8") == "a run"
     assert "ZeroDivisionError" in (folder / "failed" / "wrong.txt").read_text(encoding="utf8")
     # The pages of the earlier build are not where this one's would be.
-    assert not old.exists()
-    assert (root / "_build" / "html.previous" / "index.html").read_text(encoding="utf8") == "an earlier build"
+    assert not (root / "_build" / "html").exists()
+    assert (root / "_build" / "html.previous" / "index.html").read_text(encoding="utf8") == "a build"
     # What chapters wrote for a while is gone.
     cells = nbformat.read(folder / "executed" / "good.ipynb", as_version=4).cells
     folder_made, transport = (cell.outputs[0].text for cell in cells if cell.get("outputs"))

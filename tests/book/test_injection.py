@@ -5,11 +5,11 @@ import json
 import os
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
 from book.tools import status
@@ -30,21 +30,11 @@ EVIL = [
 ALL = " ".join(EVIL)
 
 
-class _Page(HTMLParser):
-    """Collects elements, the names of attributes and the text of a piece of HTML."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements, self.attributes, self.text = set[str](), set[str](), ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+def parsed(html: str) -> tuple[set[str], set[str], str]:
+    """The names of elements and of attributes, and the text of a piece of HTML."""
+    page = BeautifulSoup(html, "html.parser")
+    elements = page.find_all()
+    return {one.name for one in elements}, {name for one in elements for name in one.attrs}, page.get_text()
 
 
 OWN = {
@@ -55,10 +45,10 @@ OWN = {
 
 def harmless(html: str, text: str) -> None:
     """The HTML holds our own elements alone, and the text as text."""
-    page = _Page(html)
-    assert page.elements <= OWN
-    assert page.attributes <= {"class", "id", "href", "aria-hidden"}
-    assert text in page.text
+    elements, attributes, found = parsed(html)
+    assert elements <= OWN
+    assert attributes <= {"class", "id", "href", "aria-hidden"}
+    assert text in found
 
 
 def test_what_records_say_is_text(made_up: MadeUp, tmp_path: Path) -> None:
@@ -88,10 +78,10 @@ def test_what_the_ledger_says_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_labels_of_frames_are_text() -> None:
     for text in EVIL:
-        page = _Page(frames_html([b"x", b"y"], [text, "b"], text, poster=0))
-        assert page.elements == {"style", "figure", "img", "figcaption", "button", "input", "output", "script"}
-        assert not {name for name in page.attributes if name.startswith("on")}
-        assert text in page.text
+        elements, attributes, found = parsed(frames_html([b"x", b"y"], [text, "b"], text, poster=0))
+        assert elements == {"style", "figure", "img", "figcaption", "button", "input", "output", "script"}
+        assert not {name for name in attributes if name.startswith("on")}
+        assert text in found
 
 
 def test_parameters_are_code_on_the_page_of_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,10 +89,10 @@ def test_parameters_are_code_on_the_page_of_statistics(monkeypatch: pytest.Monke
         monkeypatch.setattr(status, "device", lambda text=text: text)
         outcome = Outcome("intro", 1.0, "2026-01-01T00:00:00+00:00", "0", {"dataset": text, "seeds": [text]})
         page = status.page(ROOT, Profile("smoke", 1, 1, 1, {}), {"intro": ("executed", outcome)})
-        shown = _Page(MarkdownIt("commonmark", {"html": True}).enable("table").render(page))
-        assert shown.elements <= {"h1", "h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "code"}
+        elements, _, shown = parsed(MarkdownIt("commonmark", {"html": True}).enable("table").render(page))
+        assert elements <= {"h1", "h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "code"}
         (line,) = [line for line in page.splitlines() if "{doc}`intro`" in line]
-        assert shown.text.count("{doc}") == 1
+        assert shown.count("{doc}") == 1
         assert len([cell for cell in line.replace("\\|", "").split("|") if cell.strip()]) == 5
 
 

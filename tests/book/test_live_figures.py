@@ -13,7 +13,12 @@ from kmgan_pages import gallery, live, thresholds
 
 from .conftest import CONTRAST, WCAG, Open, drag, swipe, violations
 
-COLORS = STATIC / "kmgan.css"
+STYLE = (
+    (STATIC / "kmgan.css").read_text(encoding="utf8")
+    + """
+body { margin: 8px } [data-theme=dark] { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd }
+[data-theme=dark] body { background: #14181e; color: #ced6dd }"""
+)
 GENERATORS = {"KM-GAN": "mnist/kmgan", "true labels": "mnist/kmgan-true"}
 FIGURES: dict[str, Callable[[], report.Html]] = {
     "generators": lambda: live.generator(report.recorded(GENERATORS), images=4), "lab": live.loss_lab,
@@ -32,16 +37,10 @@ def shown(open_page: Open, tmp_path: Path) -> Callable[..., Any]:
     """Return a function that opens a page of one figure in one theme."""
 
     def show(name: str, theme: str = "light") -> Any:
-        ground = ";background:#14181e;color:#ced6dd" if theme == "dark" else ""
-        variables = "--pst-color-background:#14181e;--pst-color-text-base:#ced6dd" if theme == "dark" else ""
         path = tmp_path / f"{name}-{theme}.html"
-        path.write_text(
-            f'<!doctype html><html lang="en" data-theme="{theme}" style="{variables}"><meta charset="utf8">'
-            '<title>x</title><meta name="viewport" content="width=device-width">'
-            f'<style>{COLORS.read_text(encoding="utf8")}</style><body style="margin:8px{ground}"><main><h1>x</h1>'
-            f"{html_of(name)}</main>",
-            encoding="utf8",
-        )
+        head = f'<html lang="en" data-theme="{theme}"><meta charset="utf8"><title>x</title><style>{STYLE}</style>'
+        view = '<meta name="viewport" content="width=device-width">'
+        path.write_text(f"<!doctype html>{head}{view}<main><h1>x</h1>{html_of(name)}</main>", encoding="utf8")
         return open_page(path)
 
     return show
@@ -61,15 +60,19 @@ def drawn(page: Any) -> list[str]:
     return page.evaluate("[...document.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())")
 
 
+def wait_for_the_end(page: Any, last: int) -> None:
+    """Wait until a figure has played to its end, by itself."""
+    page.wait_for_function(f"document.querySelector('input').value === '{last}'")
+    page.wait_for_function("document.querySelector('button').textContent === 'Play'")
+
+
 def test_generators_follow_keys_mouse_and_finger_and_draw_what_the_record_draws(shown: Callable[..., Any]) -> None:
     page = shown("generators")
     slider = page.locator("input")
-    page.wait_for_function("document.querySelector('input').value === '100'")  # once through, by itself
-    page.wait_for_function("document.querySelector('button').textContent === 'Play'")
+    wait_for_the_end(page, 100)
     assert not page.locator("img").count()
     states = [drawn(page)]
-    page.focus("input")
-    page.keyboard.press("Home")
+    page.press("input", "Home")
     states.append(drawn(page))
     drag(page, page.locator("canvas").first.bounding_box(), 0.1, 0.6)
     assert 40 <= int(slider.input_value()) <= 60
@@ -107,18 +110,16 @@ PLACE = "getComputedStyle(document.querySelector('.replay-frame')).backgroundPos
 def test_a_replay_plays_once_and_follows_keys_and_mouse(shown: Callable[..., Any]) -> None:
     page = shown("replay")
     slider, output = page.locator("input"), page.locator("output")
-    page.wait_for_function("document.querySelector('input').value === '29'")
-    page.wait_for_function("document.querySelector('button').textContent === 'Play'")
+    wait_for_the_end(page, 29)
     assert output.inner_text() == "iteration 10,000"
     end = page.evaluate(PLACE)
-    page.focus("input")
-    page.keyboard.press("Home")
+    page.press("input", "Home")
     assert output.inner_text() == "iteration 333"
     assert page.evaluate(PLACE) != end
     drag(page, page.locator(".replay-frame").bounding_box(), 0.1, 0.6)
     assert 12 <= int(slider.input_value()) <= 17
     page.click("text=Play")
-    page.wait_for_function("document.querySelector('input').value === '29'")
+    wait_for_the_end(page, 29)
     page.emulate_media(reduced_motion="reduce")
     page.reload()
     page.wait_for_timeout(500)
@@ -136,8 +137,7 @@ def test_the_lab_is_moved_and_shows_its_points(shown: Callable[..., Any]) -> Non
     drag(page, page.locator(".lab-fake.lab-point").first.bounding_box(), 0.5, 8)
     dragged = value(page, "D")
     assert dragged != before
-    page.focus("svg")
-    page.keyboard.press("PageDown")
+    page.press("svg", "PageDown")
     for _ in range(8):
         page.keyboard.press("ArrowRight")
     assert "generated feature" in page.locator('[data-lab="chosen"]').inner_text()
@@ -167,8 +167,7 @@ def test_a_threshold_is_moved_and_the_verdict_flips(shown: Callable[..., Any]) -
     for figure, verdict in zip(figures.all(), decided, strict=True):
         for knob in figure.locator(".live-knob").all()[:2]:
             for key in ("Home", "End"):
-                knob.locator("input").focus()
-                page.keyboard.press(key)
+                knob.locator("input").press(key)
                 words.add((verdict.word, knob.locator("output").inner_text().partition(", ")[2]))
             knob.locator("button").click()
             assert knob.locator("output").inner_text().endswith(f", {verdict.word}")
@@ -178,12 +177,11 @@ def test_a_threshold_is_moved_and_the_verdict_flips(shown: Callable[..., Any]) -
 def test_the_wall_is_filtered_and_opened(shown: Callable[..., Any]) -> None:
     page = shown("wall")
     visible = "[...document.querySelectorAll('details')].filter((tile) => tile.checkVisibility()).length"
-    everything = records.everything()
-    assert page.evaluate(visible) == len(everything)
+    names = [record.result["preset"]["name"] for record in records.everything()]
+    assert page.evaluate(visible) == len(names)
     page.select_option("select[name=set]", "fashion")
-    fashion = [record for record in everything if record.result["preset"]["name"].startswith("fashion/")]
-    assert page.evaluate(visible) == len(fashion)
-    assert page.locator("output").inner_text().startswith(f"{len(fashion)} runs, ")
-    page.locator("details:visible summary").first.focus()
-    page.keyboard.press("Enter")
+    fashion = sum(name.startswith("fashion/") for name in names)
+    assert page.evaluate(visible) == fashion
+    assert page.locator("output").inner_text().startswith(f"{fashion} runs, ")
+    page.locator("details:visible summary").first.press("Enter")
     assert "kmgan train fashion/" in page.locator("details[open] dl").inner_text()

@@ -2,18 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kmgan_lib import data
+from kmgan_lib.data.images import Images
 from kmgan_lib.errors import UsageError
 
+from .conftest import splits, write_atlas
+
 NAMES = {"000001.jpg": 0, "000002.jpg": 2, "000003.jpg": 1, "000004.jpg": 0, "000005.jpg": 0}
-ORDER = {"train": [1, 4, 5], "test": [2], "all": [1, 4, 5, 3, 2]}
-
-
-def grey(number: int) -> int:
-    """The grey value by which a made face is known again."""
-    return 40 * number
+ORDER = [[1, 4, 5], [2], [1, 4, 5, 3, 2]]  # of train, test and all
+GREY = 40  # times its number: the grey value by which a made face is known again
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def photographs(tmp_path: Path) -> Path:
     (place / "img_align_celeba").mkdir(parents=True)
     for name in NAMES:
         pixels = np.full((218, 178, 3), 255, np.uint8)
-        pixels[55:163, 35:143] = grey(int(name[:6]))
+        pixels[55:163, 35:143] = GREY * int(name[:6])
         Image.fromarray(pixels).save(place / "img_align_celeba" / name, quality=100, subsampling=0)
     lines = "".join(f"{name} {code}\n" for name, code in NAMES.items())
     (place / "list_eval_partition.txt").write_text(lines)
@@ -37,26 +37,27 @@ def shards(tmp_path: Path) -> Path:
     place.mkdir(parents=True)
     lines, value = ["shard,position,partition,source_image,identity"], 0
     for shard, count in {"train-00.jpg": 27, "train-01.jpg": 3, "valid-00.jpg": 2, "test-00.jpg": 3}.items():
-        grid = np.zeros((-(-count // 25) * 64, 25 * 64, 3), np.uint8)
-        for i in range(count):
-            y, x = divmod(i, 25)
-            grid[y * 64 : y * 64 + 64, x * 64 : x * 64 + 64] = 6 * value + 10
-            lines.append(f"{shard},{i},{shard.partition('-')[0]},{value:06d}.jpg,{value}")
-            value += 1
-        Image.fromarray(grid).save(place / shard, quality=95, subsampling=0)
+        faces = np.ones((count, 64, 64, 3)) * (6 * np.arange(value, value + count) + 10)[:, None, None, None]
+        write_atlas(place / shard, faces, 25, quality=95, subsampling=0)
+        lines += [f"{shard},{i},{shard.partition('-')[0]},{value + i:06d}.jpg,{value + i}" for i in range(count)]
+        value += count
     (place / "index.csv").write_text("\n".join(lines) + "\n")
     return place
 
 
-@pytest.mark.parametrize("split", ORDER)
-def test_photographs_are_cropped_to_108_and_split_by_the_list(photographs: Path, split: str) -> None:
-    faces = data.load("celeba", root=photographs.parent, split=split)
+def known(faces: Images, values: list[int], tolerance: int, border: int = 0) -> None:
+    """The faces are those of these grey values, and have no labels."""
     assert faces.labels is None
-    assert faces.tensor.shape == (len(ORDER[split]), 3, 64, 64)
+    assert faces.tensor.shape == (len(values), 3, 64, 64)
     assert faces.tensor.is_contiguous()
-    for number, picture in zip(ORDER[split], faces.tensor.int(), strict=True):
-        assert (picture[:, 1:-1, 1:-1] - grey(number)).abs().max() <= 4  # nothing of the white
-    assert faces.provenance["source"] == "data root, celeba (central 108x108 pixels, resized to 64x64)"
+    inner = faces.tensor[:, :, border : 64 - border, border : 64 - border].int()
+    assert (inner - torch.tensor(values)[:, None, None, None]).abs().max() <= tolerance
+
+
+def test_photographs_are_cropped_to_108_and_split_by_the_list(photographs: Path) -> None:
+    for faces, order in zip(splits("celeba", root=photographs.parent), ORDER, strict=True):
+        known(faces, [GREY * number for number in order], tolerance=4, border=1)  # nothing of the white
+        assert faces.provenance["source"] == "data root, celeba (central 108x108 pixels, resized to 64x64)"
 
 
 def test_a_missing_or_broken_photograph_and_a_garbled_list_are_named(photographs: Path) -> None:
@@ -72,12 +73,9 @@ def test_a_missing_or_broken_photograph_and_a_garbled_list_are_named(photographs
 
 
 def test_shards_are_read_in_order_without_labels(shards: Path) -> None:
-    for split, values in {"train": range(30), "test": range(32, 35), "all": range(35)}.items():
-        faces = data.load("celeba", root=shards.parent, split=split)
-        assert faces.labels is None
-        assert faces.tensor.shape == (len(values), 3, 64, 64)
-        for value, picture in zip(values, faces.tensor.int(), strict=True):
-            assert (picture - (6 * value + 10)).abs().max() <= 3
+    expected = (range(30), range(32, 35), range(35))
+    for faces, values in zip(splits("celeba", root=shards.parent), expected, strict=True):
+        known(faces, [6 * value + 10 for value in values], tolerance=3)
         end = f"central 178x178, not the 108 crop; a part of the data set, {len(values)} images)"
         assert faces.provenance["source"].endswith(end)
 

@@ -13,12 +13,15 @@ from kmgan_lib import data
 from kmgan_lib.data import readers
 from kmgan_lib.errors import UsageError
 
+from .conftest import splits, write_atlas
+
 PER_ATLAS, ATLASES, EXACT = 60, 3, 7  # instead of 1,000, 50 and 1,017
 TRAIN = PER_ATLAS * ATLASES
+Release = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.fixture
-def release(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+def release(monkeypatch: pytest.MonkeyPatch) -> Release:
     """Pictures and labels of a tiny CIFAR-10, train then test; its checksums are the ones that are asked for."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (TRAIN + 2 * EXACT, 3, 32, 32), dtype=np.uint8)
@@ -29,32 +32,25 @@ def release(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
     return pixels, np.arange(len(pixels)) % 10
 
 
-def write_atlas(path: Path, pixels: np.ndarray) -> None:
-    """A grid of 40 tiles to a row, filled row by row, black where there is no picture."""
-    rows = -(-len(pixels) // 40)
-    grid = np.zeros((rows * 32, 40 * 32, 3), np.uint8)
-    for i, picture in enumerate(pixels):
-        y, x = divmod(i, 40)
-        grid[y * 32 : y * 32 + 32, x * 32 : x * 32 + 32] = picture.transpose(1, 2, 0)
-    Image.fromarray(grid).save(path, lossless=True)
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atlas(path, pixels.transpose(0, 2, 3, 1), 40, lossless=True)
 
 
 @pytest.fixture
-def shards(tmp_path: Path, release: tuple[np.ndarray, np.ndarray]) -> Path:
+def shards(tmp_path: Path, release: Release) -> Path:
     pixels, labels = release
     place = tmp_path / "root" / "cifar10"
-    (place / "train").mkdir(parents=True)
-    (place / "test").mkdir()
     for i in range(ATLASES):
-        write_atlas(place / "train" / f"{i:02d}.webp", pixels[i * PER_ATLAS : (i + 1) * PER_ATLAS])
-    write_atlas(place / "test" / "exact-0000-1016.webp", pixels[TRAIN : TRAIN + EXACT])
+        write(place / "train" / f"{i:02d}.webp", pixels[i * PER_ATLAS : (i + 1) * PER_ATLAS])
+    write(place / "test" / "exact-0000-1016.webp", pixels[TRAIN : TRAIN + EXACT])
     np.save(place / "labels_train.npy", labels[:TRAIN].astype(np.uint8))
     np.save(place / "labels_test.npy", labels[TRAIN:].astype(np.uint8))
     return place
 
 
 @pytest.fixture
-def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> Path:
+def batches(tmp_path: Path, release: Release, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Batches as those of the release, whose MD5 are the ones that are asked for."""
     pixels, labels = release
     place = tmp_path / "root" / "cifar-10-batches-py"
@@ -72,28 +68,21 @@ def batches(tmp_path: Path, release: tuple[np.ndarray, np.ndarray], monkeypatch:
     return place
 
 
-def test_shards_are_read_in_order_with_their_labels(shards: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
-    pixels, labels = release
-    train, test, both = (data.load("cifar10", root=shards.parent, split=s) for s in ("train", "test", "all"))
-    assert np.array_equal(train.tensor.numpy(), pixels[:TRAIN])
-    assert np.array_equal(test.tensor.numpy(), pixels[TRAIN : TRAIN + EXACT])
-    assert torch.equal(both.tensor, torch.cat([train.tensor, test.tensor]))
-    assert both.labels is not None
-    assert both.labels.dtype == torch.int64
-    assert both.labels.tolist() == labels[: TRAIN + EXACT].tolist()
+def test_shards_are_read_in_order_with_their_labels(shards: Path, release: Release) -> None:
+    pixels, labels = (torch.from_numpy(part[: TRAIN + EXACT]) for part in release)
+    train, test, both = splits("cifar10", root=shards.parent)
+    for images, part in ((train, slice(TRAIN)), (test, slice(TRAIN, None)), (both, slice(None))):
+        torch.testing.assert_close((images.tensor, images.labels), (pixels[part], labels[part]), rtol=0, atol=0)
     assert both.classes[0] == "airplane"
     assert train.provenance["sha256"] == readers.TRAIN_SHA256
     assert train.provenance["source"] == "data root, cifar10"
     assert "only the 1,017 images that are exact" in test.provenance["source"]
 
 
-@pytest.mark.parametrize("broken", ["train/01.webp", "test/exact-0000-1016.webp"])
-def test_shards_with_another_pixel_are_refused(
-    shards: Path, release: tuple[np.ndarray, np.ndarray], broken: str
-) -> None:
-    pixels = release[0][PER_ATLAS : 2 * PER_ATLAS].copy() if "train" in broken else release[0][TRAIN:].copy()
-    pixels[3, 1, 2, 3] ^= 1
-    write_atlas(shards / broken, pixels)
+@pytest.mark.parametrize(("broken", "first"), [("train/01.webp", PER_ATLAS), ("test/exact-0000-1016.webp", TRAIN)])
+def test_shards_with_another_pixel_are_refused(shards: Path, release: Release, broken: str, first: int) -> None:
+    release[0][first + 3, 1, 2, 3] ^= 1
+    write(shards / broken, release[0][first : first + PER_ATLAS])
     with pytest.raises(UsageError, match=r"have SHA-256 .*, not .*get the data again"):
         data.load("cifar10", root=shards.parent, split="all")
 
@@ -110,31 +99,24 @@ def test_a_broken_shard_is_named(shards: Path, tmp_path: Path) -> None:
         (shards / name).write_bytes(whole)
 
 
-def test_shards_without_labels_are_not_the_data_set_and_an_atlas_that_is_not_there_is_named(shards: Path) -> None:
+def test_the_releases_batches_are_read_whole(batches: Path, release: Release) -> None:
+    train, _, both = splits("cifar10", root=batches.parent)
+    expected = tuple(map(torch.from_numpy, release))
+    torch.testing.assert_close((both.tensor, both.labels), expected, rtol=0, atol=0)
+    assert both.provenance["source"] == "data root, cifar-10-batches-py"
+    assert train.provenance["sha256"] == readers.TRAIN_SHA256  # as from the shards
+
+
+def test_batches_are_preferred_to_shards_which_need_labels_and_every_atlas(batches: Path, shards: Path) -> None:
+    assert batches.parent == shards.parent
+    assert data.find("cifar10", root=shards.parent) == ("data root", batches)
+    (batches / "batches.meta").unlink()
     assert data.find("cifar10", root=shards.parent) == ("data root", shards)
     (shards / "train" / "02.webp").unlink()
     with pytest.raises(UsageError, match=r"02\.webp is not an atlas"):
         data.load("cifar10", root=shards.parent)
     (shards / "labels_test.npy").unlink()
     assert data.find("cifar10", root=shards.parent) is None
-
-
-def test_the_releases_batches_are_read_whole(batches: Path, release: tuple[np.ndarray, np.ndarray]) -> None:
-    pixels, labels = release
-    train, both = (data.load("cifar10", root=batches.parent, split=split) for split in ("train", "all"))
-    assert np.array_equal(both.tensor.numpy(), pixels)
-    assert both.labels is not None
-    assert both.labels.tolist() == labels.tolist()
-    assert both.labels.dtype == torch.int64
-    assert both.provenance["source"] == "data root, cifar-10-batches-py"
-    assert train.provenance["sha256"] == readers.TRAIN_SHA256  # as from the shards
-
-
-def test_batches_are_preferred_to_shards(batches: Path, shards: Path) -> None:
-    assert batches.parent == shards.parent
-    assert data.find("cifar10", root=shards.parent) == ("data root", batches)
-    (batches / "batches.meta").unlink()
-    assert data.find("cifar10", root=shards.parent) == ("data root", shards)
 
 
 @pytest.mark.parametrize("name", readers.BATCHES)

@@ -1,6 +1,5 @@
 """One process for all tests of faults: it imports torch once, and its children are killed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ TINY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    server = Forks()
-    yield server
-    server.close()
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Forks:
+    return Forks(tmp_path_factory.mktemp("forks"))
 
 
 @pytest.fixture(scope="session")

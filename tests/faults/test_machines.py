@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,25 +21,20 @@ from kmgan_lib.metrics.neighbours import memorisation_scores
 from kmgan_lib.training import run
 
 from ..conftest import Quick
+from ..kit.conftest import commit
 
+Patch = pytest.MonkeyPatch
 LIBRARY = Path(kmgan_lib.__file__).parent
 
 
-def test_the_commit_says_whether_the_library_is_that_of_the_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commit_says_whether_the_library_is_that_of_the_commit(tmp_path: Path, monkeypatch: Patch) -> None:
     root = tmp_path / "checkout"
     code = root / "kmgan_lib" / "training" / "run.py"  # from which the library seems to run
     code.parent.mkdir(parents=True)
     code.write_text("pass\n")
     (root / "pyproject.toml").write_text('[project]\nname = "kmgan"\n')
-    name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for words in (["init", "--quiet"], ["add", "."], [*name, "commit", "--quiet", "-m", "one"]):
-        subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
+    clean = commit(root)[:12]
     monkeypatch.setattr(run, "__file__", str(code))
-    clean = run.commit()
-    assert clean is not None
-    assert len(clean) == 12
     (root / "notes.txt").write_text("of the reader's own")
     (root / "kmgan_lib" / "compiled.pyc").write_text("")
     assert run.commit() == clean
@@ -52,7 +48,7 @@ def test_the_commit_says_whether_the_library_is_that_of_the_commit(
     assert run.commit() is None
 
 
-def test_a_training_needs_no_git(quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_needs_no_git(quick: Quick, tmp_path: Path, monkeypatch: Patch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise FileNotFoundError("git")
 
@@ -61,22 +57,17 @@ def test_a_training_needs_no_git(quick: Quick, tmp_path: Path, monkeypatch: pyte
     assert (result["commit"], result["status"]) == (None, "completed")
 
 
-def test_json_has_no_nan_and_no_infinity(tmp_path: Path) -> None:
+def test_json_has_no_nan_and_no_infinity_and_a_ratio_to_a_distance_of_zero_is_none(tmp_path: Path) -> None:
     numbers = {"a": [math.inf, 1.5, (-math.inf, "x")], "b": {"c": math.nan, "d": None, "e": True}, "f": 2}
     files.write_json(tmp_path / "numbers.json", numbers)
     plain = {"a": [None, 1.5, [None, "x"]], "b": {"c": None, "d": None, "e": True}, "f": 2}
     assert files.read_json(tmp_path / "numbers.json") == plain
-
-
-def test_a_ratio_to_a_distance_of_zero_is_none() -> None:
     real = torch.zeros(6, 1, 4, 4)
     result = files.finite(memorisation_scores(torch.ones(3, 1, 4, 4), real, real[:3], real[3:]))
     assert (result["typical"], result["ratio"], result["ratios"]) == (0, None, [None] * 3)
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning_and_two_processes_may_write_it_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_cache_is_written_by_two_at_once_or_not_at_all(monkeypatch: Patch, tmp_path: Path, caplog: Any) -> None:
     path = tmp_path / "judge"
 
     def slowly(partial: Path) -> None:
@@ -95,9 +86,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning_and_two_processes_may_write
     assert "KMGAN_CACHE names another folder" in caplog.text
 
 
-def test_the_cache_has_its_place_whatever_is_set_and_without_a_home(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_cache_has_its_place_whatever_is_set_and_without_a_home(monkeypatch: Patch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("KMGAN_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, "")
@@ -152,9 +141,7 @@ for words, status in {lines}:
 
 
 @pytest.mark.usefixtures("digits_judge")  # it is in the cache then
-def test_a_wheel_trains_samples_and_evaluates_and_commands_of_the_book_say_that_they_need_a_checkout(
-    tmp_path: Path,
-) -> None:
+def test_a_wheel_trains_samples_and_evaluates_and_only_a_checkout_has_commands_of_the_book(tmp_path: Path) -> None:
     train = ["train", "digits/kmgan", "--profile", "smoke", "--out", "run", "--set"]
     works = (
         [*train, "iterations=2"], [*train, "iterations=3", "--resume"], ["sample", "run", "--out", "digits.png"],

@@ -98,21 +98,17 @@ def test_where_there_are_no_locks_everything_goes_on(
     assert quick(tmp_path / "run", iterations=1).result["iterations"] == 1
 
 
+Job = Callable[[int, str], dict[str, Any]]
+
+
 @pytest.fixture
-def job(made_up: MadeUp, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def job(made_up: MadeUp, tmp_path: Path) -> Job:
     """Return a function that plans a sweep in which a script stands for Python and does what is said."""
-
-    def plan(seeds: int, train: str, results: bool = True) -> dict[str, Any]:
-        return {
-            "plan": [["digits/kmgan", "smoke", seed] for seed in range(seeds)], "runs": str(tmp_path / "runs"),
-            "results": str(tmp_path / "results") if results else None,
-            "executable": pretended(made_up, tmp_path, train, seeds=seeds),
-        }  # fmt: skip
-
-    return plan
-
-
-Job = Callable[..., dict[str, Any]]
+    places = {"runs": str(tmp_path / "runs"), "results": str(tmp_path / "results")}
+    return lambda seeds, train: {
+        "plan": [["digits/kmgan", "smoke", seed] for seed in range(seeds)], **places,
+        "executable": pretended(made_up, tmp_path, train, seeds=seeds),
+    }  # fmt: skip
 
 
 def test_two_sweeps_over_the_same_plan_do_no_run_twice(forks: Forks, job: Job, tmp_path: Path) -> None:
@@ -141,7 +137,7 @@ def test_a_run_that_somebody_trains_by_hand_is_taken_and_the_sweep_goes_on(
 
 def test_a_sweep_that_is_terminated_stops_its_runs_first(forks: Forks, job: Job, tmp_path: Path) -> None:
     train = f"trap 'touch {tmp_path / 'stopped'}; exit 130' TERM; while true; do sleep 0.05; done"
-    pid = forks.start(sweep=job(1, train, results=False))
+    pid = forks.start(sweep=job(1, train))
     wait_for(tmp_path / "begun", words=1)
     time.sleep(0.5)
     os.kill(pid, signal.SIGTERM)
@@ -152,7 +148,7 @@ def test_a_sweep_that_is_terminated_stops_its_runs_first(forks: Forks, job: Job,
 @pytest.mark.long
 def test_a_sweep_that_is_terminated_twice_leaves_no_run_behind(forks: Forks, job: Job, tmp_path: Path) -> None:
     """As ``timeout`` does it: it tells its process and then the whole group."""
-    pid = forks.start(sweep=job(1, "trap '' TERM; while true; do sleep 0.05; done", results=False))
+    pid = forks.start(sweep=job(1, "trap '' TERM; while true; do sleep 0.05; done"))
     wait_for(tmp_path / "begun", words=1)
     time.sleep(0.5)
     for _ in range(2):

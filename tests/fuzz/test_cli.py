@@ -1,8 +1,6 @@
 """Every option of every command, given anything: a status and one line, nothing written elsewhere or started."""
 
-import contextlib
 import importlib
-import io
 import os
 import shlex
 import shutil
@@ -20,6 +18,7 @@ from kmgan_lib import data, methods
 from kmgan_lib.errors import RunFailed
 from kmgan_lib.training.run import Run
 
+from ..conftest import Command
 from .conftest import WORDS, Watch, cases
 
 COMMANDS: dict[str, Any] = typer.main.get_command(library.app).commands  # pyright: ignore[reportAttributeAccessIssue]
@@ -66,28 +65,29 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Run) -> Path
     return place
 
 
-def command_line(work: Path, watch: Watch, arguments: list[str]) -> tuple[int, str, str]:
-    """Exit status, output and errors of a command line, which ends as command lines do."""
-    out, err = io.StringIO(), io.StringIO()
-    os.chdir(work)
-    watch.seen.clear()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        library.main(arguments)
-    status = ended.value.code
-    said = err.getvalue()
-    assert status in (0, 1, 2), arguments
-    if status:
-        assert said.splitlines()[-1].startswith("kmgan: ")
-        assert sum(line.startswith("kmgan: ") for line in said.splitlines()) == 1
-        assert len(said.splitlines()[-1]) < 1500
-    assert "Traceback" not in said
-    assert watch.outside(work.parent.parent) == []
-    return int(str(status)), out.getvalue(), said
+@pytest.fixture
+def line(kmgan: Command, work: Path, watch: Watch) -> Command:
+    """Return a function that gives exit status, output and errors of a command line, which ends as command lines do."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        os.chdir(work)
+        watch.seen.clear()
+        status, out, said = kmgan(*arguments)
+        assert status in (0, 1, 2), arguments
+        if status:
+            assert said.splitlines()[-1].startswith("kmgan: ")
+            assert sum(line.startswith("kmgan: ") for line in said.splitlines()) == 1
+            assert len(said.splitlines()[-1]) < 1500
+        assert "Traceback" not in said
+        assert watch.outside(work.parent.parent) == []
+        return status, out, said
+
+    return run
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @cases(12, drawn=st.data())
-def test_a_command_with_any_options(work: Path, watch: Watch, command: str, drawn: st.DataObject) -> None:
+def test_a_command_with_any_options(line: Command, command: str, drawn: st.DataObject) -> None:
     words = drawn.draw(st.lists(WORD, max_size=2))
     option = st.sampled_from(OPTIONS[command])
     for name, value in drawn.draw(st.lists(st.tuples(option, WORD), max_size=3)):
@@ -95,27 +95,24 @@ def test_a_command_with_any_options(work: Path, watch: Watch, command: str, draw
     words = [
         word for word in words if not Path(word.partition("=")[2] or word).is_absolute() or word.startswith("/proc")
     ]
-    command_line(work, watch, [command, *words])
+    line(command, *words)
 
 
-def test_numbers_that_are_too_large_are_one_line_and_a_file_of_any_name_is_written(work: Path, watch: Watch) -> None:
+def test_numbers_that_are_too_large_are_one_line_and_a_file_of_any_name_is_written(line: Command, work: Path) -> None:
     for option in ("-n", "--seed"):
-        status, out, said = command_line(work, watch, ["sample", "run", option, "9" * 20])
+        status, out, said = line("sample", "run", option, "9" * 20)
         assert (status, said.count("\n"), out) == (2, 1, "")
     for name in ("[/x].png", "[red]x[/red].png", ":smile:.png"):  # to rich these are markup
-        status, out, _ = command_line(work, watch, ["sample", "run", "-n", "2", "-o", name])
+        status, out, _ = line("sample", "run", "-n", "2", "-o", name)
         assert (status, out.replace("\n", "")) == (0, name)
         assert (work / name).is_file()
 
 
 @cases(2, WORD, WORD, WORD)
-def test_printed_runs_of_a_sweep_are_one_command_each(
-    work: Path, watch: Watch, root: str, results: str, runs: str
-) -> None:
+def test_printed_runs_of_a_sweep_are_one_command_each(line: Command, root: str, results: str, runs: str) -> None:
     """A shell splits the line into the words that were given, whatever stands in them."""
     folders = [f"--data-root={root}", f"--results={results}", f"--runs={runs}"]
-    words = ["sweep", "--print", "--only", "digits/kmgan", "--seeds", "3", *folders]
-    status, out, _ = command_line(work, watch, words)
+    status, out, _ = line("sweep", "--print", "--only", "digits/kmgan", "--seeds", "3", *folders)
     if status == 0:
         given = shlex.split(out)
         assert given[:3] == ["kmgan", "sweep", "--profile"]

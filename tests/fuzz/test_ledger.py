@@ -15,6 +15,7 @@ from kmgan_book import claims, tables
 from kmgan_lib.errors import UsageError
 
 from ..conftest import MadeUp
+from ..kit.conftest import put_in
 from .conftest import JUNK, cases, refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,13 +34,7 @@ def changed(root: Any, place: tuple[Any, ...], junk: Any) -> Any:
     if not place:
         return junk
     root = copy.deepcopy(root)
-    node = root
-    for step in place[:-1]:
-        node = node[step]
-    if junk is ...:
-        del node[place[-1]]
-    else:
-        node[place[-1]] = junk
+    put_in(root, place, junk)
     return root
 
 

@@ -1,9 +1,15 @@
 """Records that are made up in memory, verdicts that follow from them, and what stands for Python in a sweep."""
 
+import functools
 import json
+import operator
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from kmgan_book import claims
 from kmgan_book.claims import Claim, Verdict
@@ -12,6 +18,7 @@ from kmgan_book.records import Record
 from ..conftest import MadeUp
 
 NOWHERE = Path("nowhere")
+Patch = pytest.MonkeyPatch
 
 
 def record(seed: int, numbers: Mapping[str, float | None], folder: Path = NOWHERE, **result: Any) -> Record:
@@ -32,10 +39,28 @@ def record(seed: int, numbers: Mapping[str, float | None], folder: Path = NOWHER
     return made
 
 
+def put_in(root: Any, place: Sequence[Any], value: Any) -> None:
+    """Replace a part of a nested structure, or with ... as a value remove it."""
+    node = functools.reduce(operator.getitem, place[:-1], root)
+    if value is ...:
+        del node[place[-1]]
+    else:
+        node[place[-1]] = value
+
+
 def verdict_on(claim: Claim, found: Mapping[str, Sequence[Record]]) -> Verdict:
     """The verdict on a claim from records of every preset that it needs."""
     parts = {part: [each.find(found) for each in listed] for part, listed in claim.parts.items()}
     return Verdict(claim, claims._word(parts), claim.profiles[-1], parts, [], found)
+
+
+def commit(folder: Path, at: int = 0) -> str:
+    """The full name of a commit of all that is in a folder, so many hours after a moment of 2023."""
+    env = {**os.environ, "GIT_COMMITTER_DATE": f"{1_700_000_000 + 3600 * at} +0000"}
+    for words in ("init -q", "add -A", "-c user.name=n -c user.email=e@x commit -qm m --allow-empty", "rev-parse HEAD"):
+        command = ["git", *words.split()]
+        done = subprocess.run(command, cwd=folder, check=True, capture_output=True, encoding="utf8", env=env)
+    return done.stdout.strip()
 
 
 # What stands for `python -m kmgan_lib`: it notes its process number and that of the seed, and does what is said.

@@ -1,9 +1,7 @@
 """The ledger: how a verdict follows from records, the verdicts of the book, and since when a rule stands."""
 
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,14 @@ import pytest
 import yaml
 
 from kmgan_book import claims, records, report, tables
-from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, PARTLY, UNDECIDED, UNTESTABLE, Needed
+from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, UNDECIDED, UNTESTABLE, Needed
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import METRICS
 from kmgan_pages import dates
 
 from ..conftest import MadeUp
+from .conftest import Patch, commit
 
 ENTRY: dict[str, Any] = {
     "title": "It works", "quote": "it works", "section": "4", "paper": "no number", "chapter": "intro",
@@ -53,22 +52,6 @@ def results(made_up: MadeUp, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return make
-
-
-@pytest.mark.parametrize(
-    ("scores", "gate", "expected"),
-    [((9.0, 8.5), [], HOLDS), ((9.0, 7.0), [], PARTLY), ((5.0, 4.0), [], FAILS), ((9.0, 5.0), [], UNDECIDED),
-     ((9.0, None), [], UNDECIDED), ((2.0, None), [], UNTESTABLE), ((9.0, 9.0), GATE, HOLDS), ((5.0, 5.0), GATE, FAILS),
-     ((3.5, 3.5), GATE, UNTESTABLE)],
-)  # fmt: skip
-def test_the_first_rule_whose_conditions_all_hold_decides_behind_a_gate_that_is_reached(
-    results: Callable[..., Path], scores: tuple[float | None, ...], gate: list[Any], expected: str
-) -> None:
-    verdict = judged(results(*scores), gate=gate)
-    assert verdict.word == expected
-    assert not gate or verdict.parts["gate"][0].true == (expected != UNTESTABLE)
-    if expected == PARTLY:
-        assert judged(results(), partly=[]).word == UNDECIDED
 
 
 def test_an_undecided_claim_says_what_would_decide_it(results: Callable[..., Path]) -> None:
@@ -197,32 +180,18 @@ def test_a_claim_that_makes_no_sense_and_a_file_that_is_no_ledger_are_named(tmp_
             claims.load(path)
 
 
-def git(folder: Path, *words: str, at: int = 0) -> str:
-    env = {"GIT_COMMITTER_DATE": f"{1_700_000_000 + 3600 * at} +0000", **os.environ}
-    command = ["git", "-c", "user.name=n", "-c", "user.email=e@x", *words]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, encoding="utf8", env=env)
-    return done.stdout.strip()
-
-
-def test_a_rule_is_as_old_as_what_decides_and_runs_are_counted_from_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rule_is_as_old_as_what_decides_and_runs_are_counted_from_there(tmp_path: Path, monkeypatch: Patch) -> None:
     record = tmp_path / "book" / "results" / "mnist" / "kmgan" / "quick-seed0"
     record.mkdir(parents=True)
     path = tmp_path / "book" / "claims.yml"
-    git(tmp_path, "init", "-q")
     monkeypatch.setattr(dates, "LEDGER", path)
+    rules = ({**ENTRY, "needs": {"mnist/kmgan": [9]}}, ENTRY, {**ENTRY, "rule": "The same in other words."}, ENTRY)
 
-    def commit(rule: dict[str, object], at: int) -> str:
-        path.write_text(yaml.safe_dump({"X1": rule}))
-        git(tmp_path, "add", "-A")
-        git(tmp_path, "commit", "-qm", "m", "--allow-empty", at=at)
-        return git(tmp_path, "rev-parse", "HEAD")
+    def commit_rule(at: int) -> str:
+        path.write_text(yaml.safe_dump({"X1": rules[at]}))
+        return commit(tmp_path, at)
 
-    old = commit({**ENTRY, "needs": {"mnist/kmgan": [9]}}, 0)
-    new = commit(ENTRY, 1)
-    commit({**ENTRY, "rule": "The same in other words."}, 2)
-    monkeypatch.setattr(dates, "LEDGER", path)
+    old, new, _ = map(commit_rule, range(3))
 
     def said(code: str) -> str:
         for cached in (dates.rules, dates._commits, dates._recordings):
@@ -233,7 +202,7 @@ def test_a_rule_is_as_old_as_what_decides_and_runs_are_counted_from_there(
 
     assert said(new) == "The rule has stood as it is since 14 November 2023, 23:13 UTC."
     (record / "result.json").write_text("{}")
-    commit(ENTRY, 3)
+    commit_rule(3)
     assert "recorded from 15 November 2023, 01:13 UTC" in said(new)
     assert said(new[:12]).endswith("; 1 of 1 were trained by code that holds it.")
     assert said(old[:12]).endswith("; 0 of 1 were trained by code that holds it.")

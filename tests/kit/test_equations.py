@@ -114,18 +114,14 @@ def test_the_short_equations_are_the_librarys() -> None:
     f, g = torch.randn(2, 16, 3, generator=generator, dtype=torch.float64)
     c, c_hat = torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)
     real, generated = teaching.assign(f, c), teaching.assign(g, c)
-    pairs = {
-        real: centers.assign(f, c),
-        teaching.moved(c, f, real): centers.updated_centers(c, f, real),
-        teaching.center_loss(f, g, real, generated, c, c_hat): losses.center_loss(f, g, real, generated, c, c_hat),
-        teaching.discriminator_loss(f, g, c[real], c[generated]):
-            losses.discriminator_loss(f, g, c[real], c[generated]),
-        teaching.generator_loss(g, c[generated]): losses.generator_loss(g, c[generated]),
-        teaching.intra(f, g): losses.intra_distance(f, g),
-        teaching.inter(f, g): losses.inter_distance(f, g),
-    }  # fmt: skip
-    for mine, library in pairs.items():
-        torch.testing.assert_close(mine, library)
+    for mine, library, arguments in (
+        (teaching.assign, centers.assign, (f, c)), (teaching.moved, centers.updated_centers, (c, f, real)),
+        (teaching.center_loss, losses.center_loss, (f, g, real, generated, c, c_hat)),
+        (teaching.discriminator_loss, losses.discriminator_loss, (f, g, c[real], c[generated])),
+        (teaching.generator_loss, losses.generator_loss, (g, c[generated])),
+        (teaching.intra, losses.intra_distance, (f, g)), (teaching.inter, losses.inter_distance, (f, g)),
+    ):  # fmt: skip
+        torch.testing.assert_close(mine(*arguments), library(*arguments))
 
 
 def test_the_short_repair_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:

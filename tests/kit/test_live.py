@@ -1,11 +1,14 @@
-"""What scripts of the page compute or play, by Node against Python: generators, thresholds; and replays."""
+"""What moves in the page: explorers, and scripts that compute or play, by Node against Python; and replays."""
 
+import base64
 import copy
 import itertools
 import json
 import re
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +17,20 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import STATIC, claims, conditions, records, report
+from kmgan_book import STATIC, claims, conditions, explore, records, report
 from kmgan_book.claims import Claim, Verdict
 from kmgan_book.conditions import SCORE, Condition
+from kmgan_book.explore import WIDGET, Explorer, Moments, frames_html, training_frames
 from kmgan_book.records import Record
-from kmgan_lib import presets
+from kmgan_lib import data, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import load_generator
+from kmgan_lib.metrics import Judge
 from kmgan_lib.training.run import Run
 from kmgan_pages import live, thresholds
 
-from .conftest import record, verdict_on
+from ..conftest import Quick
+from .conftest import put_in, record, verdict_on
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="no Node: apt-get install nodejs")
@@ -127,11 +133,8 @@ console.log(JSON.stringify(cases.map(({ rule, knob }) => ({
 def by_python(verdict: Verdict, rule: dict[str, Any], knob: dict[str, Any], number: float) -> str:
     """The verdict of the rule with another number, by the ledger's own code."""
     tree = {name: copy.deepcopy(rule[name]) for name in ("parts", "failed", "level")}
-    for *way, last in knob["paths"]:
-        inner: Any = tree
-        for key in way:
-            inner = inner[key]
-        inner[last] = number
+    for place in knob["paths"]:
+        put_in(tree, place, number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conditions, "FAILED", tree["failed"])
         patch.setattr(conditions, "LEVEL", tree["level"])
@@ -182,3 +185,72 @@ def test_claims_that_wait_for_runs_have_no_sliders() -> None:
     claim = claims.load()[0]
     waiting = Verdict(claim, claims.NOT_RUN, "quick", {}, claim.runs("quick"), {})
     assert thresholds.figure([waiting]).text == "<p>No claim is decided yet.</p>"
+
+
+MAKE = {
+    "clusters": "explore.explore_clusters(run)",
+    "interpolation": "explore.explore_interpolation(run.generator, run.label)",
+    "classes": "explore.explore_classes(run)",
+    "gate": "explore.explore_gate(run.history, run.label)",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(pictures: Run, digits_judge: Judge) -> Run:
+    """A run from its directory, with the classifier in the cache."""
+    return Run.open(pictures.directory)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_without_a_kernel_there_are_images_and_with_one_a_widget_that_reacts_at_once(finished: Run, name: str) -> None:
+    explorer: Explorer = eval(MAKE[name], {"explore": explore, "run": finished})
+    frames = re.findall(r"<img [^>]*>", explorer.html)
+    assert len(frames) == len(explorer.frames) >= 4
+    assert sum("hidden" not in frame for frame in frames) == 1
+    assert len(explorer.html) < 400_000
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["text/html"] == explorer.html
+    assert bundle[WIDGET]["model_id"] == explorer.widget.model_id
+    (slider, *_), shown = explorer.widget.children[:-1], explorer.widget.children[-1]
+    before, begun = shown.value, time.process_time()
+    slider.set_state({"index": 3})  # what a message of the browser does
+    assert time.process_time() - begun < 1
+    assert 'src="data:image/webp;base64,' in shown.value
+    assert shown.value != before
+
+
+def test_the_gate_counts_the_steps_and_needs_no_ipywidgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = [{"iteration": float(step), "loss_center": float(step)} for step in range(1, 11)]
+    explorer = explore.explore_gate(history, "live · smoke · digits · seed 0")
+    (axes,) = explorer.draw(d_round=7.0).axes
+    assert axes.get_title().endswith("30% of the center steps are taken")
+    with pytest.raises(UsageError, match="no center loss"):
+        explore.explore_gate([{"iteration": 1.0, "loss_d": 1.0}], "live")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert list(explorer._repr_mimebundle_()) == ["text/plain", "text/html"]
+
+
+def test_a_training_with_what_it_has_kept(quick: Quick, tmp_path: Path) -> None:
+    kept = Moments(data.load("digits"), most=100)
+    run = quick(tmp_path / "run", "digits/kmgan", iterations=4, callback=kept)
+    assert list(kept.features) == list(kept.centers) == [0, 2, 4]
+    assert kept.features[4].shape == (100, 20)
+    of_points = Moments(data.load("synthetic"), most=100)
+    points = quick(tmp_path / "points", callback=of_points)  # of which there are no samples
+    html, other = training_frames(run, kept).text, training_frames(points, of_points).text
+    assert re.findall(r'data-label="([^"]*)"', html) == ["iteration 2", "iteration 4"]
+    assert re.findall(r'data-label="([^"]*)"', other) == ["iteration 0", "iteration 10", "iteration 20"]
+    assert "samples, features and losses" in html
+    assert len(html) < 300_000
+
+
+@pytest.mark.parametrize(("poster", "shown", "figure"), [(None, 2, '-frames" data-autoplay>'), (1, 1, '-frames">')])
+def test_frames_show_one_image_without_javascript(poster: int | None, shown: int, figure: str) -> None:
+    html = frames_html([b"one", b"two", b"three"], ["a", "b", "c"], "A cloud", poster=poster)
+    images = re.findall(r"<img [^>]*>", html)
+    assert ["hidden" in image for image in images] == [place != shown for place in range(3)]
+    assert f"data:image/webp;base64,{base64.b64encode(b'one').decode()}" in images[0]
+    assert 'alt="A cloud: c"' in images[2]
+    assert re.search(rf'<input type="range" min="0" max="2" value="{shown}" [^>]*hidden>', html)
+    assert f"<output>{'abc'[shown]}</output>" in html
+    assert figure in html  # only the last plays by itself

@@ -17,8 +17,9 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.training.run import load_checkpoint
 
 from ..conftest import MadeUp
-from .conftest import pretended
+from .conftest import Patch, pretended
 
+Pretend = Callable[..., None]
 DIGITS = Needed("digits/kmgan", "smoke", 0)
 
 
@@ -30,9 +31,7 @@ def test_a_time_has_a_unit() -> None:
             sweep.seconds(text)
 
 
-def test_the_plan_is_what_the_ledger_lacks_or_patterns_name_without_what_is_recorded(
-    made_up: MadeUp, tmp_path: Path
-) -> None:
+def test_the_plan_is_what_the_ledger_lacks_or_patterns_name(made_up: MadeUp, tmp_path: Path) -> None:
     plan = sweep.planned("quick", results=tmp_path)
     assert plan == claims.lacking("quick", results=tmp_path)
     assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
@@ -60,7 +59,7 @@ def test_the_shards_are_the_whole_and_stay_as_they_are(made_up: MadeUp, tmp_path
 
 
 @pytest.fixture
-def pretend(made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def pretend(made_up: MadeUp, tmp_path: Path, monkeypatch: Patch) -> Pretend:
     """Return a function that says what training and measuring do instead."""
     return lambda *said, **made: monkeypatch.setattr(sys, "executable", pretended(made_up, tmp_path, *said, **made))
 
@@ -74,36 +73,27 @@ def recorded(folder: Path) -> list[Record]:
     return records.everything(results=folder / "results")
 
 
-def test_a_run_that_ends_well_is_recorded_and_reported(pretend: Callable[..., None], tmp_path: Path) -> None:
-    pretend("COPY; echo done")
-    told: list[Outcome] = []
-    outcome = swept(tmp_path, report=told.append)
-    assert (outcome.status, outcome.error, told) == ("completed", "", [outcome])
-    assert outcome.directory == tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
-    assert outcome.directory.with_name("smoke-seed0.log").read_text() == "done\n"
-    assert [record.result for record in recorded(tmp_path)] == [outcome.result]
-
-
 @pytest.mark.parametrize(
     ("train", "status", "error"),
     [
         ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"),
         ("exit 0", "failed", "exit status 0"), ("kill -9 $$", "failed", "ended by signal 9"),
-        ("exit 130", "unfinished", ""), ("COPY; exit 1", "diverged", ""),
+        ("exit 130", "unfinished", ""), ("COPY; exit 1", "diverged", ""), ("COPY; echo done", "completed", ""),
     ],
 )  # fmt: skip
-def test_a_run_that_does_not_end_well_is_not_recorded_unless_it_diverged(
-    pretend: Callable[..., None], tmp_path: Path, train: str, status: str, error: str
+def test_a_run_that_ends_well_or_diverges_is_recorded(
+    pretend: Pretend, tmp_path: Path, train: str, status: str, error: str
 ) -> None:
-    pretend(train, score=None)
-    outcome = swept(tmp_path)
-    assert (outcome.status, outcome.error) == (status, error)
-    assert [record.diverged for record in recorded(tmp_path)] == [True] * (status == "diverged")
+    pretend(train, score=8.0 if status == "completed" else None)
+    told: list[Outcome] = []
+    outcome = swept(tmp_path, report=told.append)
+    assert (outcome.status, outcome.error, told) == (status, error, [outcome])
+    assert outcome.directory == tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
+    found = {record.result["status"]: record.result for record in recorded(tmp_path)}
+    assert found == ({status: outcome.result} if status in ("completed", "diverged") else {})
 
 
-def test_what_the_ledger_reads_beyond_the_quick_measures_is_measured(
-    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_ledger_reads_is_measured(pretend: Pretend, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(claims, "measures_of", lambda *_: ["classifier_score", "coverage", "fid"])
     pretend("COPY", evaluate="exit 2")
     outcome = swept(tmp_path, data_root=tmp_path)
@@ -112,9 +102,7 @@ def test_what_the_ledger_reads_beyond_the_quick_measures_is_measured(
     assert len(recorded(tmp_path)) == 1  # the training is not lost; the ledger goes on asking for what is missing
 
 
-def test_when_the_time_is_up_nothing_begins_and_what_runs_is_stopped(
-    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_the_time_is_up_what_runs_is_stopped(pretend: Pretend, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(sweep, "GRACE", 0.3)
     pretend("trap '' TERM; sleep 20")
     runs = [DIGITS, Needed("digits/kmgan", "smoke", 1), Needed("digits/kmgan", "smoke", 2)]
@@ -127,9 +115,7 @@ def test_when_the_time_is_up_nothing_begins_and_what_runs_is_stopped(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("digits_judge")
-def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     directory = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"
 
