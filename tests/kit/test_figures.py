@@ -17,7 +17,7 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from kmgan_book import figures, phone
+from kmgan_book import figures, phone, records
 from kmgan_book.conditions import SCORE
 from kmgan_book.records import Record
 from kmgan_lib.metrics import class_frequency
