@@ -126,6 +126,19 @@ def test_a_completed_run_resumed_stays_as_it_is_with_its_measures(quick: Quick, 
     assert contents(done.directory) == before
 
 
+def test_convolutions_are_not_rounded_while_a_run_trains_and_the_flag_is_as_before_after_it(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    seen: list[bool] = []
+    quick(tmp_path / "run", callback=lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.allow_tf32
+    with pytest.raises(UsageError, match="is not empty"):
+        quick(tmp_path / "run")
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_the_callback_sees_the_beginning_and_every_snapshot(quick: Quick, tmp_path: Path) -> None:
     seen: list[int] = []
 
