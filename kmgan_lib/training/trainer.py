@@ -70,7 +70,7 @@ def train(
         state = load_checkpoint(directory, target) if resumed else None
         method = None
         held.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-        torch.backends.cudnn.allow_tf32 = False  # else the convolutions of float32 would round to ten bits, on some GPUs
+        torch.backends.cudnn.allow_tf32 = False  # else those of float32 would round to ten bits, on some GPUs
         if not distributed.from_rank_zero(lambda: _finished(directory, config, state)):  # else its measures stay
             try:
                 method = Training(settings, found, target, directory, config, state, callback).run()
