@@ -96,6 +96,7 @@ def test_the_screen_and_the_advice_fit_every_verdict(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(answer, "_verdicts", lambda word=word: verdicts(word))
         screen = answer.first_screen(BESIDE)
         assert BESIDE.text in screen.text
+        assert "Of 20 later runs (" in screen.text
         assert screen.text.count("<li") == (0 if word == NOT_RUN else len(CLAIMS))
         assert len(text(answer.advice()).split()) > 10
 
