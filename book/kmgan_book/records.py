@@ -156,12 +156,14 @@ def badge(records: Sequence[Record]) -> str:
     if not records:
         return "not yet recorded"
     seeds = {record.seed for record in records}
-    devices = dict.fromkeys(record.device for record in records)
-    commits = dict.fromkeys(_COMMIT.sub("", str(record.result["commit"])) for record in records)
-    first = records[0].result
     of = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {records[0].seed}"
+    parts = [
+        (r.result["profile"], data_label(r.result["data"]), r.device, _COMMIT.sub("", str(r.result["commit"])))
+        for r in records
+    ]
+    profiles, data, devices, commits = map(dict.fromkeys, zip(*parts, strict=True))
     code = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
-    return " · ".join(("recorded", first["profile"], data_label(first["data"]), of, ", ".join(devices), code))
+    return " · ".join(("recorded", ", ".join(profiles), ", ".join(data), of, ", ".join(devices), code))
 
 
 def save(run: Run, *, results: Path = RESULTS) -> Record:

@@ -67,6 +67,8 @@ def test_records_load_by_seed_and_profile_with_their_badge(points: Run, tmp_path
     assert records.load("synthetic/kmgan", "quick", results=tmp_path) == []
     assert records.badge(found[:1]) == "recorded · smoke · synthetic · seed 0 · a GPU · commit abc"
     assert records.badge(found) == "recorded · smoke · synthetic · 3 seeds · a GPU · commit abc"
+    found[2].result["data"] = {**found[2].result["data"], "name": "digits"}
+    assert records.badge(found) == "recorded · smoke · synthetic, digits · 3 seeds · a GPU · commit abc"
     (found[0].directory / "result.json").write_text("{}")
     with pytest.raises(UsageError, match="is not a record: preset: Field required"):
         records.load("synthetic/kmgan", "smoke", results=tmp_path)
