@@ -8,6 +8,16 @@
   const value = (record, measure) => (record.diverged ? (isDistance(measure) ? Infinity : -Infinity) : record.values[measure]);
   const mean = (values) => values.reduce((sum, each) => sum + each, 0) / values.length;
 
+  /** A test that computes each answer once: most numbers of a rule leave the values that it compares alone. */
+  const remembered = (test) => {
+    const known = new Map();
+    return (...groups) => {
+      const key = groups.join(";");
+      if (!known.has(key)) known.set(key, test(...groups));
+      return known.get(key);
+    };
+  };
+
   const choose = (n, k) => { let ways = 1; for (let i = 1; i <= k; i++) ways *= (n - k + i) / i; return ways; };
   /** Fisher's exact test that the first failure rate is higher, one-sided. */
   const failsMore = (a, n, b, m) => {
@@ -26,7 +36,7 @@
     return [p - q - Math.hypot(p - l1, u2 - q), p - q + Math.hypot(u1 - p, q - l2)];
   };
   /** Exact test that gaps lie below 0: share of the choices of signs with a sum at most the one found. */
-  const signFlip = (gaps) => {
+  const signFlip = remembered((gaps) => {
     if (gaps.length < 2) return 1;
     const largest = Math.max(0, ...gaps.filter(finite).map(Math.abs)) || 1;
     const beyond = gaps.length + 1;
@@ -42,9 +52,9 @@
       count += fit;
     }
     return count / (first.length * other.length);
-  };
+  });
   /** Exact test of ranks that values lie below others: share of the ways to deal the ranks. */
-  const ranks = (values, others) => {
+  const ranks = remembered((values, others) => {
     if (Math.min(values.length, others.length) < 2) return 1;
     const pooled = [...values, ...others];
     const doubled = pooled.map((a) => pooled.filter((b) => b < a).length * 2 + pooled.filter((b) => b === a).length + 1);
@@ -61,7 +71,7 @@
     const full = [...ways].map(([key, count]) => [...key.split(",").map(Number), count]).filter(([n]) => n === values.length);
     const total = (rows) => rows.reduce((sum, row) => sum + row[2], 0);
     return total(full.filter((row) => row[1] <= found)) / total(full);
-  };
+  });
 
   /** Whether the records meet a condition of a rule. */
   const isMet = (condition, rule) => {
