@@ -32,8 +32,6 @@ class DCGAN(Method):
     class Options(Preset):
         generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", gt=0)
 
-    preset: Options
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         if base.network == "synthetic":

@@ -62,7 +62,6 @@ class KMGAN(Clustered):
         clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
         generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
 
-    preset: Options
     step_count: Tensor
     pixel_centers: Tensor | None
 

@@ -56,7 +56,6 @@ class KMGANPlus(Clustered):
         recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", gt=0)
         cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", ge=2)
 
-    preset: Options
     centers: Tensor
     directions: Tensor
 

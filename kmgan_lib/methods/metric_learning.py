@@ -41,8 +41,6 @@ class MBGAN(Method):
     class Options(Preset):
         embedding: Literal["free", "sphere"] = field("free", "ours", "features as they come or of length 1", later=True)
 
-    preset: Options
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
@@ -95,8 +93,6 @@ class MLGAN(Method):
         pair_reduction: PairReduction = field("mean", "readings, row 33", "pair sums, means, or of unordered pairs")
         embedding: Literal["free", "sphere"] = field("free", "ours", "features as they come or of length 1", later=True)
         spread: bool = field(False, "Bellemare et al., 2017", "G also keeps its samples apart", later=True)
-
-    preset: Options
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
