@@ -100,9 +100,7 @@ class MLGAN(Method):
         energy: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "pair_reduction": "pairs", "embedding": "sphere", "spread": True,
         }  # fmt: skip
-        return {
-            "mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights,
-        }  # fmt: skip
+        return {"mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights}
 
     def _features(self, images: Tensor) -> Tensor:
         return F.normalize(self.D(images)) if self.preset.embedding == "sphere" else self.D(images)

@@ -123,15 +123,11 @@ class MixtureGenerator(nn.Module):
         self.components, self.normal = nn.ModuleList(components), normal
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
-    def weights(self) -> Tensor:
-        """Mixture weights (n,), positive with sum 1."""
-        return self.logits.softmax(0)
-
     def pick(self, noise: Tensor) -> Tensor:
         """Number (b,) of the generator of each row of noise."""
         first = noise[:, 0].float()
         u = torch.special.ndtr(first) if self.normal else (first + 1) / 2
-        return (u.unsqueeze(1) > self.weights().cumsum(0)[:-1]).sum(1)
+        return (u.unsqueeze(1) > self.logits.softmax(0).cumsum(0)[:-1]).sum(1)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (b, z_dim) to images (b, c, h, w) of the mixture."""
@@ -208,7 +204,7 @@ class MixWGAN(WGAN):
 
     def _payoff(self, fakes: list[Tensor], images: Tensor | None) -> Tensor:
         """Weighted sum of F, without its first term if ``images`` is None."""
-        weights = self.generator_net.weights()
+        weights = self.generator_net.logits.softmax(0)
         per_pair = -torch.stack([self._values(fake) for fake in fakes])
         if images is not None:
             weights, per_pair = weights.detach(), per_pair + self._values(images)
@@ -230,5 +226,5 @@ class MixWGAN(WGAN):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         logged = super().step(images, labels, noise)
-        generators, critics = self.generator_net.weights().detach(), self.critic_logits.detach().softmax(0)
+        generators, critics = (x.detach().softmax(0) for x in (self.generator_net.logits, self.critic_logits))
         return {**logged, "largest_generator": generators.max(), "largest_critic": critics.max()}

@@ -137,10 +137,9 @@ def corrected_frequency(
         raise ValueError("a correction needs labels, and counts of real images, at least one of each class")
     rows = counts / totals[:, None]
     shares = torch.bincount(predicted_labels.cpu(), minlength=len(counts)).double().numpy() / n
-    random, resampled = np.random.default_rng(seed), []
-    for p in random.multinomial(n, shares, RESAMPLES) / n:
-        drawn = [random.multinomial(int(total), row) / total for total, row in zip(totals, rows, strict=True)]
-        resampled.append(_unmixed(np.stack(drawn), p))
+    random, whole = np.random.default_rng(seed), totals.astype(int)
+    predicted = random.multinomial(n, shares, RESAMPLES) / n
+    resampled = [_unmixed(random.multinomial(whole, rows) / totals[:, None], p) for p in predicted]
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
     corrected = _unmixed(rows, shares)
     return {"corrected": corrected.tolist(), "corrected_low": low.tolist(), "corrected_high": high.tolist()}
