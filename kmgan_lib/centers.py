@@ -142,19 +142,13 @@ class CenterBank(nn.Module):
     - ``recluster``: the batch moves nothing; `recluster` runs Lloyd's algorithm on many features now and then.
     """
 
-    real: Tensor
-    fake: Tensor
-    real_counts: Tensor
-    fake_counts: Tensor
-
     @typed
     def __init__(self, k: int, feature_dim: int, *, update: Update = "eq4", device: torch.device | str = "cpu"):
         super().__init__()
         self.update_rule = update
-        start = 100.0 if update == "counts100" else 0.0
-        for name in ("real", "fake"):
-            self.register_buffer(name, torch.zeros(k, feature_dim, device=device))
-            self.register_buffer(f"{name}_counts", torch.full((k, 1), start, device=device))
+        centers, counts = torch.zeros(k, feature_dim), torch.full((k, 1), 100.0 if update == "counts100" else 0.0)
+        self.real, self.real_counts = nn.Buffer(centers.to(device)), nn.Buffer(counts.to(device))
+        self.fake, self.fake_counts = nn.Buffer(self.real.clone()), nn.Buffer(self.real_counts.clone())
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""

@@ -73,7 +73,6 @@ def data(
 ) -> None:
     """Show which data sets are found where, fetch one, or check that they read well."""
     from kmgan_lib import data as library
-    from kmgan_lib.data.load import fetch
 
     if action not in ("show", "fetch", "check"):
         raise UsageError(f"data {action}: choose show, fetch or check")
@@ -82,7 +81,7 @@ def data(
         what = f"{name} is no data set" if name else "data fetch needs a name"
         raise UsageError(f"{what} (one of {', '.join(known)})")
     if name and action == "fetch":
-        say(f"{name} is in {fetch(name)}")
+        say(f"{name} is in {library.fetch(name)}")
         return
     rows = table("data set", "found", "where", "content" if action == "check" else "stand-in")
     for dataset in [name] if name else known:
@@ -111,9 +110,8 @@ def train(
     from kmgan_lib import distributed, presets
     from kmgan_lib.training.trainer import train as train_
 
-    for pair in set_ or ():
-        if "=" not in pair:
-            raise UsageError(f"--set {pair}: write key=value, such as --set k=20")
+    if wrong := [pair for pair in set_ or () if "=" not in pair]:
+        raise UsageError(f"--set {wrong[0]}: write key=value, such as --set k=20")
     fields: dict[str, Any] = {key.strip(): value.strip() for key, value in (pair.split("=", 1) for pair in set_ or ())}
     presets.resolve(preset, profile, **fields)  # before the keys become arguments
     run = train_(
@@ -208,19 +206,14 @@ for _found in entry_points(group="kmgan.commands"):
         app.command(_found.name)(_found.load())
 
 
-def _prepare() -> None:
-    """Make standard output take everything, and every line stay one where it goes into a pipe or a file."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit status 2 for wrong use, 3 for a directory in use, 1 for a failed run, 130 if cut."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)-8s %(message)s")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # without UTF-8 there is no ±
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
-    if not console.is_terminal:
+    if not console.is_terminal:  # every line stays one in a pipe or a file
         console.width = 10_000
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 for wrong use, 3 for a directory in use, 1 for a failed run, 130 if cut."""
-    _prepare()
     words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if words == ["--version"]:
         print(f"kmgan {__version__}")

@@ -77,15 +77,10 @@ def generator_loss(
     return _distance(fake_features, fake_targets, reduction)
 
 
-def _pairwise(a: Tensor, b: Tensor, reduction: PairReduction) -> Tensor:
+def _pairwise(a: Tensor, b: Tensor, reduction: PairReduction, *, within: bool = False) -> Tensor:
     total = distances(a, b, 1).sum()
-    return total if reduction == "sum" else total / (len(a) * len(b))
-
-
-def _within(features: Tensor, reduction: PairReduction) -> Tensor:
-    if reduction != "pairs":
-        return _pairwise(features, features, reduction)
-    return _pairwise(features, features, "sum") / (2 * len(features) * (len(features) - 1))
+    pairs = 2 * len(a) * (len(a) - 1) if within and reduction == "pairs" else len(a) * len(b)
+    return total if reduction == "sum" else total / pairs
 
 
 @typed
@@ -100,7 +95,8 @@ def intra_distance(
     unordered ``pairs`` of different samples (readings, row 33), with which :math:`L_{intra} - L_{inter}` is minus half
     the energy distance (Székely and Rizzo, 2013): nothing is gained by shrinking the features.
     """
-    return _within(real_features, reduction) + _within(fake_features, reduction)
+    real = _pairwise(real_features, real_features, reduction, within=True)
+    return real + _pairwise(fake_features, fake_features, reduction, within=True)
 
 
 @typed

@@ -1,6 +1,6 @@
 """Image tensors as sheets of tiles and as files."""
 
-import math
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,7 @@ def sheet(images: Tensor, *, columns: int | None = None) -> np.ndarray:
     """Tile images (n, c, h, w) in [0, 1] with 1 or 3 channels into one uint8 array (H, W, 3), by default a square."""
     from torchvision.utils import make_grid
 
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    grid = make_grid(images.detach().cpu().clamp(0, 1), columns, padding=1, pad_value=1)
+    grid = make_grid(images.detach().cpu().clamp(0, 1), columns or ceil(len(images) ** 0.5), padding=1, pad_value=1)
     inner = grid[:, 1:-1, 1:-1] if len(images) > 1 else grid  # one image alone gets no border
     return to_bytes(inner).permute(1, 2, 0).numpy()
 

@@ -121,9 +121,8 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
     known = [key for key in preset.fields() if key not in FIXED]
-    for key in overrides:
-        if key not in known:
-            raise unknown("key", key, known, f"`kmgan list {preset.name}` shows all")
+    if wrong := [key for key in overrides if key not in known]:
+        raise unknown("key", wrong[0], known, f"`kmgan list {preset.name}` shows all")
     sizes: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     sizes["iterations"] = max(1, round(sizes["iterations"] * share))

@@ -1,7 +1,6 @@
 import dataclasses
 import gzip
 import hashlib
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +112,7 @@ def test_an_argument_outdoes_the_environment(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_root_without_the_data_is_an_error_with_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = importlib.import_module("kmgan_lib.data.load")  # the package's name `load` is the function
-    monkeypatch.setattr(loader, "fetch", lambda _: pytest.fail("a wrong root must not be hidden"))
+    monkeypatch.setattr(data, "fetch", lambda _: pytest.fail("a wrong root must not be hidden"))
     with pytest.raises(UsageError) as caught:
         data.load("fashion", root=tmp_path, standin="never")
     message = str(caught.value)

@@ -27,7 +27,7 @@ FLOORS = [
     "errors", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
     "losses", "methods", "presets", "generator", "pictures", "training", "metrics", "cli", "__main__",
 ]  # fmt: skip
-LINES = 6_103  # of the library at most; the number may only fall, and is to reach 6,000
+LINES = 6_000  # of the library at most; the number may only fall
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 

@@ -58,8 +58,6 @@ class ALI(WeightNormalised):
         dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", ge=0, lt=1, later=True)
         initialise_by_data: bool = field(False, "ours", "D's gains by a first batch", later=True)
 
-    preset: Options
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         prior: dict[str, Any] = {"z_distribution": "normal"}

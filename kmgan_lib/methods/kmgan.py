@@ -62,10 +62,6 @@ class KMGAN(Clustered):
         clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
         generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
 
-    preset: Options
-    step_count: Tensor
-    pixel_centers: Tensor | None
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         if base.network == "synthetic":
@@ -110,10 +106,10 @@ class KMGAN(Clustered):
         self.bank = CenterBank(p.k, self.feature_dim, update=p.center_update)
         self.reclusters = p.center_update == "recluster"
         # On the device, so that the gate needs no look from the host and a captured step counts on.
-        self.register_buffer("step_count", torch.zeros((), dtype=torch.int64))
+        self.step_count = nn.Buffer(torch.zeros((), dtype=torch.int64))
         # Centers of K-Means on pixels where they group; they stay as they are.
-        pixels = torch.zeros(p.k, p.channels * p.image_size**2) if p.grouping == "pixels" else None
-        self.register_buffer("pixel_centers", pixels)
+        pixels = p.channels * p.image_size**2
+        self.pixel_centers = nn.Buffer(torch.zeros(p.k, pixels)) if p.grouping == "pixels" else None
 
     def _optimise(self) -> None:
         super()._optimise()

@@ -56,10 +56,6 @@ class KMGANPlus(Clustered):
         recluster_every: int = field(1000, "Liu et al., 2020", "iterations between two runs of K-Means", gt=0)
         cluster_images: int = field(10_000, "readings, row 23", "images whose features K-Means sees", ge=2)
 
-    preset: Options
-    centers: Tensor
-    directions: Tensor
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         own = unnormalised(base)
@@ -86,8 +82,7 @@ class KMGANPlus(Clustered):
                 if isinstance(layer, nn.Linear):
                     spectral_norm(layer)
         self.anchor = copy.deepcopy(self.discriminator_net).requires_grad_(False).eval()
-        self.register_buffer("centers", torch.zeros(p.k, d))
-        self.register_buffer("directions", torch.zeros(p.k, d))
+        self.centers, self.directions = nn.Buffer(torch.zeros(p.k, d)), nn.Buffer(torch.zeros(p.k, d))
 
     def setup(self, images: Tensor) -> None:
         """Copy D, and cluster its features by k-means++ and Lloyd's algorithm."""

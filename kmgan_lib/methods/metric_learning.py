@@ -41,8 +41,6 @@ class MBGAN(Method):
     class Options(Preset):
         embedding: Literal["free", "sphere"] = field("free", "ours", "features as they come or of length 1", later=True)
 
-    preset: Options
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         sphere: dict[str, Any] = {"tail": "plain", "head": "penultimate", "embedding": "sphere"}
@@ -96,17 +94,13 @@ class MLGAN(Method):
         embedding: Literal["free", "sphere"] = field("free", "ours", "features as they come or of length 1", later=True)
         spread: bool = field(False, "Bellemare et al., 2017", "G also keeps its samples apart", later=True)
 
-    preset: Options
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
         energy: dict[str, Any] = {
             "tail": "plain", "head": "penultimate", "pair_reduction": "pairs", "embedding": "sphere", "spread": True,
         }  # fmt: skip
-        return {
-            "mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights,
-        }  # fmt: skip
+        return {"mlgan": energy, "mlgan-clip": energy | weights, "mlgan-ordered": {}, "mlgan-ordered-clip": weights}
 
     def _features(self, images: Tensor) -> Tensor:
         return F.normalize(self.D(images)) if self.preset.embedding == "sphere" else self.D(images)

@@ -1,6 +1,7 @@
 """Small pieces that several methods are made of."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +48,7 @@ class Clustered(Method):
 
     clustered: ClassVar[str] = "init_images"  # the option that says how many images K-Means sees
     reclusters = False  # whether `_recluster` finds them anew every ``recluster_every`` steps
+    _recluster: Callable[[Tensor, int], None]  # on the training set, after so many steps
 
     @classmethod
     def check_data(cls, preset: Preset, images: Images) -> None:
@@ -74,11 +76,7 @@ class Clustered(Method):
         """Output (n, ...) of a network on images (n, ...), batch by batch."""
         return torch.cat([self.run_net(net, x) for x in self.batches(images)])
 
-    def _recluster(self, images: Tensor, done: int) -> None:
-        """Find the centers anew, after so many steps; where batches alone move them, nothing."""
-
     def before_step(self, done: int) -> None:
-        """Cluster the features anew if it is time."""
         if self.reclusters and done and done % self.preset.recluster_every == 0:
             assert self.training_set is not None
             with alone():
@@ -98,7 +96,6 @@ class Dropout(nn.Module):
         self.rng: torch.Generator | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Values (b, ...) to values of the same shape."""
         if not self.training or self.rng is None or self.p == 0:
             return input
         ranks = 1 if self.gathered else world_size()
@@ -111,8 +108,7 @@ class WeightNormalised(Method):
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
-        net = super().make_discriminator(preset)
-        return without_batch_norm(net, lambda: Dropout(preset.dropout), weight_norm)
+        return without_batch_norm(super().make_discriminator(preset), lambda: Dropout(preset.dropout), weight_norm)
 
     def __init__(self, preset: Preset, *, device: torch.device, seed: int):
         super().__init__(preset, device=device, seed=seed)

@@ -44,8 +44,6 @@ class Reduced(Clustered):
         fake_targets: Literal["generated", "real"] = field("generated", "readings, row 37", "centers that pull G")
         init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)
 
-    preset: Options
-
     @classmethod
     def variants(cls, base: Preset) -> Variants:
         fair = {"repulsion": True, "fake_targets": "real"}

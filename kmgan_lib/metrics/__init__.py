@@ -2,7 +2,6 @@
 
 from kmgan_lib.metrics import measures  # noqa: F401 - they register themselves
 from kmgan_lib.metrics.classifier import Judge, judge
-from kmgan_lib.metrics.clustering import center_scores, clustering_scores, kmeans_labels, within_class_scores
 from kmgan_lib.metrics.evaluation import METRICS, evaluate
 from kmgan_lib.metrics.inception import inception_measures
 from kmgan_lib.metrics.neighbours import (
@@ -13,11 +12,15 @@ from kmgan_lib.metrics.neighbours import (
     step_scores,
 )  # fmt: skip
 from kmgan_lib.metrics.scores import (
+    center_scores,
     class_frequency,
+    clustering_scores,
     corrected_frequency,
     frechet_distance,
     inception_score,
     kernel_distance,
+    kmeans_labels,
+    within_class_scores,
 )  # fmt: skip
 
 __all__ = [

@@ -9,6 +9,7 @@ import math
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +172,8 @@ def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
         normalise=Normalize(MEAN, DEVIATION), conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False),
         bn1=nn.BatchNorm2d(16), relu=nn.ReLU(),
     )  # fmt: skip
-    inputs = 16
-    for i, outputs in enumerate((16, 32, 64), start=1):
+    for i, (inputs, outputs) in enumerate(pairwise((16, 16, 32, 64)), start=1):
         parts[f"layer{i}"] = nn.Sequential(*(_block(outputs if j else inputs, outputs) for j in range(depth // 6)))
-        inputs = outputs
     parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(64, classes)}
     return nn.Sequential(parts)
 
@@ -203,8 +202,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     root = data_root or os.environ.get("KMGAN_DATA")
     if root is None or dataset != "cifar10" or stands_in(test.provenance):
         return None
-    path = expanded(root) / RESNET
-    if not path.is_file():
+    if not (path := expanded(root) / RESNET).is_file():
         return None
     name = f"{dataset} ResNet-56 ({path.name})"
     judge = Judge(load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)

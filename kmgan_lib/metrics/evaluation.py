@@ -182,11 +182,8 @@ class Measure:
     compute: Compute
     text: str
     needs: str
+    applies: Callable[[Preset], bool]  # whether it makes sense for runs of a preset
     quick: bool  # measured after every training
-
-    def applies(self, preset: Preset) -> bool:
-        """Whether it makes sense for runs of a preset."""
-        return NEEDS[self.needs](preset)
 
 
 METRICS: dict[str, Measure] = {}
@@ -202,7 +199,7 @@ def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = F
             return {"value": found[value], **found, "extractor": EXTRACTORS[extractor](subject)}
 
         text = (compute.__doc__ or "").partition("\n")[0].rstrip(".")
-        METRICS[compute.__name__] = Measure(completed, text, needs, quick)
+        METRICS[compute.__name__] = Measure(completed, text, needs, NEEDS[needs], quick)
         return completed
 
     return register

@@ -13,7 +13,6 @@ from kmgan_lib.centers import CenterBank, assign
 from kmgan_lib.config import OWN
 from kmgan_lib.data.images import resized, to_bytes, to_unit
 from kmgan_lib.methods import KMGAN
-from kmgan_lib.metrics import clustering as clusters
 from kmgan_lib.metrics import neighbours, scores
 from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.evaluation import REFERENCE, SAMPLE_SEED, Subject, chosen, measure
@@ -72,7 +71,7 @@ def class_frequency(subject: Subject) -> dict[str, Any]:
 def within_class(subject: Subject) -> dict[str, Any]:
     """Variance of pixels within the classes that the classifier sees, over that of real images."""
     labels, real_labels = (subject.probabilities(kind).argmax(1) for kind in ("fake", "reference"))
-    found = clusters.within_class_scores(subject.samples, labels, subject.rows("reference"), real_labels)
+    found = scores.within_class_scores(subject.samples, labels, subject.rows("reference"), real_labels)
     samples = {"samples": len(labels), "reference_samples": len(real_labels)}
     return {**found, **samples, "reference": subject.reference}
 
@@ -98,7 +97,7 @@ def clustering(subject: Subject) -> dict[str, Any]:
     classes = int(images.labels.max()) + 1
     pixels = resized(tensor, RAW_SIDE) if tensor.ndim == 4 and tensor.shape[-1] > RAW_SIDE else tensor
     found, raw = (
-        clusters.clustering_scores(labels, clusters.kmeans_labels(rows, classes))
+        scores.clustering_scores(labels, scores.kmeans_labels(rows, classes))
         for rows in (subject.method.features(tensor), to_unit(pixels).flatten(1))
     )
     return {**found, **{f"raw_{name}": score for name, score in raw.items()}, "k": classes, "samples": len(labels)}
@@ -109,8 +108,8 @@ def centers(subject: Subject) -> dict[str, Any]:
     """Have K-Means' centers become one (Section 3.3), and have the generated ones."""
     bank = cast(KMGAN, subject.method).bank
     tensor = chosen(subject.seen.tensor, CLUSTERED)
-    found = clusters.center_scores(bank.real, subject.method.features(tensor))
-    generated = clusters.distinct_points(bank.fake.detach().cpu().double(), 0.1 * found["spread"])
+    found = scores.center_scores(bank.real, subject.method.features(tensor))
+    generated = scores.distinct_points(bank.fake.detach().cpu().double(), 0.1 * found["spread"])
     return {**found, "generated_distinct": generated, "k": len(bank.real), "samples": len(tensor)}
 
 

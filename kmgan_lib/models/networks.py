@@ -120,12 +120,11 @@ class ConvGenerator(nn.Module):
 
     def __init__(self, preset: Preset, classes: int = 0):
         super().__init__()
-        p = preset
-        maps = [scale_width(c, p.width) for c in GENERATOR_CHANNELS[p.network][-STAGES[p.image_size] :]]
-        self.classes, self.maps, self.signed = classes, maps[0], p.network == "celeba"
-        self.fc = nn.Linear(p.z_dim + classes, 16 * maps[0])
+        maps = [scale_width(c, preset.width) for c in GENERATOR_CHANNELS[preset.network][-STAGES[preset.image_size] :]]
+        self.classes, self.maps, self.signed = classes, maps[0], preset.network == "celeba"
+        self.fc = nn.Linear(preset.z_dim + classes, 16 * maps[0])
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in maps)
-        self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, p.channels]))
+        self.ups = nn.ModuleList(Up(before, after, classes) for before, after in pairwise([*maps, preset.channels]))
         initialise(self)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -148,19 +147,18 @@ class ConvDiscriminator(nn.Module):
 
     def __init__(self, preset: Preset, classes: int = 0):
         super().__init__()
-        p = preset
-        maps = [scale_width(c, p.width) for c in DISCRIMINATOR_CHANNELS[: STAGES[p.image_size]]]
-        self.classes, self.signed = classes, p.network == "celeba"
-        self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([p.channels, *maps]))
-        first = nn.BatchNorm2d(maps[0]) if p.network == "celeba" else nn.Identity()
+        maps = [scale_width(c, preset.width) for c in DISCRIMINATOR_CHANNELS[: STAGES[preset.image_size]]]
+        self.classes, self.signed = classes, preset.network == "celeba"
+        self.downs = nn.ModuleList(Down(before, after, classes) for before, after in pairwise([preset.channels, *maps]))
+        first = nn.BatchNorm2d(maps[0]) if preset.network == "celeba" else nn.Identity()
         self.norms = nn.ModuleList([first, *(nn.BatchNorm2d(c) for c in maps[1:])])
         hidden = 16 * maps[-1] + classes
         self.hidden: nn.Module = nn.Identity()
-        if p.network == "cifar10" and p.tail != "linear":
-            units = scale_width(HIDDEN, p.width)
-            norm = nn.BatchNorm1d(units) if p.tail == "table" else nn.Identity()
+        if preset.network == "cifar10" and preset.tail != "linear":
+            units = scale_width(HIDDEN, preset.width)
+            norm = nn.BatchNorm1d(units) if preset.tail == "table" else nn.Identity()
             self.hidden, hidden = nn.Sequential(nn.Linear(hidden, units), norm, nn.ReLU()), units
-        self.head, self.feature_dim = feature_head(hidden, p)
+        self.head, self.feature_dim = feature_head(hidden, preset)
         initialise(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -14,15 +14,6 @@ WARM_UP = 3  # ordinary steps before the capture: optimisers make their state, l
 Losses = dict[str, Tensor]
 
 
-def reason_not_captured(method: Method) -> str | None:
-    """Why the steps of a method cannot be captured; None if they can."""
-    if method.device.type != "cuda":
-        return "CUDA graphs need a CUDA device"
-    if distributed.world_size() > 1:
-        return "several devices talk to each other within a step"
-    return None
-
-
 class _Captured:
     """A graph of one step, with its inputs in tensors that stay where they are, and its outputs."""
 
@@ -50,11 +41,13 @@ class Stepper:
     """
 
     def __init__(self, method: Method):
-        self.method, self.reason = method, reason_not_captured(method)
+        self.method = method
+        self.reason = None if method.device.type == "cuda" else "CUDA graphs need a CUDA device"
         self._seen: dict[int, int] = {}
         self._graphs: dict[int, _Captured] = {}
         self._stream: torch.cuda.Stream | None = None  # one for all: autograd remembers the stream of a parameter
-        if self.reason is not None and method.device.type == "cuda":
+        if self.reason is None and distributed.world_size() > 1:
+            self.reason = "several devices talk to each other within a step"
             log.warning("no CUDA graph: %s", self.reason)
 
     def __call__(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:

@@ -94,8 +94,7 @@ def _check(preset: Preset, images: Images) -> None:
         way = f"--set batch={max(2, n // 2)}" if n > 1 else "a training needs at least two"
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
     methods.method(preset.method).check_data(preset, images)
-    if preset.network != "synthetic" and images.tensor.shape[1:] != shape:
-        found = tuple(images.tensor.shape[1:])
+    if preset.network != "synthetic" and (found := tuple(images.tensor.shape[1:])) != shape:
         raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
 
 

@@ -1,6 +1,5 @@
 """Every option of every command, given anything: a status and one line, nothing written elsewhere or started."""
 
-import importlib
 import os
 import shlex
 import shutil
@@ -56,7 +55,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Run) -> Path
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(place)
     monkeypatch.setattr(methods, "create", no("training"))
-    monkeypatch.setattr(importlib.import_module("kmgan_lib.data.load"), "fetch", no("download"))
+    monkeypatch.setattr(data, "fetch", no("download"))
     monkeypatch.setattr(data, "load", no("data"))
     monkeypatch.setattr(bench, "measure", no("measurement"))
     monkeypatch.setattr(sweep._Children, "run", no("process"))

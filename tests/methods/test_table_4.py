@@ -15,9 +15,9 @@ from kmgan_lib.centers import share_between
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import draw_noise
-from kmgan_lib.methods.improved_gan import MinibatchDiscrimination
-from kmgan_lib.methods.mix_wgan import MixtureGenerator
+from kmgan_lib.methods.dcgan import MinibatchDiscrimination
 from kmgan_lib.methods.parts import Dropout
+from kmgan_lib.methods.wgan import MixtureGenerator
 
 from ..conftest import in_float64, same_weights
 from ..test_centers import naive_assign, naive_means, naive_pairs
