@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -129,16 +129,15 @@ def load(path: Path = LEDGER) -> list[Claim]:
     entries = read_yaml(path)
     if not isinstance(entries, dict) or not entries:
         raise UsageError(f"{path} has no claims: it maps their names to entries")
-    return [_claim(str(name), entry, path) for name, entry in entries.items()]
-
-
-def _claim(name: str, entry: Any, path: Path) -> Claim:
-    if not isinstance(entry, dict):
-        raise UsageError(f"{path.name}, {name}: a claim is a mapping")
-    try:
-        return Claim.model_validate({**entry, "name": name})
-    except ValidationError as error:
-        raise UsageError(f"{path.name}, {name}: {complaint(error)}") from None
+    claims = []
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise UsageError(f"{path.name}, {name}: a claim is a mapping")
+        try:
+            claims.append(Claim.model_validate({**entry, "name": str(name)}))
+        except ValidationError as error:
+            raise UsageError(f"{path.name}, {name}: {complaint(error)}") from None
+    return claims
 
 
 @dataclass(frozen=True)
