@@ -100,8 +100,7 @@ class Claim(Strict):
 
     def measures(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
-        for condition in (condition for listed in self.parts.values() for condition in listed):
-            yield from condition.reads()
+        return (pair for listed in self.parts.values() for condition in listed for pair in condition.reads())
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -209,12 +208,9 @@ class Verdict:
 
     def _not_met(self, part: str) -> list[str]:
         """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
-        names = []
-        for condition, finding in zip(self.claim.parts[part], self.parts.get(part, ()), strict=False):
-            if isinstance(condition.given, Test) and not finding.true:
-                name = condition.given.system
-                names.append(self.claim.calls.get(name, name))
-        return names
+        found = zip(self.claim.parts[part], self.parts.get(part, ()), strict=False)
+        unmet = [condition.given for condition, finding in found if not finding.true]
+        return [self.claim.calls.get(test.system, test.system) for test in unmet if isinstance(test, Test)]
 
 
 def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:

@@ -40,14 +40,10 @@ def _is_distance(measure: str) -> bool:
     return measure.partition(".")[0] in DISTANCES
 
 
-def _value(record: Record, measure: str) -> float:
-    """A number of a record; of a diverged run the worst that there is."""
-    worst = math.inf if _is_distance(measure) else -math.inf
-    return worst if record.diverged else record.value(measure)
-
-
 def _values(group: Sequence[Record], measure: str) -> list[float]:
-    return [_value(record, measure) for record in group]
+    """A number of each record; of a diverged run the worst that there is."""
+    worst = math.inf if _is_distance(measure) else -math.inf
+    return [worst if record.diverged else record.value(measure) for record in group]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -223,12 +219,14 @@ class _Compared(Test):
 
 class _Paired(_Compared):
     def find(self, found: Found) -> Finding:
-        a, b = ({r.seed: _value(r, self.measure) for r in found[preset]} for preset in (self.of, self.against))
-        common = sorted(a.keys() & b.keys())
-        gaps = self._gaps([a[seed] for seed in common], [self.scaled(b[seed]) for seed in common])
+        both = [{record.seed: record for record in found[preset]} for preset in (self.of, self.against)]
+        common = sorted(both[0].keys() & both[1].keys())
+        a, b = (_values([group[seed] for seed in common], self.measure) for group in both)
+        gaps = self._gaps(a, [self.scaled(value) for value in b])
         p = seeds.sign_flip(gaps if self.lower else -gaps)
         logs = ", of logarithms" if _is_distance(self.measure) else ""
-        listed = ", ".join(f"seed {seed} {_said(a[seed])} and {_said(b[seed])}" for seed in common)
+        pairs = zip(common, map(_said, a), map(_said, b), strict=True)
+        listed = ", ".join(f"seed {seed} {ours} and {theirs}" for seed, ours, theirs in pairs)
         test = f"exact test of {len(common)} pairs{logs}"
         return self.finding(p, f"{listed or 'no common seed'}; p = {p:.3g} ({test})")
 

@@ -229,11 +229,11 @@ def largest(preset: str) -> str:
 
 def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
     """`table` of those of the presets, by legend, that have records at a larger profile than `quick`, if any have."""
-    parts = []
-    for profile in claims.PROFILES[: claims.PROFILES.index("quick")]:
-        found = {legend: group for legend, group in recorded(presets, profile).items() if group}
-        if found:
-            parts.append(f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, made_by(found)).text}")
+    parts = (
+        f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, made_by(found)).text}"
+        for profile in claims.PROFILES[: claims.PROFILES.index("quick")]
+        if (found := {legend: group for legend, group in recorded(presets, profile).items() if group})
+    )
     return Html("".join(parts))
 
 
