@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -100,8 +100,7 @@ class Claim(Strict):
 
     def measures(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
-        for condition in (condition for listed in self.parts.values() for condition in listed):
-            yield from condition.reads()
+        return (pair for listed in self.parts.values() for condition in listed for pair in condition.reads())
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -129,16 +128,15 @@ def load(path: Path = LEDGER) -> list[Claim]:
     entries = read_yaml(path)
     if not isinstance(entries, dict) or not entries:
         raise UsageError(f"{path} has no claims: it maps their names to entries")
-    return [_claim(str(name), entry, path) for name, entry in entries.items()]
-
-
-def _claim(name: str, entry: Any, path: Path) -> Claim:
-    if not isinstance(entry, dict):
-        raise UsageError(f"{path.name}, {name}: a claim is a mapping")
-    try:
-        return Claim.model_validate({**entry, "name": name})
-    except ValidationError as error:
-        raise UsageError(f"{path.name}, {name}: {complaint(error)}") from None
+    claims = []
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise UsageError(f"{path.name}, {name}: a claim is a mapping")
+        try:
+            claims.append(Claim.model_validate({**entry, "name": str(name)}))
+        except ValidationError as error:
+            raise UsageError(f"{path.name}, {name}: {complaint(error)}") from None
+    return claims
 
 
 @dataclass(frozen=True)
@@ -210,12 +208,9 @@ class Verdict:
 
     def _not_met(self, part: str) -> list[str]:
         """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
-        names = []
-        for condition, finding in zip(self.claim.parts[part], self.parts.get(part, ()), strict=False):
-            if isinstance(condition.given, Test) and not finding.true:
-                name = condition.given.system
-                names.append(self.claim.calls.get(name, name))
-        return names
+        found = zip(self.claim.parts[part], self.parts.get(part, ()), strict=False)
+        unmet = [condition.given for condition, finding in found if not finding.true]
+        return [self.claim.calls.get(test.system, test.system) for test in unmet if isinstance(test, Test)]
 
 
 def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:

@@ -4,9 +4,11 @@
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import AfterValidator, Field
 from scipy import stats
 
@@ -38,14 +40,10 @@ def _is_distance(measure: str) -> bool:
     return measure.partition(".")[0] in DISTANCES
 
 
-def _value(record: Record, measure: str) -> float:
-    """A number of a record; of a diverged run the worst that there is."""
-    worst = math.inf if _is_distance(measure) else -math.inf
-    return worst if record.diverged else record.value(measure)
-
-
 def _values(group: Sequence[Record], measure: str) -> list[float]:
-    return [_value(record, measure) for record in group]
+    """A number of each record; of a diverged run the worst that there is."""
+    worst = math.inf if _is_distance(measure) else -math.inf
+    return [worst if record.diverged else record.value(measure) for record in group]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -66,8 +64,7 @@ def _within(value: float, word: str, bound: float) -> bool:
 
 
 def _measure(text: str) -> str:
-    name, *keys = text.split(".")
-    if not (name and keys and keys[0] and keys[1:] in ([], ["min"], ["max"])):
+    if not re.fullmatch(r"[^.]+\.[^.]+(\.(min|max))?", text, re.DOTALL):
         raise ValueError(f"must be a name and a key, such as {SCORE}")
     return text
 
@@ -222,24 +219,23 @@ class _Compared(Test):
 
 class _Paired(_Compared):
     def find(self, found: Found) -> Finding:
-        a, b = ({r.seed: _value(r, self.measure) for r in found[preset]} for preset in (self.of, self.against))
-        common = sorted(a.keys() & b.keys())
-        gaps = [self._gap(a[seed], b[seed]) for seed in common]
-        p = seeds.sign_flip(gaps if self.lower else [-gap for gap in gaps])
+        both = [{record.seed: record for record in found[preset]} for preset in (self.of, self.against)]
+        common = sorted(both[0].keys() & both[1].keys())
+        a, b = (_values([group[seed] for seed in common], self.measure) for group in both)
+        gaps = self._gaps(a, [self.scaled(value) for value in b])
+        p = seeds.sign_flip(gaps if self.lower else -gaps)
         logs = ", of logarithms" if _is_distance(self.measure) else ""
-        listed = ", ".join(f"seed {seed} {_said(a[seed])} and {_said(b[seed])}" for seed in common)
+        pairs = zip(common, map(_said, a), map(_said, b), strict=True)
+        listed = ", ".join(f"seed {seed} {ours} and {theirs}" for seed, ours, theirs in pairs)
         test = f"exact test of {len(common)} pairs{logs}"
         return self.finding(p, f"{listed or 'no common seed'}; p = {p:.3g} ({test})")
 
-    def _gap(self, value: float, other: float) -> float:
-        """By how much a value is above its limit; of distances the logarithm of the quotient. Two that diverged tie."""
-        limit = self.scaled(other)
-        if value == limit:
-            return 0.0
-        if not _is_distance(self.measure):
-            return value - limit
-        a, b = (math.log(x) if x > 0 else -math.inf for x in (value, limit))
-        return a - b if a != b else 0.0
+    def _gaps(self, values: Sequence[float], limits: Sequence[float]) -> np.ndarray:
+        """By how much values are above their limits; of distances logarithms of quotients. Two that diverged tie."""
+        pairs = np.asarray([values, limits], float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            a, b = np.log(np.maximum(pairs, 0)) if _is_distance(self.measure) else pairs
+            return np.where(a == b, 0, a - b)
 
 
 class _Ranks(_Compared):
@@ -266,21 +262,19 @@ class Condition(Strict):
     all: Annotated[list["Condition"], Field(min_length=1)] | None = None
     not_: "Condition | None" = Field(None, alias="not")
 
-    def tests(self) -> Iterator[Test]:
-        """All tests that it is made of."""
-        inner = self.any or self.all or ([self.not_] if self.not_ else [])
-        yield from [self.given] if not inner else [test for condition in inner for test in condition.tests()]
+    @property
+    def inner(self) -> Sequence[Any]:
+        """The test, or the conditions, that it is made of."""
+        return self.any or self.all or [self.given]
 
     def reads(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset and a measure of it, of all its tests."""
-        return (pair for test in self.tests() for pair in test.reads())
+        return (pair for part in self.inner for pair in part.reads())
 
     def find(self, found: Found) -> Finding:
         """Whether records meet it."""
+        parts = [part.find(found) for part in self.inner]
         if self.not_:
-            inner = self.not_.find(found)
-            return Finding(not inner.true, f"not so: {inner.text}")
-        if not (parts := [part.find(found) for part in self.any or self.all or ()]):
-            return self.given.find(found)
+            return Finding(not parts[0].true, f"not so: {parts[0].text}")
         is_met, word = (any, "; or ") if self.any else (all, "; and ")
         return Finding(is_met(part.true for part in parts), word.join(part.text for part in parts))

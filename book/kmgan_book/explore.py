@@ -20,6 +20,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import class_frequency, clustering_scores
 from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Subject
+from kmgan_lib.pictures import sheet
 from kmgan_lib.training.run import Run
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -157,11 +158,15 @@ def explore_clusters(run: Run) -> Explorer:
 
 
 def explore_interpolation(generator: Generator, made_by: str) -> Explorer:
-    """Images between two noise vectors: choose the seeds of both."""
+    """Images between two noise vectors (Fig. 8): choose the seeds of both."""
 
     def draw(first: int, last: int) -> Figure:
-        images = generator.interpolate(first, last, 10)
-        return figures.strip(images, made_by, f"from the noise of seed {first} to that of seed {last}")
+        picture = sheet(generator.interpolate(first, last, 10), columns=10)
+        figure, ax = figures.panel(6.8, 6.8 * picture.shape[0] / picture.shape[1] + 0.7)
+        ax.imshow(picture, interpolation="nearest")
+        ax.set_title(f"from the noise of seed {first} to that of seed {last}")
+        ax.set_axis_off()
+        return figures.badge(figure, made_by)
 
     controls = {name: (f"{name} seed", range(50), start) for start, name in enumerate(("first", "last"))}
     frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}

@@ -103,16 +103,6 @@ def grids(panels: Mapping[str, Tensor], made_by: str, *, columns: int = 8) -> Fi
     return badge(figure, made_by)
 
 
-def strip(images: Tensor, made_by: str, title: str) -> Figure:
-    """A row of images (n, c, h, w), as for interpolations (Fig. 8)."""
-    picture, wide = sheet(images, columns=len(images)), min(6.8, 0.8 * len(images))
-    figure, ax = panel(wide, wide * picture.shape[0] / picture.shape[1] + 0.7)
-    ax.imshow(picture, interpolation="nearest")
-    ax.set_title(title)
-    ax.set_axis_off()
-    return badge(figure, made_by)
-
-
 def every_history(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, str], made_by: str) -> Figure:
     """Curves of training, one panel a column of the history, one line a run; failed recorded runs are dashed.
 

@@ -11,6 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.decomposition import PCA
 from torch import Tensor
 
 from kmgan_book.figures import PALETTE, badge, canvas
@@ -34,16 +35,13 @@ class Projection:
     """The plane of the two main components of features (n, d); features of two dimensions stay as they are."""
 
     def __init__(self, features: Tensor):
-        self.mean = features.mean(0)
-        many = len(self.mean) > 2
-        self.label = f"first 2 components of {len(self.mean)} features" if many else "features"
-        self.axes = torch.eye(features.shape[1])
-        if many:
-            self.axes = torch.linalg.svd(features - self.mean, full_matrices=False).Vh[:2].T
+        dimensions = features.shape[1]
+        self.plane = PCA(2, svd_solver="full").fit(features) if dimensions > 2 else None
+        self.label = f"first 2 components of {dimensions} features" if self.plane else "features"
 
     def __call__(self, features: Tensor) -> Tensor:
         """Points (n, 2)."""
-        return features if features.shape[1] == 2 else (features - self.mean) @ self.axes
+        return torch.from_numpy(self.plane.transform(features)) if self.plane else features
 
 
 def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
@@ -94,14 +92,11 @@ def moment(
     ``limits`` of both axes of the features, the same at every moment, let one see how they move.
     """
     if samples is None:
-        figure, axes = canvas(1, 2, 6.4, 3.3)
-        left, ax = axes[0]
+        figure, ((left, ax),) = canvas(1, 2, 6.4, 3.3)
     else:  # the losses below the other two: three beside each other cannot be read on a phone
-        figure, axes = canvas(2, 2, 6.4, 5.6, height_ratios=[1.4, 1])
-        for ax in axes[1]:
-            ax.remove()
-        first, left = axes[0]
-        ax = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
+        figure, ((first, left), (ax, spare)) = canvas(2, 2, 6.4, 5.6, height_ratios=[1.4, 1])
+        spare.remove()
+        ax.set_subplotspec(ax.get_gridspec()[1, :])
         with Image.open(samples) as file:
             first.imshow(np.asarray(file.convert("RGB")), interpolation="nearest")
         first.set_title("samples, always the same $z$")

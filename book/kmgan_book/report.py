@@ -13,6 +13,7 @@ from PIL import Image
 from kmgan_book import claims, records
 from kmgan_book.conditions import FAILED
 from kmgan_book.records import Record
+from kmgan_book.sweep import Outcome
 from kmgan_lib.training.run import Run
 
 SEEDS = range(10)  # what pages compare; a rule that asks for other seeds shows its own
@@ -155,11 +156,10 @@ def _cell(group: Sequence[Record | Run], column: Column) -> str:
     return "<br>".join([escape(mean), *(f'<span class="range">{escape(note)}</span>' for note in notes)])
 
 
-def values(group: Iterable[Record | Run | Mapping[str, Any]], column: Column) -> list[float]:
-    """One number of each run of a group, or of its result; those without this measure are left out."""
+def values(group: Iterable[Record | Run | Outcome], column: Column) -> list[float]:
+    """One number of each run of a group; those without this measure are left out."""
     measure, key, _ = column
-    results = (run if isinstance(run, Mapping) else run.result for run in group)
-    found = [result.get("metrics", {}).get(measure, {}).get(key) for result in results]
+    found = [run.result.get("metrics", {}).get(measure, {}).get(key) for run in group]
     return [float(value) for value in found if value is not None]
 
 
@@ -229,11 +229,11 @@ def largest(preset: str) -> str:
 
 def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
     """`table` of those of the presets, by legend, that have records at a larger profile than `quick`, if any have."""
-    parts = []
-    for profile in claims.PROFILES[: claims.PROFILES.index("quick")]:
-        found = {legend: group for legend, group in recorded(presets, profile).items() if group}
-        if found:
-            parts.append(f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, made_by(found)).text}")
+    parts = (
+        f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, made_by(found)).text}"
+        for profile in claims.PROFILES[: claims.PROFILES.index("quick")]
+        if (found := {legend: group for legend, group in recorded(presets, profile).items() if group})
+    )
     return Html("".join(parts))
 
 

@@ -23,7 +23,7 @@ def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tupl
     return p - q - math.hypot(p - l1, u2 - q), p - q + math.hypot(u1 - p, q - l2)
 
 
-def sign_flip(gaps: Sequence[float]) -> float:
+def sign_flip(gaps: Sequence[float] | np.ndarray) -> float:
     """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
 
     The share of the :math:`2^n` choices of signs whose sum is at most the one found: not below :math:`2^{-n}`, and 1

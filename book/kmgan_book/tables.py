@@ -1,14 +1,13 @@
 """What the command line prints of many runs: outcomes and records beside the paper's scores, and the ledger."""
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Column, Table
 
 from kmgan_book import records, report
-from kmgan_book.claims import MARKS, NOT_RUN, Verdict
+from kmgan_book.claims import MARKS, NOT_RUN, Needed, Verdict
 from kmgan_book.sweep import Outcome
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
@@ -18,19 +17,19 @@ _NUMBERS = {
 }  # fmt: skip
 
 
-def _runs(found: Iterable[tuple[str, int, str, Mapping[str, Any]]]) -> Table:
-    """A row a run, of preset, seed, status and result, with the paper's Inception Score where Table 4 has the system.
+def outcomes(found: Iterable[Outcome]) -> Table:
+    """A row a run, with the paper's Inception Score where Table 4 has the system.
 
     That has another extractor, so only the order of rows compares.
     """
     paper = {preset: report.printed(mean, spread) for _, preset, mean, spread in report.TABLE_4}
     rows = []
-    for name, seed, status, result in found:
-        numbers = (report.span(report.values([result], column), column[2]) for column in _NUMBERS.values())
-        minutes = f"{result['wall_seconds'] / 60:.1f}" if "wall_seconds" in result else "–"
-        group, _, preset = name.partition("/")
+    for each in found:
+        numbers = (report.span(report.values([each], column), column[2]) for column in _NUMBERS.values())
+        minutes = f"{each.result['wall_seconds'] / 60:.1f}" if "wall_seconds" in each.result else "–"
+        group, _, preset = each.run.preset.partition("/")
         inception = paper.get(preset, "") if group.startswith("cifar10") else ""
-        rows.append((f"{name} seed {seed}", status, *numbers, minutes, inception))
+        rows.append((f"{each.run.preset} seed {each.run.seed}", each.status, *numbers, minutes, inception))
     heads = [*_NUMBERS, "minutes"] + ["paper: Inception Score"] * any(row[-1] for row in rows)
     table = Table(Column("run", no_wrap=True), "status", *(Column(head, justify="right") for head in heads))
     for row in rows:
@@ -41,14 +40,9 @@ def _runs(found: Iterable[tuple[str, int, str, Mapping[str, Any]]]) -> Table:
 def line(outcome: Outcome) -> str:
     """One run that ended, in one line."""
     name = f"{outcome.run.preset} {outcome.run.profile} seed {outcome.run.seed}"
-    scores = report.values([outcome.result], report.SCORE)
+    scores = report.values([outcome], report.SCORE)
     scored = f", classifier score {report.span(scores)}" if scores else ""
     return f"{name}: {outcome.status}{scored}{f' ({outcome.error})' if outcome.error else ''}"
-
-
-def outcomes(found: Sequence[Outcome]) -> Table:
-    """All runs of a sweep."""
-    return _runs((each.run.preset, each.run.seed, each.status, each.result) for each in found)
 
 
 def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> Table:
@@ -56,13 +50,13 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
     if profile not in presets.PROFILES:
         raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
     found = [
-        (result["preset"]["name"], result["seed"], result["status"], result)
-        for result in (record.result for record in records.everything(results=results))
-        if fnmatch.fnmatchcase(result["preset"]["name"], pattern) and result["profile"] == profile
+        Outcome(Needed(name, profile, record.seed), record.directory, record.result["status"], "", record.result)
+        for record in records.everything(results=results)
+        if fnmatch.fnmatchcase(name := record.result["preset"]["name"], pattern) and record.result["profile"] == profile
     ]
     if not found:
         raise UsageError(f"no {profile} record matches {pattern}: `kmgan records table` shows all")
-    return _runs(found)
+    return outcomes(found)
 
 
 def ledger(verdicts: Sequence[Verdict]) -> str:

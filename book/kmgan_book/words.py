@@ -74,13 +74,12 @@ def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> s
         what, *rest = match[1].split()
         if what in SYSTEMS:
             return listed(systems[what])
-        group = found[rest[1] if rest[0] == "alive" else rest[0]]
+        alive = rest[0] == "alive"
+        group = [record for record in found[rest[alive]] if not (alive and has_failed(record))]
         if what == "runs":
             return str(len(group))
         if what == "failed":
-            return f"{sum(has_failed(record) for record in group)} of {len(group)}"
-        if rest[0] == "alive":
-            group = [record for record in group if not has_failed(record)]
+            return f"{sum(map(has_failed, group))} of {len(group)}"
         values = [record.value(rest[-1]) for record in group if not record.diverged]
         values = [value for value in values if math.isfinite(value)]
         lost = len(group) - len(values)
