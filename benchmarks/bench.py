@@ -192,16 +192,15 @@ def _methods(device: torch.device, profile: str, rounds: Mapping[str, int]) -> R
 
 
 def _plain(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Report:
-    exact: dict[str, Any] = {"precision": "float32"}
-    same: dict[str, Any] = exact | {
+    same: dict[str, Any] = {
         "generator_updates": 1, "head": "bn-relu", "conv_first": 64, "conv_second": 128, "conditional": False,
     }  # fmt: skip
     grey, colour = "mnist/dcgan-carpedm20", "cifar10-32/dcgan-table3"  # the networks of the plain loop
     mnist = {
         "plain mnist": {"plain": "mnist"}, grey: _spec(grey, profile),
-        f"{grey} float32": _spec(grey, profile, **exact),
-        f"{grey} float32, one update each": _spec(grey, profile, **exact, generator_updates=1),
-        f"{grey} float32, one update each, KM-GAN's networks": _spec(grey, profile, **same),
+        f"{grey} bf16": _spec(grey, profile, precision="bf16"),
+        f"{grey}, one update each": _spec(grey, profile, generator_updates=1),
+        f"{grey}, one update each, KM-GAN's networks": _spec(grey, profile, **same),
         "mnist/kmgan": _spec("mnist/kmgan", profile),
     }  # fmt: skip
     cifar10 = {
