@@ -152,8 +152,7 @@ class CenterBank(nn.Module):
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
         """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
-        centers = kmeans_plus_plus(features, len(self.real), generator)
-        self.real.copy_(lloyd(features, centers, lloyd_iterations))
+        self.real.copy_(lloyd(features, kmeans_plus_plus(features, len(self.real), generator), lloyd_iterations))
         self.fake.copy_(self.real)
 
     @torch.no_grad()

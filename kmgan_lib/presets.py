@@ -92,7 +92,7 @@ PRESETS: Mapping[str, Preset] = _Presets()
 """All presets by name, put together from the groups and the registered methods when first looked at."""
 
 
-def _check(preset: Preset) -> None:
+def _checked(preset: Preset) -> Preset:
     if preset.channels not in (1, 3):
         raise UsageError(f"channels={preset.channels} must be 1 (grey) or 3 (RGB)")
     if preset.network == "mnist" and preset.image_size % 4:
@@ -100,6 +100,7 @@ def _check(preset: Preset) -> None:
     if preset.network in ("cifar10", "celeba") and preset.image_size not in (32, 64):
         raise UsageError(f"image_size={preset.image_size} must be 64, or 32 with one stage fewer")
     method(preset.method).check(preset)
+    return preset
 
 
 def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
@@ -126,9 +127,7 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     sizes: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
     share = method(preset.method).short.get(profile, 1)
     sizes["iterations"] = max(1, round(sizes["iterations"] * share))
-    preset = preset.replace(**sizes | overrides)
-    _check(preset)
-    return preset
+    return _checked(preset.replace(**sizes | overrides))
 
 
 def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
@@ -140,8 +139,6 @@ def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
     if odd := ", ".join(sorted(missing | set(fields) - set(kind.fields()))):
         raise UsageError(f"{where}: written by another version of kmgan (fields that differ: {shown(odd)})")
     try:
-        preset = kind(**fields)
-        _check(preset)
+        return _checked(kind(**fields))
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
-    return preset

@@ -47,9 +47,8 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
     """
     points, labels = hidden_points(seed, points_per_class)
     generator = torch.Generator().manual_seed(seed + 1_000_003)
-    first = torch.randn(2, 10, generator=generator)
-    second = torch.randn(10, 100, generator=generator)
-    mapped = torch.sigmoid(torch.sigmoid(points @ first) @ second)
+    hidden = torch.sigmoid(points @ torch.randn(2, 10, generator=generator))
+    mapped = torch.sigmoid(hidden @ torch.randn(10, 100, generator=generator))
     source = f"four Gaussians mapped by M of Table 2, seed {seed}"
     return Images.create(mapped, labels, classes="ABCD", name="synthetic", kind="synthetic", split="all", source=source)
 
@@ -140,5 +139,5 @@ def shapes(split: str = "train") -> Images:
 
 def faces(split: str = "train") -> Images:
     """Faces of random hair, skin, smile, glasses, turn and width, 64x64 RGB: the stand-in for CelebA."""
-    tensor, _ = _drawn(_faces, split)
-    return Images.create(tensor, None, name="celeba", kind="stand-in", source="drawn faces", split=split)
+    names = {"name": "celeba", "kind": "stand-in", "source": "drawn faces"}
+    return Images.create(_drawn(_faces, split)[0], None, split=split, **names)

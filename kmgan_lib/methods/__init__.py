@@ -1,4 +1,4 @@
-"""Training methods, one file each, under the protocol of `kmgan_lib.methods.base.Method`; all are imported here."""
+"""Training methods, a file each or a family, under the protocol of `base.Method`; all are imported here."""
 
 import importlib
 import pkgutil

@@ -50,8 +50,7 @@ class Reduced(Clustered):
         return {"reduced": {}, "reduced-repulsion": {"repulsion": True}, "reduced-fair": fair}
 
     def _build(self) -> None:
-        p = self.preset
-        self.bank = CenterBank(p.k, p.channels * p.image_size**2)
+        self.bank = CenterBank(self.preset.k, self.preset.channels * self.preset.image_size**2)
 
     def _optimise(self) -> None:
         super()._optimise()
@@ -61,8 +60,7 @@ class Reduced(Clustered):
     def setup(self, images: Tensor) -> None:
         """Initialise the centers by k-means++ on the pixels of at most ``init_images`` images."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        pixels = self._run_all(nn.Flatten(), self._seen(images, generator))
-        self.bank.initialise(pixels, generator)
+        self.bank.initialise(self._run_all(nn.Flatten(), self._seen(images, generator)), generator)
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         bank, x = self.bank, all_gather(images.flatten(1))
@@ -76,8 +74,7 @@ class Reduced(Clustered):
         loss_center = (of_centers(real_centers) - of_centers(fake_centers)).abs().sum()
         self._update(self.center_optimiser, loss_center)
 
-        fake_centers = fake_centers.detach()
-        targets = real_centers if self.preset.fake_targets == "real" else fake_centers
+        targets = real_centers if self.preset.fake_targets == "real" else fake_centers.detach()
         loss_d = block_norm(self.D(images) - of_centers(real_centers)[real_labels])
         if self.preset.repulsion:
             loss_d = loss_d - block_norm(self.D(fake.detach()) - of_centers(targets)[fake_labels])

@@ -66,8 +66,7 @@ def frechet_distance(features_a: Real[Tensor, "n d"], features_b: Real[Tensor, "
         return float("nan")
     (mean_a, root_a), (mean_b, root_b) = _root(a), _root(b)
     cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
-    total = (mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * cross
-    return total.item()
+    return ((mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * cross).item()
 
 
 @checks.typed

@@ -54,8 +54,7 @@ class History:
 
     def bad_iteration(self) -> int | None:
         """The first iteration with a loss that is not finite, if any. Waits for the device."""
-        first = int(self.first_bad)
-        return None if first == NEVER else first
+        return first if (first := int(self.first_bad)) < NEVER else None
 
     def write(self, iteration: int, seconds: float, *, to_file: bool = True) -> dict[str, float]:
         """Append the means since the last row and start over; ``to_file`` on one rank only. Waits for the device."""

@@ -15,7 +15,7 @@ from kmgan_lib.centers import share_between
 from kmgan_lib.data.images import content_keys
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import draw_noise
-from kmgan_lib.methods.dcgan import MinibatchDiscrimination
+from kmgan_lib.methods.improved_gan import MinibatchDiscrimination
 from kmgan_lib.methods.parts import Dropout
 from kmgan_lib.methods.wgan import MixtureGenerator
 
