@@ -102,9 +102,9 @@ def records_(
             raise RunFailed("; ".join(wrong))
         say(f"{len(records.everything(results=place))} records in {place} are sound")
     elif action == "replay":
-        from kmgan_pages import live
+        from kmgan_book import replays
 
-        say(f"{live.keep(Run.open(Path(str(target))), replays=results or live.REPLAYS)}")
+        say(f"{replays.keep(Run.open(Path(str(target))), replays=results or replays.REPLAYS)}")
     else:
         say(f"{records.save(Run.open(Path(str(target))), results=place).directory}")
 

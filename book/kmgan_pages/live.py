@@ -17,10 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from kmgan_book import CHECKOUT, STATIC, records
+from kmgan_book import STATIC, records
 from kmgan_book.figures import panel
 from kmgan_book.moments import encoded
 from kmgan_book.records import Record
+from kmgan_book.replays import ACROSS, CURVES, REPLAYS, SHOWN
 from kmgan_book.report import Html, badge_of, webp
 from kmgan_lib import files
 from kmgan_lib.centers import assign
@@ -29,16 +30,11 @@ from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.losses import discriminator_loss
 from kmgan_lib.models.networks import ConvGenerator, MnistGenerator
 from kmgan_lib.pictures import sheet
-from kmgan_lib.training.run import Run, data_label
 from kmgan_pages import moving, script
 
 _VIEW = 1.35
 _GROUPS = torch.tensor([[-0.6, 0.6], [0.65, 0.6], [0.6, -0.6], [-0.65, -0.55]])
 WIDTH, PANEL = 320, 74  # of the drawing of the curves
-REPLAYS = CHECKOUT / "book" / "replays"
-SHOWN, ACROSS = 5, 6  # images in a row of a frame; frames in a row of the image
-POINTS = 100  # of a curve
-CURVES = {"loss_d": "loss of D", "loss_g": "loss of G", "assignment_entropy": "entropy of assignment"}
 
 
 def _packed(array: np.ndarray) -> str:
@@ -134,39 +130,6 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
         f"<figcaption>{escape(caption)} {badge_of(records.badge(list(kept.values())))}</figcaption>"
     )
     return Html(f"{moving('generator', body, given)}\n{script('generator.js')}")
-
-
-def keep(run: Run, *, replays: Path = REPLAYS) -> Path:
-    """Keep a run's snapshots as one image, ``mnist-kmgan-seed0.webp`` or so, and beside it its curves and settings.
-
-    The run was trained with ``snapshots=30`` or so. The image, whose path is returned, takes some 150 KB.
-    """
-    snapshots = sorted((run.directory / "samples").glob("*.png"))
-    if len(snapshots) < 2:
-        raise UsageError(f"{run.directory} has no snapshots to replay: train with --set snapshots=30")
-    side = SHOWN * (run.preset.image_size + 1) - 1
-    rows = -(-len(snapshots) // ACROSS)
-    sprite = Image.new("RGB", (ACROSS * side, rows * side))
-    for index, path in enumerate(snapshots):
-        with Image.open(path) as file:
-            sprite.paste(file.convert("RGB").crop((0, 0, side, side)), (index % ACROSS * side, index // ACROSS * side))
-    columns = [column for column in CURVES if any(column in row for row in run.history)]
-    every = max(1, -(-len(run.history) // POINTS))
-    kept = run.history[every - 1 :: every]
-    told = {
-        "preset": run.preset.name, "profile": run.profile, "seed": run.seed, "iterations": run.preset.iterations,
-        "frames": [int(path.stem) for path in snapshots],
-        "history": {key: [float(f"{row[key]:.4g}") for row in kept] for key in ("iteration", *columns)},
-        "data": data_label(run.result.get("data", {})), "commit": str(run.result.get("commit", ""))[:7],
-        "device": run.result.get("device", ""),
-        "score": run.result.get("metrics", {}).get("classifier_score", {}).get("value"),
-    }  # fmt: skip
-    gray = sprite.convert("L") if run.preset.channels == 1 else sprite
-    target = replays / f"{run.preset.name.replace('/', '-')}-seed{run.seed}.webp"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(target, lambda place: gray.save(place, format="WEBP", quality=55, method=6))
-    files.write_json(target.with_suffix(".json"), told)
-    return target
 
 
 def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -> Html:

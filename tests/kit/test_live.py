@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kmgan_book import STATIC, claims, conditions, explore, records, report
+from kmgan_book import STATIC, claims, conditions, explore, records, replays, report
 from kmgan_book.claims import Claim, Verdict
 from kmgan_book.conditions import SCORE, Condition
 from kmgan_book.explore import WIDGET, Explorer, Moments, frames_html, training_frames
@@ -96,7 +96,7 @@ def run(folder: Path, seed: int = 0, frames: int = 7) -> Run:
 
 
 def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path: Path) -> None:
-    path = live.keep(run(tmp_path / "run"), replays=tmp_path)
+    path = replays.keep(run(tmp_path / "run"), replays=tmp_path)
     assert path.name == "mnist-kmgan-seed0.webp"
     with Image.open(path) as sprite:
         levels = np.asarray(sprite.convert("L"))[SIDE // 2 :: SIDE, SIDE // 2 :: SIDE].flatten()[:7]
@@ -110,12 +110,12 @@ def test_the_image_has_every_snapshot_and_the_file_beside_it_the_curves(tmp_path
     assert "<b>" not in text
     assert "loss of D<tspan>: −70 to −1" in text
     assert "background-position:0% 100%" in text  # the last of seven frames, six a row
-    live.keep(run(tmp_path / "other", 1, 6), replays=tmp_path)
+    replays.keep(run(tmp_path / "other", 1, 6), replays=tmp_path)
     with pytest.raises(UsageError, match="same iterations"):
         live.replay({"a": "mnist-kmgan-seed0", "b": "mnist-kmgan-seed1"}, caption="", replays=tmp_path)
     with pytest.raises(UsageError, match="snapshots=30"):
-        live.keep(run(tmp_path / "few", 2, 1), replays=tmp_path)
-    for recorded in live.REPLAYS.glob("*.json"):
+        replays.keep(run(tmp_path / "few", 2, 1), replays=tmp_path)
+    for recorded in replays.REPLAYS.glob("*.json"):
         told = json.loads(recorded.read_text(encoding="utf8"))
         assert recorded.with_suffix(".webp").stat().st_size < 250_000
         assert (len(told["frames"]), told["frames"][-1]) == (30, told["iterations"])
