@@ -141,9 +141,10 @@ def interpolation(subject: Subject) -> dict[str, Any]:
     """Steps, ends and middle of straight lines between images (Section 4.5), in pixels."""
     generator = subject.generator
     start, end = generator.noise(2 * LINES, SAMPLE_SEED).split(LINES)
+    labels = generator.labels(LINES) if generator.classes else None
     beta = torch.linspace(1, 0, STEPS + 1, device=start.device)
-    frames = torch.stack([generator.images(b * start + (1 - b) * end).cpu() for b in beta])
-    middle = generator.images((start + end) / 2).cpu()
+    frames = torch.stack([generator.images(b * start + (1 - b) * end, labels).cpu() for b in beta])
+    middle = generator.images((start + end) / 2, labels).cpu()
     real, others, unseen = _apart(subject, REFERENCE)
     held_out = others[:LINES]
     steps = neighbours.step_scores(frames.flatten(2).double())

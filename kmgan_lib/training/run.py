@@ -75,9 +75,8 @@ def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, An
     path = directory / CHECKPOINT
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load compares no checksums: a flipped bit would be a weight
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"the checksum of {damaged} in it is wrong")
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {damaged} in it is wrong")
         state = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(state, dict) or set(state) != KEYS:
             raise ValueError("it holds something else")
