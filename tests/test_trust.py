@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,3 +119,8 @@ def test_a_tag_of_python_in_a_file_of_the_book(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(UsageError, match=f"{name}.*: could not determine a constructor"):
             claims.load(path) if name == "claims.yml" else profiles.load(tmp_path, "smoke")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_record_with_a_bomb_in_it_is_text(tmp_path: Path, bomb: Bomb) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({"preset": pickle.dumps(bomb).decode("latin1")}))
+    assert isinstance(files.read_json(tmp_path / "x.json")["preset"], str)

@@ -104,8 +104,9 @@ def test_span_and_validity_are_their_definitions() -> None:
     near = [(rows[:, None] - real).flatten(2).norm(dim=2).amin(1).mean().item() for rows in (middle, held_out)]
     assert scores["span"] == pytest.approx(apart[0] / apart[1], rel=1e-5)
     assert scores["validity"] == pytest.approx(near[0] / near[1], rel=1e-5)
-    copied = line_scores(*[real[:4]] * 3, (real * 255).byte(), held_out)
-    assert copied == pytest.approx({"span": 0, "validity": 0}, abs=0.01)  # bytes and numbers are of one scale
+    copies, bytes_ = real[:4], (real * 255).byte()  # which are of one scale
+    scores = line_scores(copies, copies, copies, bytes_, held_out)
+    assert scores == pytest.approx({"span": 0, "validity": 0}, abs=0.01)
 
 
 def test_rows_that_cannot_be_compared_are_refused() -> None:

@@ -188,14 +188,10 @@ def test_fewer_distinct_features_than_clusters_are_that_many_without_a_warning(d
     assert len(set(kmeans_labels(features, 4).tolist())) == distinct
 
 
-def blobs(centers: Tensor, each: int = 50, noise: float = 0.1) -> Tensor:
-    points = centers.repeat_interleave(each, 0)
-    return points + noise * torch.randn(points.shape, generator=torch.Generator().manual_seed(0))
-
-
 def test_centers_of_clusters_that_are_there() -> None:
     centers = 3 * torch.eye(4)
-    scores = center_scores(centers, blobs(centers))
+    points = centers.repeat(50, 1) + 0.1 * torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    scores = center_scores(centers, points)
     assert (scores["distinct"], scores["used"]) == (4, 4)
     assert scores["entropy"] == pytest.approx(math.log(4))
     assert scores["evenness"] == pytest.approx(1)
@@ -203,7 +199,7 @@ def test_centers_of_clusters_that_are_there() -> None:
     # |3 e_i - 3 e_j| = 3 sqrt 2, and the spread of the corners is 3 sqrt(3/4).
     assert scores["distance"] == pytest.approx(math.sqrt(2) / math.sqrt(0.75), rel=0.02)
     for scale in (1e-6, 1e4):  # which does not matter
-        scaled = center_scores(centers * scale, blobs(centers) * scale)
+        scaled = center_scores(centers * scale, points * scale)
         assert scaled == pytest.approx({**scores, "spread": scale * scores["spread"]}, rel=1e-4)
 
 
