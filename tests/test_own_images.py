@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -150,17 +149,15 @@ def test_directories_by_default_and_at_home(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Quick) -> None:
     whole = quick(tmp_path / "whole", iterations=8)
-    quick(tmp_path / "run", iterations=4)
-    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "run")
-    shutil.rmtree(tmp_path / "run")
+    run, moved = quick(tmp_path / "run", iterations=4), tmp_path / "another name"
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", run.directory)
+    shutil.rmtree(run.directory)
     for call in (Run.open, load_generator):
         with pytest.raises(UsageError, match=r"packed\.zip"):
             call(packed)
-    with zipfile.ZipFile(packed) as archive:
-        archive.extractall(tmp_path / "another name")
-    assert Run.open(tmp_path / "another name").result["iterations"] == 4
-    run = quick(tmp_path / "another name", iterations=8, resume=True)
-    assert run.generator.sample(3).equal(whole.generator.sample(3))
+    shutil.unpack_archive(packed, moved)
+    assert Run.open(moved).result["iterations"] == 4
+    assert quick(moved, iterations=8, resume=True).generator.sample(3).equal(whole.generator.sample(3))
 
 
 def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(quick: Quick, tmp_path: Path) -> None:

@@ -128,7 +128,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def assert_five_steps_by_hand(method: KMGAN, tolerance: float) -> None:
+ON_PICTURES = ("default", "generalized", "fresh", "clipped", "weights clipped", "own labels")
+RUNS = [("synthetic/kmgan", name, 1e-8) for name in VARIANTS] + [("digits/kmgan", name, 1e-6) for name in ON_PICTURES]
+
+
+@pytest.mark.parametrize(("preset", "name", "tolerance"), RUNS)
+def test_five_steps_are_algorithm_1_by_hand(preset: str, name: str, tolerance: float) -> None:
+    method = in_float64(make(preset, **VARIANTS[name]))
     by_hand = ByHand(method)
     near = {"atol": tolerance, "rtol": 0}
     dtype = method.bank.real.dtype
@@ -141,16 +147,6 @@ def assert_five_steps_by_hand(method: KMGAN, tolerance: float) -> None:
     for a, b in ((method.generator_net, by_hand.G), (method.discriminator_net, by_hand.D)):
         for p, q in zip(a.parameters(), b.parameters(), strict=True):
             torch.testing.assert_close(p, q, **near)
-
-
-@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
-def test_five_steps_are_algorithm_1_by_hand(changes: dict[str, Any]) -> None:
-    assert_five_steps_by_hand(in_float64(make(**changes)), 1e-8)
-
-
-@pytest.mark.parametrize("name", ["default", "generalized", "fresh", "clipped", "weights clipped", "own labels"])
-def test_five_steps_are_algorithm_1_by_hand_on_pictures(name: str) -> None:
-    assert_five_steps_by_hand(in_float64(make("digits/kmgan", **VARIANTS[name])), 1e-6)
 
 
 def test_setup_takes_kmeans_plus_plus_centers_of_features_in_training_mode() -> None:

@@ -1,12 +1,10 @@
 """Files of a run that are replaced as a whole or not at all, and the history that grows."""
 
 import contextlib
-import errno
 import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,14 +20,8 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
-NO_SPACE = (OSError(errno.ENOSPC, "No space"), RunFailed, r"x\.txt could not be written \(No space\)")
-
-
-@pytest.mark.parametrize(
-    ("error", "raised", "message"),
-    [(RuntimeError("failed"), RuntimeError, "failed"), (KeyboardInterrupt(), KeyboardInterrupt, "^$"), NO_SPACE],
-)
-def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, error: Any, raised: Any, message: str) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("failed"), KeyboardInterrupt("failed")], ids=repr)
+def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "x.txt"
     path.write_text("old")
 
@@ -39,7 +31,7 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, error: Any, rai
         assert path.read_text() == "old"
         raise error
 
-    with pytest.raises(raised, match=message):
+    with pytest.raises(type(error), match="failed"):
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["x.txt"]
@@ -68,7 +60,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 def test_no_writer_loses_the_old_file_to_a_full_disk(tmp_path: Path, writer: str) -> None:
     path = tmp_path / CHECKPOINT
     path.write_text("old")
-    with no_file_longer_than(50_000), pytest.raises(RunFailed, match="could not be written"):
+    said = rf"{path} could not be written \(.+\)"
+    with no_file_longer_than(50_000), pytest.raises(RunFailed, match=said):
         write_atomically(path, WRITERS[writer])
     assert path.read_text() == "old"
     assert names(tmp_path) == [CHECKPOINT]
