@@ -109,17 +109,6 @@ def test_two_sweeps_over_the_same_plan_do_no_run_twice(forks: Forks, job: Job, t
     assert len(list((tmp_path / "results").glob("digits/kmgan/*/result.json"))) == 6
 
 
-def test_a_run_that_somebody_trains_by_hand_is_taken_and_the_sweep_goes_on(
-    forks: Forks, job: Job, tmp_path: Path
-) -> None:
-    (tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0").mkdir(parents=True)
-    refusal = "kmgan: somebody else trains it: wait"
-    ended = forks.run(sweep=job(2, f'[ "$seed" = 0 ] && echo "{refusal}" && exit 3; COPY'))
-    assert json.loads(ended.said) == [
-        ["digits/kmgan", 0, "taken", refusal.removeprefix("kmgan: ")], ["digits/kmgan", 1, "completed", ""],
-    ]  # fmt: skip
-
-
 def test_a_sweep_that_is_terminated_stops_its_runs_first_and_leaves_none_behind_the_second_time(
     forks: Forks, job: Job, tmp_path: Path
 ) -> None:
