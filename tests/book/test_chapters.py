@@ -84,18 +84,17 @@ def test_the_cell_fetches_what_is_missing_and_what_it_needs_once(tmp_path: Path,
     assert run_cell(tmp_path / "content", site, repository.as_uri()) == (f"library of {clone / 'kmgan_lib'}\n", "")
 
 
-def test_the_cell_takes_the_checkout_above_or_leaves_an_installed_library_alone(tmp_path: Path, site: Path) -> None:
+def test_the_cell_takes_the_checkout_above_or_an_installed_library_or_says_what_to_install(
+    tmp_path: Path, site: Path
+) -> None:
+    last = run_cell(tmp_path / "away", site)[1].splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: this kernel lacks the library: ")
+    assert f"`{sys.executable} -m pip install -e . -e ./book`" in last
     checkout = with_library(tmp_path / "checkout")
     for folder in (checkout, checkout / "book"):
         assert run_cell(folder, site, "https://never.asked") == (f"library of {checkout / 'kmgan_lib'}\n", "")
     with_library(site)
     assert run_cell(checkout / "book", site, "https://never.asked") == (f"library of {site / 'kmgan_lib'}\n", "")
-
-
-def test_the_cell_says_what_to_install(tmp_path: Path, site: Path) -> None:
-    last = run_cell(tmp_path / "away", site)[1].splitlines()[-1]
-    assert last.startswith("ModuleNotFoundError: this kernel lacks the library: ")
-    assert f"`{sys.executable} -m pip install -e . -e ./book`" in last
 
 
 def test_wrong_requests_and_settings_stop_the_build(make_book: MakeBook, build: Build) -> None:

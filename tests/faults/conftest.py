@@ -28,6 +28,12 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def words(out: Path) -> list[str]:
+    """``kmgan train`` of the tiny run."""
+    settings = [f"--set={key}={value}" for key, value in TINY.items() if key != "preset"]
+    return ["train", TINY["preset"], "--profile", "smoke", "--device", "cpu", "--out", str(out), "--resume", *settings]
+
+
 def goes_on_as(whole: Path, forks: Forks, out: Path) -> None:
     """A run that was ended goes on to where the one that nothing disturbed came."""
     ended = forks.run(train={**TINY, "out": str(out), "resume": True})

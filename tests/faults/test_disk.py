@@ -1,4 +1,4 @@
-"""A disk without room, and files that came to harm on it."""
+"""Files of a run that came to harm on the disk, and memory that runs out."""
 
 from pathlib import Path
 from typing import Any
@@ -6,67 +6,37 @@ from typing import Any
 import pytest
 import torch
 
-from kmgan_book.records import load
 from kmgan_lib import load_generator
-from kmgan_lib.errors import UsageError
-from kmgan_lib.files import GENERATOR
-from kmgan_lib.training.run import CHECKPOINT, FORMAT, KEYS, Run, load_checkpoint, save_checkpoint
+from kmgan_lib.errors import RunFailed, UsageError
+from kmgan_lib.files import GENERATOR, HISTORY
+from kmgan_lib.methods import KMGAN
+from kmgan_lib.training.run import CHECKPOINT, Run, load_checkpoint
 
-from ..conftest import MadeUp, Quick, Stopped, contents, stop_at
-from .conftest import TINY, goes_on_as
-from .forks import Forks
-
-
-def words(out: Path) -> list[str]:
-    """``kmgan train`` of the tiny run."""
-    settings = [f"--set={key}={value}" for key, value in TINY.items() if key != "preset"]
-    return ["train", TINY["preset"], "--profile", "smoke", "--device", "cpu", "--out", str(out), "--resume", *settings]
+from ..conftest import Quick, Stopped, contents, stop_at
 
 
-@pytest.mark.long
-def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
-    forks: Forks, whole: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    forks.run(train={**TINY, "out": str(out)}, die_writing=3, share=0.5)
-    before = (out / CHECKPOINT).read_bytes()
-    full = forks.run(cli=words(out), limit=len(before) // 2)
-    assert full.status == 1
-    assert full.said.count("\n") == 1
-    assert full.said.startswith(f"kmgan: {out / CHECKPOINT} could not be written")
-    assert (out / CHECKPOINT).read_bytes() == before
-    goes_on_as(whole, forks, out)
-
-
-def harmed(whole: bytes) -> list[bytes]:
+def harmed(path: Path) -> list[bytes]:
     """The content of a file that was cut, that is empty, and of which one bit is wrong."""
+    whole = path.read_bytes()
     half = len(whole) // 2
     return [whole[:half], b"", whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]]
 
 
-def test_a_broken_checkpoint_is_refused_and_the_run_stays_as_it_is(quick: Quick, tmp_path: Path) -> None:
+def test_a_broken_file_is_named_and_the_run_stays_as_it_is(quick: Quick, tmp_path: Path) -> None:
     out = quick(tmp_path / "run", iterations=14).directory
-    for content in harmed((out / CHECKPOINT).read_bytes()):
-        (out / CHECKPOINT).write_bytes(content)
-        before = contents(out)
-        with pytest.raises(UsageError, match=r"^.*not a usable checkpoint.*remove it to start this run anew$"):
-            quick(out, resume=True)
-        assert contents(out) == before
-
-
-def test_the_checkpoint_is_at_its_place_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save, seen, kept = torch.save, [], {**dict.fromkeys(KEYS, 0), "format": FORMAT}
-
-    def watching(state: Any, path: Path) -> None:
-        save(state, path)
-        seen.append(load_checkpoint(tmp_path, "cpu")["iteration"])
-
-    save_checkpoint(tmp_path, {**kept, "iteration": 1})
-    monkeypatch.setattr(torch, "save", watching)
-    for iteration in (2, 3):
-        save_checkpoint(tmp_path, {**kept, "iteration": iteration})
-    assert seen == [1, 2]
-    assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
+    garbled = [b"iteration,loss\n1,zero\n", b"iteration,loss\n1,2\n\x00\x01,\xff\n", b"loss\n1\n"]
+    for name, broken, read, message in (
+        (HISTORY, garbled, lambda: Run.open(out).history, r"history\.csv cannot be read.*"),
+        (GENERATOR, harmed(out / GENERATOR), lambda: load_generator(out), r"generator\.safetensors is not.*"),
+        (CHECKPOINT, harmed(out / CHECKPOINT), lambda: quick(out, resume=True),
+         "not a usable checkpoint.*remove it to start this run anew"),
+    ):  # fmt: skip
+        for content in broken:
+            (out / name).write_bytes(content)
+            before = contents(out)
+            with pytest.raises(UsageError, match=f"^.*{message}$"):
+                read()
+            assert contents(out) == before
 
 
 def test_a_run_that_goes_on_has_no_result_until_its_end(quick: Quick, tmp_path: Path) -> None:
@@ -77,18 +47,32 @@ def test_a_run_that_goes_on_has_no_result_until_its_end(quick: Quick, tmp_path: 
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_a_broken_generator_is_named(pictures: Run, tmp_path: Path) -> None:
-    path = tmp_path / GENERATOR
-    for content in harmed((pictures.directory / GENERATOR).read_bytes()):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match=r"^.*generator\.safetensors is not.*$"):
-            load_generator(path)
+NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+ON_THE_CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried")
+OTHER = RuntimeError("shapes cannot be multiplied")
 
 
-def test_a_broken_history_is_named(made_up: MadeUp, tmp_path: Path) -> None:
-    record = made_up(tmp_path, "digits/kmgan")
-    for content in (b"iteration,loss\n1,zero\n", b"iteration,loss\n1,2\n\x00\x01,\xff\n", b"loss\n1\n"):
-        (record.directory / "history.csv").write_bytes(content)
-        (found,) = load("digits/kmgan", "quick", results=tmp_path)
-        with pytest.raises(UsageError, match=r"^.*history\.csv cannot be read.*$"):
-            _ = found.history
+@pytest.mark.parametrize(
+    ("error", "at", "batch", "message"),
+    [(NO_MEMORY, 10, 16, "^out of memory with batch=16: try --set batch=8; the last checkpoint is kept"),
+     (NO_MEMORY, 0, 3, "^out of memory with batch=3: use another --device or --profile$"),
+     (ON_THE_CPU, 0, 64, "^out of memory with batch=64: try --set batch=32$"),
+     (MemoryError(), 0, 64, "^out of memory with batch=64: try --set batch=32$"), (OTHER, 0, 64, "^shapes cannot")],
+)  # fmt: skip
+def test_out_of_memory_a_line_names_a_smaller_batch_and_the_run_can_go_on(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, at: int, batch: int, message: str
+) -> None:
+    step = KMGAN.step
+
+    def limited(self: KMGAN, *given: Any) -> Any:
+        if self.step_count == at:
+            raise error
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KMGAN, "step", limited)
+        with pytest.raises(RuntimeError if error is OTHER else RunFailed, match=message):
+            quick(tmp_path / "run", batch=batch)
+    if at:
+        assert load_checkpoint(tmp_path / "run", "cpu")["iteration"] == 7
+        assert quick(tmp_path / "run", resume=True).result["status"] == "completed"

@@ -1,4 +1,4 @@
-"""kill -9, at any moment: the run goes on from its last checkpoint and ends as if nothing had been."""
+"""kill -9 and full disks, at any moment: the run goes on from its last checkpoint and ends as if nothing had been."""
 
 import random
 import signal
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kmgan_lib.training.run import load_checkpoint
+from kmgan_lib.training.run import CHECKPOINT, load_checkpoint
 
-from .conftest import TINY, assert_same_files, goes_on_as
+from .conftest import TINY, assert_same_files, goes_on_as, words
 from .forks import Forks
 
 KILLED = -signal.SIGKILL
@@ -44,9 +44,17 @@ def test_killed_again_and_again_runs_end_bit_for_bit_as_they_would_have(
     assert writing >= least  # kills within a write
 
 
-def test_killed_while_a_checkpoint_is_written_the_one_before_stays(forks: Forks, whole: Path, tmp_path: Path) -> None:
+def test_killed_while_a_checkpoint_is_written_and_on_a_full_disk_the_one_before_stays(
+    forks: Forks, whole: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     assert forks.run(train={**TINY, "out": str(out)}, die_writing=3, share=0.5).status == KILLED
-    assert (out / ".checkpoint.pt.part").stat().st_size < (out / "checkpoint.pt").stat().st_size
+    before = (out / CHECKPOINT).read_bytes()
+    assert (out / ".checkpoint.pt.part").stat().st_size < len(before)
     assert load_checkpoint(out, "cpu")["iteration"] == 4
+    assert (out / ".lock").exists()  # which keeps nobody out
+    full = forks.run(cli=words(out), limit=len(before) // 2)
+    assert (full.status, full.said.count("\n")) == (1, 1)
+    assert full.said.startswith(f"kmgan: {out / CHECKPOINT} could not be written")
+    assert (out / CHECKPOINT).read_bytes() == before
     goes_on_as(whole, forks, out)

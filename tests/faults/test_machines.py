@@ -1,4 +1,4 @@
-"""Machines unlike the developer's: no git, no home, another user's cache, Windows, a wheel without its checkout."""
+"""Machines unlike the developer's: no git, no home, another cache, a wheel without its checkout, half a network."""
 
 import json
 import math
@@ -7,20 +7,24 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torchvision import datasets
 
 import kmgan_lib
-from kmgan_lib import files, train
+from kmgan_lib import data, files, train
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics.neighbours import memorisation_scores
 from kmgan_lib.training import run
 
-from ..conftest import Quick
+from ..conftest import Command, Quick
 from ..kit.conftest import commit
 
 Patch = pytest.MonkeyPatch
@@ -160,3 +164,48 @@ def test_a_wheel_trains_samples_and_evaluates_and_only_a_checkout_has_commands_o
     assert "kmeans_cost" in result["metrics"]
     for words in refused:
         assert f"kmgan: kmgan {words[0]} needs a checkout of the book" in answer.stderr
+
+
+PROMISED, SENT = 100_000, 30_000
+
+
+class Server(BaseHTTPRequestHandler):
+    """Promises a file and sends a part of it, or another file, by the first part of the address."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(PROMISED))
+        self.end_headers()
+        self.wfile.write(bytes(SENT if self.path.startswith("/cut/") else PROMISED))
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the class above
+        """Be silent."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("name", "how"), [("mnist", "cut"), ("mnist", "another"), ("cifar10", "cut")])
+def test_a_download_that_is_not_the_file_is_one_line_and_nothing_is_kept(
+    kmgan: Command, address: str, monkeypatch: Patch, tmp_path: Path, name: str, how: str
+) -> None:
+    monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
+    known = getattr(datasets, data.DATASETS[name].torchvision)
+    if name == "cifar10":
+        monkeypatch.setattr(known, "url", f"{address}/{how}/cifar-10-python.tar.gz")
+    else:
+        monkeypatch.setattr(known, "mirrors", [f"{address}/{how}/"])
+    status, _, err = kmgan("data", "fetch", name)
+    assert status == 2
+    (said,) = [line for line in err.splitlines() if line.startswith("kmgan: ")]
+    assert f"{name} could not be downloaded" in said
+    assert err.endswith(said + "\n")
+    assert [path for path in files.cache_root().rglob("*") if path.is_file()] == []

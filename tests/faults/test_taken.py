@@ -19,9 +19,8 @@ from kmgan_lib.training.run import CHECKPOINT, Run, load_checkpoint
 
 from ..conftest import MadeUp, Quick
 from ..kit.conftest import pretended
-from .conftest import TINY, goes_on_as
+from .conftest import TINY, goes_on_as, words
 from .forks import Ended, Forks
-from .test_disk import words
 
 
 def wait_for(path: Path, words: int = 0) -> None:
@@ -32,16 +31,10 @@ def wait_for(path: Path, words: int = 0) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def training(forks: Forks, tmp_path: Path) -> Any:
-    """A run in `tmp_path`/run that is being trained, slowly, by another process: its number."""
-    pid = forks.start(train={**TINY, "out": str(tmp_path / "run")}, slow=1.0)
-    wait_for(tmp_path / "run" / CHECKPOINT)
-    return pid
-
-
-def test_a_second_training_is_refused(forks: Forks, whole: Path, training: int, tmp_path: Path) -> None:
+def test_a_second_training_is_refused(forks: Forks, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
+    training = forks.start(train={**TINY, "out": str(out)}, slow=1.0)
+    wait_for(out / CHECKPOINT)
     refusal = f"kmgan: {out} is in use by another process: wait for its end, or name another one\n"
     for second in (words(out), [word for word in words(out) if word != "--resume"]):
         assert forks.run(cli=second) == Ended(3, refusal)
@@ -59,14 +52,6 @@ def test_a_second_training_is_refused(forks: Forks, whole: Path, training: int, 
     assert f"stopped at iteration {stopped} " in ended.said
     assert not (out / ".lock").exists()
     goes_on_as(whole, forks, out)
-
-
-def test_what_a_killed_process_leaves_behind_keeps_nobody_out(
-    forks: Forks, whole: Path, training: int, tmp_path: Path
-) -> None:
-    assert forks.wait(training, kill_after=0).status == -signal.SIGKILL
-    assert (tmp_path / "run" / ".lock").exists()
-    goes_on_as(whole, forks, tmp_path / "run")
 
 
 def test_a_folder_with_a_lock_left_behind_is_empty(quick: Quick, tmp_path: Path) -> None:
@@ -124,37 +109,15 @@ def test_two_sweeps_over_the_same_plan_do_no_run_twice(forks: Forks, job: Job, t
     assert len(list((tmp_path / "results").glob("digits/kmgan/*/result.json"))) == 6
 
 
-def test_a_run_that_somebody_trains_by_hand_is_taken_and_the_sweep_goes_on(
+def test_a_sweep_that_is_terminated_stops_its_runs_first_and_leaves_none_behind_the_second_time(
     forks: Forks, job: Job, tmp_path: Path
 ) -> None:
-    (tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0").mkdir(parents=True)
-    refusal = "kmgan: somebody else trains it: wait"
-    ended = forks.run(sweep=job(2, f'[ "$seed" = 0 ] && echo "{refusal}" && exit 3; COPY'))
-    assert json.loads(ended.said) == [
-        ["digits/kmgan", 0, "taken", refusal.removeprefix("kmgan: ")], ["digits/kmgan", 1, "completed", ""],
-    ]  # fmt: skip
-
-
-def test_a_sweep_that_is_terminated_stops_its_runs_first(forks: Forks, job: Job, tmp_path: Path) -> None:
-    train = f"trap 'touch {tmp_path / 'stopped'}; exit 130' TERM; while true; do sleep 0.05; done"
-    pid = forks.start(sweep=job(1, train))
-    wait_for(tmp_path / "begun", words=1)
-    time.sleep(0.5)
-    os.kill(pid, signal.SIGTERM)
-    assert forks.wait(pid).status == 130
-    assert (tmp_path / "stopped").exists()
-
-
-@pytest.mark.long
-def test_a_sweep_that_is_terminated_twice_leaves_no_run_behind(forks: Forks, job: Job, tmp_path: Path) -> None:
     """As ``timeout`` does it: it tells its process and then the whole group."""
-    pid = forks.start(sweep=job(1, "trap '' TERM; while true; do sleep 0.05; done"))
-    wait_for(tmp_path / "begun", words=1)
-    time.sleep(0.5)
-    for _ in range(2):
+    ready, heard = tmp_path / "ready", tmp_path / "heard"
+    pid = forks.start(sweep=job(1, f"trap 'touch {heard}' TERM; touch {ready}; while true; do sleep 0.05; done"))
+    for told in (ready, heard):
+        wait_for(told)
         os.kill(pid, signal.SIGTERM)
-        time.sleep(0.5)
     assert forks.wait(pid).status == 130
-    time.sleep(0.2)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -1,5 +1,6 @@
 """The answer of the book and its tables: sentences that fit whatever the verdicts become, numbers of the runs."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -17,19 +18,20 @@ from kmgan_pages import answer
 from .conftest import record
 
 BESIDE = Html("<em>beside</em>")
-CLAIMS = claims.load()
+CLAIMS = {claim.name: claim for claim in claims.load()}
+
+
+def judged(name: str, word: str, *met: str) -> Any:
+    """A verdict on a claim, with the conditions for *holds* met on these data sets, or on all."""
+    parts = [Finding(not met or each.given.of.partition("/")[0] in met, "") for each in CLAIMS[name].parts["holds"]]
+    return SimpleNamespace(
+        claim=CLAIMS[name], word=word, sentence="It scores 8.0 of 10.", waits=word == NOT_RUN, parts={"holds": parts}
+    )
 
 
 def verdicts(*words: str) -> dict[str, Any]:
     """All claims of the book; the first have these words, in turn."""
-    found = {}
-    for place, claim in enumerate(CLAIMS):
-        word = words[place % len(words)]
-        found[claim.name] = SimpleNamespace(
-            claim=claim, word=word, sentence="It scores 8.0 of 10.", waits=word == NOT_RUN,
-            parts={"holds": [Finding(True, "") for _ in claim.parts["holds"]]},
-        )  # fmt: skip
-    return found
+    return {name: judged(name, word) for name, word in zip(CLAIMS, itertools.cycle(words), strict=False)}
 
 
 def text(html: Html) -> str:
@@ -63,32 +65,22 @@ def test_claims_are_counted_by_verdict() -> None:
     assert "1 holds" in answer.counted({"C1": verdicts(HOLDS)["C1"], "P1": verdicts(HOLDS)["C2"]})
 
 
-def judged(name: str, word: str, mnist: bool = False, fashion: bool = False) -> Any:
-    """A verdict on a claim of two data sets, with the conditions for *holds* met on some."""
-    claim = next(claim for claim in CLAIMS if claim.name == name)
-    met = {"mnist": mnist, "fashion": fashion}
-    parts = [Finding(met[each.given.of.partition("/")[0]], "") for each in claim.parts["holds"]]
-    return SimpleNamespace(word=word, claim=claim, parts={"holds": parts})
-
-
 def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
-    both = {"mnist": True, "fashion": True}
-    for better, why, photos, end in (
-        (judged("P1", UNDECIDED), judged("P2", HOLDS, **both), HOLDS, None),
-        (judged("P1", FAILS), judged("P2", HOLDS, **both), HOLDS, "is not clearly better than that DCGAN either."),
-        (judged("P1", PARTLY, fashion=True), judged("P2", PARTLY, fashion=True), FAILS,
+    for better, drawn, why, thanks, photos, end in (
+        (UNDECIDED, [], HOLDS, [], HOLDS, None),
+        (FAILS, [], HOLDS, [], HOLDS, "is not clearly better than that DCGAN either."),
+        (PARTLY, ["fashion"], PARTLY, ["fashion"], FAILS,
          "draws better garments than that DCGAN, thanks to its clusters, but not reliably better digits. On "
          "CIFAR-10 it is not clearly better."),
-        (judged("P1", HOLDS, **both), judged("P2", PARTLY, mnist=True), HOLDS,
+        (HOLDS, [], PARTLY, ["mnist"], HOLDS,
          "draws better digits and garments than that DCGAN; its clusters are the reason for digits. On CIFAR-10 it is "
          "better, too."),
-        (judged("P1", PARTLY, mnist=True), judged("P2", FAILS), UNDECIDED,
+        (PARTLY, ["mnist"], FAILS, [], UNDECIDED,
          "draws better digits than that DCGAN; a random partition in the place of its clusters does as well, but not "
          "reliably better garments."),
     ):  # fmt: skip
-        decided: Any = {"P1": better, "P2": why, "P3": SimpleNamespace(word=photos)}
-        said = answer.repaired(decided)
-        assert said == (f"The repair of this book, KM-GAN+, {end}" if end else "")
+        decided = {"P1": judged("P1", better, *drawn), "P2": judged("P2", why, *thanks), "P3": judged("P3", photos)}
+        assert answer.repaired(decided) == (f"The repair of this book, KM-GAN+, {end}" if end else "")
 
 
 def test_the_screen_and_the_advice_fit_every_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +101,7 @@ def test_three_numbers_have_units_and_each_claim_of_the_ledger_is_once_on_the_pa
     cells = ["".join(cell["source"]) for cell in json.loads(page)["cells"]]
     calls = re.findall(r"answer\.ledger\((.*?)\)", "\n".join(cells))
     names = re.findall(r"\w+", " ".join(calls))
-    assert sorted(names) == sorted(claim.name for claim in CLAIMS)
+    assert sorted(names) == sorted(CLAIMS)
     shown = answer.ledger(*names).text
     assert all(f'<li id="verdict-{name}">' in shown for name in names)
     assert shown.count("<details") == shown.count("</details>") == len(names)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,44 +37,28 @@ def found(written: dict[str, Any], **groups: list[Record]) -> tuple[bool, str]:
     return condition.find(groups)
 
 
-def holds(condition: dict[str, Any], **groups: list[Record]) -> bool:
-    return found(condition, **groups)[0]
-
-
-def count(failed: bool = True, **bound: Any) -> dict[str, Any]:
-    return {"count": {"of": "a", "failed": failed, **bound}}
+def of_a(kind: str, **arguments: Any) -> dict[str, Any]:
+    return {kind: {"of": "a", **arguments}}
 
 
 A, B = "classifier_score.value of a", "classifier_frechet.value of a"
 NINE, ONE = [9.0] * 10, [1.0] * 4 + [9.0] * 6
-
-
-def every(**arguments: Any) -> dict[str, Any]:
-    return {"every": {"of": "a", "measure": SCORE, **arguments}}
-
-
-def mean(**arguments: Any) -> dict[str, Any]:
-    return {"mean": {"of": "a", "measure": SCORE, **arguments}}
-
-
-def versus(kind: str, measure: str = SCORE, **arguments: Any) -> dict[str, Any]:
-    return {kind: {"of": "a", "against": "b", "measure": measure, **arguments}}
-
-
-RATES, FAILS_MORE = {"of": "a", "less": "b"}, {"fails_more": {"of": "a", "than": "b"}}
+every, mean = partial(of_a, "every", measure=SCORE), partial(of_a, "mean", measure=SCORE)
+versus = partial(of_a, against="b", measure=SCORE)
+fail, succeed = partial(of_a, "count", failed=True), partial(of_a, "count", failed=False)
+FAILS_MORE, GAP = of_a("fails_more", than="b"), of_a("rate_gap", less="b", below=0.3)
 YES, NO = every(above=5), every(above=9)
 # A condition, the scores of a and b, whether it is met, and what it says where that matters.
 SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
-    (count(at_most=1), [1, None, 8.5], [], False, "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"),
-    (count(all=True), [1, 2.99, None], [], True, ""), (count(all=True), [1, 3], [], False, ""),
-    (count(at_least=1), [3, 2.99], [], True, ""), (count(at_least=2), [3, 2.99], [], False, ""),
-    (count(False, at_least=1), [3, 2.99], [], True, ""), (count(False, at_most=0), [3, 2.99], [], False, ""),
-    (FAILS_MORE, ONE, NINE, True,
-     "a fails more often than b: 4 of 10 and 0 of 10, p = 0.0433 (Fisher, one-sided)"),
+    (fail(at_most=1), [1, None, 8.5], [], False, "at most 1 of the runs of a fail: 2 of 3 (scores 1, diverged, 8.5)"),
+    (fail(all=True), [1, 2.99, None], [], True, ""), (fail(all=True), [1, 3], [], False, ""),
+    (fail(at_least=1), [3, 2.99], [], True, ""), (fail(at_least=2), [3, 2.99], [], False, ""),
+    (succeed(at_least=1), [3, 2.99], [], True, ""), (succeed(at_most=0), [3, 2.99], [], False, ""),
+    (FAILS_MORE, ONE, NINE, True, "a fails more often than b: 4 of 10 and 0 of 10, p = 0.0433 (Fisher, one-sided)"),
     (FAILS_MORE, [None] * 3 + NINE[3:], NINE, False, ""), ({"not": FAILS_MORE}, NINE, ONE, True, ""),
-    ({"rate_gap": {**RATES, "below": 0.3}}, NINE, NINE, True,
+    (GAP, NINE, NINE, True,
      "failure rate of a minus that of b below 0.3: 0 of 10 and 0 of 10, 95 % interval -0.28 to 0.28 (Newcombe)"),
-    ({"rate_gap": {**RATES, "below": 0.3}}, [1, None, *NINE[2:]], NINE, False, ""),
+    (GAP, [1, None, *NINE[2:]], NINE, False, ""),
     # every seed, within a bound: a diverged one never is
     (every(above=6), [7, 8], [], True, f"{A} above 6 in every seed: 7, 8"), (every(above=6), [6, 8], [], False, ""),
     (every(below=7), [5, 6], [], True, ""), (every(above=0), [], [], False, ""),
@@ -96,14 +81,14 @@ SAID: list[tuple[dict[str, Any], list[Any], list[Any], bool, str]] = [
     (versus("paired", lower=True, plus=0.5), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], True, ""),
     (versus("paired", lower=True, plus=0.5, level=0.025), [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], False, ""),  # p is 0.031
     (versus("paired", higher=True), [9] * 4, [1] * 4, False, ""),
-    (versus("paired", F, lower=True), [1] * 6 + [120], [3] * 6 + [100], True, ""),
+    (versus("paired", measure=F, lower=True), [1] * 6 + [120], [3] * 6 + [100], True, ""),
     (versus("paired", lower=True), [1] * 6 + [120], [3] * 6 + [100], False, ""),
-    (versus("paired", F, lower=True, times=1.25), [12.6] * 5, [10] * 5, False, ""),
+    (versus("paired", measure=F, lower=True, times=1.25), [12.6] * 5, [10] * 5, False, ""),
     # ranks need no pairs: three against three decide
-    (versus("ranks", F, lower=True, times=1.25), [1, 2, 3], [4, 5, 6], True,
+    (versus("ranks", measure=F, lower=True, times=1.25), [1, 2, 3], [4, 5, 6], True,
      f"{B} lower than 1.25 times that of b: 1, 2, 3 and 4, 5, 6; p = 0.05 (exact test of ranks, 3 against 3)"),
-    (versus("ranks", F, lower=True, times=1.25), [1, 2, 5.1], [4, 5, 6], False, ""),
-    (versus("ranks", F, lower=True, times=2), [1, 2, 7.9], [4, 5, 6], True, ""),
+    (versus("ranks", measure=F, lower=True, times=1.25), [1, 2, 5.1], [4, 5, 6], False, ""),
+    (versus("ranks", measure=F, lower=True, times=2), [1, 2, 7.9], [4, 5, 6], True, ""),
     ({"any": [NO, NO]}, [7], [], False, ""), ({"all": [YES, NO]}, [7], [], False, ""),
     ({"any": [{"all": [YES, NO]}, {"all": [YES, YES]}]}, [7], [], True, ""),
     ({"any": [NO, YES]}, [7], [], True, f"{A} above 9 in every seed: 7; or {A} above 5 in every seed: 7"),
@@ -121,7 +106,7 @@ def test_each_condition_is_met_where_it_should_be_and_says_by_which_numbers() ->
 
 def test_pairs_are_of_common_seeds() -> None:
     a, b = group(5, 6, 7, 8, 9), group(9, 8, 7, 6, 5, 99, seeds=[4, 3, 2, 1, 0, 7])
-    assert holds(versus("paired", higher=True, plus=-0.5), a=a, b=b)
+    assert found(versus("paired", higher=True, plus=-0.5), a=a, b=b)[0]
     said = found(versus("paired", higher=True), a=a, b=group(1, seeds=[77]))[1]
     assert said.endswith("no common seed; p = 1 (exact test of 0 pairs)")
 
@@ -134,10 +119,10 @@ def test_a_diverged_run_is_the_worst_there_is_not_left_out(kind: str, seeds: int
         (None, 3, F, "lower", False), (None, None, F, "higher", False),
     ):  # fmt: skip
         a, b = (group(*[value] * (seeds - 1), last, measure=measure) for value, last in ((2.0, ours), (3.0, theirs)))
-        assert holds(versus(kind, measure, **{way: True}), a=a, b=b) == true
+        assert found(versus(kind, measure=measure, **{way: True}), a=a, b=b)[0] == true
     worst = group(*[None] * seeds)
-    assert holds(versus(kind, F, higher=True), a=worst, b=group(*[3] * seeds, measure=F))
-    assert not holds(versus(kind, F, higher=True), a=worst, b=worst), "all diverged: a tie"
+    assert found(versus(kind, measure=F, higher=True), a=worst, b=group(*[3] * seeds, measure=F))[0]
+    assert not found(versus(kind, measure=F, higher=True), a=worst, b=worst)[0], "all diverged: a tie"
 
 
 def test_a_value_is_a_number_the_end_of_a_list_or_the_mean_of_a_history(tmp_path: Path) -> None:
@@ -165,27 +150,21 @@ def test_what_a_condition_reads() -> None:
     }  # fmt: skip
 
 
-def bad(kind: str, **arguments: Any) -> dict[str, Any]:
-    return {kind: {"of": "a", **arguments}}
-
-
 BAD: list[tuple[Any, str]] = [
     ("count", "=count: "), ({}, "needs one of count, fails_more, rate_gap, every, mean, paired, ranks, any, all, not"),
-    ({"every": {"of": "a", "measure": SCORE, "above": 1}, **bad("fails_more", than="b")}, "needs one of count"),
-    ({"count": None}, "needs one of"), (bad("fails_more", than="b", above=1), "fails_more.above=1: Extra"),
-    (bad("count"), "count.failed: Field required"), (bad("count", failed="all", all=True), "count.failed=all: "),
-    (bad("count", failed=True), "count: needs one of all, at_least, at_most"),
-    (bad("count", failed=True, at_most=1.5), "at_most=1.5: "), (bad("count", failed=True, all=False), "all=False: "),
-    (bad("every", measure=SCORE), "every: needs one of above, below"), (bad("every", measure=5, above=1), "measure=5"),
-    (bad("every", measure=SCORE, above=1, below=2), "every: needs one of above, below"),
-    (bad("every", measure=SCORE, above=float("nan")), "every.above.float=nan: "),
-    (bad("mean", measure=SCORE, above={}), "needs one of of, measure"),
-    (bad("rate_gap", less="b", above={"of": "b"}), "rate_gap.above: "),
-    (bad("every", measure="a.b.mean", above=1), "measure=a.b.mean: must be a name and a key"),
-    (bad("ranks", against="b", measure=SCORE, lower=True, higher=True), "ranks: needs one of higher, lower"),
-    (bad("paired", against="b", measure=SCORE, lower=True, level=1), "paired.level=1: "),
-    (bad("paired", against="b", measure=SCORE, lower=True, times=0), "paired.times=0: "),
-    ({"all": []}, "all: List"), ({"any": [{"not": bad("most")}]}, "any.0.not.most: Extra"),
+    ({**YES, **FAILS_MORE}, "needs one of count"), ({"count": None}, "needs one of"),
+    (of_a("fails_more", than="b", above=1), "fails_more.above=1: Extra"),
+    (of_a("rate_gap", less="b", above={"of": "b"}), "rate_gap.above: "),
+    (of_a("count"), "count.failed: Field required"), (of_a("count", failed="all", all=True), "count.failed=all: "),
+    (fail(), "count: needs one of all, at_least, at_most"), (fail(at_most=1.5), "at_most=1.5: "),
+    (fail(all=False), "all=False: "), (every(), "every: needs one of above, below"),
+    (every(above=1, below=2), "every: needs one of above, below"), (every(measure=5, above=1), "measure=5"),
+    (every(measure="a.b.mean", above=1), "measure=a.b.mean: must be a name and a key"),
+    (every(above=float("nan")), "every.above.float=nan: "), (mean(above={}), "needs one of of, measure"),
+    (versus("ranks", lower=True, higher=True), "ranks: needs one of higher, lower"),
+    (versus("paired", lower=True, level=1), "paired.level=1: "),
+    (versus("paired", lower=True, times=0), "paired.times=0: "),
+    ({"all": []}, "all: List"), ({"any": [{"not": of_a("most")}]}, "any.0.not.most: Extra"),
 ]  # fmt: skip
 
 

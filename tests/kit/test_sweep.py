@@ -78,7 +78,8 @@ def recorded(folder: Path) -> list[Record]:
     [
         ("echo first; echo kmgan: no data; exit 2", "failed", "kmgan: no data"),
         ("exit 0", "failed", "exit status 0"), ("kill -9 $$", "failed", "ended by signal 9"),
-        ("exit 130", "unfinished", ""), ("COPY; exit 1", "diverged", ""), ("COPY; echo done", "completed", ""),
+        ("echo kmgan: somebody trains it; exit 3", "taken", "somebody trains it"), ("exit 130", "unfinished", ""),
+        ("COPY; exit 1", "diverged", ""), ("COPY; echo done", "completed", ""),
     ],
 )  # fmt: skip
 def test_a_run_that_ends_well_or_diverges_is_recorded(
