@@ -1,4 +1,4 @@
-"""Speed, measured side by side: every contender in a process of its own, all of them in turn, medians of repeats.
+"""Speed, measured side by side: every candidate in a process of its own, all of them in turn, medians of repeats.
 
 Ratios of one run mean something even on a machine that does other work meanwhile; lone times do not.
 """
@@ -33,7 +33,7 @@ GROUPS = ("mnist", "cifar10-32")
 Report = dict[str, Any]
 
 
-class Contender:
+class Candidate:
     """A process that iterates when it is told to.
 
     Parameters
@@ -70,7 +70,7 @@ class Contender:
             raise RunFailed(f"the process that measures {self.spec} ended with status {self._process.returncode}")
         return json.loads(line)
 
-    def __enter__(self) -> Contender:
+    def __enter__(self) -> Candidate:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,33 +86,33 @@ class Contender:
         }  # fmt: skip
 
 
-def race(
+def compare(
     specs: Mapping[str, Mapping[str, Any]], device: torch.device, *, repeats: int = 5, iterations: int = 3
 ) -> Report:
-    """Let contenders iterate in turn, so that all meet the same machine.
+    """Let candidates iterate in turn, so that all meet the same machine.
 
     Parameters
     ----------
     specs : mapping
-        Name to specification, see `Contender`.
+        Name to specification, see `Candidate`.
     device : torch.device
     repeats : int
         Rounds, over which medians are taken.
     iterations : int
-        Iterations of each contender in a round.
+        Iterations of each candidate in a round.
 
     Returns
     -------
     dict
-        Name to `Contender.result`; ``speed`` is the median over rounds of the first contender's time for an image over
+        Name to `Candidate.result`; ``speed`` is the median over rounds of the first candidate's time for an image over
         this one's, ``cpu_speed`` the same of processor time, which other work hardly touches on one thread.
     """
     with ExitStack() as stack:
-        contenders = {name: stack.enter_context(Contender(spec, device)) for name, spec in specs.items()}
+        candidates = {name: stack.enter_context(Candidate(spec, device)) for name, spec in specs.items()}
         for _ in range(repeats):
-            for contender in contenders.values():
-                contender.run(iterations)
-        results = {name: contender.result() for name, contender in contenders.items()}
+            for candidate in candidates.values():
+                candidate.run(iterations)
+        results = {name: candidate.result() for name, candidate in candidates.items()}
     first = next(iter(results.values()))
     for result in results.values():
         share = result["images"] / first["images"]
@@ -187,7 +187,7 @@ def _methods(device: torch.device, profile: str, rounds: Mapping[str, int]) -> R
         first = f"{group}/dcgan"
         others = [name for name in names if name.startswith(f"{group}/") and name != first]
         for name in others:  # a process holds its networks and data, so few at a time
-            measured |= race({n: _spec(n, profile) for n in (first, name)}, device, **rounds)
+            measured |= compare({n: _spec(n, profile) for n in (first, name)}, device, **rounds)
     return measured
 
 
@@ -207,7 +207,7 @@ def _plain(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Rep
         "plain cifar10-32": {"plain": "cifar10-32"}, colour: _spec(colour, profile),
         f"{colour} bf16": _spec(colour, profile, precision="bf16"),
     }  # fmt: skip
-    return race(mnist, device, **rounds) | race(cifar10, device, **rounds)
+    return compare(mnist, device, **rounds) | compare(cifar10, device, **rounds)
 
 
 def _kmeans(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Report:
@@ -216,7 +216,7 @@ def _kmeans(device: torch.device, profile: str, rounds: Mapping[str, int]) -> Re
         "mnist/reduced": _spec("mnist/reduced", profile),
     }
     shares: Report = {}
-    for name, result in race(specs, device, **rounds).items():
+    for name, result in compare(specs, device, **rounds).items():
         d = 784 if name == "mnist/reduced" else scale_width(1024, presets.resolve("mnist/kmgan", profile).width)
         seconds = kmeans_seconds(64, 10, d, device)
         shares[name] = {"b": 64, "k": 10, "d": d, "seconds": seconds, "iteration": result["seconds"]}

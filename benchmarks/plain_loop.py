@@ -38,17 +38,17 @@ class Settings:
     learning_rate: float = 2e-4
 
 
-class Pictures(Dataset):
-    """Pictures in memory as arrays; each is turned into a float tensor when it is asked for."""
+class ImageSet(Dataset):
+    """ImageSet in memory as arrays; each is turned into a float tensor when it is asked for."""
 
-    def __init__(self, pictures: np.ndarray, labels: np.ndarray):
-        self.pictures, self.labels = pictures, labels
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(self.pictures[index]).float().div(255), int(self.labels[index])
+        return torch.from_numpy(self.images[index]).float().div(255), int(self.labels[index])
 
 
 def with_label(x: Tensor, label: Tensor | None) -> Tensor:
@@ -79,7 +79,7 @@ def initialise(layer: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """Noise to pictures: for MNIST with two fully connected layers, else with one."""
+    """Noise to images: for MNIST with two fully connected layers, else with one."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -98,7 +98,7 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList([first, *(nn.BatchNorm2d(m) for m in maps[1:])])
 
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
-        """Noise (b, z_dim) to pictures in [0, 1]."""
+        """Noise (b, z_dim) to images in [0, 1]."""
         for layer, norm in zip(self.dense, self.dense_norms, strict=True):
             x = norm(layer(with_label(x, label)))
             x = x if isinstance(norm, nn.Identity) else torch.relu(x)
@@ -110,7 +110,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures to one logit. The first convolution is not normalised."""
+    """ImageSet to one logit. The first convolution is not normalised."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
         self.logit = nn.Linear((s.feature_dim or s.hidden) + c, 1)
 
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
-        """Pictures (b, c, h, w) to logits (b,)."""
+        """ImageSet (b, c, h, w) to logits (b,)."""
         for layer, norm in zip(self.downs, self.norms, strict=True):
             x = nn.functional.leaky_relu(norm(layer(with_label(x, label))), self.slope)
         x = self.hidden_norm(self.hidden(with_label(x.flatten(1), label)))
@@ -143,13 +143,13 @@ class PlainLoop:
     Parameters
     ----------
     settings : Settings
-    pictures : array, (n, c, h, w) uint8
+    images : array, (n, c, h, w) uint8
     labels : array, (n,)
     workers : int
         Processes that load batches.
     """
 
-    def __init__(self, settings: Settings, pictures: np.ndarray, labels: np.ndarray, *, workers: int = 0):
+    def __init__(self, settings: Settings, images: np.ndarray, labels: np.ndarray, *, workers: int = 0):
         self.settings, s = settings, settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.G, self.D = Generator(s).to(self.device), Discriminator(s).to(self.device)
@@ -159,7 +159,7 @@ class PlainLoop:
         self.adam_d = torch.optim.Adam(self.D.parameters(), lr=s.learning_rate, betas=(0.5, 0.999))
         self.criterion = nn.BCEWithLogitsLoss()
         self.loader = DataLoader(
-            Pictures(pictures, labels), batch_size=s.batch, shuffle=True, drop_last=True, num_workers=workers
+            ImageSet(images, labels), batch_size=s.batch, shuffle=True, drop_last=True, num_workers=workers
         )
         self._batches: Iterator[list[Tensor]] = iter(())
 
@@ -173,18 +173,18 @@ class PlainLoop:
     def iterate(self) -> tuple[float, float]:
         """One update of D and ``generator_updates`` of G on the next batch; returns both losses."""
         s = self.settings
-        pictures, classes = (part.to(self.device) for part in self._next())
-        noise = torch.rand(len(pictures), s.z_dim, device=self.device) * 2 - 1
-        return self.step(pictures, classes, noise)
+        images, classes = (part.to(self.device) for part in self._next())
+        noise = torch.rand(len(images), s.z_dim, device=self.device) * 2 - 1
+        return self.step(images, classes, noise)
 
-    def step(self, pictures: Tensor, classes: Tensor, noise: Tensor) -> tuple[float, float]:
+    def step(self, images: Tensor, classes: Tensor, noise: Tensor) -> tuple[float, float]:
         """One iteration on a given batch."""
         s = self.settings
         label = nn.functional.one_hot(classes, s.classes).float() if s.classes else None
-        ones, zeros = torch.ones(len(pictures), device=self.device), torch.zeros(len(pictures), device=self.device)
+        ones, zeros = torch.ones(len(images), device=self.device), torch.zeros(len(images), device=self.device)
 
         self.D.zero_grad()
-        real_error = self.criterion(self.D(pictures, label), ones)
+        real_error = self.criterion(self.D(images, label), ones)
         real_error.backward()
         fake = self.G(noise, label)
         fake_error = self.criterion(self.D(fake.detach(), label), zeros)
@@ -213,15 +213,15 @@ SETTINGS = {"mnist": Settings(), "cifar10-32": CIFAR10_32, "cifar10": CIFAR10_64
 
 
 def main() -> None:
-    """Time a few iterations on random pictures."""
+    """Time a few iterations on random images."""
     parser = argparse.ArgumentParser(description="Images a second of a plain DCGAN loop.")
     parser.add_argument("--network", choices=list(SETTINGS), default="mnist")
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
     s, random = SETTINGS[options.network], np.random.default_rng(0)
-    pictures = random.integers(0, 256, (2_000, s.channels, s.image_size, s.image_size)).astype(np.uint8)
-    loop = PlainLoop(s, pictures, random.integers(0, 10, len(pictures)), workers=options.workers)
+    images = random.integers(0, 256, (2_000, s.channels, s.image_size, s.image_size)).astype(np.uint8)
+    loop = PlainLoop(s, images, random.integers(0, 10, len(images)), workers=options.workers)
     loss_d, loss_g = loop.iterate()
     begun = time.perf_counter()
     for _ in range(options.iterations):

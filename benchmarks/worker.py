@@ -1,4 +1,4 @@
-"""One contender of `kmgan bench`: a process that reads a number of iterations a line and answers with their time."""
+"""One candidate of `kmgan bench`: a process that reads a number of iterations a line and answers with their time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kmgan_lib.training.loop import Batches
 PICTURES = 4_096
 
 
-def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
+def candidate(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
     """What to call for one iteration, and ``images`` an iteration, ``precision`` and counted ``flops``."""
     device = torch.device(spec["device"])
     generator = torch.Generator().manual_seed(0)
@@ -31,8 +31,8 @@ def contender(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any
         module = plain_loop
         s = module.SETTINGS[spec["plain"]]
         shape = (PICTURES, s.channels, s.image_size, s.image_size)
-        pictures = torch.randint(256, shape, generator=generator).byte()
-        loop = module.PlainLoop(s, pictures.numpy(), labels.numpy())
+        pixels = torch.randint(256, shape, generator=generator).byte()
+        loop = module.PlainLoop(s, pixels.numpy(), labels.numpy())
         return loop.iterate, {"images": s.batch, "precision": "float32", "flops": _count(loop.iterate)}
 
     preset = presets.resolve(spec["preset"], spec["profile"], **spec["overrides"])
@@ -67,13 +67,13 @@ def peak_megabytes() -> float:
 
 
 def serve(spec: dict[str, Any], inputs: TextIO, outputs: TextIO) -> None:
-    """Build the contender, then answer each line with the time of so many iterations."""
+    """Build the candidate, then answer each line with the time of so many iterations."""
 
     def say(answer: dict[str, Any]) -> None:
         outputs.write(json.dumps({**answer, "peak_megabytes": peak_megabytes()}) + "\n")
         outputs.flush()
 
-    iterate, about = contender(spec)
+    iterate, about = candidate(spec)
     for _ in range(WARM_UP + 1 if torch.cuda.is_available() else 1):
         iterate()
     say(about)

@@ -192,7 +192,7 @@ def interpolate(
 
 def _save(run: Path, draw: Callable[[Any], Any], out: Path, columns: int | None = None) -> None:
     from kmgan_lib.generator import load_generator
-    from kmgan_lib.pictures import save_sheet
+    from kmgan_lib.sheets import save_sheet
 
     generator = load_generator(run)
     if generator.preset.network == "synthetic":

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from kmgan_lib.errors import UsageError, did_you_mean, shown
+from kmgan_lib.errors import UsageError, did_you_mean, shorten
 
 PROFILES = ("smoke", "quick", "long", "paper")
 # Fields that a profile sets. They are no part of the algorithm, and not of a preset's hash.
 SIZE_FIELDS = ("width", "iterations", "precision", "snapshots", "checkpoint_every", "eval_samples")
 WIDEST = 65_536  # no layer is as wide: a mistyped number is told apart from a machine that is too small
-MOST = 1_000_000_000  # no count reaches it, and no machine has room for so many of anything
+MAX_COUNT = 1_000_000_000  # no count reaches it, and no machine has room for so many of anything
 FIXED = ("name", "dataset", "network", "method")  # said by the preset's name, not by overrides
 OWN = ("folder:", "images:")  # beginnings of the names of data of one's own
 _WORDS = {"true": True, "false": False, "none": None}
@@ -32,7 +32,7 @@ def field(default: Any, source: str, text: str, *, later: bool = False, **bounds
     pydantic's. Records may be older than a ``later`` field: at its default it leaves a preset's hash alone.
     """
     if type(default) is int:
-        bounds.setdefault("lt", MOST)
+        bounds.setdefault("lt", MAX_COUNT)
     return Field(default, description=text, json_schema_extra={"source": source, "later": later}, **bounds)
 
 
@@ -69,7 +69,7 @@ class Preset(BaseModel):
         "printed", "ours", "initial weights: N(0, 0.02), or as much wider as keeps full width's outputs", later=True
     )
     channels: int = field(1, "Table 1", "colour channels, 1 or 3", gt=0)
-    image_size: int = field(28, "Table 1", "side of the pictures in pixels", gt=0, lt=1025)
+    image_size: int = field(28, "Table 1", "side of the images in pixels", gt=0, lt=1025)
     conditional: bool = field(False, "Section 4.2; readings, row 39", "feed real labels to G and D (DCGAN only)")
     z_dim: int = field(100, "Tables 2, 3, 5", "length of the noise vector z", gt=0, lt=WIDEST)
     z_distribution: Literal["uniform", "normal"] = field("uniform", "readings, row 18", "U(-1, 1) or N(0, 1)")
@@ -100,8 +100,8 @@ class Preset(BaseModel):
             wrong = error.errors()[0]
             key, must = str(wrong["loc"][0]), wrong["msg"].replace("Input should", "must")
             known = self.fields().get(key)
-            about = f"{did_you_mean(shown(values[key]), choices(known))} ({known.description})" if known else ""
-            raise UsageError(f"{key}={shown(values[key])} {must}{about}") from None
+            about = f"{did_you_mean(shorten(values[key]), choices(known))} ({known.description})" if known else ""
+            raise UsageError(f"{key}={shorten(values[key])} {must}{about}") from None
 
     @field_validator("*", mode="before")
     @classmethod

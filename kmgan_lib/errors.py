@@ -35,7 +35,7 @@ class Diverged(RunFailed):
     """A loss stopped being finite; the last good checkpoint is kept and the run is recorded as ``diverged``."""
 
 
-def shown(value: Any) -> str:
+def shorten(value: Any) -> str:
     """A value as a message says it: in one line, and not the whole of a long one."""
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
@@ -50,7 +50,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
     """A `UsageError` for a name that is none of the known ones, which it lists if there is no other hint."""
     choice = hint or f"one of {', '.join(known)}"
-    return UsageError(f"unknown {what} {shown(name)}{did_you_mean(name, known)} ({choice})")
+    return UsageError(f"unknown {what} {shorten(name)}{did_you_mean(name, known)} ({choice})")
 
 
 def first_to_report() -> bool:

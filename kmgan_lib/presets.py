@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kmgan_lib.config import FIXED, OWN, PROFILES, SIZE_FIELDS, Preset
-from kmgan_lib.errors import UsageError, did_you_mean, shown, unknown
+from kmgan_lib.errors import UsageError, did_you_mean, shorten, unknown
 from kmgan_lib.methods import METHODS, Method, method
 
 # What the presets of each group have in common; a group's name is the first part of its presets' names. The paper
@@ -16,7 +16,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "dataset": "synthetic", "network": "synthetic", "head": "sigmoid", "feature_dim": 2, "image_size": 1,
         "learning_rate": 2e-4,
     },
-    # Short runs on few and small pictures: a larger step shows digits within seconds.
+    # Short runs on few and small images: a larger step shows digits within seconds.
     "digits": {"dataset": "digits", "learning_rate": 1e-3},
     "mnist": {"dataset": "mnist"},
     "fashion": {"dataset": "fashion"},
@@ -117,8 +117,8 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     elif name in PRESETS:
         preset = PRESETS[name]
     else:
-        near = f"; did you mean folder:{shown(name)}?" if os.path.exists(name) else did_you_mean(name, PRESETS)
-        raise UsageError(f"unknown preset {shown(name)}{near} (`kmgan list` shows all)")
+        near = f"; did you mean folder:{shorten(name)}?" if os.path.exists(name) else did_you_mean(name, PRESETS)
+        raise UsageError(f"unknown preset {shorten(name)}{near} (`kmgan list` shows all)")
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
     known = [key for key in preset.fields() if key not in FIXED]
@@ -137,7 +137,7 @@ def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
     kind = method(fields["method"]).Options
     missing = {name for name, f in kind.fields().items() if name not in fields and not f.json_schema_extra["later"]}
     if odd := ", ".join(sorted(missing | set(fields) - set(kind.fields()))):
-        raise UsageError(f"{where}: written by another version of kmgan (fields that differ: {shown(odd)})")
+        raise UsageError(f"{where}: written by another version of kmgan (fields that differ: {shorten(odd)})")
     try:
         return _checked(kind(**fields))
     except UsageError as error:

@@ -17,7 +17,7 @@ from kmgan_lib import methods, train
 from kmgan_lib.cli import main
 from kmgan_lib.methods import Method
 from kmgan_lib.methods.base import draw_noise
-from kmgan_lib.metrics import Judge, judge
+from kmgan_lib.metrics import Classifier, load_classifier
 from kmgan_lib.presets import resolve
 from kmgan_lib.training.run import Run
 
@@ -142,11 +142,11 @@ def pictures(quick: Quick, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def digits_judge(cache: Path) -> Judge:
+def digits_classifier(cache: Path) -> Classifier:
     """The classifier of the digits; one worker trains it, the others wait for its file."""
-    with (cache / "judge.lock").open("w") as lock:
+    with (cache / "classifier.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return judge("digits")
+        return load_classifier("digits")
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def made_up(
     for name in [name for name in changes if "__" in name]:
         measure, _, key = name.partition("__")
         measures.setdefault(measure, {})[key] = changes.pop(name)
-    common = {"value": 1.0, "std": 0.1, "samples": 10, "seconds": 0.1, "extractor": {"name": "a made-up judge"}}
+    common = {"value": 1.0, "std": 0.1, "samples": 10, "seconds": 0.1, "extractor": {"name": "a made-up classifier"}}
     result = {
         "preset": own.as_dict(), "preset_hash": own.hash, "profile": profile, "seed": seed, "command": "none",
         "data": {"name": own.dataset, "kind": "real", "sha256": "0"}, "device": "none", "commit": "none",

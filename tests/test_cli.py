@@ -123,7 +123,7 @@ def test_data_shows_what_is_there_and_checks(kmgan: Command, tmp_path: Path, mon
     assert (status, err.count("\n"), "train-images-idx3-ubyte" in err) == (2, 1, True)
 
 
-@pytest.mark.usefixtures("digits_judge")
+@pytest.mark.usefixtures("digits_classifier")
 def test_train_sample_interpolate_and_evaluate_a_run_on_digits(kmgan: Command) -> None:
     words = ["train", "digits/kmgan", "--profile", "smoke", "--seed", "4", *TINY]
     status, out, err = kmgan(*words)

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from kmgan_lib import methods, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
-from kmgan_lib.pictures import save_sheet, sheet
+from kmgan_lib.sheets import save_sheet, sheet
 
 
 def make(name: str, **overrides: object) -> Generator:
     preset = presets.resolve(name, "smoke", width=0.125, **overrides)
-    return Generator(methods.create(preset).frozen_generator(), preset)
+    return Generator(methods.create(preset).eval_generator(), preset)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ READ: dict[str, tuple[list[str], Callable[[Path], object], str]] = {
     "generator": ([files.GENERATOR], generator.load_generator, "is not a generator written by kmgan"),
     "batch of CIFAR": ([f"cifar-10-batches-py/{name}" for name in readers.BATCHES],
                        lambda p: data.load("cifar10", root=p), "data_batch_1 is not the file of the release"),
-    "pretrained judge": (["resnet-.th"], lambda p: classifier.load_resnet56(p / "resnet-.th"),
+    "pretrained classifier": (["resnet-.th"], lambda p: classifier.load_resnet56(p / "resnet-.th"),
                          "is not the ResNet-56 it should be"),
     "weights of Inception": (["weights.pth"], lambda p: inception_measures(PLAIN, PLAIN, weights=p / "weights.pth"),
                              "is no plain data"),
@@ -97,7 +97,7 @@ def test_a_bomb_in_a_file_is_refused(tmp_path: Path, bomb: Bomb, what: str) -> N
             read(tmp_path)
 
 
-def test_a_bomb_as_a_judge_of_the_cache(tmp_path: Path, bomb: Bomb, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bomb_as_a_classifier_of_the_cache(tmp_path: Path, bomb: Bomb, caplog: pytest.LogCaptureFixture) -> None:
     for content in written(bomb):
         (tmp_path / "judge.safetensors").write_bytes(content)
         assert classifier._load(tmp_path / "judge.safetensors", torch.nn.Sequential()) is None

@@ -37,7 +37,7 @@ Seeds = dict[str, Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=
 Conditions = list[Condition]
 
 
-class Needed(NamedTuple):
+class RunSpec(NamedTuple):
     """One run that a claim needs."""
 
     preset: str
@@ -94,9 +94,9 @@ class Claim(Strict):
         """A preset's name with the profile's group in the place of ``*``."""
         return name.replace("*", self.groups[profile]) if name.startswith("*/") else name
 
-    def runs(self, profile: str) -> list[Needed]:
+    def runs(self, profile: str) -> list[RunSpec]:
         """All runs that the claim needs at a profile."""
-        return [Needed(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
+        return [RunSpec(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
 
     def measures(self) -> Iterator[tuple[str, str]]:
         """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
@@ -151,7 +151,7 @@ class Verdict:
     word: str  # of `VERDICTS`
     profile: str  # of the records that decided, or that are missing
     parts: Mapping[str, Sequence[Finding]]  # of each list of the rule, as in `PARTS`, what was found of its conditions
-    missing: list[Needed]
+    missing: list[RunSpec]
     found: Mapping[str, Sequence[Record]]  # by preset, as the ledger names it: what the verdict was computed from
 
     @property
@@ -215,16 +215,16 @@ class Verdict:
 
 def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Verdict:
     """The verdict on a claim from the records at one profile."""
-    found, missing, reads = dict[str, list[Record]](), list[Needed](), set(claim.measures())
+    found, missing, reads = dict[str, list[Record]](), list[RunSpec](), set(claim.measures())
     for name, seeds in claim.needs.items():
         preset = claim.preset(name, profile)
         group = [record for record in records.load(preset, profile, results=results) if record.seed in seeds]
         found[name] = [r for r in group if r.diverged or all(r.has(measure) for of, measure in reads if of == name)]
         there = {record.seed for record in found[name]}
-        missing += [Needed(preset, profile, seed) for seed in seeds if seed not in there]
+        missing += [RunSpec(preset, profile, seed) for seed in seeds if seed not in there]
 
     def met(condition: Condition) -> Finding:
-        finding = condition.find(found)
+        finding = condition.evaluate(found)
         return finding._replace(text=finding.text.replace("*/", f"{claim.groups.get(profile)}/"))
 
     lacks = {needed.preset for needed in missing}
@@ -259,9 +259,9 @@ def verdicts(path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Ve
     return [verdict(claim, results=results) for claim in load(path)]
 
 
-def lacking(profile: str, path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[Needed]:
+def missing_runs(profile: str, path: Path = LEDGER, *, results: Path = records.RESULTS) -> list[RunSpec]:
     """Runs that the ledger still lacks at a profile: first those that more claims wait for, or nearly decide."""
-    waiting: dict[Needed, list[int]] = {}
+    waiting: dict[RunSpec, list[int]] = {}
     for claim in (claim for claim in load(path) if profile in claim.profiles):
         found = judge(claim, profile, results=results)
         for needed in found.missing if found.waits else ():

@@ -9,7 +9,7 @@ import typer
 
 from kmgan_book import CHECKOUT
 from kmgan_lib.cli import DataRoot, console, say, table
-from kmgan_lib.errors import RunFailed, UsageError, shown
+from kmgan_lib.errors import RunFailed, UsageError, shorten
 from kmgan_lib.files import expanded
 
 # No shell puts the home folder in after `--results=`.
@@ -66,7 +66,7 @@ def _seeds(text: str | None) -> list[int] | None:
         return None
     words = text.split(",")
     if not all(word.strip().isdecimal() and len(word) < 20 for word in words):
-        raise UsageError(f"--seeds {shown(text)}: write whole numbers, such as 0,1,2")
+        raise UsageError(f"--seeds {shorten(text)}: write whole numbers, such as 0,1,2")
     return [int(word) for word in words]
 
 
@@ -100,7 +100,7 @@ def records_(
         wrong = records.check(results=place)
         if wrong:
             raise RunFailed("; ".join(wrong))
-        say(f"{len(records.everything(results=place))} records in {place} are sound")
+        say(f"{len(records.all_records(results=place))} records in {place} are sound")
     elif action == "replay":
         from kmgan_book import replays
 

@@ -114,7 +114,7 @@ class _Count(Test):
     at_most: Whole | None = None
     all: Literal[True] | None = None
 
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         group = found[self.of]
         count = sum(has_failed(record) == self.failed for record in group)
         bound = len(group) if self.all else self.given
@@ -134,7 +134,7 @@ def _failures(*groups: Sequence[Record]) -> tuple[list[tuple[int, int]], str]:
 class _FailsMore(Test):
     than: str
 
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         counts, counted = _failures(found[self.of], found[self.than])
         test: Any = stats.fisher_exact([[failed, runs - failed] for failed, runs in counts], "greater")
         text = f"{self.of} fails more often than {self.than}: {counted}, p = {test.pvalue:.3g} (Fisher, one-sided)"
@@ -147,7 +147,7 @@ class _RateGap(Test):
     above: float | None = None
     below: float | None = None
 
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         counts, counted = _failures(found[self.of], found[self.less])
         low, high = seeds.rate_gap(*counts[0], *counts[1])
         what = f"failure rate of {self.of} minus that of {self.less} {self.way} {self.given:g}"
@@ -178,7 +178,7 @@ class _Bounded(Test):
 class _Every(_Bounded):
     alive: Literal[True] | None = None
 
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         everyone = found[self.of]
         group = [record for record in everyone if not (self.alive and has_failed(record))]
         values, (limits, name) = _values(group, self.measure), self.limits(group, found)
@@ -190,7 +190,7 @@ class _Every(_Bounded):
 
 
 class _Mean(_Bounded):
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         group = found[self.of]
         values, (limits, name) = _values(group, self.measure), self.limits(group, found)
         mean, limit = _mean(values), _mean(limits)
@@ -218,7 +218,7 @@ class _Compared(Test):
 
 
 class _Paired(_Compared):
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         both = [{record.seed: record for record in found[preset]} for preset in (self.of, self.against)]
         common = sorted(both[0].keys() & both[1].keys())
         a, b = (_values([group[seed] for seed in common], self.measure) for group in both)
@@ -239,7 +239,7 @@ class _Paired(_Compared):
 
 
 class _Ranks(_Compared):
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         a, b = (_values(found[preset], self.measure) for preset in (self.of, self.against))
         limits = [self.scaled(value) for value in b]
         p = seeds.ranks(a, limits) if self.lower else seeds.ranks(limits, a)
@@ -271,9 +271,9 @@ class Condition(Strict):
         """Pairs of a preset and a measure of it, of all its tests."""
         return (pair for part in self.inner for pair in part.reads())
 
-    def find(self, found: Found) -> Finding:
+    def evaluate(self, found: Found) -> Finding:
         """Whether records meet it."""
-        parts = [part.find(found) for part in self.inner]
+        parts = [part.evaluate(found) for part in self.inner]
         if self.not_:
             return Finding(not parts[0].true, f"not so: {parts[0].text}")
         is_met, word = (any, "; or ") if self.any else (all, "; and ")

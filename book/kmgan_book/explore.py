@@ -12,15 +12,15 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
-from kmgan_book import STATIC, figures, moments
-from kmgan_book.moments import Moments, Projection, encoded
-from kmgan_book.report import Html, webp
+from kmgan_book import STATIC, figures, recorder
+from kmgan_book.recorder import FeatureRecorder, Projection, to_webp
+from kmgan_book.report import Html, data_url
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import class_frequency, clustering_scores
-from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Subject
-from kmgan_lib.pictures import sheet
+from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Evaluation
+from kmgan_lib.sheets import sheet
 from kmgan_lib.training.run import Run
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -45,7 +45,7 @@ def frames_html(
     last = len(images) - 1
     first = last if poster is None else poster
     frames = "\n".join(
-        f'<img src="{webp(image)}" alt="{escape(f"{alt}: {label}")}"'
+        f'<img src="{data_url(image)}" alt="{escape(f"{alt}: {label}")}"'
         f' data-label="{escape(label)}"{"" if index == first else " hidden"}>'
         for index, (image, label) in enumerate(zip(images, labels, strict=True))
     )
@@ -90,7 +90,7 @@ class Explorer:
         def show(_: object = None) -> None:
             chosen = {name: slider.value for name, slider in sliders.items()}
             shown = escape(", ".join(f"{name} {value}" for name, value in chosen.items()))
-            picture.value = f'<img src="{webp(encoded(self.draw(**chosen)))}" alt="{escape(self.alt)}: {shown}">'
+            picture.value = f'<img src="{data_url(to_webp(self.draw(**chosen)))}" alt="{escape(self.alt)}: {shown}">'
 
         for slider in sliders.values():
             slider.observe(show, "value")
@@ -100,7 +100,7 @@ class Explorer:
     @functools.cached_property
     def html(self) -> str:
         """The images that show without a kernel."""
-        drawn = [encoded(self.draw(**arguments)) for arguments in self.frames.values()]
+        drawn = [to_webp(self.draw(**arguments)) for arguments in self.frames.values()]
         start = {name: start for name, (_, _, start) in self.controls.items()}
         poster = list(self.frames.values()).index(start)
         return frames_html(drawn, list(self.frames), self.alt, poster=poster, chart=self.chart)
@@ -112,7 +112,7 @@ class Explorer:
         return bundle
 
 
-def training_frames(run: Run, kept: Moments) -> Html:
+def training_frames(run: Run, kept: FeatureRecorder) -> Html:
     """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
 
     `kept` is the callback that the run was trained with. Features of more than two dimensions are projected on the two
@@ -125,17 +125,17 @@ def training_frames(run: Run, kept: Moments) -> Html:
     low, high = (torch.quantile(points, share, dim=0) for share in (0.005, 0.995))
     margin = 0.1 * (high - low)
     limits = torch.stack([low - margin, high + margin], 1).tolist()
-    images = [encoded(moments.moment(run, kept, each, project, limits, sheets.get(each))) for each in iterations]
+    images = [to_webp(recorder.moment(run, kept, each, project, limits, sheets.get(each))) for each in iterations]
     labels = [f"iteration {iteration:,}" for iteration in iterations]
     return Html(frames_html(images, labels, f"{run.preset.name}, samples, features and losses during the training"))
 
 
 def explore_clusters(run: Run) -> Explorer:
     """K-Means on the features of a run's discriminator: choose k, see the clusters and their centers."""
-    subject = Subject(run, None)
-    images = subject.seen
+    evaluation = Evaluation(run, None)
+    images = evaluation.seen
     labels = None if images.labels is None else images.labels[:CLUSTERED].cpu()
-    features = subject.method.features(images.tensor[:CLUSTERED], labels).cpu()
+    features = evaluation.method.features(images.tensor[:CLUSTERED], labels).cpu()
     project = Projection(features)
     points = project(features)
 
@@ -146,7 +146,7 @@ def explore_clusters(run: Run) -> Explorer:
         if labels is not None:
             title += f": NMI with the classes {clustering_scores(labels, found)['nmi']:.2f}"
         figure, ax = figures.panel(5.4, 4.4)
-        moments.cloud(ax, points, found, project(centers))
+        recorder.scatter(ax, points, found, project(centers))
         ax.set(title=title, xlabel=project.label)
         sns.despine(figure)
         return figures.badge(figure, run.label)
@@ -157,7 +157,7 @@ def explore_clusters(run: Run) -> Explorer:
     )
 
 
-def explore_interpolation(generator: Generator, made_by: str) -> Explorer:
+def explore_interpolation(generator: Generator, provenance: str) -> Explorer:
     """Images between two noise vectors (Fig. 8): choose the seeds of both."""
 
     def draw(first: int, last: int) -> Figure:
@@ -166,7 +166,7 @@ def explore_interpolation(generator: Generator, made_by: str) -> Explorer:
         ax.imshow(picture, interpolation="nearest")
         ax.set_title(f"from the noise of seed {first} to that of seed {last}")
         ax.set_axis_off()
-        return figures.badge(figure, made_by)
+        return figures.badge(figure, provenance)
 
     controls = {name: (f"{name} seed", range(50), start) for start, name in enumerate(("first", "last"))}
     frames = {f"{a} to {b}": {"first": a, "last": b} for a, b in ((0, 1), (2, 3), (4, 5), (6, 7))}
@@ -178,18 +178,18 @@ def explore_classes(run: Run) -> Explorer:
 
     A `UsageError` says that a data set has no classes.
     """
-    judge = Subject(run, None).judge
-    found = judge.probabilities(run.generator.sample(COUNTS[-1], seed=SAMPLE_SEED).cpu()).argmax(1)
+    classifier = Evaluation(run, None).classifier
+    found = classifier.probabilities(run.generator.sample(COUNTS[-1], seed=SAMPLE_SEED).cpu()).argmax(1)
 
     def draw(n: int) -> Figure:
-        shares = class_frequency(found[:n], len(judge.classes))
-        return figures.class_shares({f"{n:,} images": shares}, judge.classes, run.label)
+        shares = class_frequency(found[:n], len(classifier.classes))
+        return figures.class_shares({f"{n:,} images": shares}, classifier.classes, run.label)
 
     frames = {f"{n:,} images": {"n": n} for n in COUNTS}
     return Explorer(draw, {"n": ("images", COUNTS, COUNTS[-1])}, frames, "Share of each class by a classifier")
 
 
-def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explorer:
+def explore_gate(history: Sequence[Mapping[str, float]], provenance: str) -> Explorer:
     """The threshold of Eq. (4): choose d_round, see which center steps of a finished run it would have let through.
 
     A step is taken where the center loss is above d_round. The run stays as it was: with other steps taken, its loss
@@ -213,10 +213,10 @@ def explore_gate(history: Sequence[Mapping[str, float]], made_by: str) -> Explor
         ax.scatter(steps[~taken], losses[~taken], s=12, color=second, marker="x", label="step skipped", zorder=3)
         ax.axhline(d_round, color="0.2", linestyle="--", linewidth=1)
         ax.set_yscale("symlog", linthresh=max(float(np.abs(losses).min()), 1e-6))
-        ax.set(title=title, xlabel="iteration", ylabel=moments.LOSSES["loss_center"])
+        ax.set(title=title, xlabel="iteration", ylabel=recorder.LOSSES["loss_center"])
         ax.legend(frameon=False, fontsize=8)
         sns.despine(figure)
-        return figures.badge(figure, made_by)
+        return figures.badge(figure, provenance)
 
     start = values[len(values) // 2]
     shown = sorted({*values[:: max(1, len(values) // 5)], start, values[-1]})

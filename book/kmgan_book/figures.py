@@ -18,7 +18,7 @@ from torch import Tensor
 from kmgan_book.conditions import FAILED, has_failed
 from kmgan_book.phone import PageFigure
 from kmgan_book.records import Record
-from kmgan_lib.pictures import sheet
+from kmgan_lib.sheets import sheet
 from kmgan_lib.training.run import Run
 
 LIVE, RECORDED = "#1b6e53", "#3d4f8f"
@@ -79,15 +79,15 @@ def badge(figure: Figure, text: str) -> Figure:
     return figure
 
 
-def _nothing(made_by: str) -> Figure:
+def _nothing(provenance: str) -> Figure:
     """A figure that no page shows, where no run is recorded yet; a line says so."""
     figure, _ = panel(1.0, 1.0)
     plt.close(figure)
     print("This figure waits for runs that are not yet recorded.")
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def grids(panels: Mapping[str, Tensor], made_by: str, *, columns: int = 8) -> Figure:
+def grids(panels: Mapping[str, Tensor], provenance: str, *, columns: int = 8) -> Figure:
     """Sample sheets side by side, at most three in a row, with `columns` images in a row of each.
 
     `panels` maps titles to images (n, c, h, w) in [0, 1].
@@ -100,17 +100,17 @@ def grids(panels: Mapping[str, Tensor], made_by: str, *, columns: int = 8) -> Fi
     for ax, (title, images) in zip(axes.flat, panels.items(), strict=False):
         ax.imshow(sheet(images, columns=columns), interpolation="nearest")
         ax.set_title(title)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def every_history(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, str], made_by: str) -> Figure:
+def every_history(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, str], provenance: str) -> Figure:
     """Curves of training, one panel a column of the history, one line a run; failed recorded runs are dashed.
 
     They are red, too, unless several groups have some: then each keeps its color. `columns` maps the name of a column
     to its panel's title. A run that lacks the column has no line.
     """
     if not any(groups.values()):
-        return _nothing(made_by)
+        return _nothing(provenance)
     failed = {name: [isinstance(run, Record) and has_failed(run) for run in group] for name, group in groups.items()}
     several = sum(map(any, failed.values())) > 1
     figure, axes = canvas(1, len(columns), min(7.0, 3.4 * len(columns)), 2.8)
@@ -128,10 +128,10 @@ def every_history(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping
     handles = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, frameon=False, ncols=2, loc="outside upper left")
     sns.despine(figure)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by: str) -> Figure:
+def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], provenance: str) -> Figure:
     """Share of each class among generated images, with 95 % intervals (Fig. 5c).
 
     `shares` maps legends to results of `kmgan_lib.metrics.class_frequency`, `names` are those of the classes.
@@ -148,16 +148,16 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
     ax.set(ylabel="share of images, %")
     figure.legend(frameon=False, ncols=min(3, len(shares)), loc="outside upper left")
     sns.despine(figure)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by: str) -> Figure:
+def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], provenance: str) -> Figure:
     """Share of each class in percent, a row a run, as numbers on a shade: for more runs than bars can hold.
 
     `runs` and `names` as in `class_shares`.
     """
     if not runs:
-        return _nothing(made_by)
+        return _nothing(provenance)
     figure, ax = panel(7.0, 0.32 * len(runs) + 1.5)
     percent = 100 * np.asarray([share["frequency"] for share in runs.values()])
     # A square root keeps apart what lies around equal shares, whatever one collapsed run has.
@@ -167,11 +167,11 @@ def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], made_by:
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
     ax.set_yticks(range(len(runs)), list(runs))
     ax.tick_params(length=0)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
 def seeds(
-    values: Mapping[str, Sequence[float]], label: str, made_by: str, *, lines: Mapping[str, float] | None = None,
+    values: Mapping[str, Sequence[float]], label: str, provenance: str, *, lines: Mapping[str, float] | None = None,
     scores: bool = False,
 ) -> Figure:  # fmt: skip
     """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
@@ -207,10 +207,10 @@ def seeds(
     ax.set_xlabel(label)
     ax.grid(axis="x", alpha=0.3)
     sns.despine(figure)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def bars(values: Mapping[str, float], label: str, made_by: str) -> Figure:
+def bars(values: Mapping[str, float], label: str, provenance: str) -> Figure:
     """One horizontal bar a name, with its value written behind it; in colors if the names are methods."""
     figure, ax = panel(6.4, 0.42 * len(values) + 1.1)
     bar_colors = colors(values) if all(map(known, values)) else "#5b7fa6"
@@ -219,16 +219,16 @@ def bars(values: Mapping[str, float], label: str, made_by: str) -> Figure:
     ax.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
     ax.invert_yaxis()
     sns.despine(figure)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made_by: str) -> Figure:
+def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, provenance: str) -> Figure:
     """A line a name from its rank by one number to its rank by another; the highest is at the top on both sides.
 
     `pairs` maps a name to its two numbers, `left` and `right` say what they are.
     """
     if not pairs:
-        return _nothing(made_by)
+        return _nothing(provenance)
     figure, ax = panel(5.2, 0.34 * len(pairs) + 1.2)
     order = [sorted(pairs, key=lambda name: -pairs[name][side]) for side in (0, 1)]
     for name, color in zip(pairs, colors(pairs), strict=True):
@@ -240,4 +240,4 @@ def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, made
     ax.text(0, -0.9, left, ha="right")
     ax.text(1, -0.9, right, ha="left")
     ax.set_axis_off()
-    return badge(figure, made_by)
+    return badge(figure, provenance)

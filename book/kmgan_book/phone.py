@@ -66,9 +66,9 @@ def narrow(figure: Figure) -> Figure:
         figure.legends.remove(legend)
         figure.legend(handles, texts, frameon=False, loc="outside upper left", fontsize=9)
         height += 0.18 * len(texts)
-    made_by = figure.get_supxlabel()
-    if made_by:
-        lines = textwrap.wrap(made_by, BADGE)
+    provenance = figure.get_supxlabel()
+    if provenance:
+        lines = textwrap.wrap(provenance, BADGE)
         figure.supxlabel("\n".join(lines), fontsize=8)
         height += LINE * len(lines)
     figure.set_size_inches(WIDTH, height)

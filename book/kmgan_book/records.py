@@ -117,7 +117,7 @@ class Record:
 
     @property
     def samples(self) -> Path:
-        """The grid of the final samples, for runs on pictures."""
+        """The grid of the final samples, for runs on images."""
         return self.directory / "samples.webp"
 
     @property
@@ -140,7 +140,7 @@ def place(preset: str, profile: str, seed: int, *, results: Path = RESULTS) -> P
     return results / preset / f"{profile}-seed{seed}"
 
 
-def everything(*, results: Path = RESULTS) -> list[Record]:
+def all_records(*, results: Path = RESULTS) -> list[Record]:
     """All records, in the order of their folders; a `UsageError` names the first that cannot be read."""
     return [_read(path.parent) for path in sorted(results.glob(f"*/*/*/{files.RESULT}"))]
 

@@ -46,7 +46,7 @@ class Html:
         return self.text
 
 
-def webp(image: Image.Image | bytes, **options: Any) -> str:
+def data_url(image: Image.Image | bytes, **options: Any) -> str:
     """The address of an image, as one to encode or as a file's bytes, that holds it whole."""
     if isinstance(image, Image.Image):
         buffer = io.BytesIO()
@@ -55,17 +55,17 @@ def webp(image: Image.Image | bytes, **options: Any) -> str:
     return f"data:image/webp;base64,{base64.b64encode(image).decode()}"
 
 
-def badge_of(text: str) -> str:
+def badge_html(text: str) -> str:
     """The badge of a result, as HTML: what it was made by, and whether it is recorded or live."""
     kind = "badge-live" if text.startswith("live") else "badge-recorded"
     return f'<span class="{kind}">{escape(text)}</span>'
 
 
-def we_found(text: str, made_by: str) -> Html:
+def we_found(text: str, provenance: str) -> Html:
     """A *We found* box: text with numbers that were computed, and the badge of what they were computed from."""
     return Html(
         '<div class="admonition we-found"><p class="admonition-title">We found</p>'
-        f"<p>{escape(text)}</p><p>{badge_of(made_by)}</p></div>"
+        f"<p>{escape(text)}</p><p>{badge_html(provenance)}</p></div>"
     )
 
 
@@ -89,16 +89,16 @@ def verdict_text(found: claims.Verdict, when: str = "") -> str:
         f"{'Yes' if finding.true else 'No'} ({escape(role)}): {escape(finding.text)}"
         for finding, role in found.findings.items()
     ]
-    made_by = ""
+    provenance = ""
     if found.waits:
-        made_by = "<p>The missing records are made by</p>"
+        provenance = "<p>The missing records are made by</p>"
         lines = [f"<code>{escape(command)}</code>" for command in found.commands]
     return (
         f'<p><span class="verdict {anchor(found.word)}">{escape(found.word)}</span> {escape(found.sentence)}</p>'
         f'<p class="strength">{escape(found.strength)}</p>'
         f'<details class="decided"><summary>How this {"will be" if found.waits else "was"} decided</summary>'
-        f"<p><em>{_rich(claim.rule)}</em></p>{made_by}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
-        f"{more}<p>{badge_of(records.badge(found.records))}</p></details>"
+        f"<p><em>{_rich(claim.rule)}</em></p>{provenance}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+        f"{more}<p>{badge_html(records.badge(found.records))}</p></details>"
     )
 
 
@@ -132,7 +132,7 @@ def table_4() -> Html:
         begun = [_cell(everything, (column[0], "untrained_value", column[2])) for column in (SCORE, FRECHET)]
         rows.append(["untrained", "–", begun[0], "", begun[1], "–"])
     heads = ["", "paper: Inception Score", "ours: classifier score", "seeds", "ours: Fréchet distance", "coverage"]
-    return Html(f"{html_table(heads, rows)}<p>{badge_of(records.badge(everything))}</p>")
+    return Html(f"{html_table(heads, rows)}<p>{badge_html(records.badge(everything))}</p>")
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -186,7 +186,7 @@ def failures(scores: Sequence[float]) -> str:
     return f"{sum(score < FAILED for score in scores)} of {len(scores)} seeds"
 
 
-def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], made_by: str) -> Html:
+def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], provenance: str) -> Html:
     """A line a group of runs: how many seeds, how many diverged, and mean (range) of each column.
 
     Where the runs say what their generators were before training, the last line says it too. Empty groups are named
@@ -209,7 +209,7 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
     waits = f"<p>Not yet recorded: {missing}.</p>" if missing else ""
     means = '<span class="range">means and ranges</span>'
     body = html_table([means, *map(escape, ["seeds", *columns])], rows)
-    return Html(f"{body}{waits}<p>{badge_of(made_by)}</p>")
+    return Html(f"{body}{waits}<p>{badge_html(provenance)}</p>")
 
 
 def recorded(
@@ -230,14 +230,14 @@ def largest(preset: str) -> str:
 def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
     """`table` of those of the presets, by legend, that have records at a larger profile than `quick`, if any have."""
     parts = (
-        f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, made_by(found)).text}"
+        f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, provenance(found)).text}"
         for profile in claims.PROFILES[: claims.PROFILES.index("quick")]
         if (found := {legend: group for legend, group in recorded(presets, profile).items() if group})
     )
     return Html("".join(parts))
 
 
-def made_by(groups: Mapping[str, Sequence[Any]]) -> str:
+def provenance(groups: Mapping[str, Sequence[Any]]) -> str:
     """The badge of everything in ``groups``: of all records together, or of the live runs."""
     members = [run for group in groups.values() for run in group]
     return next((run.label for run in members if isinstance(run, Run)), None) or records.badge(members)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from kmgan_lib.errors import UsageError, shown
+from kmgan_lib.errors import UsageError, shorten
 
 
 def read_yaml(path: Path) -> Any:
@@ -49,6 +49,6 @@ def complaint(error: ValidationError, most: int = 3) -> str:
     for each in found[:most]:
         place = ".".join(str(part) for part in each["loc"] if "[" not in str(part))  # without pydantic's own parts
         given = each["input"]
-        said = place if isinstance(given, (dict, list)) else f"{place}={shown(given)}"
+        said = place if isinstance(given, (dict, list)) else f"{place}={shorten(given)}"
         texts.append(f"{said}: {each['msg'].removeprefix('Value error, ')}".removeprefix(": "))
     return "; ".join(texts)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from kmgan_book import claims, records
-from kmgan_book.claims import Needed
+from kmgan_book.claims import RunSpec
 from kmgan_lib import files, presets
-from kmgan_lib.errors import DirectoryInUse, UsageError, shown
+from kmgan_lib.errors import DirectoryInUse, UsageError, shorten
 from kmgan_lib.training.run import Run
 
 RUNS = Path("runs")
@@ -37,14 +37,14 @@ def shard_of(text: str) -> tuple[int, int]:
     """Numbers i and n of a shard ``i/n``, the i-th of n parts; a `UsageError` if it is none."""
     first, _, count = text.partition("/")
     if not (first.isdecimal() and count.isdecimal() and len(text) < 20 and 1 <= int(first) <= int(count)):
-        raise UsageError(f"--shard {shown(text)}: write i/n, such as 1/8 to 8/8")
+        raise UsageError(f"--shard {shorten(text)}: write i/n, such as 1/8 to 8/8")
     return int(first), int(count)
 
 
 def planned(
     profile: str, *, only: Sequence[str] = (), seeds: Sequence[int] | None = None, results: Path = records.RESULTS,
     shard: tuple[int, int] = (1, 1),
-) -> list[Needed]:  # fmt: skip
+) -> list[RunSpec]:  # fmt: skip
     """The runs that a sweep has before it, the most valuable first.
 
     Those of the presets whose names match `only`, such as ``cifar10/*``, of `seeds` (0 by default); without patterns
@@ -64,14 +64,14 @@ def planned(
     for seed in seeds or ():
         if not 0 <= seed < 2**31:
             raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
-    lacking = claims.lacking(profile, results=results)
+    lacking = claims.missing_runs(profile, results=results)
     if not only:
         return [run for run in lacking if seeds is None or run.seed in seeds]
     matching = {pattern: fnmatch.filter(presets.PRESETS, pattern) for pattern in only}
     for pattern in (pattern for pattern, names in matching.items() if not names):
         raise UsageError(f"no preset matches {pattern} (`kmgan list` shows all)")
     names = [name for found in matching.values() for name in found]
-    runs = dict.fromkeys(Needed(name, profile, seed) for seed in seeds or (0,) for name in names)
+    runs = dict.fromkeys(RunSpec(name, profile, seed) for seed in seeds or (0,) for name in names)
     recorded = {run for run in runs if records.place(*run, results=results).exists()}
     return [run for run in runs if run not in recorded - set(lacking)]
 
@@ -84,7 +84,7 @@ class Outcome:
     up, or ``taken``: another process is doing it, or has recorded it (``error`` says which).
     """
 
-    run: Needed
+    run: RunSpec
     directory: Path
     status: str
     error: str
@@ -98,7 +98,7 @@ def read_result(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def lacking(measures: Sequence[str], result: Mapping[str, Any]) -> list[str]:
+def missing_measures(measures: Sequence[str], result: Mapping[str, Any]) -> list[str]:
     """Those of the measures that the result does not have."""
     return [name for name in measures if name not in result.get("metrics", {})]
 
@@ -133,17 +133,17 @@ class _Children:
         for process in self.begun:
             process.terminate()
 
-    def outcome(self, run: Needed, measures: Sequence[str], directory: Path, device: str) -> Outcome:
+    def outcome(self, run: RunSpec, measures: Sequence[str], directory: Path, device: str) -> Outcome:
         """What became of a run: training, then the measures that the ledger asks for beyond those of every training."""
         log = directory.with_name(f"{directory.name}.log")
         words = ["--profile", run.profile, "--seed", str(run.seed), "--out", str(directory), "--device", device]
         code = self.run(log, "train", run.preset, *words, "--resume")
-        missing = lacking(measures, read_result(directory))
+        missing = missing_measures(measures, read_result(directory))
         if not code and missing:
             code = self.run(log, "evaluate", str(directory), *(word for name in missing for word in ("--only", name)))
         result = read_result(directory)
         status = result.get("status", "")
-        if status == "diverged" or (status == "completed" and not code and not lacking(measures, result)):
+        if status == "diverged" or (status == "completed" and not code and not missing_measures(measures, result)):
             return Outcome(run, directory, status, "", result)
         if self.stopped or code in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
             return Outcome(run, directory, "unfinished", "", result)
@@ -154,7 +154,7 @@ class _Children:
 
 
 def sweep(
-    plan: Sequence[Needed], *, runs: Path = RUNS, results: Path | None = records.RESULTS, jobs: int = 1,
+    plan: Sequence[RunSpec], *, runs: Path = RUNS, results: Path | None = records.RESULTS, jobs: int = 1,
     budget: float = float("inf"), device: str = "auto", data_root: Path | None = None,
     report: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:  # fmt: skip
@@ -172,14 +172,14 @@ def sweep(
     ledger, outcomes = claims.load(), dict[Future[Outcome], Outcome]()
     children = _Children(max(1, (os.cpu_count() or 1) // jobs), data_root)
 
-    def do(run: Needed) -> Outcome:
+    def do(run: RunSpec) -> Outcome:
         directory = records.place(*run, results=runs)
         directory.parent.mkdir(parents=True, exist_ok=True)
         measures = claims.measures_of(run.preset, run.profile, ledger)
         try:
             with files.held(directory.with_name(f".{directory.name}.lock")):
                 done = {} if results is None else read_result(records.place(*run, results=results))
-                if done.get("status") == "diverged" or (done and not lacking(measures, done)):
+                if done.get("status") == "diverged" or (done and not missing_measures(measures, done)):
                     return Outcome(run, directory, "taken", "it is recorded already, by another process maybe", done)
                 outcome = children.outcome(run, measures, directory, device)
                 trained = outcome.status == "failed" and outcome.result.get("metrics")  # it only lacks a measure

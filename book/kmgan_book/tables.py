@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from kmgan_book import records, report
-from kmgan_book.claims import MARKS, NOT_RUN, Needed, Verdict
+from kmgan_book.claims import MARKS, NOT_RUN, RunSpec, Verdict
 from kmgan_book.sweep import Outcome
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
@@ -50,8 +50,8 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
     if profile not in presets.PROFILES:
         raise UsageError(f"unknown profile {profile} (one of {', '.join(presets.PROFILES)})")
     found = [
-        Outcome(Needed(name, profile, record.seed), record.directory, record.result["status"], "", record.result)
-        for record in records.everything(results=results)
+        Outcome(RunSpec(name, profile, record.seed), record.directory, record.result["status"], "", record.result)
+        for record in records.all_records(results=results)
         if fnmatch.fnmatchcase(name := record.result["preset"]["name"], pattern) and record.result["profile"] == profile
     ]
     if not found:

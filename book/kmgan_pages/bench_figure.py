@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from kmgan_book import CHECKOUT
 from kmgan_book.figures import PALETTE, badge, canvas
-from kmgan_book.report import Html, badge_of, html_table
+from kmgan_book.report import Html, badge_html, html_table
 from kmgan_lib.files import read_json
 
 RESULTS = CHECKOUT / "benchmarks" / "results"
@@ -48,10 +48,10 @@ def speed(report: dict[str, Any]) -> Figure:
             ax.set(xscale="log", yscale="log", title="K-Means", xlabel="size, relative", ylabel="time, relative")
             ax.legend(title="growing", title_fontsize=9, loc="lower right")
     sns.despine(figure)
-    return badge(figure, made_by(report))
+    return badge(figure, provenance(report))
 
 
-def made_by(report: dict[str, Any]) -> str:
+def provenance(report: dict[str, Any]) -> str:
     """The badge of a report."""
     words = ("recorded", report.get("profile"), report["device"], report["commit"] or "no commit")
     return " · ".join(word for word in words if word)
@@ -69,7 +69,7 @@ def table(reports: Sequence[dict[str, Any]]) -> Html:
             rows.append((escape(name), f"{r['images_per_second']:,.0f}", ratio, used))
         for name, r in report.get("kmeans", {}).items():
             rows.append((f"K-Means in {escape(name)}, d = {r['d']:,}", "–", "–", f"{r['share']:.2%} of the iteration"))
-        tables.append(f"{html_table(heads, rows)}<p>{badge_of(made_by(report))}</p>")
+        tables.append(f"{html_table(heads, rows)}<p>{badge_html(provenance(report))}</p>")
     return Html("".join(tables) or "<p>Not yet recorded: <code>kmgan bench</code> makes the report.</p>")
 
 
@@ -83,6 +83,6 @@ def precision(reports: Sequence[dict[str, Any]]) -> Html:
             scores = ([f"{s:.2f}" if s else "diverged" for s in found["scores"][p]] for p in ("float32", "bf16"))
             rows.append((escape(name), *map(", ".join, scores), f"{'' if found['as_good'] else 'not '}as good"))
         tables.append(f"<p>In bf16: {escape(report['part'])}.</p>{html_table(heads, rows)}")
-        tables.append(f"<p>{badge_of(made_by(report))}</p>")
+        tables.append(f"<p>{badge_html(provenance(report))}</p>")
     tables += [f"<p>{escape(rule)}</p>" for rule in dict.fromkeys(report["rule"] for report in reports)]
     return Html("".join(tables) or "<p>Not yet recorded: <code>benchmarks/precision.py</code> makes the report.</p>")

@@ -88,7 +88,7 @@ def equal_center_loss() -> Figure:
     return figure
 
 
-def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
+def constant_discriminator(records: Sequence[Record], provenance: str) -> Figure:
     """What becomes of features when D's loss has no push, and the loss of recorded runs of Algorithm 2 as printed."""
     figure, axes = canvas(1, 2, 7.0, 2.8)
     left, right = axes[0]
@@ -101,7 +101,7 @@ def constant_discriminator(records: Sequence[Record], made_by: str) -> Figure:
         right.plot(*zip(*rows, strict=True), color=colors(["pixels"])[0], alpha=0.8)
     right.set(title="$L_D$ of recorded runs", xlabel="iteration", yscale="symlog")
     sns.despine(figure)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
 def _spread(push: float) -> list[float]:
@@ -138,7 +138,7 @@ def pair_terms() -> Figure:
     return figure
 
 
-def feature_moments(rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, made_by: str) -> Figure:
+def feature_moments(rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, provenance: str) -> Figure:
     """Two-dimensional features at several moments of training (Fig. 2b to 2e), a row a method.
 
     `rows` maps the method to a mapping from the moment's title to features (n, 2); `labels` (n,) color the points, of
@@ -155,14 +155,14 @@ def feature_moments(rows: Mapping[str, Mapping[str, Tensor]], labels: Tensor, ma
             ax.set_title(moment.removeprefix("iteration "), fontsize=9)
             ax.set(xticks=[], yticks=[])
         line[0].set_ylabel(name)
-    return badge(figure, made_by)
+    return badge(figure, provenance)
 
 
-def points(positions: Tensor, labels: Tensor, names: Sequence[str], made_by: str, *, title: str = "") -> Figure:
+def points(positions: Tensor, labels: Tensor, names: Sequence[str], provenance: str, *, title: str = "") -> Figure:
     """Points (n, 2) coloured by class (Fig. 2a)."""
     figure, ax = panel(4.2, 3.8)
     for index, name in enumerate(names):
         ax.scatter(*positions[labels == index].cpu().T, s=3, alpha=0.5, linewidths=0, label=name, rasterized=True)
     ax.set(title=title, aspect="equal")
     ax.legend(markerscale=4, frameon=False, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
-    return badge(figure, made_by)
+    return badge(figure, provenance)

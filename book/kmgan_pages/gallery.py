@@ -14,8 +14,8 @@ from torch import Tensor
 from kmgan_book.conditions import FAILED, SCORE
 from kmgan_book.conditions import has_failed as failed
 from kmgan_book.records import Record
-from kmgan_book.report import Html, badge_of, webp
-from kmgan_lib.pictures import sheet
+from kmgan_book.report import Html, badge_html, data_url
+from kmgan_lib.sheets import sheet
 from kmgan_pages import script
 
 SHEET = 8  # recorded samples are a grid of 8 x 8
@@ -42,7 +42,7 @@ def count_failed(group: Sequence[Record]) -> str:
 
 
 def every_seed(
-    groups: Mapping[str, Sequence[Record]], made_by: str, *, caption: str, measure: str = SCORE, side: int = 4,
+    groups: Mapping[str, Sequence[Record]], provenance: str, *, caption: str, measure: str = SCORE, side: int = 4,
     large: bool = False,
 ) -> Html:  # fmt: skip
     """Samples of every recorded seed, a row of tiles a group; failed runs are framed and say so.
@@ -66,16 +66,16 @@ def every_seed(
         rows += f'<p class="group">Not yet recorded: {missing}.</p>'
     return Html(
         f'<figure class="kmgan-gallery{" large" if large else ""}">{rows}'
-        f"<figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>"
+        f"<figcaption>{escape(caption)} {badge_html(provenance)}</figcaption></figure>"
     )
 
 
-def strips(rows: Sequence[Tensor], made_by: str, *, caption: str, alt: str) -> Html:
+def strips(rows: Sequence[Tensor], provenance: str, *, caption: str, alt: str) -> Html:
     """Rows of images (n, c, h, w), as for interpolations (Fig. 8)."""
     image = Image.fromarray(sheet(torch.cat(list(rows)), columns=len(rows[0])))
     return Html(
-        f'<figure class="kmgan-gallery"><img class="pixels" src="{webp(image, quality=80, method=4)}" '
-        f'alt="{escape(alt)}"><figcaption>{escape(caption)} {badge_of(made_by)}</figcaption></figure>'
+        f'<figure class="kmgan-gallery"><img class="pixels" src="{data_url(image, quality=80, method=4)}" '
+        f'alt="{escape(alt)}"><figcaption>{escape(caption)} {badge_html(provenance)}</figcaption></figure>'
     )
 
 
@@ -97,7 +97,7 @@ def picture(record: Record, side: int, attributes: str, *, quality: int = 80) ->
         tile = (file.width + 1) // SHEET  # images lie a pixel apart
         first = file.crop((0, 0, side * tile - 1, side * tile - 1))
         shown = first.convert("L" if record.result["preset"]["channels"] == 1 else "RGB")
-    return f'<img class="pixels" src="{webp(shown, quality=quality, method=4)}" {attributes}>'
+    return f'<img class="pixels" src="{data_url(shown, quality=quality, method=4)}" {attributes}>'
 
 
 def _choice(name: str, text: str, values: Iterable[str]) -> str:

@@ -19,17 +19,17 @@ from torch import Tensor, nn
 
 from kmgan_book import STATIC, records
 from kmgan_book.figures import panel
-from kmgan_book.moments import encoded
+from kmgan_book.recorder import to_webp
 from kmgan_book.records import Record
 from kmgan_book.replays import ACROSS, CURVES, REPLAYS, SHOWN
-from kmgan_book.report import Html, badge_of, webp
+from kmgan_book.report import Html, badge_html, data_url
 from kmgan_lib import files
 from kmgan_lib.centers import assign
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.losses import discriminator_loss
 from kmgan_lib.models.networks import ConvGenerator, MnistGenerator
-from kmgan_lib.pictures import sheet
+from kmgan_lib.sheets import sheet
 from kmgan_pages import moving, script
 
 _VIEW = 1.35
@@ -115,7 +115,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
         still = sheet(each.images(noise[:images].float(), labels), columns=columns)
         cells += (
             f"<div><strong>{escape(title)}</strong>"
-            f'<img class="pixels" {size} src="{webp(Image.fromarray(still), lossless=True)}" alt="{escape(title)}">'
+            f'<img class="pixels" {size} src="{data_url(Image.fromarray(still), lossless=True)}" alt="{escape(title)}">'
             f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
             "</canvas></div>"
         )
@@ -127,7 +127,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
         f'<div class="live-row">{cells}</div><div class="live-controls" hidden><button type="button">Play</button>'
         '<input type="range" min="0" max="100" value="0" aria-label="From one noise vector to another">'
         '<button type="button">New noise</button><output></output></div>'
-        f"<figcaption>{escape(caption)} {badge_of(records.badge(list(kept.values())))}</figcaption>"
+        f"<figcaption>{escape(caption)} {badge_html(records.badge(list(kept.values())))}</figcaption>"
     )
     return Html(f"{moving('generator', body, given)}\n{script('generator.js')}")
 
@@ -152,7 +152,7 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
     }
     sides = []
     for (title, each), name in zip(told.items(), names.values(), strict=True):
-        data = webp((replays / f"{name}.webp").read_bytes())
+        data = data_url((replays / f"{name}.webp").read_bytes())
         score = "" if each["score"] is None else f", score {each['score']:.2f}"
         place = f"{100 * (last % ACROSS) / (ACROSS - 1):.4g}% {100 * (last // ACROSS) / max(1, rows - 1):.4g}%"
         sides.append(
@@ -164,7 +164,7 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
         )
     keys = ("profile", "data", "seed", "device", "commit")
     parts = [", ".join(dict.fromkeys(str(each[key]) for each in told.values())) for key in keys]
-    badge = badge_of("recorded · {} · {} · seed {} · {} · commit {}".format(*parts))
+    badge = badge_html("recorded · {} · {} · seed {} · {} · commit {}".format(*parts))
     given = {"frames": frames, "across": ACROSS, "rows": rows, "length": length}
     body = (
         f'<div class="live-row">{"".join(sides)}</div>'
@@ -225,7 +225,7 @@ def _still(points: dict[str, Tensor]) -> str:
         ax.quiver(x, y, u, v, color=colour, angles="xy", scale_units="xy", scale=1, width=0.004)
     ax.scatter(*np.asarray(centers).T, color="#3451b2", marker="x", s=60)
     ax.set(xlim=(-_VIEW, _VIEW), ylim=(-_VIEW, _VIEW), xticks=[], yticks=[])
-    return webp(encoded(figure))
+    return data_url(to_webp(figure))
 
 
 def loss_lab() -> Html:

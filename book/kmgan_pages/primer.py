@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
 from kmgan_book.figures import PALETTE, badge, canvas
-from kmgan_book.moments import Projection
 from kmgan_book.phone import PageFigure
+from kmgan_book.recorder import Projection
 from kmgan_lib import data, methods, presets
 from kmgan_lib.centers import assign, kmeans_plus_plus, lloyd, share_between
 from kmgan_lib.losses import center_loss, discriminator_loss, generator_loss

@@ -250,7 +250,7 @@ class Method(nn.Module, ABC):
         copied.load_state_dict(net.state_dict())
         return copied
 
-    def frozen_generator(self, *, averaged: bool = True) -> nn.Module:
+    def eval_generator(self, *, averaged: bool = True) -> nn.Module:
         """A copy of G, or of its average, in evaluation mode, batch statistics re-estimated on fresh noise (row 22)."""
         weights = self.average_net if averaged and self.average_net else self.generator_net
         net = self._copy(self.make_generator, weights)

@@ -1,7 +1,7 @@
 """Measures of generated images and of features: pure functions of tensors, which `evaluate` applies to a run."""
 
 from kmgan_lib.metrics import measures  # noqa: F401 - they register themselves
-from kmgan_lib.metrics.classifier import Judge, judge
+from kmgan_lib.metrics.classifier import Classifier, load_classifier
 from kmgan_lib.metrics.evaluation import METRICS, evaluate
 from kmgan_lib.metrics.inception import inception_measures
 from kmgan_lib.metrics.neighbours import (
@@ -24,8 +24,8 @@ from kmgan_lib.metrics.scores import (
 )  # fmt: skip
 
 __all__ = [
-    "METRICS", "Judge", "center_scores", "class_frequency", "clustering_scores", "corrected_frequency",
-    "coverage_scores", "evaluate", "frechet_distance", "inception_measures", "inception_score", "judge",
-    "kernel_distance", "kmeans_labels", "line_scores", "memorisation_scores", "nearest_neighbours",
+    "METRICS", "Classifier", "center_scores", "class_frequency", "clustering_scores", "corrected_frequency",
+    "coverage_scores", "evaluate", "frechet_distance", "inception_measures", "inception_score",
+    "kernel_distance", "kmeans_labels", "line_scores", "load_classifier", "memorisation_scores", "nearest_neighbours",
     "step_scores", "within_class_scores",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The judge: a classifier of real images, trained once a data set and kept in the cache, or found pretrained."""
+"""The classifier of a data set's real images, trained once a data set and kept in the cache, or found pretrained."""
 
 import copy
 import functools
@@ -29,7 +29,7 @@ from kmgan_lib.files import as_json, cache_root, expanded, first_line, keep, rea
 log = logging.getLogger(__name__)
 BATCH, MIN_STEPS, PEAK_RATE = 128, 240, 4e-3
 CHUNK = 1000
-# Version and epochs of a judge's training; a change needs a new version, which makes old judges of a data set invalid.
+# Version and epochs of the training; a change needs a new version, which makes a data set's old classifiers invalid.
 # Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
 RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}
 RESNET = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
@@ -47,7 +47,7 @@ def _network(images: Images) -> nn.Sequential:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Classifier:
     """A trained classifier of a data set's classes."""
 
     net: nn.Sequential
@@ -63,8 +63,8 @@ class Judge:
         """Where the network lies."""
         return next(self.net.parameters()).device
 
-    def to(self, device: torch.device) -> "Judge":
-        """The same judge on a device; the one that is asked, which others may hold, stays where it is."""
+    def to(self, device: torch.device) -> "Classifier":
+        """The same classifier on a device; the one that is asked, which others may hold, stays where it is."""
         return self if device == self.device else replace(self, net=copy.deepcopy(self.net).to(device))
 
     @torch.no_grad()
@@ -135,7 +135,7 @@ def _load(path: Path, net: nn.Sequential) -> dict[str, Any] | None:
         return None
 
 
-def _trained(train: Images, test: Images, dataset: str) -> Judge:
+def _trained(train: Images, test: Images, dataset: str) -> Classifier:
     """The classifier from the cache, or trained now."""
     from safetensors.torch import save_file
 
@@ -143,15 +143,15 @@ def _trained(train: Images, test: Images, dataset: str) -> Judge:
     version, epochs = RECIPE if small else RECIPES.get(dataset, RECIPE)
     name = f"{dataset} classifier v{version}" + (" (of test images)" if small and kind == "real" else "")
     path = cache_root() / "judges" / f"{dataset}-v{version}-{train.provenance['sha256'][:12]}.safetensors"
-    judge = Judge(_network(train).eval(), train.classes, train.tensor.shape[-1], kind, name)
-    measured = _load(path, judge.net)
+    classifier = Classifier(_network(train).eval(), train.classes, train.tensor.shape[-1], kind, name)
+    measured = _load(path, classifier.net)
     if measured is None:
-        judge = replace(judge, net=_fit(train, epochs))
-        training = judge.right(train) if dataset in RECIPES else None
-        measured = {"accuracy": judge.right(test), "train_accuracy": training}
+        classifier = replace(classifier, net=_fit(train, epochs))
+        training = classifier.right(train) if dataset in RECIPES else None
+        measured = {"accuracy": classifier.right(test), "train_accuracy": training}
         metadata = {"judge": json.dumps(measured | {"data": train.provenance})}
-        keep(path, lambda p: save_file(judge.net.state_dict(), p, metadata))
-    return replace(judge, **measured)
+        keep(path, lambda p: save_file(classifier.net.state_dict(), p, metadata))
+    return replace(classifier, **measured)
 
 
 def _block(inputs: int, outputs: int) -> nn.Module:
@@ -197,7 +197,7 @@ def load_resnet56(path: Path) -> nn.Sequential:
     return net.eval().requires_grad_(False)
 
 
-def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | None:
+def _pretrained(test: Images, dataset: str, data_root: str | None) -> Classifier | None:
     """The published network, if it lies in the data root and the data are the ones it knows."""
     root = data_root or os.environ.get("KMGAN_DATA")
     if root is None or dataset != "cifar10" or stands_in(test.provenance):
@@ -205,31 +205,31 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Judge | No
     if not (path := expanded(root) / RESNET).is_file():
         return None
     name = f"{dataset} ResNet-56 ({path.name})"
-    judge = Judge(load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)
+    classifier = Classifier(load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)
     # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
     kept = cache_root() / "judges" / f"{path.stem}-{test.provenance['sha256'][:12]}.json"
     try:
         accuracy = float(read_json(kept)["accuracy"])
     except (KeyError, TypeError, ValueError):  # nothing there yet, or nothing usable
-        accuracy = judge.right(test)
+        accuracy = classifier.right(test)
         keep(kept, lambda p: p.write_text(as_json({"accuracy": accuracy}), encoding="utf-8"))
-    return replace(judge, accuracy=accuracy)
+    return replace(classifier, accuracy=accuracy)
 
 
 @functools.cache
-def judge(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Judge:
+def load_classifier(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Classifier:
     """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 
     For CIFAR-10 it is the data root's ResNet-56, if any. A `UsageError` for data without classes, or not to be found.
     """
-    if not judged(dataset):
-        known = ", ".join(name for name in data.DATASETS if judged(name))
+    if not has_classes(dataset):
+        known = ", ".join(name for name in data.DATASETS if has_classes(name))
         raise UsageError(f"{dataset} has no classes to judge by: class measures need one of {known}")
     test = data.load(dataset, root=data_root, standin=standin, split="test")
     found = _pretrained(test, dataset, data_root)
     return found or _trained(data.load(dataset, root=data_root, standin=standin), test, dataset)
 
 
-def judged(dataset: str) -> bool:
-    """Whether a data set has images with classes, so that there is a judge for it."""
+def has_classes(dataset: str) -> bool:
+    """Whether a data set has images with classes, so that there is a classifier of it."""
     return dataset in data.DATASETS and dataset != "synthetic" and len(data.DATASETS[dataset].classes) > 0

@@ -19,7 +19,7 @@ from kmgan_lib.errors import UsageError, unknown
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods import KMGAN, Method
 from kmgan_lib.metrics import inception
-from kmgan_lib.metrics.classifier import Judge, judge, judged
+from kmgan_lib.metrics.classifier import Classifier, has_classes, load_classifier
 from kmgan_lib.metrics.inception import Unavailable, Weights
 from kmgan_lib.training.run import Run, pick_device, restore
 
@@ -30,7 +30,7 @@ SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
 
 
 @dataclass
-class Subject:
+class Evaluation:
     """What the measures look at; each part is made when a measure first asks for it."""
 
     run: Run
@@ -54,9 +54,9 @@ class Subject:
         return self.run.method.device if self.run.method else pick_device("auto")
 
     @functools.cached_property
-    def judge(self) -> Judge:
+    def classifier(self) -> Classifier:
         """The classifier of the run's data set."""
-        return judge(self.run.preset.dataset, data_root=self.data_root, standin=self.standin).to(self.device)
+        return load_classifier(self.run.preset.dataset, data_root=self.data_root, standin=self.standin).to(self.device)
 
     @functools.cached_property
     def method(self) -> Method:
@@ -109,7 +109,7 @@ class Subject:
             fresh = kind == "untrained"
             method = methods.create(preset, device=self.device, seed=self.run.seed) if fresh else self.method
             count = min(UNTRAINED, preset.eval_samples) if fresh else preset.eval_samples
-            return Generator(method.frozen_generator(averaged=False), preset).sample(count, seed=SAMPLE_SEED)
+            return Generator(method.eval_generator(averaged=False), preset).sample(count, seed=SAMPLE_SEED)
         if kind == "fake":
             return self.samples
         if kind == "train":
@@ -119,13 +119,13 @@ class Subject:
         return chosen(self.images("train").tensor, 2 * REFERENCE)[REFERENCE:]
 
     def features(self, kind: str) -> Tensor:
-        """The judge's features (n, d) of the images of a kind; see `rows`."""
+        """The classifier's features (n, d) of the images of a kind; see `rows`."""
         kind = "test" if kind == "reference" and self.reference == "test" else kind
-        return self._once("features", kind, lambda: self.judge.features(self.rows(kind)))
+        return self._once("features", kind, lambda: self.classifier.features(self.rows(kind)))
 
     def probabilities(self, kind: str) -> Tensor:
-        """The judge's opinion (n, c) of the images of a kind."""
-        return self.judge.classify(self.features(kind))
+        """The classifier's opinion (n, c) of the images of a kind."""
+        return self.classifier.classify(self.features(kind))
 
     def weights(self, layer: str) -> Weights:
         """Those of Inception, at least as far as a layer of features."""
@@ -155,24 +155,24 @@ def chosen(rows: Tensor, count: int) -> Tensor:
 # Which presets a measure makes sense for.
 NEEDS: dict[str, Callable[[Preset], bool]] = {
     "images": lambda p: p.network != "synthetic",
-    "classes": lambda p: judged(p.dataset),
+    "classes": lambda p: has_classes(p.dataset),
     "K-Means": lambda p: issubclass(methods.method(p.method), KMGAN),
     "K-Means and images": lambda p: NEEDS["K-Means"](p) and NEEDS["images"](p),
     # Clustering the features of a conditional D would measure the labels that it was given.
-    "classes that D is not told": lambda p: (judged(p.dataset) or p.dataset == "synthetic") and not p.conditional,
+    "classes that D is not told": lambda p: (has_classes(p.dataset) or p.dataset == "synthetic") and not p.conditional,
 }
 # What the numbers of a measure are read from, as results say it.
-EXTRACTORS: dict[str, Callable[[Subject], dict[str, Any]]] = {
+EXTRACTORS: dict[str, Callable[[Evaluation], dict[str, Any]]] = {
     "pixels": lambda _: {"name": "pixels"},
     "D": lambda _: {"name": "the run's D"},
-    "judge": lambda s: s.judge.describe(),
-    "pixels, judge": lambda s: {**s.judge.describe(), "name": f"pixels; {s.judge.name}"},
-    "pixels, judge if any": lambda s: EXTRACTORS["pixels, judge" if judged(s.run.preset.dataset) else "pixels"](s),
+    "classifier": lambda s: s.classifier.describe(),
+    "pixels, classifier": lambda s: {**s.classifier.describe(), "name": f"pixels; {s.classifier.name}"},
+    "pixels, classifier if any": lambda s: EXTRACTORS["pixels" + ", classifier" * has_classes(s.run.preset.dataset)](s),
     "Inception": lambda s: s.weights("2048").describe(),
     "Inception to 768": lambda s: s.weights("768").describe(),
     "clock": lambda s: {"name": str(s.method.device)},
 }
-Compute = Callable[[Subject], dict[str, Any]]
+Compute = Callable[[Evaluation], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -190,13 +190,13 @@ METRICS: dict[str, Measure] = {}
 
 
 def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = False) -> Callable[[Compute], Compute]:
-    """Decorate a function that measures a `Subject`: `METRICS` has it under its name; ``value`` is the key to quote."""
+    """Decorate a function that measures an `Evaluation`, in `METRICS` under its name; ``value`` is the key to quote."""
 
     def register(compute: Compute) -> Compute:
         @functools.wraps(compute)
-        def completed(subject: Subject) -> dict[str, Any]:
-            found = compute(subject)
-            return {"value": found[value], **found, "extractor": EXTRACTORS[extractor](subject)}
+        def completed(evaluation: Evaluation) -> dict[str, Any]:
+            found = compute(evaluation)
+            return {"value": found[value], **found, "extractor": EXTRACTORS[extractor](evaluation)}
 
         text = (compute.__doc__ or "").partition("\n")[0].rstrip(".")
         METRICS[compute.__name__] = Measure(completed, text, needs, NEEDS[needs], quick)
@@ -221,14 +221,14 @@ def evaluate(
         if name not in possible:
             why = f"{run.preset.name} (it needs {METRICS[name].needs})"
             raise UsageError(f"{name} makes no sense for {why}: choose from {', '.join(possible)}")
-    subject, results = Subject(run, data_root, inception_weights), dict[str, dict[str, Any]]()
+    evaluation, results = Evaluation(run, data_root, inception_weights), dict[str, dict[str, Any]]()
     path = run.directory / files.RESULT
     with files.held(run.directory):
         for name in only or [name for name in possible if everything or METRICS[name].quick]:
             begun = time.perf_counter()
             try:
                 with torch.random.fork_rng(devices=[]):
-                    result = METRICS[name].compute(subject)
+                    result = METRICS[name].compute(evaluation)
             except Unavailable as error:
                 if not everything:
                     raise

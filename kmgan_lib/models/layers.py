@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from kmgan_lib.config import Preset
 from kmgan_lib.distributed import all_gather, shard, world_size
 
-FEW = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
+FEW_CHANNELS = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
 WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -74,7 +74,7 @@ class Up(_Labelled, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleMe
     inputs, options = 0, {"stride": 2, "padding": 2, "output_padding": 1}
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if x.device.type != "cpu" or self.out_channels > FEW:
+        if x.device.type != "cpu" or self.out_channels > FEW_CHANNELS:
             return F.conv_transpose2d(x, weight, bias, **self.options)
         # An output pixel meets other taps of the kernel in even and odd rows and columns: a 3x3 convolution to four
         # times the channels, which are shuffled into one image.
@@ -89,7 +89,7 @@ class Down(_Labelled, nn.Conv2d):  # pyright: ignore[reportIncompatibleMethodOve
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # The gradient of an image is what PyTorch's form computes slowly; where none is asked for, it is the faster.
-        if x.device.type != "cpu" or x.shape[1] > FEW or not x.requires_grad:
+        if x.device.type != "cpu" or x.shape[1] > FEW_CHANNELS or not x.requires_grad:
             return F.conv2d(x, weight, bias, **self.options)
         kernels = _phases(weight).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
         return F.conv2d(F.pixel_unshuffle(x, 2), kernels, bias, padding=1)

@@ -21,7 +21,7 @@ from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method, draw_noise, set_rng
-from kmgan_lib.pictures import save_sheet
+from kmgan_lib.sheets import save_sheet
 from kmgan_lib.training.graph import Stepper
 from kmgan_lib.training.history import History
 from kmgan_lib.training.run import CHECKPOINT, FORMAT, commit, device_name, save_checkpoint
@@ -158,7 +158,7 @@ class Training:
     def _snapshot(self) -> None:
         """Draw images once G has learned something, and tell the callback."""
         if self.writes and self.iteration > 0 and self.preset.network != "synthetic":
-            images = Generator(self.method.frozen_generator(), self.preset).sample(GRID)
+            images = Generator(self.method.eval_generator(), self.preset).sample(GRID)
             save_sheet(images, self.directory / "samples" / f"{self.iteration:06d}.png", columns=8)
         if self.writes and self.callback is not None:
             with distributed.alone():
@@ -177,7 +177,7 @@ class Training:
         self._check(None if all(bool(p.isfinite().all()) for p in self.method.parameters()) else self.iteration)
         if self.writes:
             # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
-            Generator(self.method.frozen_generator(), self.preset).save(self.directory / files.GENERATOR)
+            Generator(self.method.eval_generator(), self.preset).save(self.directory / files.GENERATOR)
             state = {"format": FORMAT, "iteration": self.iteration, "seconds": self.seconds}
             parts = {name: getattr(self, name).state_dict() for name in ("method", "batches", "history")}
             save_checkpoint(self.directory, {**state, **parts})

@@ -14,7 +14,7 @@ import torch
 from kmgan_lib import files, methods, presets
 from kmgan_lib.config import OWN, PROFILES, Preset
 from kmgan_lib.data.images import Images, described, stands_in
-from kmgan_lib.errors import UsageError, shown
+from kmgan_lib.errors import UsageError, shorten
 from kmgan_lib.generator import Generator, load_generator
 from kmgan_lib.methods.base import Method
 from kmgan_lib.training.history import read_history
@@ -57,7 +57,7 @@ class Run:
     def generator(self) -> Generator:
         """The trained generator, from memory or from the run directory."""
         method = self.method
-        return Generator(method.frozen_generator(), self.preset) if method else load_generator(self.directory)
+        return Generator(method.eval_generator(), self.preset) if method else load_generator(self.directory)
 
     @property
     def label(self) -> str:
@@ -110,7 +110,7 @@ def pick_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, TypeError):  # a PyTorch without CUDA raises the second
         cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ", ".join(["auto", "cpu", *cuda, *["mps"] * mps])
-        raise UsageError(f"device {shown(name)} is not there (this machine has {there})") from None
+        raise UsageError(f"device {shorten(name)} is not there (this machine has {there})") from None
     return device
 
 

@@ -22,7 +22,7 @@ body { margin: 8px } [data-theme=dark] { --pst-color-background: #14181e; --pst-
 GENERATORS = {"KM-GAN": "mnist/kmgan", "true labels": "mnist/kmgan-true"}
 FIGURES: dict[str, Callable[[], report.Html]] = {
     "generators": lambda: live.generator(report.recorded(GENERATORS), images=4), "lab": live.loss_lab,
-    "thresholds": lambda: thresholds.figure(claims.verdicts()), "wall": lambda: gallery.wall(records.everything()),
+    "thresholds": lambda: thresholds.figure(claims.verdicts()), "wall": lambda: gallery.wall(records.all_records()),
     "replay": lambda: live.replay({"KM-GAN": "mnist-kmgan-seed0"}, caption=""),
 }  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_a_threshold_is_moved_and_the_verdict_flips(shown: Callable[..., Any]) -
 def test_the_wall_is_filtered_and_opened(shown: Callable[..., Any]) -> None:
     page = shown("wall")
     visible = "[...document.querySelectorAll('details')].filter((tile) => tile.checkVisibility()).length"
-    names = [record.result["preset"]["name"] for record in records.everything()]
+    names = [record.result["preset"]["name"] for record in records.all_records()]
     assert page.evaluate(visible) == len(names)
     page.select_option("select[name=set]", "fashion")
     fashion = sum(name.startswith("fashion/") for name in names)

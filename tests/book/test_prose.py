@@ -105,7 +105,6 @@ MENTIONS = {
     "FID on 768 features": r"FID",
     "Feature": r"features?\b(?! space| matching)",
     "Feature space, pixel space": r"(?:feature|pixel) space",
-    "Judge": r"(?:a|the) judge",
     "K-Means": r"K-Means\b(?!\+\+|-friendly)",
     "KM-GAN": r"(?<!educed )(?<!eneralized )KM-GAN\b(?!\+)",
     "Last weights, running average": r"last weights|running average",

@@ -113,11 +113,11 @@ def do(job: dict[str, Any], said: Path) -> None:
         main(job["cli"])
     elif "sweep" in job:
         from kmgan_book import sweep
-        from kmgan_book.claims import Needed
+        from kmgan_book.claims import RunSpec
 
         given = job["sweep"]
         sys.executable = given["executable"]
-        plan = [Needed(*run) for run in given["plan"]]
+        plan = [RunSpec(*run) for run in given["plan"]]
         outcomes = sweep.sweep(plan, runs=Path(given["runs"]), results=Path(given["results"]))
         print(json.dumps([[o.run.preset, o.run.seed, o.status, o.error] for o in outcomes]))
     else:

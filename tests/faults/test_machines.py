@@ -144,7 +144,7 @@ for words, status in {lines}:
 """
 
 
-@pytest.mark.usefixtures("digits_judge")  # it is in the cache then
+@pytest.mark.usefixtures("digits_classifier")  # it is in the cache then
 def test_a_wheel_trains_samples_and_evaluates_and_only_a_checkout_has_commands_of_the_book(tmp_path: Path) -> None:
     train = ["train", "digits/kmgan", "--profile", "smoke", "--out", "run", "--set"]
     works = (

@@ -113,7 +113,7 @@ def test_a_record_is_shown_or_named(record: Record, changes: dict[str, Any]) -> 
     results = record.directory.parents[2]
     refused(lambda: records.check(results=results))
     refused(lambda: tables.recorded("*", "quick", results=results))
-    found = refused(lambda: records.everything(results=results))
+    found = refused(lambda: records.all_records(results=results))
     if not isinstance(found, UsageError):
         refused(lambda: records.badge(found))
 
@@ -179,7 +179,7 @@ def test_a_claim_of_the_ledger_in_which_one_thing_is_changed(
         assert all(verdict.word in claims.VERDICTS for verdict in found)
         tables.ledger(found)
         for profile in claims.PROFILES:
-            claims.lacking(profile, path, results=results)
+            claims.missing_runs(profile, path, results=results)
 
 
 TYPES = {"profile": "str", "iterations": "int", "seeds": "list[int]", "dataset": "str", "group": "str"}

@@ -50,7 +50,7 @@ def put_in(root: Any, place: Sequence[Any], value: Any) -> None:
 
 def verdict_on(claim: Claim, found: Mapping[str, Sequence[Record]]) -> Verdict:
     """The verdict on a claim from records of every preset that it needs."""
-    parts = {part: [each.find(found) for each in listed] for part, listed in claim.parts.items()}
+    parts = {part: [each.evaluate(found) for each in listed] for part, listed in claim.parts.items()}
     return Verdict(claim, claims._word(parts), claim.profiles[-1], parts, [], found)
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kmgan_book import claims, records, report, tables
-from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, UNDECIDED, UNTESTABLE, Needed
+from kmgan_book.claims import FAILS, HOLDS, NOT_RUN, UNDECIDED, UNTESTABLE, RunSpec
 from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.metrics import METRICS
@@ -73,7 +73,7 @@ def test_what_cannot_be_tested_whatever_is_missing_waits_for_no_run(made_up: Mad
     verdict = judged(tmp_path, **entry)
     assert (verdict.word, verdict.waits, len(verdict.missing)) == (UNTESTABLE, False, 1)
     assert verdict.strength == "2 quick runs. The other 1 that the rule asks for could not change it."
-    assert claims.lacking("quick", ledger(tmp_path, X1=entry), results=tmp_path) == []
+    assert claims.missing_runs("quick", ledger(tmp_path, X1=entry), results=tmp_path) == []
     reached = [{"mean": {"of": "mnist/kmgan", "measure": "classifier_score.value", "above": 3}}]
     verdict = judged(tmp_path, **{**entry, "gate": reached})
     assert (verdict.word, len(verdict.missing)) == (NOT_RUN, 1)
@@ -85,7 +85,7 @@ def test_a_missing_seed_or_measure_is_not_yet_run_and_named_with_its_command(res
     assert (verdict.word, verdict.profile, verdict.findings) == (NOT_RUN, "quick", {})
     assert verdict.sentence == "Waits for 1 of 2 runs: mnist/kmgan (1)."
     assert verdict.commands == ["kmgan sweep --profile quick --only mnist/kmgan --seeds 1"]
-    assert verdict.missing == [Needed("mnist/kmgan", "quick", 1)]
+    assert verdict.missing == [RunSpec("mnist/kmgan", "quick", 1)]
     rule = [{"every": {"of": "mnist/kmgan", "measure": "interpolation.largest_step", "below": 0.2}}]
     assert [needed.seed for needed in judged(folder, holds=rule).missing] == [0, 1]
     shutil.rmtree(records.place("mnist/kmgan", "quick", 0, results=folder))
@@ -112,7 +112,7 @@ def test_the_paper_s_scale_decides_as_soon_as_it_is_complete(made_up: MadeUp, re
     assert {record.result["profile"] for record in verdict.records} == {"paper"}
     path = ledger(folder, X1={**ENTRY, "profiles": ["long"]})
     assert claims.verdicts(path, results=folder)[0].word == NOT_RUN
-    assert [len(claims.lacking(profile, path, results=folder)) for profile in claims.PROFILES] == [0, 2, 0]
+    assert [len(claims.missing_runs(profile, path, results=folder)) for profile in claims.PROFILES] == [0, 2, 0]
 
 
 GROUPED = {
@@ -126,8 +126,8 @@ GROUPED = {
 def test_a_star_stands_for_the_profile_s_group(made_up: MadeUp, tmp_path: Path) -> None:
     path = ledger(tmp_path, X1={**ENTRY, **GROUPED})
     (claim,) = claims.load(path)
-    assert claims.verdict(claim, results=tmp_path).missing == [Needed("cifar10-32/kmgan", "quick", 0)]
-    assert claims.lacking("paper", path, results=tmp_path) == [Needed("cifar10/kmgan", "paper", 0)]
+    assert claims.verdict(claim, results=tmp_path).missing == [RunSpec("cifar10-32/kmgan", "quick", 0)]
+    assert claims.missing_runs("paper", path, results=tmp_path) == [RunSpec("cifar10/kmgan", "paper", 0)]
     assert claims.measures_of("cifar10/kmgan", "paper", [claim]) == ["classifier_score"]
     assert claims.measures_of("cifar10/kmgan", "quick", [claim]) == []
     made_up(tmp_path, "cifar10-32/kmgan", score=9.0)

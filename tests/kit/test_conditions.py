@@ -34,7 +34,7 @@ def found(written: dict[str, Any], **groups: list[Record]) -> tuple[bool, str]:
     condition = Condition.model_validate(written)
     assert condition.model_dump(exclude_unset=True, by_alias=True) == written
     assert {preset for preset, _ in condition.reads()} <= set(groups)
-    return condition.find(groups)
+    return condition.evaluate(groups)
 
 
 def of_a(kind: str, **arguments: Any) -> dict[str, Any]:

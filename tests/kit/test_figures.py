@@ -21,7 +21,7 @@ from kmgan_book import figures, phone, records
 from kmgan_book.conditions import SCORE
 from kmgan_book.records import Record
 from kmgan_lib.metrics import class_frequency
-from kmgan_lib.pictures import sheet
+from kmgan_lib.sheets import sheet
 from kmgan_pages import diagrams, gallery, primer
 from kmgan_pages.gallery import told_apart, when_known
 
@@ -201,7 +201,7 @@ def test_a_method_has_one_color_and_no_two_names_share_one() -> None:
 
 
 def test_every_record_is_on_the_wall_and_failures_are_framed() -> None:
-    everything = records.everything()
+    everything = records.all_records()
     html = gallery.wall(everything)._repr_html_()
     tiles = re.findall(r'<details class="(.*?)" data-set="(.*?)" data-method="(.*?)">(.*?)</details>', html, re.DOTALL)
     assert len(tiles) == len(everything)

@@ -20,12 +20,12 @@ from PIL import Image
 from kmgan_book import STATIC, claims, conditions, explore, records, replays, report
 from kmgan_book.claims import Claim, Verdict
 from kmgan_book.conditions import SCORE, Condition
-from kmgan_book.explore import WIDGET, Explorer, Moments, frames_html, training_frames
+from kmgan_book.explore import WIDGET, Explorer, FeatureRecorder, frames_html, training_frames
 from kmgan_book.records import Record
 from kmgan_lib import data, presets
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import load_generator
-from kmgan_lib.metrics import Judge
+from kmgan_lib.metrics import Classifier
 from kmgan_lib.training.run import Run
 from kmgan_pages import live, thresholds
 
@@ -196,7 +196,7 @@ MAKE = {
 
 
 @pytest.fixture(scope="module")
-def finished(pictures: Run, digits_judge: Judge) -> Run:
+def finished(pictures: Run, digits_classifier: Classifier) -> Run:
     """A run from its directory, with the classifier in the cache."""
     return Run.open(pictures.directory)
 
@@ -231,11 +231,11 @@ def test_the_gate_counts_the_steps_and_needs_no_ipywidgets(monkeypatch: pytest.M
 
 
 def test_a_training_with_what_it_has_kept(quick: Quick, tmp_path: Path) -> None:
-    kept = Moments(data.load("digits"), most=100)
+    kept = FeatureRecorder(data.load("digits"), most=100)
     run = quick(tmp_path / "run", "digits/kmgan", iterations=4, callback=kept)
     assert list(kept.features) == list(kept.centers) == [0, 2, 4]
     assert kept.features[4].shape == (100, 20)
-    of_points = Moments(data.load("synthetic"), most=100)
+    of_points = FeatureRecorder(data.load("synthetic"), most=100)
     points = quick(tmp_path / "points", callback=of_points)  # of which there are no samples
     html, other = training_frames(run, kept).text, training_frames(points, of_points).text
     assert re.findall(r'data-label="([^"]*)"', html) == ["iteration 2", "iteration 4"]

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.table import Table
 
 from kmgan_book import claims, records, tables
-from kmgan_book.claims import Needed
+from kmgan_book.claims import RunSpec
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
 from kmgan_lib import presets
@@ -152,7 +152,7 @@ def test_what_is_wrong_with_a_record_is_named(results: Path, what: str) -> None:
 
 
 def outcome(record: Record) -> Outcome:
-    run = Needed(record.result["preset"]["name"], record.result["profile"], record.seed)
+    run = RunSpec(record.result["preset"]["name"], record.result["profile"], record.seed)
     return Outcome(run, record.directory, record.result["status"], "", record.result)
 
 
@@ -164,7 +164,7 @@ def rows(table: Table) -> dict[str, list[Any]]:
 
 def test_runs_are_rows_with_dashes_for_what_is_not_there_beside_the_paper_s(made_up: MadeUp, tmp_path: Path) -> None:
     record = made_up(tmp_path, score=8.123, classifier_score__last_weights_value=7.5, class_frequency__value=0.07)
-    empty = Outcome(Needed("mnist/dcgan", "paper", 3), tmp_path, "failed", "no data", {})
+    empty = Outcome(RunSpec("mnist/dcgan", "paper", 3), tmp_path, "failed", "no data", {})
     assert tables.line(outcome(record)) == "mnist/kmgan quick seed 0: completed, classifier score 8.12"
     assert tables.line(empty) == "mnist/dcgan paper seed 3: failed (no data)"
     assert rows(tables.outcomes([outcome(record), empty])) == {
@@ -176,7 +176,7 @@ def test_runs_are_rows_with_dashes_for_what_is_not_there_beside_the_paper_s(made
     made_up(tmp_path, "cifar10-32/wgan", score=None)
     for table in (
         tables.recorded("cifar10-32/*", "quick", results=tmp_path),
-        tables.outcomes([outcome(r) for r in records.everything(results=tmp_path)]),
+        tables.outcomes([outcome(r) for r in records.all_records(results=tmp_path)]),
     ):
         assert rows(table)["run"][-1] == "paper: Inception Score"
         assert rows(table)["cifar10-32/kmgan seed 0"] == ["completed", "5.50", "–", "–", "1.5", "5.39 ± 0.05"]
@@ -223,7 +223,7 @@ def test_a_run_is_added(kmgan: Command, made_up: MadeUp, tmp_path: Path) -> None
     (record.directory / "config.json").write_text(json.dumps(config))
     status, out, err = kmgan("records", "add", str(record.directory), "--results", "results")
     assert (status, out.strip(), err) == (0, "results/mnist/kmgan/quick-seed0", "")
-    assert [found.result for found in records.everything(results=Path("results"))] == [record.result]
+    assert [found.result for found in records.all_records(results=Path("results"))] == [record.result]
 
 
 def test_print_shows_one_command_a_run_and_does_nothing(kmgan: Command) -> None:

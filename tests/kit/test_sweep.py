@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from kmgan_book import claims, records, sweep
-from kmgan_book.claims import Needed
+from kmgan_book.claims import RunSpec
 from kmgan_book.records import Record
 from kmgan_book.sweep import Outcome
 from kmgan_lib.errors import UsageError
@@ -20,7 +20,7 @@ from ..conftest import MadeUp
 from .conftest import Patch, pretended
 
 Pretend = Callable[..., None]
-DIGITS = Needed("digits/kmgan", "smoke", 0)
+DIGITS = RunSpec("digits/kmgan", "smoke", 0)
 
 
 def test_a_time_has_a_unit() -> None:
@@ -33,10 +33,10 @@ def test_a_time_has_a_unit() -> None:
 
 def test_the_plan_is_what_the_ledger_lacks_or_patterns_name(made_up: MadeUp, tmp_path: Path) -> None:
     plan = sweep.planned("quick", results=tmp_path)
-    assert plan == claims.lacking("quick", results=tmp_path)
+    assert plan == claims.missing_runs("quick", results=tmp_path)
     assert sweep.planned("quick", seeds=[1], results=tmp_path) == [run for run in plan if run.seed == 1]
     named = sweep.planned("smoke", only=["digits/*cgan", "digits/dcgan"], seeds=[3, 1, 3], results=tmp_path)
-    assert named == [Needed("digits/dcgan", "smoke", seed) for seed in (3, 1)]
+    assert named == [RunSpec("digits/dcgan", "smoke", seed) for seed in (3, 1)]
     assert sweep.planned("smoke", only=["digits/kmgan"], results=tmp_path) == [DIGITS]
 
     made_up(tmp_path, "digits/kmgan", seed=1)
@@ -47,13 +47,13 @@ def test_the_plan_is_what_the_ledger_lacks_or_patterns_name(made_up: MadeUp, tmp
 
 @pytest.mark.parametrize("only", [[], ["digits/*"]], ids=["ledger", "patterns"])
 def test_the_shards_are_the_whole_and_stay_as_they_are(made_up: MadeUp, tmp_path: Path, only: list[str]) -> None:
-    def part(i: int) -> list[Needed]:
+    def part(i: int) -> list[RunSpec]:
         return sweep.planned("quick", only=only, seeds=[0, 1], results=tmp_path, shard=(i, 3))
 
     whole, parts = sweep.planned("quick", only=only, seeds=[0, 1], results=tmp_path), [part(i) for i in (1, 2, 3)]
     assert sorted(whole) == sorted(run for part in parts for run in part)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    done = Needed("digits/kmgan" if only else "mnist/kmgan-clip", "quick", 0)
+    done = RunSpec("digits/kmgan" if only else "mnist/kmgan-clip", "quick", 0)
     made_up(tmp_path, done.preset)
     assert [set(part(i)) for i in (1, 2, 3)] == [set(before) - {done} for before in parts]
 
@@ -70,7 +70,7 @@ def swept(folder: Path, **options: Any) -> Outcome:
 
 
 def recorded(folder: Path) -> list[Record]:
-    return records.everything(results=folder / "results")
+    return records.all_records(results=folder / "results")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_the_ledger_reads_is_measured(pretend: Pretend, tmp_path: Path, mon
 def test_when_the_time_is_up_what_runs_is_stopped(pretend: Pretend, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(sweep, "GRACE", 0.3)
     pretend("trap '' TERM; sleep 20")
-    runs = [DIGITS, Needed("digits/kmgan", "smoke", 1), Needed("digits/kmgan", "smoke", 2)]
+    runs = [DIGITS, RunSpec("digits/kmgan", "smoke", 1), RunSpec("digits/kmgan", "smoke", 2)]
     begun = time.monotonic()
     outcomes = sweep.sweep(runs, runs=tmp_path / "runs", results=tmp_path / "results", budget=0.1, jobs=2)
     assert time.monotonic() - begun < 15
@@ -115,7 +115,7 @@ def test_when_the_time_is_up_what_runs_is_stopped(pretend: Pretend, tmp_path: Pa
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("digits_judge")
+@pytest.mark.usefixtures("digits_classifier")
 def test_a_run_stopped_in_training_goes_on_until_it_is_recorded(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     directory = tmp_path / "runs" / "digits" / "kmgan" / "smoke-seed0"

@@ -29,7 +29,7 @@ def test_the_seed_alone_fixes_the_initial_weights_and_randomness_outside_is_left
     torch.manual_seed(2)
     before = torch.get_rng_state()
     two, other = make(name, 3), make(name, 4)
-    two.frozen_generator()
+    two.eval_generator()
     shape = (20, 100) if name.startswith("synthetic") else (20, 1, 28, 28)
     images = torch.rand(shape, generator=torch.Generator())
     two.features(images, torch.zeros(20, dtype=torch.int64) if two.classes else None)
@@ -88,7 +88,7 @@ def test_a_checkpoint_of_a_gpu_is_taken_over(name: str, caplog: pytest.LogCaptur
 
 def test_the_frozen_generator_is_a_copy_that_is_the_same_every_time() -> None:
     method = make("digits/dcgan", conditional=True)
-    one, two = method.frozen_generator(), method.frozen_generator()
+    one, two = method.eval_generator(), method.eval_generator()
     assert (one.training, method.generator_net.training) == (False, True)
     assert all(map(torch.equal, one.state_dict().values(), two.state_dict().values()))
     with torch.no_grad():
@@ -108,9 +108,9 @@ def test_samples_come_from_the_average_of_g_by_its_formula_or_from_the_last_weig
         last = list(method.generator_net.parameters())
         expected = [decay * a + (1 - decay) * b.detach() for a, b in zip(expected, last, strict=True)]
     assert (method.average_net is None) == (average == 0)
-    for a, b in zip(method.frozen_generator().parameters(), expected, strict=True):
+    for a, b in zip(method.eval_generator().parameters(), expected, strict=True):
         torch.testing.assert_close(a, b)
-    assert same_weights(method.frozen_generator(averaged=False), method.generator_net)
+    assert same_weights(method.eval_generator(averaged=False), method.generator_net)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])

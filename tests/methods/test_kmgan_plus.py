@@ -128,9 +128,9 @@ def test_g_and_the_generator_file_know_the_shares_of_the_clusters() -> None:
     shares = method.generator_net.shares
     assert sorted(round(float(share) * 30) for share in shares) == [5, 5, 20]
     assert torch.equal(method.average_net.shares, shares)
-    labels = Generator(method.frozen_generator(), method.preset).labels(600)
+    labels = Generator(method.eval_generator(), method.preset).labels(600)
     torch.testing.assert_close(one_hot(labels, 3).mean(0), shares, atol=0.005, rtol=0)
-    assert torch.equal(Generator(method.frozen_generator(), method.preset).labels(10), labels[:10])
+    assert torch.equal(Generator(method.eval_generator(), method.preset).labels(10), labels[:10])
 
 
 def test_the_controls_group_by_content_and_by_true_labels() -> None:
@@ -138,7 +138,7 @@ def test_the_controls_group_by_content_and_by_true_labels() -> None:
     random = make("kmgan_plus-random").clusters(images, None)
     assert torch.equal(random, content_keys(images) % 3)
     assert torch.equal(make("kmgan_plus-true").clusters(images, labels), labels)
-    told = {Generator(m.frozen_generator(), m.preset).classes for m in (make(told=False), make(grouping="none"))}
+    told = {Generator(m.eval_generator(), m.preset).classes for m in (make(told=False), make(grouping="none"))}
     assert told == {0}
 
 

@@ -257,7 +257,7 @@ def test_a_mixture_is_sampled_by_its_weights_and_is_a_function_of_the_noise(dist
     noise = draw_noise(method.preset, 20_000, torch.Generator().manual_seed(0))
     shares = net.pick(noise).bincount(minlength=3) / len(noise)
     torch.testing.assert_close(shares, torch.tensor([0.5, 0.3, 0.2]), atol=0.015, rtol=0)
-    generator = Generator(method.frozen_generator(averaged=False), method.preset)
+    generator = Generator(method.eval_generator(averaged=False), method.preset)
     samples = generator.sample(9, seed=4)
     assert torch.equal(samples, generator.sample(9, seed=4))
     z = generator.noise(9, seed=4)
@@ -348,7 +348,7 @@ def test_a_g_that_is_told_its_cluster_is_pulled_to_that_center() -> None:
         c = before.bank.real
         loss = torch.linalg.matrix_norm(f - c[:BATCH], "fro") - torch.linalg.matrix_norm(g - c[told], "fro")
     torch.testing.assert_close(losses["loss_d"], loss, rtol=1e-4, atol=1e-4)
-    assert Generator(method.frozen_generator(), method.preset).classes == 10
+    assert Generator(method.eval_generator(), method.preset).classes == 10
 
 
 def test_share_between_clusters_is_that_of_the_variance() -> None:

@@ -10,59 +10,60 @@ from torch import nn
 from kmgan_lib import data
 from kmgan_lib.data.images import resized
 from kmgan_lib.errors import UsageError
-from kmgan_lib.metrics import Judge, classifier, judge
+from kmgan_lib.metrics import Classifier, classifier, load_classifier
 
 from ..conftest import same_weights
 
 
-def test_the_judge_of_digits_is_right_nine_times_in_ten(digits_judge: Judge) -> None:
+def test_the_classifier_of_digits_is_right_nine_times_in_ten(digits_classifier: Classifier) -> None:
     test = data.load("digits", split="test")
     assert test.labels is not None
-    right = digits_judge.probabilities(test.tensor).argmax(1) == test.labels
-    assert digits_judge.accuracy > 0.9
-    assert right.double().mean().item() == pytest.approx(digits_judge.accuracy)
-    assert digits_judge.classes == tuple("0123456789")
-    described = digits_judge.describe()
+    right = digits_classifier.probabilities(test.tensor).argmax(1) == test.labels
+    assert digits_classifier.accuracy > 0.9
+    assert right.double().mean().item() == pytest.approx(digits_classifier.accuracy)
+    assert digits_classifier.classes == tuple("0123456789")
+    described = digits_classifier.describe()
     assert described["name"].startswith("digits classifier")
     assert described["data"] == "real"
-    assert described["test_accuracy"] == pytest.approx(digits_judge.accuracy, abs=1e-4)
+    assert described["test_accuracy"] == pytest.approx(digits_classifier.accuracy, abs=1e-4)
     assert "train_accuracy" not in described
 
 
-def test_features_stand_before_the_last_layer_and_bytes_are_as_good_as_numbers(digits_judge: Judge) -> None:
+def test_features_stand_before_the_last_layer_and_bytes_are_as_good_as_numbers(digits_classifier: Classifier) -> None:
     pictures = data.load("digits", split="test").tensor[:20]
-    probabilities, features = digits_judge.probabilities(pictures), digits_judge.features(pictures)
+    probabilities, features = digits_classifier.probabilities(pictures), digits_classifier.features(pictures)
     assert (probabilities.shape, features.shape) == ((20, 10), (20, 128))
-    assert torch.equal(digits_judge.classify(features), probabilities)
-    torch.testing.assert_close(probabilities, digits_judge.net(pictures / 255).softmax(1))
-    torch.testing.assert_close(probabilities, digits_judge.probabilities(pictures / 255))
+    assert torch.equal(digits_classifier.classify(features), probabilities)
+    torch.testing.assert_close(probabilities, digits_classifier.net(pictures / 255).softmax(1))
+    torch.testing.assert_close(probabilities, digits_classifier.probabilities(pictures / 255))
 
 
-def test_a_second_judge_comes_from_the_cache_and_a_garbled_one_is_trained_again_with_a_warning(
-    digits_judge: Judge, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    judge.cache_clear()
+def test_a_second_classifier_comes_from_the_cache_and_a_garbled_one_is_trained_again_with_a_warning(
+    digits_classifier: Classifier, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    load_classifier.cache_clear()
     monkeypatch.setattr(classifier, "_fit", lambda *_: pytest.fail("it is in the cache"))
-    again = judge("digits")
+    again = load_classifier("digits")
     pictures = data.load("digits", split="test").tensor[:20]
-    assert torch.equal(again.probabilities(pictures), digits_judge.probabilities(pictures))
+    assert torch.equal(again.probabilities(pictures), digits_classifier.probabilities(pictures))
     assert not caplog.records
     (good,) = (cache / "judges").glob("digits-*.safetensors")
     bad = tmp_path / "judges" / good.name
     bad.parent.mkdir()
     bad.write_bytes(good.read_bytes()[:1000])
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(classifier, "_fit", lambda *_: digits_judge.net)
-    judge.cache_clear()
+    monkeypatch.setattr(classifier, "_fit", lambda *_: digits_classifier.net)
+    load_classifier.cache_clear()
     with caplog.at_level(logging.WARNING):
-        again = judge("digits")
-    assert again.accuracy == pytest.approx(digits_judge.accuracy)
+        again = load_classifier("digits")
+    assert again.accuracy == pytest.approx(digits_classifier.accuracy)
     (record,) = caplog.records
     assert "training the classifier again" in record.getMessage()
-    judge.cache_clear()
+    load_classifier.cache_clear()
     monkeypatch.setattr(classifier, "_fit", lambda *_: pytest.fail("it was mended"))
-    assert judge("digits").accuracy == again.accuracy
-    judge.cache_clear()
+    assert load_classifier("digits").accuracy == again.accuracy
+    load_classifier.cache_clear()
 
 
 def test_training_is_fixed_and_leaves_the_global_randomness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +75,7 @@ def test_training_is_fixed_and_leaves_the_global_randomness_alone(monkeypatch: p
     assert torch.equal(before, torch.get_rng_state())
     assert same_weights(one, two)
     with pytest.raises(UsageError, match="folder:x has no classes to judge by"):
-        judge("folder:x")
+        load_classifier("folder:x")
 
 
 def cifar10(split: str, kind: str = "real") -> data.Images:
@@ -106,35 +107,35 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr(classifier, "RESNET", f"classifiers/{path.name}")
     monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split))
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "cache"))
-    judge.cache_clear()
+    load_classifier.cache_clear()
     yield tmp_path / "root"
-    judge.cache_clear()
+    load_classifier.cache_clear()
 
 
-def test_the_pretrained_judge_is_for_real_data_alone(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pretrained_classifier_is_for_real_data_alone(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "_fit", lambda train, _: classifier._network(train).eval())
-    assert judge("cifar10").name == "cifar10 classifier v1"
-    assert judge("cifar10", data_root=str(data_root)).name.startswith("cifar10 ResNet-56 (resnet-")
-    judge.cache_clear()
+    assert load_classifier("cifar10").name == "cifar10 classifier v1"
+    assert load_classifier("cifar10", data_root=str(data_root)).name.startswith("cifar10 ResNet-56 (resnet-")
+    load_classifier.cache_clear()
     monkeypatch.setattr(data, "load", lambda *_, split="train", **__: cifar10(split, "stand-in"))
-    assert judge("cifar10", data_root=str(data_root)).name == "cifar10 classifier v1"
+    assert load_classifier("cifar10", data_root=str(data_root)).name == "cifar10 classifier v1"
 
 
-def test_the_pretrained_judge_is_measured_once(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = judge("cifar10", data_root=str(data_root))
+def test_the_pretrained_classifier_is_measured_once(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load_classifier("cifar10", data_root=str(data_root))
     pictures = cifar10("test")
     assert found.features(pictures.tensor).shape == (40, 64)
     right = found.probabilities(pictures.tensor).argmax(1) == pictures.labels
     assert found.accuracy == right.double().mean().item()
-    judge.cache_clear()
-    monkeypatch.setattr(Judge, "right", lambda *_: pytest.fail("it is in the cache"))
-    assert judge("cifar10", data_root=str(data_root)).accuracy == found.accuracy
+    load_classifier.cache_clear()
+    monkeypatch.setattr(Classifier, "right", lambda *_: pytest.fail("it is in the cache"))
+    assert load_classifier("cifar10", data_root=str(data_root)).accuracy == found.accuracy
     (kept,) = (data_root.parent / "cache" / "judges").iterdir()
-    monkeypatch.setattr(Judge, "right", lambda *_: 0.5)
+    monkeypatch.setattr(Classifier, "right", lambda *_: 0.5)
     for garbled in ('{"accuracy": null}', '{"acc'):
         kept.write_text(garbled, encoding="utf8")
-        judge.cache_clear()
-        assert judge("cifar10", data_root=str(data_root)).accuracy == 0.5
+        load_classifier.cache_clear()
+        assert load_classifier("cifar10", data_root=str(data_root)).accuracy == 0.5
 
 
 def test_a_recipe_of_its_own_is_for_the_real_data_set_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -153,9 +154,9 @@ def test_a_recipe_of_its_own_is_for_the_real_data_set_only(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
-def test_a_judge_sees_pictures_at_the_size_that_it_knows(side: int) -> None:
+def test_a_classifier_sees_pictures_at_the_size_that_it_knows(side: int) -> None:
     net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 10))  # features are means over patches
-    made = Judge(net, tuple("abcdefghij"), 32, "real", "a judge")
+    made = Classifier(net, tuple("abcdefghij"), 32, "real", "a classifier")
     generator = torch.Generator().manual_seed(side)
     pictures = torch.randint(0, 256, (5, 3, side, side), generator=generator, dtype=torch.uint8)
     seen = made.features(pictures)
@@ -163,12 +164,14 @@ def test_a_judge_sees_pictures_at_the_size_that_it_knows(side: int) -> None:
     assert torch.equal(seen, made.features(pictures / 255))
 
 
-def test_a_judge_is_copied_to_another_device_and_stays_where_it_is_on_its_own(digits_judge: Judge) -> None:
-    assert digits_judge.side == 28
-    assert digits_judge.to(torch.device("cpu")) is digits_judge
-    moved = digits_judge.to(torch.device("meta"))
-    assert (moved.device.type, digits_judge.device.type) == ("meta", "cpu")
-    assert moved.describe() == digits_judge.describe()
+def test_a_classifier_is_copied_to_another_device_and_stays_where_it_is_on_its_own(
+    digits_classifier: Classifier,
+) -> None:
+    assert digits_classifier.side == 28
+    assert digits_classifier.to(torch.device("cpu")) is digits_classifier
+    moved = digits_classifier.to(torch.device("meta"))
+    assert (moved.device.type, digits_classifier.device.type) == ("meta", "cpu")
+    assert moved.describe() == digits_classifier.describe()
 
 
 def test_a_resnet56_has_the_published_size_and_names_and_its_weights_are_read(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from kmgan_lib import data, methods
 from kmgan_lib.errors import UsageError
 from kmgan_lib.generator import Generator
-from kmgan_lib.metrics import METRICS, Judge, classifier, evaluate, evaluation, judge, measures, scores
-from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Subject, chosen
+from kmgan_lib.metrics import METRICS, Classifier, classifier, evaluate, evaluation, load_classifier, measures, scores
+from kmgan_lib.metrics.evaluation import SAMPLE_SEED, Evaluation, chosen
 from kmgan_lib.training.run import Run, restore
 
 from ..conftest import Quick
@@ -28,7 +28,7 @@ def digits_run(pictures: Run, tmp_path: Path) -> Run:
     return Run.open(tmp_path / "digits")
 
 
-@pytest.mark.usefixtures("digits_judge")
+@pytest.mark.usefixtures("digits_classifier")
 def test_a_run_keeps_its_results_one_line_each(digits_run: Run, caplog: pytest.LogCaptureFixture) -> None:
     assert [name for name, m in METRICS.items() if m.quick and m.applies(digits_run.preset)] == QUICK
     results = json.loads(json.dumps(evaluate(digits_run, everything=True)))
@@ -79,7 +79,7 @@ def test_a_synthetic_run_is_measured_against_its_four_classes(quick: Quick, tmp_
     assert reopened["clustering"]["nmi"] == pytest.approx(results["clustering"]["nmi"])
 
 
-@pytest.mark.usefixtures("digits_judge")
+@pytest.mark.usefixtures("digits_classifier")
 def test_measuring_repeats_itself_and_adds(digits_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(measures.FREQUENCY_SAMPLES, "digits", 50)  # Fashion-MNIST has a number of its own
     before = torch.get_rng_state()
@@ -93,34 +93,36 @@ def test_measuring_repeats_itself_and_adds(digits_run: Run, monkeypatch: pytest.
 
 
 def test_a_stand_in_judges_itself(
-    quick: Quick, digits_judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Quick, digits_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = quick(tmp_path / "run", "mnist/kmgan", iterations=1, snapshots=1)
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(classifier, "_fit", lambda *_: digits_judge.net)
+    monkeypatch.setattr(classifier, "_fit", lambda *_: digits_classifier.net)
     results = evaluate(run, only=["class_frequency", "clustering"])
-    judge.cache_clear()
+    load_classifier.cache_clear()
     extractor = results["class_frequency"]["extractor"]
     assert extractor["name"] == "mnist classifier v1 (of test images)"
     assert results["clustering"]["samples"] == 2_000
 
 
-def test_levels_of_a_run_are_those_of_its_last_and_its_first_weights(digits_run: Run, digits_judge: Judge) -> None:
+def test_levels_of_a_run_are_those_of_its_last_and_its_first_weights(
+    digits_run: Run, digits_classifier: Classifier
+) -> None:
     results = evaluate(digits_run, only=["classifier_score", "classifier_frechet"])
     preset, device = digits_run.preset, torch.device("cpu")
-    reference = digits_judge.features(data.load("digits", split="test").tensor)
+    reference = digits_classifier.features(data.load("digits", split="test").tensor)
     trained, untrained = restore(digits_run), methods.create(preset, device=device, seed=digits_run.seed)
     for key, method in {"last_weights_value": trained, "untrained_value": untrained}.items():
-        generator = Generator(method.frozen_generator(averaged=False), preset)
-        features = digits_judge.features(generator.sample(60, SAMPLE_SEED))
-        score = scores.inception_score(digits_judge.classify(features))[0]
+        generator = Generator(method.eval_generator(averaged=False), preset)
+        features = digits_classifier.features(generator.sample(60, SAMPLE_SEED))
+        score = scores.inception_score(digits_classifier.classify(features))[0]
         assert results["classifier_score"][key] == pytest.approx(score, rel=1e-5)
         assert results["classifier_frechet"][key] == pytest.approx(
             scores.frechet_distance(features, reference), rel=1e-5
         )
 
 
-@pytest.mark.usefixtures("digits_judge")
+@pytest.mark.usefixtures("digits_classifier")
 def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(quick: Quick, tmp_path: Path) -> None:
     run = quick(tmp_path / "run", "digits/kmgan", iterations=1, snapshots=1, split="train")
     results = evaluate(run, only=["memorisation", "interpolation"])
@@ -132,7 +134,7 @@ def test_unseen_images_are_those_that_a_run_on_the_training_images_did_not_see(q
 def test_the_cost_of_a_run_is_on_its_own_device_and_leaves_the_method_alone(pictures: Run) -> None:
     assert pictures.method is not None
     before = {name: value.clone() for name, value in pictures.method.discriminator_net.state_dict().items()}
-    assert measures.kmeans_cost(Subject(pictures, None))["extractor"] == {"name": "cpu"}
+    assert measures.kmeans_cost(Evaluation(pictures, None))["extractor"] == {"name": "cpu"}
     after = pictures.method.discriminator_net.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
@@ -156,32 +158,34 @@ def test_a_conditional_run(quick: Quick, pictures: Run, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(measures, "LINES", 12)
     monkeypatch.setattr(Generator, "images", spy)
-    result = measures.interpolation(Subject(run, None))
+    result = measures.interpolation(Evaluation(run, None))
     assert result["samples"] == 12
     assert len(asked) == measures.STEPS + 2  # and the middle
     assert all(labels.tolist() == [*range(10), 0, 1] for labels in asked)
 
 
-def test_networks_run_where_trained(pictures: Run, digits_judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    del digits_judge
+def test_networks_run_where_trained(
+    pictures: Run, digits_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del digits_classifier
     assert pictures.method is not None
-    assert Subject(pictures, None).device == pictures.method.device
+    assert Evaluation(pictures, None).device == pictures.method.device
     asked: list[str] = []
     monkeypatch.setattr(evaluation, "pick_device", lambda name: asked.append(name) or torch.device("meta"))
-    other = Subject(Run.open(pictures.directory), None)
-    assert (other.device.type, other.judge.device.type) == ("meta", "meta")
+    other = Evaluation(Run.open(pictures.directory), None)
+    assert (other.device.type, other.classifier.device.type) == ("meta", "meta")
     assert asked == ["auto"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_judge: Judge) -> None:
-    there, here = Subject(Run.open(pictures.directory), None), Subject(Run.open(pictures.directory), None)
+def test_measures_are_the_same_on_a_gpu(pictures: Run, digits_classifier: Classifier) -> None:
+    there, here = Evaluation(Run.open(pictures.directory), None), Evaluation(Run.open(pictures.directory), None)
     here.__dict__["device"] = torch.device("cpu")
-    assert (there.judge.device.type, there.method.device.type, there.generator.device.type) == ("cuda",) * 3
+    assert (there.classifier.device.type, there.method.device.type, there.generator.device.type) == ("cuda",) * 3
     for kind in ("fake", "last", "untrained"):
         assert there.features(kind).device.type == "cpu"
         torch.testing.assert_close(there.features(kind), here.features(kind), atol=0.02, rtol=0.02)  # TF32
-    assert digits_judge.device.type == "cpu"
+    assert digits_classifier.device.type == "cpu"
 
 
 def test_the_reference_is_test_images_or_other_training_images(pictures: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,12 +193,12 @@ def test_the_reference_is_test_images_or_other_training_images(pictures: Run, mo
 
     def greys(train: int, test: int, *kinds: str) -> list[list[int]]:
         """Which images the kinds are made of, if every one has a grey of its own, test images from 100 on."""
-        made = Subject(pictures, None)
+        made = Evaluation(pictures, None)
         for split, n, first in (("train", train, 0), ("test", test, 100)):
             grey = torch.arange(first, first + n, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
             made._made["images", split] = data.Images(grey, None)
         flat = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(1, 1))
-        made.__dict__["judge"] = Judge(flat, (), 28, "real", "its grey")
+        made.__dict__["classifier"] = Classifier(flat, (), 28, "real", "its grey")
         made.__dict__["samples"] = torch.zeros(30, 1)
         assert made.reference == kinds[-1]
         return [sorted((255 * made.features(kind)).round().int().flatten().tolist()) for kind in ("reference", *kinds)]

@@ -13,7 +13,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from kmgan_lib import data, methods
 from kmgan_lib.generator import Generator
 from kmgan_lib.metrics import (
-    Judge,
+    Classifier,
     coverage_scores,
     line_scores,
     measures,
@@ -21,7 +21,7 @@ from kmgan_lib.metrics import (
     nearest_neighbours,
     step_scores,
 )
-from kmgan_lib.metrics.evaluation import Subject
+from kmgan_lib.metrics.evaluation import Evaluation
 from kmgan_lib.training.run import Run
 
 
@@ -137,7 +137,7 @@ def directions(rows: int, columns: int = 784) -> Tensor:
 
 
 def untrained(run: Run, real: Tensor) -> nn.Module:
-    return methods.create(run.preset, device=torch.device("cpu"), seed=1).frozen_generator()
+    return methods.create(run.preset, device=torch.device("cpu"), seed=1).eval_generator()
 
 
 def collapsed(run: Run, real: Tensor) -> nn.Module:
@@ -171,13 +171,13 @@ def principal(run: Run, real: Tensor) -> nn.Module:
     ids=lambda value: value.__name__ if callable(value) else None,
 )  # fmt: skip
 def test_a_bad_generator_is_told_by_its_own_fault(
-    pictures: Run, digits_judge: Judge, make: Any, fails: set[str]
+    pictures: Run, digits_classifier: Classifier, make: Any, fails: set[str]
 ) -> None:
-    subject = Subject(pictures, None)
-    subject.__dict__["judge"] = digits_judge
+    evaluation = Evaluation(pictures, None)
+    evaluation.__dict__["classifier"] = digits_classifier
     real = data.load("digits", split="all").tensor.flatten(1) / 255
-    subject.__dict__["generator"] = Generator(make(pictures, real), pictures.preset)
-    lines, copies = measures.interpolation(subject), measures.memorisation(subject)
+    evaluation.__dict__["generator"] = Generator(make(pictures, real), pictures.preset)
+    lines, copies = measures.interpolation(evaluation), measures.memorisation(evaluation)
     passed = {
         "steady": lines["largest_step"] < 0.2, "various": lines["span"] > 0.5, "valid": lines["validity"] < 1.5,
         "new": copies["ratio"] > 0.5,

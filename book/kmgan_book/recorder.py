@@ -23,7 +23,7 @@ LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
 MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
 
 
-def encoded(figure: Figure) -> bytes:
+def to_webp(figure: Figure) -> bytes:
     """The figure as a small WebP image; it is closed, so that a notebook does not show it once more."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", pil_kwargs={"quality": 80, "method": 4})
@@ -44,7 +44,7 @@ class Projection:
         return torch.from_numpy(self.plane.transform(features)) if self.plane else features
 
 
-def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
+def scatter(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
     """Points (n, 2), a color and a shape per label, and centers (k, 2) as black crosses."""
     x, y = points.numpy().T
     groups = np.zeros(len(x), int) if labels is None else labels.numpy()
@@ -60,7 +60,7 @@ def cloud(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | Non
 
 
 @dataclass
-class Moments:
+class FeatureRecorder:
     """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
 
     Those of at most `most` images, a fixed random choice, whose labels, where there are any, only color the points.
@@ -85,8 +85,9 @@ class Moments:
 
 
 def moment(
-    run: Run, kept: Moments, iteration: int, project: Projection, limits: list[list[float]], samples: Path | None
-) -> Figure:
+    run: Run, kept: FeatureRecorder, iteration: int, project: Projection, limits: list[list[float]],
+    samples: Path | None,
+) -> Figure:  # fmt: skip
     """One moment of a training: the sheet of samples, if any, features with centers, and the losses so far.
 
     ``limits`` of both axes of the features, the same at every moment, let one see how they move.
@@ -102,7 +103,7 @@ def moment(
         first.set_title("samples, always the same $z$")
         first.set_axis_off()
     centers = kept.centers.get(iteration)
-    cloud(left, project(kept.features[iteration]), kept.labels, None if centers is None else project(centers))
+    scatter(left, project(kept.features[iteration]), kept.labels, None if centers is None else project(centers))
     left.set(title="$D$'s features of real data", xlim=limits[0], ylim=limits[1])
     left.set_xlabel(project.label, fontsize=8)
     for index, (column, name) in enumerate(LOSSES.items()):
