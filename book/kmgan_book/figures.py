@@ -4,6 +4,7 @@ A method has one color through the whole book. Backgrounds are opaque, so that a
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from kmgan_lib.training.run import Run
 
 LIVE, RECORDED = "#1b6e53", "#3d4f8f"
 FAILURE = "#c1121f"
+LETTERS = 14  # of a badge, an inch
 PALETTE = "colorblind"
 # Sizes in points of figures at most 7 inches wide, so that a page shows 9 points as about 12 pixels.
 RC = {
@@ -74,7 +76,8 @@ def panel(width: float, height: float) -> tuple[Figure, Axes]:
 def badge(figure: Figure, text: str) -> Figure:
     """Write under a figure what made it: ``live · smoke · ...`` or ``recorded · quick · ...``."""
     colour = RECORDED if text.startswith("recorded") else LIVE
-    label = figure.supxlabel(text, fontsize=8, color="white", x=0.995, ha="right")
+    lines = textwrap.fill(text, max(LETTERS, int(LETTERS * figure.get_size_inches()[0])))
+    label = figure.supxlabel(lines, fontsize=8, color="white", x=0.995, ha="right")
     label.set_bbox({"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.35"})
     return figure
 

@@ -50,6 +50,8 @@ def test_grids_show_the_sheets_of_images() -> None:
     assert np.array_equal(np.asarray(figure.axes[0].images[0].get_array()), sheet(images, columns=3))
     assert [ax.get_title() for ax in figure.axes] == ["tensor"]
     assert figure.get_supxlabel() == LIVE
+    long = figures.grids({"tensor": images}, f"recorded · commits {', '.join(['abcdef0'] * 12)}")
+    assert long.get_tightbbox().width < long.get_size_inches()[0] + 0.1  # else notebooks show all of it smaller
     assert to_rgb(figure.get_facecolor()) == (1, 1, 1)  # for dark pages
     assert plt.rcParams["savefig.facecolor"] == "white"
 
