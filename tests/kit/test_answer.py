@@ -47,12 +47,16 @@ def text(html: Html) -> str:
 def test_the_headline_follows_the_runs_and_the_comparison(monkeypatch: pytest.MonkeyPatch, word: str, end: str) -> None:
     runs: dict[str, list[int]] = {"fashion/kmgan": [], "cifar10-32/kmgan": []}
     monkeypatch.setattr(report, "largest", lambda _: "quick")
-    monkeypatch.setattr(report, "recorded", lambda named, _: {name: runs[preset] for name, preset in named.items()})
+    monkeypatch.setattr(records, "load", lambda preset, _: runs[preset])
     monkeypatch.setattr(answer, "has_failed", lambda record: record < 0)
-    for ours, begin in (([1, 1], "in 2 of 2 runs"), ([1, -1], "in 1 of 2 runs"), ([1, -1, -1], "in only 1 of 3 runs")):
+    for ours, begin in (
+        ([1, 1], "draws digits without labels (0 of 2 runs fail)"),
+        ([1, -1], "draws digits without labels (1 of 2 runs fails)"),
+        ([1, -1, -1], "seldom draws digits without labels (2 of 3 runs fail)"),
+    ):
         runs["mnist/kmgan"] = ours
         said = answer.headline(verdicts(word))
-        assert said.startswith(f"KM-GAN draws digits without labels {begin}")
+        assert said.startswith(f"KM-GAN {begin}")
         assert said.endswith(end)
     runs |= {"fashion/kmgan": [1, -1], "cifar10-32/kmgan": [-1, -1, 1]}
     assert answer.headline(verdicts(word)).endswith("; 1 of 2 on Fashion and 2 of 3 on CIFAR-10 fail.")
