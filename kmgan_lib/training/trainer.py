@@ -114,8 +114,8 @@ def _finished(directory: Path, config: dict[str, Any], state: dict[str, Any] | N
     done, total, result = state["iteration"] if state else 0, config["preset"]["iterations"], directory / files.RESULT
     if done > total:
         raise UsageError(f"{directory} is at iteration {done} already: iterations is the total")
-    if done == total and result.exists():
+    if done == total and result.exists() and files.read_json(result).get("status") == "completed":
         return True
     files.write_json(directory / files.CONFIG, config)
-    result.unlink(missing_ok=True)  # of a shorter run: this one is not finished
+    result.unlink(missing_ok=True)  # of a shorter run, or one that diverged later: this one is not finished
     return False

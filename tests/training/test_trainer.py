@@ -169,6 +169,9 @@ def test_divergence_keeps_the_last_good_checkpoint(quick: Quick, tmp_path: Path)
     opened = Run.open(tmp_path / "run")
     assert (opened.result["status"], opened.result["diverged_at"]) == ("diverged", 11)
     assert torch.isfinite(opened.generator.sample(2)).all()
+    salvaged = quick(tmp_path / "run", iterations=7, resume=True)  # as if it had ended there
+    assert (salvaged.result["status"], salvaged.result["iterations"]) == ("completed", 7)
+    assert_same_run(salvaged.directory, good.directory)
 
 
 def test_weights_that_are_not_finite_never_become_the_last_good_checkpoint(quick: Quick, tmp_path: Path) -> None:
