@@ -88,6 +88,7 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
         ({"images": own(), "labels": torch.arange(12), "grouping": "true"}, "grouping=true needs k of at least 12"),
         ({"images": own(), "labels": torch.arange(12), **CONDITIONAL}, "conditional=true knows 10 classes"),
         ({"images": own(), **CONDITIONAL}, "has no labels"),
+        *(({"images": own(), "seed": seed}, f"seed={seed} must be a whole number") for seed in (1.0, "1", -1)),
     ]  # fmt: skip
     for arguments, message in wrong:
         settings = {} if "method" in arguments else SMALL
