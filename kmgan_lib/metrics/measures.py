@@ -18,9 +18,8 @@ from kmgan_lib.metrics.classifier import judged
 from kmgan_lib.metrics.evaluation import REFERENCE, SAMPLE_SEED, Subject, chosen, measure
 from kmgan_lib.metrics.inception import LEVELS, SPLITS
 
-CLUSTERED = 10_000
+CLUSTERED, COVERED = 10_000, 5_000
 RAW_SIDE = 32  # K-Means on pixels sees larger pictures at this side
-COVERED = 5_000
 LINES, STEPS = 256, 15  # Fig. 8 has ten pictures a line
 LOOKED_AT, HELD_OUT = 64, 1_000
 REPEATS = 50  # of an iteration's K-Means part
