@@ -144,6 +144,8 @@ def test_directories_by_default_and_at_home(tmp_path: Path, monkeypatch: pytest.
     third = on_folder(".", out="~/mine")
     assert third.directory == home / "mine"
     assert Run.open("~/mine").result == third.result
+    album(home / "more")
+    assert str(on_folder("more/..").directory) == "runs/folder/album/smoke-seed0-3"
     assert kmgan("sample", "~/mine", "-n", "4", "-o", "~/grid.png")[0] == 0
     assert (home / "grid.png").is_file()
 
