@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -51,6 +52,9 @@ def test_a_tensor_trains_is_recorded_by_its_hash_and_measured(tmp_path: Path, ch
     run = train(images=images, out=tmp_path / "run", **SMALL)
     same = data.load(images)
     assert data.load(images.numpy()[..., ::-1]).tensor.equal(images.flip(-1))  # which PyTorch alone refuses
+    kept = np.broadcast_to(images.numpy(), images.shape)  # of which it warns, for nobody may write to it
+    for kind in ("u2", "u4", "u8", "?"):
+        assert data.load(kept, labels=np.ones(12, kind)).labels.tolist() == [1] * 12  # pyright: ignore[reportOptionalMemberAccess]
     assert run.images is not None
     assert run.images.tensor.equal(same.tensor)
     assert run.result["data"] == same.provenance
@@ -84,6 +88,7 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
         ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),
+        *(({"images": own(), "labels": np.full(12, x)}, "whole numbers, at least 0") for x in (-1, 0.5, 1j)),
         ({"images": own().numpy().astype(object)}, "images and labels must be numbers"),
         ({"images": own(), "labels": torch.arange(12), "grouping": "true"}, "grouping=true needs k of at least 12"),
         ({"images": own(), "labels": torch.arange(12), **CONDITIONAL}, "conditional=true knows 10 classes"),
