@@ -39,7 +39,7 @@ WAYS = (
 
 
 class Unavailable(UsageError):
-    """Something that a measure needs is not on this machine: a package or a file of weights."""
+    """Something that a measure needs is not there: a package, a file of weights, or enough images."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def inception_measures(
         needed = "`pip install torch-fidelity` (or the extra kmgan[inception])"
         raise Unavailable(f"Inception measures need torch-fidelity: {needed}") from None
     if (fewest := min(len(fake), len(real))) < SPLITS:
-        raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
+        raise Unavailable(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     kept = cache_root() / "inception" / "features"
