@@ -155,6 +155,15 @@ def test_directories_by_default_and_at_home(tmp_path: Path, monkeypatch: pytest.
     assert (home / "grid.png").is_file()
 
 
+def test_images_that_are_all_alike_are_measured(tmp_path: Path, kmgan: Command) -> None:
+    for image in album(tmp_path / "album").iterdir():
+        Image.new("RGB", (16, 16)).save(image)
+    run = on_folder(tmp_path / "album", out=tmp_path / "run")
+    status, out, _ = kmgan("evaluate", str(run.directory), "--only", "memorisation", "--only", "interpolation")
+    assert status == 0
+    assert "value none" in out  # as 0 / 0 is
+
+
 def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Quick) -> None:
     whole = quick(tmp_path / "whole", iterations=8)
     run, moved = quick(tmp_path / "run", iterations=4), tmp_path / "another name"
