@@ -105,7 +105,7 @@ def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iteration
         shares = one_hot(labels, len(centers)).mean(0)
         starved = (shares < STARVED / len(centers)).unsqueeze(1)
         squares = (features - centers[labels]).square().sum(1)
-        if not starved.any() or not squares.sum() > 0:
+        if not starved.any() or not 0 < squares.sum() < torch.inf:
             break
         drawn = torch.multinomial(squares, len(centers), replacement=True, generator=generator)
         centers = lloyd(features, torch.where(starved, features[drawn], centers), iterations)

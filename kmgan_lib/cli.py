@@ -161,7 +161,7 @@ def _shown(result: dict[str, Any]) -> str:
     """The value of a measure, and its other numbers and short lists that are not of whole numbers, by their names."""
     lists = {key: value if isinstance(value, list) else [value] for key, value in result.items() if key != "seconds"}
     return ", ".join(
-        f"{key.replace('_', ' ')} {' '.join(f'{x:.4g}' for x in numbers)}"
+        f"{key.replace('_', ' ')} {' '.join('none' if x is None else f'{x:.4g}' for x in numbers)}"
         for key, numbers in lists.items()
         if 0 < len(numbers) <= 10 and all(isinstance(x, float) or key == "value" for x in numbers)
     )

@@ -75,7 +75,7 @@ class Preset(BaseModel):
     z_distribution: Literal["uniform", "normal"] = field("uniform", "readings, row 18", "U(-1, 1) or N(0, 1)")
     # Optimisation
     batch: int = field(64, "readings, row 21", "batch size b; batch normalisation needs at least 2 images", ge=2)
-    learning_rate: float = field(5e-4, "ours", "step size, which the paper leaves open (DCGAN's code: 0.0002)", gt=0)
+    learning_rate: float = field(5e-4, "ours", "step size, open in the paper (DCGAN's code: 0.0002)", gt=0, lt=1e38)
     beta1: float = field(0.5, "readings, row 17", "Adam's beta1, a decay rate", ge=0, lt=1)
     beta2: float = field(0.999, "readings, row 17", "Adam's beta2, a decay rate", ge=0, lt=1)
     average: float = field(

@@ -14,8 +14,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.files import GENERATOR, expanded, first_line, write_atomically
 from kmgan_lib.methods.base import draw_noise
 
-CHUNK = 512
-GOLDEN = (5**0.5 - 1) / 2
+CHUNK, GOLDEN = 512, (5**0.5 - 1) / 2
 
 
 class Generator:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -51,6 +52,9 @@ def test_a_tensor_trains_is_recorded_by_its_hash_and_measured(tmp_path: Path, ch
     run = train(images=images, out=tmp_path / "run", **SMALL)
     same = data.load(images)
     assert data.load(images.numpy()[..., ::-1]).tensor.equal(images.flip(-1))  # which PyTorch alone refuses
+    kept = np.broadcast_to(images.numpy(), images.shape)  # of which it warns, for nobody may write to it
+    for kind in ("u2", "u4", "u8", "?"):
+        assert data.load(kept, labels=np.ones(12, kind)).labels.tolist() == [1] * 12  # pyright: ignore[reportOptionalMemberAccess]
     assert run.images is not None
     assert run.images.tensor.equal(same.tensor)
     assert run.result["data"] == same.provenance
@@ -84,10 +88,12 @@ def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
         ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),
+        *(({"images": own(), "labels": np.full(12, x)}, "whole numbers, at least 0") for x in (-1, 0.5, 1j)),
         ({"images": own().numpy().astype(object)}, "images and labels must be numbers"),
         ({"images": own(), "labels": torch.arange(12), "grouping": "true"}, "grouping=true needs k of at least 12"),
         ({"images": own(), "labels": torch.arange(12), **CONDITIONAL}, "conditional=true knows 10 classes"),
         ({"images": own(), **CONDITIONAL}, "has no labels"),
+        *(({"images": own(), "seed": seed}, f"seed={seed} must be a whole number") for seed in (1.0, "1", -1)),
     ]  # fmt: skip
     for arguments, message in wrong:
         settings = {} if "method" in arguments else SMALL
@@ -143,8 +149,19 @@ def test_directories_by_default_and_at_home(tmp_path: Path, monkeypatch: pytest.
     third = on_folder(".", out="~/mine")
     assert third.directory == home / "mine"
     assert Run.open("~/mine").result == third.result
+    album(home / "more")
+    assert str(on_folder("more/..").directory) == "runs/folder/album/smoke-seed0-3"
     assert kmgan("sample", "~/mine", "-n", "4", "-o", "~/grid.png")[0] == 0
     assert (home / "grid.png").is_file()
+
+
+def test_images_that_are_all_alike_are_measured(tmp_path: Path, kmgan: Command) -> None:
+    for image in album(tmp_path / "album").iterdir():
+        Image.new("RGB", (16, 16)).save(image)
+    run = on_folder(tmp_path / "album", out=tmp_path / "run")
+    status, out, _ = kmgan("evaluate", str(run.directory), "--only", "memorisation", "--only", "interpolation")
+    assert status == 0
+    assert "value none" in out  # as 0 / 0 is
 
 
 def test_a_run_that_is_moved_zipped_and_unpacked_goes_on(tmp_path: Path, quick: Quick) -> None:

@@ -50,7 +50,7 @@ def test_overrides_come_as_values_or_as_text() -> None:
 WRONG = [
     ("k", "many"), ("k", "2.5"), ("k", 2.5), ("k", True), ("k", "none"), ("k", ""), ("k", [3]),
     ("center_loss", "maybe"), ("center_loss", 1), ("clip", "tight"), ("learning_rate", "nan"),
-    ("learning_rate", "inf"), ("d_round", "1e999"), ("reduction", 3),
+    ("learning_rate", "inf"), ("d_round", "1e999"), ("reduction", 3), ("learning_rate", 1e39),
     # Of the right type, and of no run
     ("k", 0), ("batch", 1), ("beta1", 1.0), ("beta2", -0.1), ("average", 1.0), ("clip", 0), ("clip", -1),
     ("channels", 2), ("image_size", 30), ("iterations", 0), ("width", 0), ("snapshots", 0), ("d_round", -1),

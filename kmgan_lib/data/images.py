@@ -109,8 +109,9 @@ def resized(tensor: Tensor, size: int) -> Tensor:
 
 
 def _tensor(values: Any) -> Tensor:
-    try:  # PyTorch takes no array that runs backwards
-        return torch.as_tensor(values if isinstance(values, Tensor) else np.ascontiguousarray(values)).detach().cpu()
+    try:  # PyTorch takes no array that runs backwards, and warns of one that is not to be written to
+        numbers = values if isinstance(values, Tensor) else np.require(values, None, ["C", "E", "W"])
+        return torch.as_tensor(numbers).detach().cpu()
     except (RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"images and labels must be numbers ({first_line(error)})") from None
 
@@ -126,7 +127,8 @@ def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
     if not (real and square):
         wanted = "(n, c, h, h) with 1 or 3 channels, uint8 or float in [0, 1]"
         raise UsageError(f"images are {tensor.dtype} {tuple(tensor.shape)}: they must be {wanted}")
-    if known is not None and (known.shape != tensor.shape[:1] or known.is_floating_point() or bool((known < 0).any())):
+    whole = known is None or (torch.can_cast(known.dtype, torch.int64) and bool((known.long() >= 0).all()))
+    if known is not None and not (whole and known.shape == tensor.shape[:1]):
         raise UsageError(f"labels {tuple(known.shape)} must be {len(tensor)} whole numbers, at least 0")
     made = Images.create(to_bytes(tensor).contiguous(), None if known is None else known.long())
     name = f"images:{made.provenance['sha256'][:12]}"

@@ -109,7 +109,7 @@ class KMGANPlus(Clustered):
             centers = centers[torch.from_numpy(linear_sum_assignment(-shared.cpu().numpy())[1]).to(self.device)]
         labels = assign(f, centers)
         self.centers.copy_(centers)
-        apart = centers - centers.mean(0)
+        apart = (centers - centers.mean(0)).nan_to_num(0, 0, 0)  # of a D that diverged, as its losses will say
         self.directions.copy_(apart / torch.linalg.matrix_norm(apart, 2).clamp_min(1e-12))
         for net in (self.generator_net, self.average_net):
             if net is not None and self.generator_classes(self.preset):

@@ -36,7 +36,7 @@ def label_entropy(labels: Tensor, k: int) -> Tensor:
 @torch.no_grad()
 def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> None:
     """Clip ``all`` parameters, or ``weights`` of layers alone, to [-bound, bound] (Section 4.2.2; readings, row 14)."""
-    if bound is None:
+    if bound is None or bound > torch.finfo().max:  # no number is as large
         return
     for name, p in net.named_parameters():
         if scope == "all" or (name.endswith("weight") and p.ndim > 1):

@@ -27,8 +27,7 @@ from kmgan_lib.errors import UsageError
 from kmgan_lib.files import as_json, cache_root, expanded, first_line, keep, read_json
 
 log = logging.getLogger(__name__)
-BATCH, MIN_STEPS, PEAK_RATE = 128, 240, 4e-3
-CHUNK = 1000
+BATCH, MIN_STEPS, PEAK_RATE, CHUNK = 128, 240, 4e-3, 1000
 # Version and epochs of the training; a change needs a new version, which makes a data set's old classifiers invalid.
 # Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
 RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}

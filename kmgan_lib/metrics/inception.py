@@ -28,11 +28,10 @@ log = logging.getLogger(__name__)
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
 FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the beginnings
-SPLITS = 10
 # Of real images made worse, levels that say what a distance is worth: standard deviations of the blur, in sides of the
 # image (1.5 pixels of 64), and of the noise, in units of the range from black to white.
 BLUR, NOISE = 1.5 / 64, 0.1
-CHUNK = 1000
+SPLITS, CHUNK = 10, 1000
 WAYS = (
     f"get {FULL_NAME} from the releases of toshas/torch-fidelity on GitHub, and give --inception-weights PATH, set "
     "KMGAN_INCEPTION, or put it into the data root's folder inception"
@@ -40,7 +39,7 @@ WAYS = (
 
 
 class Unavailable(UsageError):
-    """Something that a measure needs is not on this machine: a package or a file of weights."""
+    """Something that a measure needs is not there: a package, a file of weights, or enough images."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def inception_measures(
         needed = "`pip install torch-fidelity` (or the extra kmgan[inception])"
         raise Unavailable(f"Inception measures need torch-fidelity: {needed}") from None
     if (fewest := min(len(fake), len(real))) < SPLITS:
-        raise UsageError(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
+        raise Unavailable(f"{fewest} images: Inception measures need at least {SPLITS}, one a split")
     if weights is None and extractor == EXTRACTOR:
         raise Unavailable(f"no weights of the 2015 Inception network: {WAYS}")
     kept = cache_root() / "inception" / "features"

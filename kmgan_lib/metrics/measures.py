@@ -18,9 +18,8 @@ from kmgan_lib.metrics.classifier import has_classes
 from kmgan_lib.metrics.evaluation import REFERENCE, SAMPLE_SEED, Evaluation, chosen, measure
 from kmgan_lib.metrics.inception import LEVELS, SPLITS
 
-CLUSTERED = 10_000
+CLUSTERED, COVERED = 10_000, 5_000
 RAW_SIDE = 32  # K-Means on pixels sees larger images at this side
-COVERED = 5_000
 LINES, STEPS = 256, 15  # Fig. 8 has ten images a line
 LOOKED_AT, HELD_OUT = 64, 1_000
 REPEATS = 50  # of an iteration's K-Means part

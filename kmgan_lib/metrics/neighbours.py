@@ -80,13 +80,13 @@ def coverage_scores(
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     if not 1 <= k < (fewest := min(len(real), len(fake))):
         raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {fewest}")
+    real, fake = (rows - real.mean(0) for rows in (real, fake))  # as for `nearest_neighbours`
     real_radii, fake_radii = (
-        torch.from_numpy(NearestNeighbors(n_neighbors=k).fit(rows).kneighbors()[0][:, -1])
-        for rows in (real.numpy(), fake.numpy())
+        torch.from_numpy(NearestNeighbors(n_neighbors=k).fit(rows.numpy()).kneighbors()[0][:, -1])
+        for rows in (real, fake)
     )
-    origin = real.mean(0)
-    distances = torch.cdist(real - origin, fake - origin)
-    # The balls are closed, as Kynkäänniemi et al. write them: exact copies count.
+    # The balls are closed, as Kynkäänniemi et al. write them: exact copies count, whatever digits the product loses.
+    distances = torch.cdist(real, fake) - 1e-7 * real.norm(dim=1).max()
     balls = distances <= real_radii[:, None]  # of real features (rows), and which generated ones lie in them
     shares = balls.any(0), (distances <= fake_radii).any(1), balls.any(1)
     precision, recall, coverage = (share.double().mean().item() for share in shares)

@@ -1,6 +1,7 @@
 """Scores of class probabilities, of classes, of two sets of features, and of clusters and their centers."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ from scipy import optimize, stats
 from scipy.sparse.csgraph import connected_components
 from sklearn import metrics as sk
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from kmgan_lib import checks
 from kmgan_lib.centers import assign
 from kmgan_lib.metrics.neighbours import flat
 
-RESAMPLES = 200
-TOLERANCE = 0.1
+RESAMPLES, TOLERANCE = 200, 0.1
 RAREST_MODE = 0.01  # least share that makes a class a mode, and a center used
 
 
@@ -181,7 +182,8 @@ def kmeans_labels(features: Float[Tensor, "n d"], k: int, seed: int = 0) -> Int6
     points = features.detach().cpu().double().numpy()
     clusters = min(k, len(np.unique(points, axis=0)))
     fitted = KMeans(clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
-    return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # of rows that differ by too little
+        return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
 
 
 def distinct_points(points: Tensor, within: float) -> int:

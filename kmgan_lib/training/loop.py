@@ -28,8 +28,7 @@ from kmgan_lib.training.run import CHECKPOINT, FORMAT, commit, device_name, save
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, Method], None]
-HISTORY_ROWS = 200
-GRID = 64
+HISTORY_ROWS, GRID = 200, 64
 
 
 class Batches:

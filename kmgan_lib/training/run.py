@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import platform
 import subprocess
 import zipfile
@@ -128,7 +129,7 @@ def claim_run_dir(
     name = preset.name
     if name.startswith(OWN):
         kind, _, place = name.partition(":")
-        name = f"{kind}/{files.expanded(place).absolute().name}"
+        name = f"{kind}/{Path(os.path.abspath(files.expanded(place))).name}"  # which `..` is none of
     directory = files.expanded(out) if out else Path("runs", name, f"{config['profile']}-seed{config['seed']}")
     if not (resume or out):
         numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))

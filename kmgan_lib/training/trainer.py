@@ -53,8 +53,8 @@ def train(
         preset = own.provenance["name"]
     settings = presets.resolve(str(preset), profile, **overrides)
     own = None if own is None else own.at(settings.image_size)
-    if not 0 <= seed < 2**31:
-        raise UsageError(f"seed={seed} must be between 0 and {2**31 - 1}")
+    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**31):
+        raise UsageError(f"seed={seed} must be a whole number between 0 and {2**31 - 1}")
     target = pick_device(distributed.local_device(device))
     with distributed.process_group(target), contextlib.ExitStack() as held:
         found = own or distributed.rank_zero_first(
@@ -64,7 +64,7 @@ def train(
             )
         )  # fmt: skip
         _check(settings, found)
-        config = _config(settings, profile, seed, found, overrides)
+        config = _config(settings, profile, int(seed), found, overrides)
         directory = distributed.from_rank_zero(lambda: claim_run_dir(config, settings, out, resume, held))
         resumed = distributed.from_rank_zero(lambda: resume and (directory / CHECKPOINT).exists())
         state = load_checkpoint(directory, target) if resumed else None
@@ -114,8 +114,8 @@ def _finished(directory: Path, config: dict[str, Any], state: dict[str, Any] | N
     done, total, result = state["iteration"] if state else 0, config["preset"]["iterations"], directory / files.RESULT
     if done > total:
         raise UsageError(f"{directory} is at iteration {done} already: iterations is the total")
-    if done == total and result.exists():
+    if done == total and result.exists() and files.read_json(result).get("status") == "completed":
         return True
     files.write_json(directory / files.CONFIG, config)
-    result.unlink(missing_ok=True)  # of a shorter run: this one is not finished
+    result.unlink(missing_ok=True)  # of a shorter run, or one that diverged later: this one is not finished
     return False

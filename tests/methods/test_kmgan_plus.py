@@ -159,6 +159,17 @@ def test_starved_centers_are_put_where_features_are() -> None:
     shares = one_hot(assign(features, fed(features, lost, random, 20)), 4).mean(0)
     assert shares.tolist() == [0.25] * 4
     assert torch.equal(fed(torch.ones(20, 2), torch.ones(4, 2), random, 20), torch.ones(4, 2))  # nothing to draw from
+    features[0] = 1e30
+    assert fed(features, lost, random, 20).shape == lost.shape  # whose squares are too large to draw by
+
+
+def test_k_means_runs_on_a_d_that_diverged_and_the_losses_say_so() -> None:
+    method = make()
+    with torch.no_grad():
+        next(method.discriminator_net.parameters()).fill_(torch.nan)
+    method.before_step(4)
+    assert method.directions.isfinite().all()
+    assert method.step(*batch(method))["loss_d"].isnan()
 
 
 def test_it_wants_as_many_images_as_clusters_and_labels_where_they_group() -> None:

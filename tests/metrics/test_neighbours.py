@@ -74,6 +74,15 @@ def test_scores_are_their_definitions_and_those_of_torch_fidelity(n: int, m: int
     assert scores["recall"] == pytest.approx(expected["recall"])
 
 
+def test_copies_are_in_closed_balls_wherever_the_features_lie() -> None:
+    real = rows(300, 64, 0)
+    for there in (real, real + 1e7):  # a ball holds its center and the five nearest, the farthest on its edge
+        assert coverage_scores(there, there) == {"precision": 1, "recall": 1, "density": 1.2, "coverage": 1}
+    few = real[:5].repeat(20, 1)  # balls without extent
+    assert coverage_scores(few, few) == {"precision": 1, "recall": 1, "density": 4, "coverage": 1}
+    assert coverage_scores(few, few + 1)["precision"] == 0
+
+
 def line(*places: float) -> Tensor:
     """One line of pictures with two pixels, along a diagonal."""
     return torch.tensor(places, dtype=torch.float64).reshape(-1, 1, 1).expand(-1, 1, 2)

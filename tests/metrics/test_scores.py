@@ -188,6 +188,14 @@ def test_fewer_distinct_features_than_clusters_are_that_many_without_a_warning(d
     assert len(set(kmeans_labels(features, 4).tolist())) == distinct
 
 
+@pytest.mark.parametrize("rows", [[1e-40, 0, 0, 1], [1e38, 0, 0, 1]], ids=["a hair", "a gulf"])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_features_that_differ_by_too_little_for_k_means_give_no_warning(rows: list[float], kind: torch.dtype) -> None:
+    labels = kmeans_labels(torch.tensor(rows, dtype=kind).unsqueeze(1), 3)
+    assert labels[1] == labels[2]
+    assert len(labels.unique()) in (2, 3)
+
+
 def test_centers_of_clusters_that_are_there() -> None:
     centers = 3 * torch.eye(4)
     points = centers.repeat(50, 1) + 0.1 * torch.randn(200, 4, generator=torch.Generator().manual_seed(0))

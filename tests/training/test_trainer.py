@@ -3,6 +3,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -169,6 +170,9 @@ def test_divergence_keeps_the_last_good_checkpoint(quick: Quick, tmp_path: Path)
     opened = Run.open(tmp_path / "run")
     assert (opened.result["status"], opened.result["diverged_at"]) == ("diverged", 11)
     assert torch.isfinite(opened.generator.sample(2)).all()
+    salvaged = quick(tmp_path / "run", iterations=7, resume=True)  # as if it had ended there
+    assert (salvaged.result["status"], salvaged.result["iterations"]) == ("completed", 7)
+    assert_same_run(salvaged.directory, good.directory)
 
 
 def test_weights_that_are_not_finite_never_become_the_last_good_checkpoint(quick: Quick, tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ def test_an_opened_run_is_the_run_that_was_trained(pictures: Run) -> None:
 def test_a_taken_directory_gets_a_number(quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = "runs/synthetic/kmgan/smoke-seed5"
-    found = [str(quick(None, iterations=1, seed=5).directory) for _ in range(2)]
+    found = [str(quick(None, iterations=1, seed=seed).directory) for seed in (5, np.int64(5))]
     assert found == [first, f"{first}-2"]
     resumed = quick(None, iterations=4, seed=5, resume=True)
     assert (str(resumed.directory), resumed.result["iterations"]) == (first, 4)
