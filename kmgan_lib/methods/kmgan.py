@@ -162,20 +162,18 @@ class KMGAN(Clustered):
     def _group(
         self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Labels of real and generated features: those of K-Means, or of the controls."""
+        """Labels of real and generated features: those of K-Means, of the controls, or what G was told."""
         p, bank = self.preset, self.bank
+        generated = assign(g, bank.real if p.fake_labels == "real" else bank.fake)
         if p.grouping == "random":
-            return tuple(torch.randint(p.k, (2, len(f)), generator=self.rng, device=self.device))  # pyright: ignore[reportReturnType]
-        if self.pixel_centers is not None:
-            real, generated = (assign(x.flatten(1), self.pixel_centers) for x in (images, fake))
-            return all_gather(real), all_gather(generated)
-        nearest = assign(g, bank.real if p.fake_labels == "real" else bank.fake)
-        fake_labels = nearest if told is None else all_gather(told)
-        if p.grouping == "true":
-            return all_gather(require_labels(labels)), fake_labels
-        if p.grouping == "partition":
-            return all_gather(content_keys(images) % p.k), fake_labels
-        return assign(f, bank.real), fake_labels
+            real, generated = torch.randint(p.k, (2, len(f)), generator=self.rng, device=self.device)
+        elif self.pixel_centers is not None:
+            real, generated = (all_gather(assign(x.flatten(1), self.pixel_centers)) for x in (images, fake))
+        elif p.grouping == "true":
+            real = all_gather(require_labels(labels))
+        else:
+            real = assign(f, bank.real) if p.grouping == "nearest" else all_gather(content_keys(images) % p.k)
+        return real, generated if told is None else all_gather(told)
 
     def _center_step(
         self, images: Tensor, labels: Tensor | None, noise: Tensor, told: Tensor | None, real_labels: Tensor,

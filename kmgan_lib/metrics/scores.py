@@ -106,8 +106,8 @@ def class_frequency(predicted_labels: Int64[Tensor, " n"], classes: int) -> dict
     ``chi2``, ``p``: Pearson's statistic against equal shares with classes - 1 degrees of freedom, and its p-value.
     """
     n = len(predicted_labels)
-    if n == 0:
-        raise ValueError("there are no labels to count")
+    if not (n and predicted_labels.min() >= 0 and predicted_labels.max() < classes):
+        raise ValueError(f"there are no labels to count, or not all are 0 to {classes - 1}")
     counts = torch.bincount(predicted_labels.cpu(), minlength=classes).double().numpy()
     bounds = [stats.binomtest(int(count), n).proportion_ci(method="wilson") for count in counts]
     chi2, p = stats.chisquare(counts)

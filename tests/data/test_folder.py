@@ -128,6 +128,15 @@ def test_hidden_and_system_folders_are_skipped_silently(tmp_path: Path, caplog: 
     assert len(load(tmp_path / ".git")) == 1  # one that is named is read
 
 
+def test_linked_folders_are_read_and_a_loop_of_links_ends(tmp_path: Path) -> None:
+    flat(tmp_path / "elsewhere" / "one.png")
+    flat(tmp_path / "album" / "b" / "two.png", 50)
+    (tmp_path / "album" / "a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "album" / "b" / "again").symlink_to(tmp_path / "album")
+    images = load(tmp_path / "album")
+    assert (greys(images), images.classes) == ([100, 50], ("a", "b"))
+
+
 def test_folders_side_by_side_are_classes(tmp_path: Path) -> None:
     for name in ("dogs/a.png", "cats/b.png", "dogs/deeper/c.png"):
         flat(tmp_path / name)

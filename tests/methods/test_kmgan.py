@@ -149,6 +149,16 @@ def test_five_steps_are_algorithm_1_by_hand(preset: str, name: str, tolerance: f
             torch.testing.assert_close(p, q, **near)
 
 
+@pytest.mark.parametrize("grouping", get_args(KMGAN.Options.model_fields["grouping"].annotation))
+def test_generated_features_have_the_label_that_g_was_told_whatever_groups_the_real_ones(grouping: str) -> None:
+    method = make("digits/kmgan", grouping=grouping, told=True)
+    images, told = to_unit(data("digits/kmgan", 16)), torch.arange(16) % 3
+    f = method.D(images)
+    real, generated = method._group(f, f, images, images, torch.arange(16) % 2, told)
+    assert generated is told
+    assert real.shape == told.shape
+
+
 def test_setup_takes_kmeans_plus_plus_centers_of_features_in_training_mode() -> None:
     method = make(init_images=30)
     images = data("synthetic/kmgan", 60)

@@ -142,6 +142,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
         (lambda: kernel_distance(ones(5, 2), ones(9, 2), 0, 5), "0 subsets of 5 rows"),
         (lambda: kernel_distance(ones(5, 2), ones(9, 2), 1, 1), "1 subsets of 1 rows"),
         (lambda: class_frequency(labels([]), 3), "no labels"),
+        (lambda: class_frequency(torch.tensor([0, 3]), 3), "0 to 2"),
         (lambda: corrected_frequency(two, torch.tensor([[3, 1], [0, 0]])), "each"),  # no real images of a class
         (lambda: corrected_frequency(two, torch.tensor([[3, -1], [0, 2]])), "counts"),
         (lambda: frechet_distance(ones(5, 3), ones(5, 4)), "parameter 'features_b'"),
