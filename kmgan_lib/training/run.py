@@ -5,7 +5,7 @@ import itertools
 import platform
 import subprocess
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ class Run:
     preset: Preset
     profile: str
     seed: int
-    result: dict[str, Any]  # content of ``result.json``
-    history: list[dict[str, float]]  # rows of ``history.csv``: means of the losses since the row before
-    method: Method | None = None  # the trained method, if this process trained it
-    images: Images | None = None  # what it was trained on, if that was handed over in Python
+    result: dict[str, Any] = field(repr=False)  # content of ``result.json``
+    history: list[dict[str, float]] = field(repr=False)  # rows of ``history.csv``: means since the row before
+    method: Method | None = field(default=None, repr=False)  # the trained method, if this process trained it
+    images: Images | None = field(default=None, repr=False)  # what it was trained on, if handed over in Python
 
     @classmethod
     def open(cls, directory: str | Path) -> "Run":
