@@ -134,6 +134,8 @@ def claim_run_dir(
         numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
         directory = next(place for place in itertools.chain([directory], numbered) if not _taken(place))
     path = directory / files.CONFIG
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file: name another --out")
     if resume and _taken(directory) and not path.exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     directory.mkdir(parents=True, exist_ok=True)
