@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that this book still wants from a GPU, the most valuable first: bash benchmarks/gpu.sh OUT [BUDGET]
 #
+# It installs this checkout, editable, into the environment of PYTHON (python), which another checkout may be using.
 # It needs a checkout, KMGAN_DATA, and Python (PYTHON=...) with the library's own requirements, pytest-xdist and
 # hypothesis; where there is no network WHEELS names a folder with the small ones that are missing. JOBS runs (8) of
 # PROFILE (paper) share the card. Small networks leave most of it idle: with NVIDIA's Multi-Process Service, used where
@@ -16,16 +17,15 @@ budget=${2:-20m}
 runs=${RUNS:-$HOME/kmgan-runs}
 jobs=${JOBS:-8}
 profile=${PROFILE:-paper}
-mkdir -p "$out" "$runs" || exit 1
 python=${PYTHON:-python}
+"$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "PyTorch sees no GPU here")' || exit 1
+mkdir -p "$out" "$runs" || exit 1
 [ -z "${WHEELS:-}" ] ||
   "$python" -m pip install --quiet --no-index --find-links "$WHEELS" pydantic jaxtyping beartype filelock || exit 1
 # `kmgan sweep` and `kmgan records` are entry points of the book's kit: without an installation they do not exist.
 "$python" -m pip install --quiet --no-deps --no-build-isolation -e . -e ./book || exit 1
 status=0
 failed() { [ "$status" -ne 0 ] || status=$1; }
-
-"$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "PyTorch sees no GPU here")' || exit 1
 
 echo "== every method is captured, repeats its plain steps, waits for nothing, resumes and is measured"
 "$python" -m pytest tests/test_cuda.py tests/methods/test_no_sync.py -n "$jobs" -p no:benchmark -p no:cacheprovider \

@@ -103,7 +103,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     data_root: DataRoot = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/PRESET/PROFILE-seedK.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint, if any.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
@@ -139,8 +139,7 @@ def evaluate(
 
     if only and all_:
         raise UsageError("--only and --all exclude each other: name some measures, or take all")
-    opened = Run.open(run)
-    if opened.result.get("status") != "completed":
+    if (opened := Run.open(run)).result.get("status") != "completed":
         raise UsageError(f"{run} is not completed: `kmgan train ... --out {run} --resume` continues it")
     _evaluate(opened, data_root, only=only, everything=all_, inception_weights=inception_weights)
 
@@ -194,8 +193,7 @@ def _save(run: Path, draw: Callable[[Any], Any], out: Path, columns: int | None 
     from kmgan_lib.generator import load_generator
     from kmgan_lib.sheets import save_sheet
 
-    generator = load_generator(run)
-    if generator.preset.network == "synthetic":
+    if (generator := load_generator(run)).preset.network == "synthetic":
         raise UsageError("the synthetic data are points, not images: use kmgan_lib.load_generator(...).sample")
     say(save_sheet(draw(generator), out, columns=columns, zoom=2))
 

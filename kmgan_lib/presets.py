@@ -117,7 +117,8 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     elif name in PRESETS:
         preset = PRESETS[name]
     else:
-        near = f"; did you mean folder:{shorten(name)}?" if os.path.exists(name) else did_you_mean(name, PRESETS)
+        near = did_you_mean(f"{name}/kmgan" if name in GROUPS else name, PRESETS)
+        near = f"; did you mean folder:{shorten(name)}?" if os.path.exists(name) else near
         raise UsageError(f"unknown preset {shorten(name)}{near} (`kmgan list` shows all)")
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
@@ -125,8 +126,7 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     if wrong := [key for key in overrides if key not in known]:
         raise unknown("key", wrong[0], known, f"`kmgan list {preset.name}` shows all")
     sizes: dict[str, Any] = dict(zip(SIZE_FIELDS, SIZES[preset.network, profile], strict=True))
-    share = method(preset.method).short.get(profile, 1)
-    sizes["iterations"] = max(1, round(sizes["iterations"] * share))
+    sizes["iterations"] = max(1, round(sizes["iterations"] * method(preset.method).short.get(profile, 1)))
     return _checked(preset.replace(**sizes | overrides))
 
 

@@ -27,7 +27,7 @@ FLOORS = [
     "errors", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
     "losses", "methods", "presets", "generator", "sheets", "training", "metrics", "cli", "__main__",
 ]  # fmt: skip
-LINES = 6_000  # of the library at most; the number may only fall
+LINES = 6_000  # of the library at most; the number may only fall, unless a method comes in (book/new_method.md)
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 
@@ -138,7 +138,7 @@ def test_the_library_stays_small_and_files_short() -> None:
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf8").splitlines()) for path in sources}
     assert {str(path): lines for path, lines in lengths.items() if lines > 300} == {}
     lines = sum(lines for path, lines in lengths.items() if path.parts[0] == "kmgan_lib")
-    assert LINES - 500 <= lines <= LINES, "lower LINES"
+    assert LINES - 500 <= lines <= LINES, "shorten the library, or lower LINES; only a new method may raise it"
 
 
 def test_the_reference_and_the_way_of_a_batch_name_what_is_there() -> None:

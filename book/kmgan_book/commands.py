@@ -133,5 +133,6 @@ def bench(
         numbers = f"{r['images_per_second']:,.0f}", f"{r['speed']:.2f}", f"{r.get('utilisation', 0):.0%}"
         rows.add_row(name, *numbers, f"{r['peak_megabytes'][-1]:,.0f}")
     write_json(out, report)
-    console.print(rows)
+    if rows.row_count:  # the other sections are in the report alone
+        console.print(rows)
     say(out)

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ class Run:
     preset: Preset
     profile: str
     seed: int
-    result: dict[str, Any]  # content of ``result.json``
-    history: list[dict[str, float]]  # rows of ``history.csv``: means of the losses since the row before
-    method: Method | None = None  # the trained method, if this process trained it
-    images: Images | None = None  # what it was trained on, if that was handed over in Python
+    result: dict[str, Any] = field(repr=False)  # content of ``result.json``
+    history: list[dict[str, float]] = field(repr=False)  # rows of ``history.csv``: means since the row before
+    method: Method | None = field(default=None, repr=False)  # the trained method, if this process trained it
+    images: Images | None = field(default=None, repr=False)  # what it was trained on, if handed over in Python
 
     @classmethod
     def open(cls, directory: str | Path) -> "Run":
@@ -135,6 +135,8 @@ def claim_run_dir(
         numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
         directory = next(place for place in itertools.chain([directory], numbered) if not _taken(place))
     path = directory / files.CONFIG
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file: name another --out")
     if resume and _taken(directory) and not path.exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
     directory.mkdir(parents=True, exist_ok=True)
