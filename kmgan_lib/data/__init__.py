@@ -116,16 +116,16 @@ def fetch(name: str) -> Path:
             shutil.rmtree(target, ignore_errors=True)
             shutil.move(Path(partial) / dataset.layouts[0].folder, target)
     except (RuntimeError, OSError, HTTPException) as error:
-        raise UsageError(f"{name} could not be downloaded ({first_line(error)}). {_ways(dataset)}") from None
+        raise UsageError(f"{name} cannot be downloaded ({first_line(error).rstrip(':')}). {_ways(dataset)}") from None
     return target
 
 
 def _ways(dataset: Dataset) -> str:
     folders = " or ".join(layout.folder for layout in dataset.layouts)
+    fetched = "without one, torchvision downloads it; " if dataset.torchvision else ""
     return (
         f"Ways to get it: --data-root or KMGAN_DATA names a folder that holds {folders}, as torchvision has it "
-        f"({' and '.join(dataset.layouts[0].files)}); without one, what torchvision can download is downloaded; or use "
-        f"--profile smoke, whose {dataset.standin_text} come with the library"
+        f"({' and '.join(dataset.layouts[0].files)}); {fetched}or train with --profile smoke on {dataset.standin_text}"
     )
 
 

@@ -206,6 +206,6 @@ def test_a_download_that_is_not_the_file_is_one_line_and_nothing_is_kept(
     status, _, err = kmgan("data", "fetch", name)
     assert status == 2
     (said,) = [line for line in err.splitlines() if line.startswith("kmgan: ")]
-    assert f"{name} could not be downloaded" in said
+    assert f"{name} cannot be downloaded" in said
     assert err.endswith(said + "\n")
     assert [path for path in files.cache_root().rglob("*") if path.is_file()] == []
