@@ -114,7 +114,7 @@ def _later() -> str:
     if not later:
         return ""
     devices = escape(", ".join(dict.fromkeys(record.device for record in later)))
-    why = '<a href="repair.html#repair-p4">for reasons not understood</a>'
+    why = '<a href="repair.html#repair-p4">which may be chance</a>'
     failed = sum(map(has_failed, later))
     return f" Of {len(later)} later runs ({devices}) {failed} failed; their median score is {_middle(later)}, {why}."
 
