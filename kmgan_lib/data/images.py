@@ -139,8 +139,8 @@ def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
 def _image_files(root: Path) -> Iterator[Path]:
     """Paths, relative to the root, of the image files below it; hidden ones and runs of this library are left out."""
     for place, folders, names in os.walk(root, followlinks=True):
-        loops = os.path.realpath(place) in map(os.path.realpath, Path(place).parents)
-        if loops or (Path(place) != root and {HISTORY, CONFIG} <= set(names)):
+        above = (os.path.realpath(root / parent) for parent in Path(place).relative_to(root).parents)
+        if os.path.realpath(place) in above or (Path(place) != root and {HISTORY, CONFIG} <= set(names)):
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith((".", "@", "__"))]
