@@ -89,15 +89,15 @@ def verdict_text(found: claims.Verdict, when: str = "") -> str:
         f"{'Yes' if finding.true else 'No'} ({escape(role)}): {escape(finding.text)}"
         for finding, role in found.findings.items()
     ]
-    provenance = ""
+    made = ""
     if found.waits:
-        provenance = "<p>The missing records are made by</p>"
+        made = "<p>The missing records are made by</p>"
         lines = [f"<code>{escape(command)}</code>" for command in found.commands]
     return (
         f'<p><span class="verdict {anchor(found.word)}">{escape(found.word)}</span> {escape(found.sentence)}</p>'
         f'<p class="strength">{escape(found.strength)}</p>'
         f'<details class="decided"><summary>How this {"will be" if found.waits else "was"} decided</summary>'
-        f"<p><em>{_rich(claim.rule)}</em></p>{provenance}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+        f"<p><em>{_rich(claim.rule)}</em></p>{made}<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
         f"{more}<p>{badge_html(records.badge(found.records))}</p></details>"
     )
 

@@ -30,9 +30,9 @@ def _verdicts() -> dict[str, Verdict]:
     return {verdict.claim.name: verdict for verdict in claims.verdicts()}
 
 
-def _group(preset: str, like: str = OURS) -> list[Record]:
-    """Records of a preset at the largest profile that has any of another, by default KM-GAN's on digits."""
-    return report.recorded({"": preset}, report.largest(like))[""]
+def _group(preset: str) -> list[Record]:
+    """Records of a preset at the largest profile that has any of KM-GAN's on digits."""
+    return report.recorded({"": preset}, report.largest(OURS))[""]
 
 
 def _count(group: Sequence[Record], failed: bool) -> str:
