@@ -39,7 +39,7 @@ class Settings:
 
 
 class ImageSet(Dataset):
-    """ImageSet in memory as arrays; each is turned into a float tensor when it is asked for."""
+    """Images in memory as arrays; each is turned into a float tensor when it is asked for."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
         self.images, self.labels = images, labels
@@ -110,7 +110,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """ImageSet to one logit. The first convolution is not normalised."""
+    """Images to one logit. The first convolution is not normalised."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
         self.logit = nn.Linear((s.feature_dim or s.hidden) + c, 1)
 
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
-        """ImageSet (b, c, h, w) to logits (b,)."""
+        """Images (b, c, h, w) to logits (b,)."""
         for layer, norm in zip(self.downs, self.norms, strict=True):
             x = nn.functional.leaky_relu(norm(layer(with_label(x, label))), self.slope)
         x = self.hidden_norm(self.hidden(with_label(x.flatten(1), label)))
