@@ -10,6 +10,12 @@ Rule, fixed on 27 November 2026 before the runs it names: ``mnist/kmgan`` at ``q
 25, which no result has selected, each with and without rounding. Rounding makes KM-GAN worse if the Fréchet distances
 with it are higher by the exact test of these eight pairs (of logarithms, one-sided, p < 0.05); if not, it is not shown.
 Seeds tried before are told beside it and do not count.
+
+A second rule, fixed later that day before any run of its first arm: P4's twenty pairs of MNIST (``mnist/kmgan-centerd``
+against ``mnist/kmgan``, seeds 10 to 29 at ``quick``) once more, on a CPU in full precision, by ``kmgan sweep`` into a
+folder of their own. That moving D alone draws better holds there if its Fréchet distances are lower by the exact test
+of the twenty pairs (of logarithms, one-sided, p < 0.05); if not, it is not shown. Of the second arm seeds 10 to 25 were
+known from the rule above; no other seeds are tried.
 """
 
 import argparse
