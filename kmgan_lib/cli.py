@@ -16,7 +16,7 @@ from kmgan_lib import __version__
 from kmgan_lib.errors import RunFailed, UsageError, first_to_report
 
 app = typer.Typer(
-    name="kmgan", help="Train, sample and judge KM-GAN and its baselines.",
+    name="kmgan", help="Train, sample and evaluate KM-GAN and its baselines (--version: print the version).",
     pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
@@ -88,7 +88,7 @@ def data(
         known_as = library.DATASETS[dataset]
         place = library.find(dataset, root=data_root) if known_as.layouts else ("with the library", "")
         about = known_as.standin_text if action == "show" else ""
-        if action == "check" and place:
+        if action == "check" and (name or place):
             loaded = library.load(dataset, root=data_root, download=False, split="all", standin="never")
             about = f"{len(loaded):,} images, SHA-256 {loaded.provenance['sha256']:.16}"
         rows.add_row(dataset, *map(str, place or ("no", "")), about)

@@ -72,8 +72,7 @@ class Generator:
             raise UsageError(f"steps={steps}: an interpolation needs at least 2 images")
         beta = torch.linspace(1, 0, steps).unsqueeze(1)
         noise = beta * self.noise(1, seed_a) + (1 - beta) * self.noise(1, seed_b)
-        labels = torch.full((steps,), seed_a % self.classes) if self.classes else None
-        return self.images(noise, labels)
+        return self.images(noise, torch.full((steps,), seed_a % self.classes) if self.classes else None)
 
     def save(self, path: Path) -> None:
         """Write the weights in half precision, with the preset beside them, as safetensors."""

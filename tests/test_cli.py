@@ -48,6 +48,8 @@ BAD: list[tuple[list[str], str]] = [
     (["interpolate", "RUN", "-o", "strip"], "unknown image format"),
     (["train", "digits/kmgan", "--out", "RUN"], "--resume"),
     (["train", "digits/kmgan", "--out", "RUN/config.json"], "is a file"),
+    (["train", "digits/kmgan", "--out", "RUN/config.json/x"], "cannot be made (Not a directory)"),
+    (["data", "check", "celeba"], "no celeba"),
     (["evaluate", "RUN", "--only", "fidd"], "did you mean fid?"),
     (["evaluate", "RUN", "--only", "fid768"], "--inception-weights"),
     (["evaluate", "RUN", "--only", "fid", "--inception-weights", "RUN/config.json"], "SHA-256"),

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = profiles.chapters(ROOT)
 # Imports of the library go down this list only, from what comes later to what comes before.
 FLOORS = [
-    "errors", "checks", "config", "files", "caller", "distributed", "data", "models", "centers",
+    "errors", "checks", "config", "files", "progress", "distributed", "data", "models", "centers",
     "losses", "methods", "presets", "generator", "sheets", "training", "metrics", "cli", "__main__",
 ]  # fmt: skip
 LINES = 6_000  # of the library at most; the number may only fall, unless a method comes in (book/new_method.md)

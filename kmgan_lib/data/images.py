@@ -17,9 +17,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from kmgan_lib.caller import progress
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import CONFIG, HISTORY, expanded, first_line
+from kmgan_lib.progress import progress
 
 log = logging.getLogger(__name__)
 EMBEDDED = "embedded"  # what the source begins with of test images that come with the library

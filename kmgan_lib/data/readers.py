@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kmgan_lib.caller import progress
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import first_line
+from kmgan_lib.progress import progress
 
 AGAIN = "remove it and get the data again"
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file is called, Pillow opens nothing else

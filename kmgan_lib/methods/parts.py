@@ -63,8 +63,7 @@ class Clustered(Method):
     @classmethod
     def generator_classes(cls, preset: Preset) -> int:
         """The clusters, if there are any and G is told them."""
-        told = getattr(preset, "told", False) and getattr(preset, "grouping", None) != "none"
-        return preset.k if told else 0
+        return preset.k if getattr(preset, "told", False) and getattr(preset, "grouping", None) != "none" else 0
 
     def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images that K-Means sees, in random order."""

@@ -20,11 +20,11 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.transforms import Normalize
 
 from kmgan_lib import data
-from kmgan_lib.caller import progress
 from kmgan_lib.data import Images
 from kmgan_lib.data.images import stands_in, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import as_json, cache_root, expanded, first_line, keep, read_json
+from kmgan_lib.progress import progress
 
 log = logging.getLogger(__name__)
 BATCH, MIN_STEPS, PEAK_RATE, CHUNK = 128, 240, 4e-3, 1000

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
-from kmgan_lib.caller import progress
 from kmgan_lib.data.images import to_bytes, to_unit
 from kmgan_lib.errors import UsageError
 from kmgan_lib.files import cache_root, expanded, first_line
+from kmgan_lib.progress import progress
 
 log = logging.getLogger(__name__)
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it

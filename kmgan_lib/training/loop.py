@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from kmgan_lib import distributed, files, methods
-from kmgan_lib.caller import progress
 from kmgan_lib.config import Preset
 from kmgan_lib.data.images import Images, to_unit
 from kmgan_lib.errors import Diverged
 from kmgan_lib.generator import Generator
 from kmgan_lib.methods.base import Method, draw_noise, set_rng
+from kmgan_lib.progress import progress
 from kmgan_lib.sheets import save_sheet
 from kmgan_lib.training.graph import Stepper
 from kmgan_lib.training.history import History

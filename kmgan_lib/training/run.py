@@ -139,7 +139,10 @@ def claim_run_dir(
         raise UsageError(f"{directory} is a file: name another --out")
     if resume and _taken(directory) and not path.exists():
         raise UsageError(f"{directory} is not a run, so there is nothing to resume; give --out another folder")
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be made ({error.strerror}): name another --out") from None
     held.enter_context(files.held(directory))
     if not resume and _taken(directory):
         raise UsageError(f"{directory} is not empty: --resume continues a run, another --out starts a new one")
