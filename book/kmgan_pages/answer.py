@@ -114,9 +114,9 @@ def _later() -> str:
     if not later:
         return ""
     devices = escape(", ".join(dict.fromkeys(record.device for record in later)))
-    why = '<a href="repair.html#repair-p4">a difference that may be chance</a>'
+    why = '<a href="repair.html#repair-p4">the difference may be chance</a>'
     failed = sum(map(has_failed, later))
-    return f" Of {len(later)} later runs ({devices}) {failed} failed; their median score is {_middle(later)}, {why}."
+    return f" Of {len(later)} later runs ({devices}), {failed} failed; their median score is {_middle(later)}; {why}."
 
 
 def _link(found: Verdict, text: str) -> str:
