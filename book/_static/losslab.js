@@ -231,12 +231,12 @@
       sum: () => {
         set({ objective: "center" });
         base = heap(base);
-        before((v) => `Every generated feature and center now lies in one heap, on the mean of the real centers. Eq. (4) as printed is ${f(v.center)}: it compares two sums, and the sums agree, so no arrow is left. Now tick “corresponding centers”: the same heap costs ${f(v.corresponding)}. Or drag one generated center and drag another one as far the other way.`);
+        before((v) => `Every generated feature and center now lies in one heap, on the mean of the real centers. Eq. (4) as printed is ${f(v.center)}: it compares two sums, and the sums agree, so no arrow is left. Now tick “corresponding centers”: the same heap costs ${f(v.corresponding)}. Or drag one generated center, and another as far the other way.`);
       },
       push: () => {
         set({ push: false });
         const pushed = objectives(labels(), { push: true }).D.loss;
-        before((v) => `Algorithm 2 only pulls, so L_D is a norm, here ${f(v.D)}. Shrink all features to a tenth, centers included, and it is a tenth: nothing stops D on its way to a single point, where L_D is 0 whatever the images are. With the push L_D is ${f(pushed)} in the same place: generated features lie farther from the centers than real ones, so shrinking costs and it pays to grow. Tick it, and move “shrink all to”.`);
+        before((v) => `Algorithm 2 only pulls, so L_D is a norm, here ${f(v.D)}. Shrink all features to a tenth, centers included, and it is a tenth: nothing stops D on its way to a single point, where L_D is 0 whatever the images are. With the push L_D is ${f(pushed)} in the same place: generated features lie farther from the centers than real ones, so shrinking costs and it pays to grow. Tick the push and move “shrink all to”.`);
         shrink();
       },
       lambda: () => {
@@ -248,7 +248,7 @@
       },
       random: () => {
         set({ random: true });
-        before(() => "Labels by chance: each feature is pulled to some center or other, anew in every iteration. On average that is a pull to the mean of all centers, and each center becomes the mean of a random part of the batch: they fall together.");
+        before(() => "Random labels: each feature is pulled to a random center, chosen anew in every iteration. On average that is a pull to the mean of all centers, and each center becomes the mean of a random part of the batch: they merge.");
         follow(60);
       },
       again: () => { set({}); said.textContent = ""; },

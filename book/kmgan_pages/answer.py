@@ -49,12 +49,12 @@ def headline(verdicts: Mapping[str, Verdict]) -> str:
     """The answer in one sentence, by all recorded runs; verdicts count those that their rules name."""
     ours, *others = (records.load(preset, report.largest(preset)) for preset in (OURS, *_ELSEWHERE.values()))
     lost = sum(map(has_failed, ours))
-    draws = "seldom draws" if 2 * lost > len(ours) else "draws"
+    does = "seldom generates" if 2 * lost > len(ours) else "generates"
     lose = f"{lost} of {len(ours)} runs {'fails' if lost == 1 else 'fail'}"
     compared = _text("compared", verdicts["C14"].word)
-    failed = [f"{_count(group, True)} on {where}" for where, group in zip(_ELSEWHERE, others, strict=True) if group]
+    failed = [f"{_count(some, True)} runs on {where}" for where, some in zip(_ELSEWHERE, others, strict=True) if some]
     worse = f"; {words.listed(failed)} fail" if failed else ""
-    return f"KM-GAN {draws} digits without labels ({lose}){compared}{worse}."
+    return f"KM-GAN {does} digits without labels ({lose}){compared}{worse}."
 
 
 def counted(verdicts: Mapping[str, Verdict]) -> str:
@@ -79,7 +79,7 @@ def repaired(verdicts: Mapping[str, Verdict]) -> str:
     """What became of the book's own repair, in one sentence; nothing before its first claim is decided."""
     better, why = verdicts["P1"], verdicts["P2"]
     if better.word == FAILS:
-        return "The repair of this book, KM-GAN+, is not clearly better than that DCGAN either."
+        return "This book's repair, KM-GAN+, is not clearly better than that DCGAN either."
     if better.word not in (HOLDS, PARTLY):
         return ""
     won = _won(better)
@@ -90,7 +90,7 @@ def repaired(verdicts: Mapping[str, Verdict]) -> str:
         reason = ", thanks to its clusters" if _won(why) == won else partly
     but = f", but not reliably better {words.listed(lost)}" if lost else ""
     on_photos = {HOLDS: " On CIFAR-10 it is better, too.", FAILS: " On CIFAR-10 it is not clearly better."}
-    said = f"The repair of this book, KM-GAN+, draws better {words.listed(won)} than that DCGAN{reason}{but}."
+    said = f"This book's repair, KM-GAN+, generates better {words.listed(won)} than that DCGAN{reason}{but}."
     return said + on_photos.get(verdicts["P3"].word, "")
 
 
@@ -101,10 +101,10 @@ def numbers() -> list[tuple[str, str]]:
     digits = "" if real is None else f"; real digits: {real:.1f}"
     return [
         (f"{_middle(ours)} of 10",
-         f"median score of KM-GAN, told no labels (of seeds 0 to 9, {_count(ours, False)} succeed)"),
+         f"median score of KM-GAN, trained without labels ({_count(ours, False)} runs succeed, seeds 0 to 9)"),
         (f"{_middle(other)} of 10",
-         f"median score of DCGAN without labels ({_count(other, False)} succeed){digits}"),
-        (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, with it {_count(ours, True)}"),
+         f"median score of DCGAN without labels ({_count(other, False)} runs succeed){digits}"),
+        (f"{_count(without, True)} runs", f"of KM-GAN fail without its center loss, {_count(ours, True)} with it"),
     ]  # fmt: skip
 
 
@@ -114,9 +114,9 @@ def _later() -> str:
     if not later:
         return ""
     devices = escape(", ".join(dict.fromkeys(record.device for record in later)))
-    why = '<a href="repair.html#repair-p4">which may be chance</a>'
+    why = '<a href="repair.html#repair-p4">the difference may be chance</a>'
     failed = sum(map(has_failed, later))
-    return f" Of {len(later)} later runs ({devices}) {failed} failed; their median score is {_middle(later)}, {why}."
+    return f" Of {len(later)} later runs ({devices}), {failed} failed; their median score is {_middle(later)}; {why}."
 
 
 def _link(found: Verdict, text: str) -> str:
@@ -144,8 +144,8 @@ def first_screen(beside: Html) -> Html:
     width = run["preset"].get("width", 1)
     scale = _WIDTHS.get(width, f"{width:g} of the width in the paper")
     caveat = (
-        f"Networks of {escape(scale)}, {run['iterations']:,} iterations per run on MNIST: a full-size run may "
-        f'answer otherwise.{_later()} <a href="verdict.html">All claims, and how they were decided</a>.'
+        f"Networks have {escape(scale)}, with {run['iterations']:,} iterations per run on MNIST: full-size runs may "
+        f'give another answer.{_later()} <a href="verdict.html">All claims, and how they were decided</a>.'
     )
     return Html(
         f'<div class="first-screen"><div class="brief">{summary(repair=False).text}</div>'

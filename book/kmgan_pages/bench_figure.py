@@ -27,7 +27,7 @@ def speed(report: dict[str, Any]) -> Figure:
     Sections that were not measured have no panel.
     """
     bars = {"methods": ("images_per_second", "Images per second", "%.0f"),
-            "plain": ("speed", "Speed, the plain loop being 1", "%.2f")}  # fmt: skip
+            "plain": ("speed", "Speed relative to plain loop", "%.2f")}  # fmt: skip
     sections = [name for name in (*bars, "growth") if report.get(name)]
     heights = [2.6 if name == "growth" else 0.54 * len(report[name]) + 0.8 for name in sections] or [2.6]
     figure, axes = canvas(len(heights), 1, 6.6, sum(heights), gridspec_kw={"height_ratios": heights})
@@ -59,7 +59,7 @@ def provenance(report: dict[str, Any]) -> str:
 
 def table(reports: Sequence[dict[str, Any]]) -> Html:
     """What speed reports say, a table each."""
-    heads = ("", "images per second", "speed, plain loop 1", "utilization")
+    heads = ("", "images per second", "speed relative to plain loop", "utilization")
     tables = []
     for report in reports:
         rows, plain = [], report.get("plain", {})

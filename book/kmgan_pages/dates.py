@@ -65,15 +65,15 @@ def sentence(verdict: Verdict) -> str:
     since = rules().get(verdict.claim.name)
     if since is None:
         return ""
-    text = f"The rule has stood as it is since {_said(since)}."
+    text = f"The rule has stood unchanged since {_said(since)}."
     added = [when for record in verdict.records if (when := _recordings().get(record.directory / RESULT))]
     if not added:
         return text
     commits = (_commits("..").get(str(record.result["commit"])[:12]) for record in verdict.records)
     return (
         f"{text} Its runs were recorded from {_said(min(added))} to {_said(max(added))}; "
-        f"{sum(when is not None and when >= since for when in commits)} of {len(verdict.records)} were trained by code "
-        "that holds it."
+        f"{sum(when is not None and when >= since for when in commits)} of {len(verdict.records)} were trained with "
+        "code that contains it."
     )
 
 

@@ -99,7 +99,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
     shown = {title: load_generator(record.generator) for title, record in kept.items()}
     missing = ", ".join(title for title in groups if title not in kept)
     if missing:
-        caption = f"{caption} No generator was kept of: {missing}.".strip()
+        caption = f"{caption} No generator was kept for: {missing}.".strip()
     if not shown:
         return Html(f"<p>{escape(caption)}</p>")
     presets = [each.preset for each in shown.values()]
@@ -116,7 +116,7 @@ def generator(groups: Mapping[str, Sequence[Record]], *, caption: str = "", imag
         cells += (
             f"<div><strong>{escape(title)}</strong>"
             f'<img class="pixels" {size} src="{data_url(Image.fromarray(still), lossless=True)}" alt="{escape(title)}">'
-            f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, from noise by the slider" hidden>'
+            f'<canvas {size} role="img" aria-label="{escape(title)}: {images} images, noise set by the slider" hidden>'
             "</canvas></div>"
         )
     given = {
@@ -157,8 +157,8 @@ def replay(names: Mapping[str, str], *, caption: str, replays: Path = REPLAYS) -
         place = f"{100 * (last % ACROSS) / (ACROSS - 1):.4g}% {100 * (last // ACROSS) / max(1, rows - 1):.4g}%"
         sides.append(
             f"<div><strong>{escape(title)}{score}</strong>"
-            f'<div class="replay-frame" role="img" aria-label="{escape(title)}: {SHOWN**2} generated images, always of '
-            f"the same noise, through {len(frames)} moments of training\" style=\"background-image:url('{data}');"
+            f'<div class="replay-frame" role="img" aria-label="{escape(title)}: {SHOWN**2} images, always from '
+            f"the same noise, at {len(frames)} moments of training\" style=\"background-image:url('{data}');"
             f'background-size:{100 * ACROSS}% {100 * rows}%;background-position:{place}"></div>'
             f"{_curves(each['history'], ranges, length)}</div>"
         )

@@ -214,7 +214,7 @@ def _normalized(batch: Tensor) -> Tensor:
 
 
 def normalized(seed: int) -> Figure:
-    """Four groups of real features and copies of one generated one, before and behind batch normalization."""
+    """Four groups of real features and copies of one generated one, before and after batch normalization."""
     real = _points(CORNERS.repeat(16, 1), seed, 0.2)
     copies = _points(torch.tensor([[0.4, -0.2]]).repeat(64, 1), seed + 1, 0.03)
     real_behind, copies_behind = _normalized(real), _normalized(copies)
@@ -231,7 +231,7 @@ def normalized(seed: int) -> Figure:
     axes[0, 1].scatter(0, 0, s=90, color="black", marker="X", edgecolors="white", zorder=3, label="one center")
     axes[0, 0].set_title("features before: a collapsed\ngenerator gives itself away")
     axes[0, 1].set_title(
-        f"behind batch normalization: $R^2$ {shares[0]:.2f} and {shares[1]:.2f},\n"
+        f"after batch normalization: $R^2$ {shares[0]:.2f} and {shares[1]:.2f},\n"
         f"$L_D$ {losses[1]:.1f} with four centers, {abs(losses[0]):.1f} with one".replace("-", "−")
     )
     return _finished(figure, 1)

@@ -50,16 +50,16 @@ def test_the_headline_follows_the_runs_and_the_comparison(monkeypatch: pytest.Mo
     monkeypatch.setattr(records, "load", lambda preset, _: runs[preset])
     monkeypatch.setattr(answer, "has_failed", lambda record: record < 0)
     for ours, begin in (
-        ([1, 1], "draws digits without labels (0 of 2 runs fail)"),
-        ([1, -1], "draws digits without labels (1 of 2 runs fails)"),
-        ([1, -1, -1], "seldom draws digits without labels (2 of 3 runs fail)"),
+        ([1, 1], "generates digits without labels (0 of 2 runs fail)"),
+        ([1, -1], "generates digits without labels (1 of 2 runs fails)"),
+        ([1, -1, -1], "seldom generates digits without labels (2 of 3 runs fail)"),
     ):
         runs["mnist/kmgan"] = ours
         said = answer.headline(verdicts(word))
         assert said.startswith(f"KM-GAN {begin}")
         assert said.endswith(end)
     runs |= {"fashion/kmgan": [1, -1], "cifar10-32/kmgan": [-1, -1, 1]}
-    assert answer.headline(verdicts(word)).endswith("; 1 of 2 on Fashion and 2 of 3 on CIFAR-10 fail.")
+    assert answer.headline(verdicts(word)).endswith("; 1 of 2 runs on Fashion and 2 of 3 runs on CIFAR-10 fail.")
 
 
 def test_claims_are_counted_by_verdict() -> None:
@@ -74,17 +74,17 @@ def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
         (UNDECIDED, [], HOLDS, [], HOLDS, None),
         (FAILS, [], HOLDS, [], HOLDS, "is not clearly better than that DCGAN either."),
         (PARTLY, ["fashion"], PARTLY, ["fashion"], FAILS,
-         "draws better garments than that DCGAN, thanks to its clusters, but not reliably better digits. On "
+         "generates better garments than that DCGAN, thanks to its clusters, but not reliably better digits. On "
          "CIFAR-10 it is not clearly better."),
         (HOLDS, [], PARTLY, ["mnist"], HOLDS,
-         "draws better digits and garments than that DCGAN; its clusters are the reason for digits. On CIFAR-10 it is "
-         "better, too."),
+         "generates better digits and garments than that DCGAN; its clusters are the reason for digits. On CIFAR-10 "
+         "it is better, too."),
         (PARTLY, ["mnist"], FAILS, [], UNDECIDED,
-         "draws better digits than that DCGAN; a random partition in the place of its clusters does as well, but not "
+         "generates better digits than that DCGAN; a random partition in place of its clusters does as well, but not "
          "reliably better garments."),
     ):  # fmt: skip
         decided = {"P1": judged("P1", better, *drawn), "P2": judged("P2", why, *thanks), "P3": judged("P3", photos)}
-        assert answer.repaired(decided) == (f"The repair of this book, KM-GAN+, {end}" if end else "")
+        assert answer.repaired(decided) == (f"This book's repair, KM-GAN+, {end}" if end else "")
 
 
 def test_the_screen_and_the_advice_fit_every_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_the_figure_has_a_panel_a_section_and_tables_say_what_was_measured() -> 
     assert "<td>&lt;kmgan&gt;</td><td>10</td><td>25%</td>" in text
     assert "plain" not in text
     figure = bench_figure.speed({**report, "plain": {"mnist": result}, "growth": {"b": [[1, 0.1], [2, 0.2]]}})
-    assert [ax.get_title() for ax in figure.axes] == ["Images per second", "Speed, the plain loop being 1", "K-Means"]
+    assert [ax.get_title() for ax in figure.axes] == ["Images per second", "Speed relative to plain loop", "K-Means"]
     plt.close(figure)
     scores = {"mnist/kmgan": {"scores": {"float32": [8.5, 8.25], "bf16": [7.125, None]}, "as_good": False}}
     report = {"rule": "<rule>", "profile": "quick", "part": "all", "device": "a CPU", "commit": "abc"}

@@ -200,12 +200,12 @@ def test_a_rule_is_as_old_as_what_decides_and_runs_are_counted_from_there(tmp_pa
         run = claims.Record(directory=record, result={"commit": code, "seed": 0})
         return dates.sentence(claims.Verdict(claim, claims.HOLDS, "quick", {}, [], {"mnist/kmgan": [run]}))
 
-    assert said(new) == "The rule has stood as it is since 14 November 2023, 23:13 UTC."
+    assert said(new) == "The rule has stood unchanged since 14 November 2023, 23:13 UTC."
     (record / "result.json").write_text("{}")
     commit_rule(3)
     assert "recorded from 15 November 2023, 01:13 UTC" in said(new)
-    assert said(new[:12]).endswith("; 1 of 1 were trained by code that holds it.")
-    assert said(old[:12]).endswith("; 0 of 1 were trained by code that holds it.")
+    assert said(new[:12]).endswith("; 1 of 1 were trained with code that contains it.")
+    assert said(old[:12]).endswith("; 0 of 1 were trained with code that contains it.")
     shutil.rmtree(tmp_path / ".git")
     assert said(new) == ""
     dates.rules.cache_clear()

@@ -72,13 +72,13 @@ def test_generators_beside_each_other_have_the_same_noise() -> None:
     assert len(json.loads(given)["networks"]) == html.count("<canvas") == html.count("data:image/webp") == 2
     assert "&lt;K-Means&gt;" in html
     assert "<K-Means>" not in html
-    assert "Same noise. No generator was kept of: none." in html
+    assert "Same noise. No generator was kept for: none." in html
     assert len(html) < 700_000
     with pytest.raises(UsageError, match="same noise"):
         live.generator(report.recorded({"digits": "mnist/kmgan", "faces": "celeba/generalized"}))
     with pytest.raises(UsageError, match="generators of images"):
         live.generator(report.recorded({"points": "synthetic/kmgan"}))
-    assert live.generator({"digits": []}).text == "<p>No generator was kept of: digits.</p>"
+    assert live.generator({"digits": []}).text == "<p>No generator was kept for: digits.</p>"
 
 
 SIDE = 5 * 29 - 1
