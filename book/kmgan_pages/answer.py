@@ -79,7 +79,7 @@ def repaired(verdicts: Mapping[str, Verdict]) -> str:
     """What became of the book's own repair, in one sentence; nothing before its first claim is decided."""
     better, why = verdicts["P1"], verdicts["P2"]
     if better.word == FAILS:
-        return "This book's repair, KM-GAN+, is not clearly better than that DCGAN either."
+        return "This book's repair, KM-GAN+, is not clearly better than DCGAN without labels either."
     if better.word not in (HOLDS, PARTLY):
         return ""
     won = _won(better)
@@ -90,7 +90,7 @@ def repaired(verdicts: Mapping[str, Verdict]) -> str:
         reason = ", thanks to its clusters" if _won(why) == won else partly
     but = f", but not reliably better {words.listed(lost)}" if lost else ""
     on_photos = {HOLDS: " On CIFAR-10 it is better, too.", FAILS: " On CIFAR-10 it is not clearly better."}
-    said = f"This book's repair, KM-GAN+, generates better {words.listed(won)} than that DCGAN{reason}{but}."
+    said = f"This book's repair, KM-GAN+, generates better {words.listed(won)} than DCGAN without labels{reason}{but}."
     return said + on_photos.get(verdicts["P3"].word, "")
 
 

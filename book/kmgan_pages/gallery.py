@@ -190,7 +190,7 @@ def when_known(group: Sequence[Record], columns: Mapping[str, str], *, rows: int
     texts = {
         f"{count_failed(group)}.": True,
         f"Averaged over {span:,.0f} iterations, {known}.": known,
-        f"No threshold on {unknown} separates them from the others until the end.": unknown,
+        f"No threshold on {unknown} separates failed runs from the others until the end.": unknown,
         "Such a threshold was found afterwards, on these very runs: it shows where to look first.": known,
     }
     return " ".join(text for text, told in texts.items() if told)

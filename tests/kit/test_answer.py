@@ -72,16 +72,16 @@ def test_claims_are_counted_by_verdict() -> None:
 def test_the_repair_is_one_sentence_once_it_is_decided() -> None:
     for better, drawn, why, thanks, photos, end in (
         (UNDECIDED, [], HOLDS, [], HOLDS, None),
-        (FAILS, [], HOLDS, [], HOLDS, "is not clearly better than that DCGAN either."),
+        (FAILS, [], HOLDS, [], HOLDS, "is not clearly better than DCGAN without labels either."),
         (PARTLY, ["fashion"], PARTLY, ["fashion"], FAILS,
-         "generates better garments than that DCGAN, thanks to its clusters, but not reliably better digits. On "
-         "CIFAR-10 it is not clearly better."),
+         "generates better garments than DCGAN without labels, thanks to its clusters, but not reliably better digits. "
+         "On CIFAR-10 it is not clearly better."),
         (HOLDS, [], PARTLY, ["mnist"], HOLDS,
-         "generates better digits and garments than that DCGAN; its clusters are the reason for digits. On CIFAR-10 "
-         "it is better, too."),
+         "generates better digits and garments than DCGAN without labels; its clusters are the reason for digits. On "
+         "CIFAR-10 it is better, too."),
         (PARTLY, ["mnist"], FAILS, [], UNDECIDED,
-         "generates better digits than that DCGAN; a random partition in place of its clusters does as well, but not "
-         "reliably better garments."),
+         "generates better digits than DCGAN without labels; a random partition in place of its clusters does as well, "
+         "but not reliably better garments."),
     ):  # fmt: skip
         decided = {"P1": judged("P1", better, *drawn), "P2": judged("P2", why, *thanks), "P3": judged("P3", photos)}
         assert answer.repaired(decided) == (f"This book's repair, KM-GAN+, {end}" if end else "")

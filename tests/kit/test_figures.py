@@ -190,7 +190,7 @@ def test_failed_runs_are_told_apart_from_the_first_row_on_that_stays_so_and_a_se
     said = when_known(runs, {"x": "the loss", "y": "the other"}, rows=1)
     assert "1 of 2 runs failed. Averaged over 100 iterations, the loss is lower in every failed run" in said
     assert "from iteration 100 on (about 2.5 lies" in said
-    assert "No threshold on the other separates them from the others" in said
+    assert "No threshold on the other separates failed runs from the others" in said
     assert when_known(runs[:1], {"x": "the loss"}) == "0 of 1 run failed: there is nothing to tell apart."
 
 
