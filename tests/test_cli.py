@@ -37,7 +37,7 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"), (["train", "folder:."], "no images"),
     (["list", "nothing"], "unknown preset nothing"), (["list", "mnist"], "did you mean mnist/kmgan?"),
     (["data", "eat"], "data eat"), (["data", "show", "imagenet"], "imagenet"),
-    (["data", "fetch", "celeba"], "no dependable download"), (["data", "fetch"], "needs a name"),
+    (["data", "fetch", "celeba"], "no reliable download"), (["data", "fetch"], "needs a name"),
     (["data", "fetch", "digits"], "digits is no data set"), (["sample", "nowhere"], "does not exist"),
     (["evaluate", "nowhere"], "is not a run"),
     (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),

@@ -1,4 +1,4 @@
-"""Training methods, a file each or a family, under the protocol of `base.Method`; all are imported here."""
+"""Training methods, one file per method or family, each a `base.Method`; all are imported here."""
 
 import importlib
 import pkgutil

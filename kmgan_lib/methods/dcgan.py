@@ -1,4 +1,4 @@
-"""DCGAN, the paper's baseline, with labels as in its code for MNIST or without; and SN-GAN, a yardstick of today."""
+"""DCGAN, the paper's baseline, with labels (as in its MNIST code) or without; and SN-GAN, a newer yardstick."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class DCGAN(Method):
     on_points = labelled = True
 
     class Options(Preset):
-        generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", gt=0)
+        generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G per update of D", gt=0)
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -81,8 +81,8 @@ class SNGAN(DCGAN):
 
     .. math:: L_D = E [1 - D(x)]_+ + E [1 + D(G(z))]_+ , \qquad L_G = -E\, D(G(z))
 
-    Every layer of D, the logit too, is divided by its largest singular value, and no batch is normalised. No row of
-    Table 4: it tells what a GAN of these networks and this budget can do.
+    Every layer of D, the logit too, is divided by its largest singular value, without batch normalisation. It is not in
+    Table 4; it shows what a GAN with these networks and this budget can do.
     """
 
     name = "sngan"

@@ -1,6 +1,6 @@
 """The networks of Table 2 (points), of the MNIST DCGAN (Section 4.2), of Table 3 (CIFAR-10) and Table 5 (CelebA).
 
-Each is made from the fields of a preset, and from the number of classes that it is told, 0 for none.
+Each is made from the fields of a preset, and from the number of classes that it is given, 0 for none.
 """
 
 from itertools import pairwise
@@ -102,11 +102,11 @@ class MnistDiscriminator(nn.Module):
         return self.head(self.act(self.bn3(self.fc(concat_labels(x.flatten(1), labels, self.classes)))))
 
 
-# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller image drops the front.
+# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. Smaller images drop the front.
 GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
-# Channels of D's convolutions, the same in both tables. A smaller image drops the end.
+# Channels of D's convolutions, the same in both tables. Smaller images drop the end.
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
-HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
+HIDDEN = 4096  # the FC layer of Table 3, which Table 5 lacks
 STAGES = {64: 4, 32: 3}  # between the image and 4x4, by its side in pixels
 
 
