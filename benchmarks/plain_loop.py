@@ -110,7 +110,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to one logit. The first convolution is not normalised."""
+    """Images to one logit. The first convolution is not normalized."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -138,7 +138,7 @@ class Discriminator(nn.Module):
 
 
 class PlainLoop:
-    """The networks, their optimisers and one iteration.
+    """The networks, their optimizers and one iteration.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
 def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iterations: int) -> Tensor:
     """Centers (k, d) of `lloyd` on features (n, d), after reseeding those with less than a tenth of an equal share.
 
-    They move to features drawn as in k-means++, ``iterations`` rounds of `lloyd` follow, and this at most five times.
+    They move to features drawn as in k-means++, and ``iterations`` rounds of `lloyd` follow; five times at most.
     """
     for _ in range(RESEEDINGS):
         labels = assign(features, centers)

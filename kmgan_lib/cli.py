@@ -198,7 +198,7 @@ def _save(run: Path, draw: Callable[[Any], Any], out: Path, columns: int | None 
     say(save_sheet(draw(generator), out, columns=columns, zoom=2))
 
 
-OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's package adds where it is installed; it imports this file
+OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's package, which imports this file, adds if installed
 for _found in entry_points(group="kmgan.commands"):
     if _found.name in OF_THE_BOOK:
         app.command(_found.name)(_found.load())

@@ -42,7 +42,7 @@ def choices(known: Any) -> list[str]:
 
 
 class Preset(BaseModel):
-    """One experiment: data, networks, optimisation, the method's own fields and, from the profile, size and length.
+    """One experiment: data, networks, optimization, the method's own fields and, from the profile, size and length.
 
     Values are Python objects, or text as after ``--set key=``; a `UsageError` says what a wrong one must be.
     """
@@ -63,18 +63,18 @@ class Preset(BaseModel):
         "table", "Tables 2, 3, 5; DCGAN's D", "D's FC layers: as printed, without batch norm, or none", later=True
     )
     norm: Literal["batch", "none", "spectral"] = field(
-        "batch", "readings, row 28; Miyato et al., 2018", "normalisation in D: of batches, none, of weights", later=True
+        "batch", "readings, row 28; Miyato et al., 2018", "normalization in D: of batches, none, of weights", later=True
     )
     initial_scale: Literal["printed", "fan-in"] = field(
         "printed", "ours", "initial weights: N(0, 0.02), or widened so that outputs are those of full width", later=True
     )
-    channels: int = field(1, "Table 1", "colour channels, 1 or 3", gt=0)
+    channels: int = field(1, "Table 1", "color channels, 1 or 3", gt=0)
     image_size: int = field(28, "Table 1", "side of the images in pixels", gt=0, lt=1025)
     conditional: bool = field(False, "Section 4.2; readings, row 39", "feed real labels to G and D (DCGAN only)")
     z_dim: int = field(100, "Tables 2, 3, 5", "length of the noise vector z", gt=0, lt=WIDEST)
     z_distribution: Literal["uniform", "normal"] = field("uniform", "readings, row 18", "U(-1, 1) or N(0, 1)")
-    # Optimisation
-    batch: int = field(64, "readings, row 21", "batch size b; batch normalisation needs at least 2 images", ge=2)
+    # Optimization
+    batch: int = field(64, "readings, row 21", "batch size b; batch normalization needs at least 2 images", ge=2)
     learning_rate: float = field(5e-4, "ours", "step size, open in the paper (DCGAN's code: 0.0002)", gt=0, lt=1e38)
     beta1: float = field(0.5, "readings, row 17", "Adam's beta1, a decay rate", ge=0, lt=1)
     beta2: float = field(0.999, "readings, row 17", "Adam's beta2, a decay rate", ge=0, lt=1)

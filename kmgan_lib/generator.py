@@ -1,4 +1,4 @@
-"""A trained generator that samples and interpolates without data set, optimiser or trainer."""
+"""A trained generator that samples and interpolates without data set, optimizer or trainer."""
 
 import hashlib
 import json

@@ -94,7 +94,7 @@ PRESETS: Mapping[str, Preset] = _Presets()
 
 def _checked(preset: Preset) -> Preset:
     if preset.channels not in (1, 3):
-        raise UsageError(f"channels={preset.channels} must be 1 (grey) or 3 (RGB)")
+        raise UsageError(f"channels={preset.channels} must be 1 (gray) or 3 (RGB)")
     if preset.network == "mnist" and preset.image_size % 4:
         raise UsageError(f"image_size={preset.image_size} must be a multiple of 4, since D halves it twice")
     if preset.network in ("cifar10", "celeba") and preset.image_size not in (32, 64):

@@ -54,7 +54,7 @@ BAD: list[tuple[list[str], str]] = [
     (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
     (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
     (["records", "add", "nowhere"], "nowhere is not a run"),
-    (["records", "--results", "nowhere"], "nowhere is no folder of records"),
+    (["records", "--results", "nowhere"], "nowhere is not a folder of records"),
     (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
     (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
     *((["sweep", *words.split()], message) for words, message in (
@@ -62,7 +62,7 @@ BAD: list[tuple[list[str], str]] = [
         ("--only mnist/kmgann", "no preset matches mnist/kmgann"), ("--seeds=", "write whole numbers"),
         ("--seeds 0,-1", "--seeds 0,-1: write whole numbers"),
         ("--only mnist/* --seeds 9999999999", "must be between 0 and 2147483647"),
-        ("--jobs 0 --only digits/kmgan", "jobs=0: at least 1"),
+        ("--jobs 0 --only digits/kmgan", "jobs=0 must be at least 1"),
     )),
 ]  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_images_are_resized_and_labels_reach_the_method(tmp_path: Path) -> None:
 
 def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({}, "give a preset, or images"), ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
+        ({}, "give either a preset"), ({"preset": "digits/kmgan", "images": own()}, "give either a preset"),
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
         ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),

@@ -24,7 +24,7 @@ def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tupl
 
 
 def sign_flip(gaps: Sequence[float] | np.ndarray) -> float:
-    """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
+    """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomization of signs).
 
     The share of the :math:`2^n` choices of signs whose sum is at most the one found: at least :math:`2^{-n}`, and 1
     with fewer than two pairs. An infinite gap outweighs all finite ones. Each pair doubles the time: seconds at 22.

@@ -54,7 +54,7 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
 
 
 def digits(split: str = "train") -> Images:
-    """Real 8x8 digits (UCI), enlarged to 20x20, centred on 28x28; ``test`` is the last 297, by other writers."""
+    """Real 8x8 digits (UCI), enlarged to 20x20, centered on 28x28; ``test`` is the last 297, by other writers."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -83,7 +83,7 @@ def _painted(images: np.ndarray, depth: np.ndarray, colours: np.ndarray) -> np.n
 
 
 def _canvas(colours: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images (n, 3, s, s) of one colour each, and the coordinates of their pixels, from -1 to 1."""
+    """Images (n, 3, s, s) of one color each, and the coordinates of their pixels, from -1 to 1."""
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     return np.tile(colours[:, :, None, None].astype(np.float32), (1, 1, side, side)), x, y
 

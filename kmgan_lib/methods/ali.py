@@ -45,9 +45,9 @@ class ALI(WeightNormalised):
     .. math:: \hat z = \mu(x) + \sigma(x)\,\epsilon, \quad \epsilon \sim N(0, 1), \qquad
               \max_D\; E \log D(x, \hat z) + E \log (1 - D(G(z), z))
 
-    G and the encoder maximise :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come
+    G and the encoder maximize :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come
     Adam, the Gaussian prior, dropout in D, and D's shape: features of the image and of the code, joined, then two
-    layers. D normalises weights instead of batches, its gains set from a first batch (ours). All else is as in the
+    layers. D normalizes weights instead of batches, its gains set from a first batch (ours). All else is as in the
     other methods (original: maxout units, z_dim 64). ``ali-nodropout`` has neither dropout nor these gains.
     """
 

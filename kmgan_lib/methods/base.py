@@ -19,7 +19,7 @@ from kmgan_lib.models import layers
 
 log = logging.getLogger(__name__)
 CLASSES = 10  # of the data sets with labels
-NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
+NORM_BATCHES = 50  # batches for re-estimated batch-normalization statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
 Variants = Mapping[str, Mapping[str, Any]]  # a preset's name after the slash to the fields that differ
 
@@ -55,11 +55,11 @@ METHODS: dict[str, type["Method"]] = {}
 
 
 class Method(nn.Module, ABC):
-    """A training method: its networks and optimisers, without loops, files or reports.
+    """A training method: its networks and optimizers, without loops, files or reports.
 
     A class with a ``name`` of its own registers itself, and so makes its presets known (see the book's chapter on a new
     method). The seed fixes the initial weights. The ``state_dict`` has networks, buffers and, as extra state,
-    optimisers and random state: all that the next step depends on.
+    optimizers and random state: all that the next step depends on.
 
     Attributes: ``generator_net``, G, and ``discriminator_net``, D, a feature extractor; ``average_net``, the running
     average of G's weights, or None; ``feature_dim``, the number d of D's features; ``training_set``, all images
@@ -69,7 +69,7 @@ class Method(nn.Module, ABC):
 
     name: ClassVar[str]  # the method in ``dataset/method``
     Options: ClassVar[type[Preset]] = Preset  # its presets, with the fields that only this method has
-    drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimiser moves
+    drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimizer moves
     preset: Any  # of the class `Options`
     short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations to run, for slow methods
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
@@ -155,7 +155,7 @@ class Method(nn.Module, ABC):
         """Make networks and buffers beyond G and D; weights are drawn here so that the seed covers them."""
 
     def _optimise(self) -> None:
-        """Make the optimisers, one for G and one for all other networks."""
+        """Make the optimizers, one for G and one for all other networks."""
         trained = [(name.partition(".")[0], p) for name, p in self.named_parameters() if p.requires_grad]
         self.discriminator_optimiser = self.optimiser(p for net, p in trained if net not in self.drawing)
         self.generator_optimiser = self.optimiser(p for net, p in trained if net in self.drawing)
@@ -166,7 +166,7 @@ class Method(nn.Module, ABC):
         return torch.optim.Adam(parameters, p.learning_rate, (p.beta1, p.beta2), fused=True, capturable=cuda)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """All optimisers that are attributes, by name."""
+        """All optimizers that are attributes, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, torch.optim.Optimizer)}
 
     def setup(self, images: Tensor) -> None:
@@ -196,7 +196,7 @@ class Method(nn.Module, ABC):
         """Occasional work, after ``done`` steps and before the next; here a method may wait for the device."""
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        """Step an optimiser on a loss; gradients are computed only for its own parameters."""
+        """Step an optimizer on a loss; gradients are computed only for its own parameters."""
         optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=[p for group in optimiser.param_groups for p in group["params"]])
         distributed.average_gradients(optimiser)
@@ -270,7 +270,7 @@ class Method(nn.Module, ABC):
         return net
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The state of the optimisers and of the random generator."""
+        """The state of the optimizers and of the random generator."""
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()}
         return {"optimisers": optimisers, "rng": self.rng.get_state()}
 

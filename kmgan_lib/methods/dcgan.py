@@ -19,11 +19,11 @@ class DCGAN(Method):
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
     Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both signs flipped. D is KM-GAN's without its last
-    layer and without batch normalisation of the fully connected one, with one linear unit as the logit (Radford et al.,
+    layer and without batch normalization of the fully connected one, with one linear unit as the logit (Radford et al.,
     2016). A conditional model feeds real labels to every layer of both networks.
 
     ``dcgan-carpedm20`` has the D of carpedm20/DCGAN-tensorflow on 28x28, ``dcgan-table3`` and ``dcgan-table5`` have
-    those of the paper's tables, whose batch normalisation before the logit hides a collapsed generator from D.
+    those of the paper's tables, whose batch normalization before the logit hides a collapsed generator from D.
     """
 
     name = "dcgan"
@@ -77,11 +77,11 @@ class DCGAN(Method):
 
 
 class SNGAN(DCGAN):
-    r"""Spectrally normalised GAN with the hinge loss (Miyato et al., 2018), on the convolutions of the other methods.
+    r"""Spectrally normalized GAN with the hinge loss (Miyato et al., 2018), on the convolutions of the other methods.
 
     .. math:: L_D = E [1 - D(x)]_+ + E [1 + D(G(z))]_+ , \qquad L_G = -E\, D(G(z))
 
-    Every layer of D, the logit too, is divided by its largest singular value, without batch normalisation. It is not in
+    Every layer of D, the logit too, is divided by its largest singular value, without batch normalization. It is not in
     Table 4; it shows what a GAN with these networks and this budget can do.
     """
 

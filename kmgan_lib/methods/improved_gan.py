@@ -35,10 +35,10 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class ImprovedGAN(WeightNormalised, DCGAN):
-    r"""Improved GAN, unlabelled: D with minibatch discrimination, and the objectives of `DCGAN`.
+    r"""Improved GAN, unlabeled: D with minibatch discrimination, and the objectives of `DCGAN`.
 
     Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their code come weight
-    normalisation, noise and dropout in D, gains and biases set from a first batch, and three updates of G per update of
+    normalization, noise and dropout in D, gains and biases set from a first batch, and three updates of G per update of
     D. ``improved_gan-matching`` has only the kernels, and feature matching,
 
     .. math:: \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1

@@ -85,7 +85,7 @@ class KMGAN(Clustered):
                 "kmgan-start": {"center_gate": "start_step", "d_round": 3_660.0},
                 "kmgan-generalized": {"lambda_pair": 5.0}, "kmgan-generalized-k20": {"lambda_pair": 5.0, "k": 20},
             }  # fmt: skip
-        # Clipping every parameter to 0.01 silences D after its last batch normalisation; only its weights does not.
+        # Clipping all parameters to 0.01 silences D after its last batch normalization; clipping only weights does not.
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
         printed: dict[str, Any] = {"clip": 0.01, "clip_scope": "all", "d_round": 20_000.0}
         if base.dataset == "celeba":

@@ -75,8 +75,8 @@ class MLGAN(Method):
 
     .. math:: L_D = L_{intra} - L_{inter}, \qquad L_G = L_{inter}
 
-    with the distances of Eq. (7) over unordered pairs of features on the unit sphere, so that D maximises the energy
-    distance and G minimises it, including the distances of its own samples (Bellemare et al., 2017): without them the
+    with the distances of Eq. (7) over unordered pairs of features on the unit sphere, so that D maximizes the energy
+    distance and G minimizes it, including the distances of its own samples (Bellemare et al., 2017): without them the
     best G generates one median image. ``mlgan-clip``, the row of Table 4 (5.23), also keeps the weights of D within
     ±0.01. ``mlgan-ordered`` and ``mlgan-ordered-clip`` take means over ordered pairs of unscaled features; there D
     gains by mapping everything to one point.

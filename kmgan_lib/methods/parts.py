@@ -17,7 +17,7 @@ from kmgan_lib.models.layers import one_hot, without_batch_norm
 
 
 def unnormalised(base: Preset, **changes: Any) -> dict[str, Any]:
-    """Settings of a D for a logit or a critic: no batch normalisation in its fully connected layers."""
+    """Settings of a D for a logit or a critic: no batch normalization in its fully connected layers."""
     tail = "plain" if base.network == "mnist" else "linear"  # FC 1024 without it, or the last convolution's maps
     return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in", **changes}
 
@@ -104,7 +104,7 @@ class Dropout(nn.Module):
 
 
 class WeightNormalised(Method):
-    """A method whose D normalises weights instead of batches, with options ``dropout`` and ``initialise_by_data``."""
+    """A method whose D normalizes weights instead of batches, with options ``dropout`` and ``initialise_by_data``."""
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
@@ -129,7 +129,7 @@ class WeightNormalised(Method):
 
 
 def _rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
-    """Give the outputs of a weight-normalised layer mean 0 and variance 1, by its gain and bias."""
+    """Give the outputs of a weight-normalized layer mean 0 and variance 1, by its gain and bias."""
     dims = [0, *range(2, output.ndim)]
     mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
     gain, bias = (layer.get_parameter(name) for name in ("parametrizations.weight.original0", "bias"))

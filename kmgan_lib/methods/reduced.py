@@ -28,7 +28,7 @@ class Reduced(Clustered):
               \tilde L_D = \|D(x) - D(\tilde c)_\ell\|_2 \;[- \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2], \quad
               \tilde L_G = \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2 .
 
-    The term in brackets (``repulsion=true``) is not part of Algorithm 2; without it a constant D minimises every loss
+    The term in brackets (``repulsion=true``) is not part of Algorithm 2; without it a constant D minimizes every loss
     (readings, row 37). The targets :math:`\tilde t` are the generated centers :math:`\tilde e`, so that
     :math:`\tilde C_{gen}` means one thing in all of Algorithm 2, or the real ones :math:`\tilde c` as in Algorithm 1.
 
@@ -39,7 +39,7 @@ class Reduced(Clustered):
     name = "reduced"
 
     class Options(Preset):
-        k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", ge=2)
+        k: int = field(10, "Section 2.1", "number of centers; D normalizes over them, so at least 2", ge=2)
         repulsion: bool = field(False, "readings, row 37", "D pushes generated samples from their centers (Eq. 5)")
         fake_targets: Literal["generated", "real"] = field("generated", "readings, row 37", "centers that pull G")
         init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)

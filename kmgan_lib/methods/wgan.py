@@ -24,9 +24,9 @@ class WGAN(Method):
     Settings are those of martinarjovsky/WassersteinGAN, which clips the whole critic, biases too. G's update reuses the
     noise of the critic's last update, where that code draws new noise.
 
-    The critic has the layers of DCGAN's D, without any normalisation (the code's ``--noBN``). At a fraction w of full
+    The critic has the layers of DCGAN's D, without any normalization (the code's ``--noBN``). At a fraction w of full
     width its bound is :math:`0.01 / \sqrt{w}`, so that its outputs keep their spread. ``wgan-norm`` has batch
-    normalisation, the code's learning rate of 5e-5, and the bound ±0.01 at any width.
+    normalization, the code's learning rate of 5e-5, and the bound ±0.01 at any width.
     """
 
     name = "wgan"
@@ -156,10 +156,10 @@ class MixWGAN(WGAN):
     .. math:: \max_{f, v} \min_{G, w}\; \sum_{ij} w_i v_j F_{ij}, \qquad
               R(w) = -\frac{1}{n} \sum_i \log w_i ,
 
-    where each side also minimises :math:`0.1\,R` of its own weights (Arora et al., 2017, Section 6).
+    where each side also minimizes :math:`0.1\,R` of its own weights (Arora et al., 2017, Section 6).
 
     *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
-    label-conditional MIX+DCGAN only. The regulariser comes from it; all else is WGAN's, without bursts. The presets
+    label-conditional MIX+DCGAN only. The regularizer comes from it; all else is WGAN's, without bursts. The presets
     have 2 + 2 members where that code has 5 + 5. Mixture weights are not clipped.
     """
 
@@ -168,7 +168,7 @@ class MixWGAN(WGAN):
     class Options(WGAN.Options):
         burst: int = field(5, "ours", "updates of D in the first 25 iterations, and in every 500th: no bursts", gt=0)
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
-        entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
+        entropy: float = field(0.1, "MIX+GAN's code", "weight of the regularizer of the mixture weights", ge=0)
 
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -25,7 +25,7 @@ from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
 REFERENCE = 10_000  # real images that generated ones are compared with
-UNTRAINED = 2_000  # samples of G at initialisation, whose distance is so large that more would not change it
+UNTRAINED = 2_000  # samples of G at initialization, whose distance is so large that more would not change it
 SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours: copies of training images, fidelity and diversity, and interpolations between images.
+"""Nearest neighbors: copies of training images, fidelity and diversity, and interpolations between images.
 
 Rows are images (n, c, h, w) as uint8 or as float in [0, 1], or features (n, d). Distances are Euclidean, in float64;
 between images, in units of the range from black to white.
@@ -47,7 +47,7 @@ def memorisation_scores(
     images have ratios around 1, copies near 0; blurred or empty ones lie near many others.
 
     ``ratio`` (median), ``smallest``, ``ratios`` (of each sample, NaN where most held-out images have copies);
-    ``closer_than_real``: share of samples nearer to their neighbour than all but 1% of the held-out images are;
+    ``closer_than_real``: share of samples nearer to their neighbor than all but 1% of the held-out images are;
     ``typical``: the median distance of held-out images; ``nearest``: indices in ``training``.
     """
     distances, indices = nearest_neighbours(samples, training)
@@ -67,7 +67,7 @@ def coverage_scores(
 ) -> dict[str, float]:
     r"""Precision and recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020).
 
-    The ball :math:`B(x_i)` around a feature reaches to its k-th nearest neighbour in its set of more than k features.
+    The ball :math:`B(x_i)` around a feature reaches to its k-th nearest neighbor in its set of more than k features.
 
     .. math::
        \text{precision} &= \tfrac1m \textstyle\sum_j 1[\exists i: g_j \in B(f_i)], &
@@ -79,7 +79,7 @@ def coverage_scores(
     """
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     if not 1 <= k < (fewest := min(len(real), len(fake))):
-        raise ValueError(f"k={k} neighbours need more than {k} rows, and there are {fewest}")
+        raise ValueError(f"k={k} neighbors need more than {k} rows, and there are {fewest}")
     real, fake = (rows - real.mean(0) for rows in (real, fake))  # as for `nearest_neighbours`
     real_radii, fake_radii = (
         torch.from_numpy(NearestNeighbors(n_neighbors=k).fit(rows.numpy()).kneighbors()[0][:, -1])

@@ -122,7 +122,7 @@ class Float32Sequential(nn.Sequential):
 def feature_head(hidden: int, preset: Preset) -> tuple[nn.Module, int]:
     """The last layers of a discriminator, from ``hidden`` units to features, and the number d of features.
 
-    ``penultimate``: the units themselves; ``bn-relu``: FC d, batch normalisation and ReLU (as Table 3 ends);
+    ``penultimate``: the units themselves; ``bn-relu``: FC d, batch normalization and ReLU (as Table 3 ends);
     ``sigmoid``: FC d and sigmoid (Tables 2, 5).
     """
     if preset.head == "penultimate":
@@ -135,7 +135,7 @@ def feature_head(hidden: int, preset: Preset) -> tuple[nn.Module, int]:
 def without_batch_norm(
     net: nn.Module, instead: Callable[[], nn.Module], weights: Callable[[Any], object] | None = None
 ) -> nn.Module:
-    """Put ``instead()`` in the place of batch normalisation and apply ``weights`` to other layers, in place."""
+    """Put ``instead()`` in the place of batch normalization and apply ``weights`` to other layers, in place."""
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, _BatchNorm):
@@ -180,7 +180,7 @@ class _Synchronised(nn.SyncBatchNorm):  # PyTorch's would ask the other ranks ev
 
 
 def sync_batch_norm(net: nn.Module, cuda: bool) -> nn.Module:
-    """The network with batch normalisation over the rows of all ranks; parameters and names are unchanged."""
+    """The network with batch normalization over the rows of all ranks; parameters and names are unchanged."""
     net = nn.SyncBatchNorm.convert_sync_batchnorm(net) if cuda else net
     for module in net.modules():
         if isinstance(module, nn.SyncBatchNorm):

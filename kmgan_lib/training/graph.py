@@ -10,7 +10,7 @@ from kmgan_lib.files import first_line
 from kmgan_lib.methods.base import Method
 
 log = logging.getLogger(__name__)
-WARM_UP = 3  # ordinary steps before the capture: optimisers make their state, libraries choose their kernels
+WARM_UP = 3  # ordinary steps before the capture: optimizers make their state, libraries choose their kernels
 Losses = dict[str, Tensor]
 
 
