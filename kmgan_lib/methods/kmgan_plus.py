@@ -22,7 +22,7 @@ ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics 
 
 
 class KMGANPlus(Clustered):
-    r"""Clusters of D's features replace class labels: G generates for one, and D judges if an image belongs to it.
+    r"""Clusters of D's features replace class labels: G draws from one, and D judges whether an image is of it.
 
     .. math:: v(x, y) = \langle w, f(x) \rangle + \langle e_y, f(x) \rangle + b, \qquad
               y(x) = \arg\min_m \|\varphi(x) - c_m\|
