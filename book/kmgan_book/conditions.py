@@ -248,7 +248,7 @@ class _Ranks(_Compared):
 
 
 class Condition(Strict):
-    """One condition: a test; or other conditions, of which one, or all, or not one must be met."""
+    """One condition: a test; other conditions, of which one or all must be met; or one that must not be met."""
 
     one_of = "count", "fails_more", "rate_gap", "every", "mean", "paired", "ranks", "any", "all", "not_"
     count: _Count | None = None

@@ -68,7 +68,7 @@ class WGAN(Method):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         p, size = self.preset, self.preset.batch // world_size()
-        # A layer's outputs spread as at full width if its bound is scaled as its initial weights are.
+        # A layer's outputs spread as at full width if its bound is scaled like its initial weights.
         bound = p.clip * (p.width**-0.5 if p.initial_scale == "fan-in" else 1)
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):

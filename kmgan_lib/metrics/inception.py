@@ -129,7 +129,7 @@ def inception_measures(
     try:
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.warning("%s could not be made (%s); KMGAN_CACHE names another folder", kept, first_line(error))
+        log.warning("%s could not be made (%s); set KMGAN_CACHE to another folder", kept, first_line(error))
         real_name = fake_name = None
     inputs = _Bytes(fake, "generated"), _Bytes(real, "real")
     try:

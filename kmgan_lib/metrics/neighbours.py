@@ -75,7 +75,7 @@ def coverage_scores(
        \text{density} &= \tfrac1{km} \textstyle\sum_j \sum_i 1[g_j \in B(f_i)], &
        \text{coverage} &= \tfrac1n \textstyle\sum_i 1[\exists j: g_j \in B(f_i)]
 
-    f are features of real and g of generated images. All are in [0, 1] but density, around 1 for equal distributions.
+    Here f are real and g generated features. All are in [0, 1] but density, around 1 for equal distributions.
     """
     real, fake = flat(real_features.detach().cpu()), flat(fake_features.detach().cpu())
     if not 1 <= k < (fewest := min(len(real), len(fake))):

@@ -154,7 +154,7 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
     fields, wanted, data = old.get("preset"), new["preset"], old.get("data", new["data"])
     if not (isinstance(fields, dict) and isinstance(data, dict)):
         raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible preset or data")
-    # Where the user's own images are stored is no part of the training; that they are the same is.
+    # Where the user's own images are stored may change; the images may not.
     own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
     free = (*FREE_ON_RESUME, "name", "dataset") if own else FREE_ON_RESUME
     before = {"profile": old.get("profile"), "seed": old.get("seed"), **fields}
