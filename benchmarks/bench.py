@@ -1,6 +1,6 @@
 """Speed, measured side by side: every candidate in a process of its own, all of them in turn, medians of repeats.
 
-Ratios of one run mean something even on a machine that does other work meanwhile; lone times do not.
+Ratios within one run are meaningful even on a machine that does other work meanwhile; single times are not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Report = dict[str, Any]
 
 
 class Candidate:
-    """A process that iterates when it is told to.
+    """A process that iterates on request.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Candidate:
         self.about = self._answer()
 
     def run(self, iterations: int) -> None:
-        """Iterate; the seconds of one iteration join ``times``."""
+        """Iterate, and add the seconds of one iteration to ``times``."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{iterations}\n")
         self._process.stdin.flush()
@@ -77,7 +77,7 @@ class Candidate:
         self._process.communicate()
 
     def result(self) -> Report:
-        """Medians, and what the process said of itself."""
+        """Medians, and what the process reported about itself."""
         seconds = statistics.median(t["seconds"] for t in self.times)
         return {
             **self.spec, **self.about, "seconds": seconds, "images_per_second": self.about["images"] / seconds,
@@ -89,7 +89,7 @@ class Candidate:
 def compare(
     specs: Mapping[str, Mapping[str, Any]], device: torch.device, *, repeats: int = 5, iterations: int = 3
 ) -> Report:
-    """Let candidates iterate in turn, so that all meet the same machine.
+    """Let candidates iterate in turn, so that all run under the same conditions.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def compare(
     Returns
     -------
     dict
-        Name to `Candidate.result`; ``speed`` is the median over rounds of the first candidate's time for an image over
-        this one's, ``cpu_speed`` the same of processor time, which other work hardly touches on one thread.
+        Name to `Candidate.result`; ``speed`` is the median over rounds of the first candidate's time per image over
+        this one's, ``cpu_speed`` the same for CPU time, which other work hardly affects on one thread.
     """
     with ExitStack() as stack:
         candidates = {name: stack.enter_context(Candidate(spec, device)) for name, spec in specs.items()}
@@ -123,7 +123,7 @@ def compare(
 
 
 def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 7) -> float:
-    """Median time of one call, after one to warm up."""
+    """Median time of one call, after one warm-up call."""
     times = []
     for _ in range(repeats + 1):
         begun = time.perf_counter()
@@ -135,7 +135,7 @@ def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
-    """Floating-point operations a second in a square matrix product."""
+    """Floating-point operations per second in a square matrix product."""
     a = torch.randn(size, size, device=device).to(dtype)
     return 2 * size**3 / seconds_of(lambda: a @ a, device)
 
@@ -154,7 +154,7 @@ def kmeans_seconds(b: int, k: int, d: int, device: torch.device, repeats: int = 
     if device.type != "cuda":
         return seconds_of(work, device, repeats)
     work()
-    graph = torch.cuda.CUDAGraph()  # as the iteration is, of which this is a part
+    graph = torch.cuda.CUDAGraph()  # like the iteration that this is part of
     with torch.cuda.graph(graph):
         work()
     return seconds_of(graph.replay, device, repeats)
@@ -186,7 +186,7 @@ def _methods(device: torch.device, profile: str, rounds: Mapping[str, int]) -> R
     for group in GROUPS:
         first = f"{group}/dcgan"
         others = [name for name in names if name.startswith(f"{group}/") and name != first]
-        for name in others:  # a process holds its networks and data, so few at a time
+        for name in others:  # each process holds its networks and data, so only a few at a time
             measured |= compare({n: _spec(n, profile) for n in (first, name)}, device, **rounds)
     return measured
 
@@ -232,7 +232,7 @@ def measure(*, quick: bool = False, only: Sequence[str] = (), device: str = "aut
     quick : bool
         The profile ``quick`` instead of ``paper``, and fewer repeats.
     only : sequence of str
-        Some of ``methods`` (images a second of each), ``plain`` (against the plain loop), ``kmeans`` (its share of an
+        Some of ``methods`` (images per second of each), ``plain`` (against the plain loop), ``kmeans`` (its share of an
         iteration), ``growth`` (of K-Means with b, k, d and the number of images) and ``startup``; all by default.
     device : str
         ``auto``, ``cpu``, ``cuda`` ...
@@ -241,7 +241,7 @@ def measure(*, quick: bool = False, only: Sequence[str] = (), device: str = "aut
     -------
     dict
         Ready for JSON, with the machine, versions and commit. Seconds are those of one iteration, ``utilisation`` is
-        the counted floating-point operations a second over the rate of a matrix product on this device in this type.
+        the counted floating-point operations per second over the rate of a matrix product on this device in this type.
     """
     target, profile = pick_device(device), "quick" if quick else "paper"
     rounds = {"repeats": 3, "iterations": 2} if quick else {"repeats": 7, "iterations": 3}

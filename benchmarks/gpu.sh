@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that this book still wants from a GPU, the most valuable first: bash benchmarks/gpu.sh OUT [BUDGET]
+# Everything that this book still needs from a GPU, the most valuable first: bash benchmarks/gpu.sh OUT [BUDGET]
 #
 # It installs this checkout, editable, into the environment of PYTHON (python), which another checkout may be using.
 # It needs a checkout, KMGAN_DATA, and Python (PYTHON=...) with the library's own requirements, pytest-xdist and
-# hypothesis; where there is no network WHEELS names a folder with the small ones that are missing. JOBS runs (8) of
-# PROFILE (paper) share the card. Small networks leave most of it idle: with NVIDIA's Multi-Process Service, used where
+# hypothesis; without a network, WHEELS names a folder with the small ones that are missing. JOBS runs (8) of
+# PROFILE (paper) share the GPU. Small networks leave most of it idle: with NVIDIA's Multi-Process Service, used where
 # it is installed, eight runs took 27 s, and 44 s without it, tried once. In OUT it leaves tests.txt, records.tar.gz, to
 # unpack in book/results, and bench-gpu.json, for benchmarks/results/. BUDGET is the sweep's, 20m by default; called
-# again, the sweep goes on where it stopped, as long as RUNS (by default ~/kmgan-runs) is still there. The exit status is
+# again, the sweep resumes where it stopped, as long as RUNS (by default ~/kmgan-runs) is still there. The exit status is
 # that of the first part that failed; the later ones run all the same.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -31,7 +31,7 @@ echo "== every method is captured, repeats its plain steps, waits for nothing, r
 "$python" -m pytest tests/test_cuda.py tests/methods/test_no_sync.py -n "$jobs" -p no:benchmark -p no:cacheprovider \
   2>&1 | tee "$out/tests.txt" || failed 1
 
-echo "== what the ledger lacks at the profile $profile, several runs sharing the card"
+echo "== what the ledger lacks at the profile $profile, several runs sharing the GPU"
 if command -v nvidia-cuda-mps-control > /dev/null; then
   CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d)
   export CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY

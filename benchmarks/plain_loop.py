@@ -1,8 +1,8 @@
 """DCGAN as a plain PyTorch loop, the yardstick of `kmgan bench`.
 
-Written in the manner of the public examples: modules as they come, eager, float32, a DataLoader that turns one picture
-after the other into a tensor, PyTorch's Adam, and two losses read with ``.item()`` in every iteration. It does the
-work of the library's DCGAN presets, update for update, on networks of the same size, and shares no code with them.
+Written like the public examples: standard modules, eager, float32, a DataLoader that turns one picture after the
+other into a tensor, PyTorch's Adam, and two losses read with ``.item()`` in every iteration. It does the same work as
+the library's DCGAN presets, update for update, on networks of the same size, and shares no code with them.
 
     python benchmarks/plain_loop.py --network mnist --iterations 20
 """
@@ -39,7 +39,7 @@ class Settings:
 
 
 class ImageSet(Dataset):
-    """Images in memory as arrays; each is turned into a float tensor when it is asked for."""
+    """Images in memory as arrays; each is turned into a float tensor on request."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
         self.images, self.labels = images, labels
@@ -110,7 +110,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to one logit. The first convolution is not normalised."""
+    """Images to one logit. The first convolution is not normalized."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -138,7 +138,7 @@ class Discriminator(nn.Module):
 
 
 class PlainLoop:
-    """The networks, their optimisers and one iteration.
+    """The networks, their optimizers and one iteration.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ SETTINGS = {"mnist": Settings(), "cifar10-32": CIFAR10_32, "cifar10": CIFAR10_64
 
 def main() -> None:
     """Time a few iterations on random images."""
-    parser = argparse.ArgumentParser(description="Images a second of a plain DCGAN loop.")
+    parser = argparse.ArgumentParser(description="Images per second of a plain DCGAN loop.")
     parser.add_argument("--network", choices=list(SETTINGS), default="mnist")
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--workers", type=int, default=0)

@@ -32,7 +32,7 @@ MEASURE, KEY = conditions.SCORE.split(".")
 
 
 def trained(preset: str, seed: int, precision: str, runs: Path) -> dict[str, Any]:
-    """The result of a run, which is trained if nobody has done so yet."""
+    """The result of a run, which is trained first if it was not yet."""
     record = records.place(preset, PROFILE, seed)
     if precision == "float32" and record.exists():
         return read_json(record / "result.json")

@@ -29,8 +29,8 @@ def startup() -> dict[str, float]:
 
 
 def _until_progress(command: Sequence[str]) -> float:
-    """Seconds until a command shows a progress bar, which it does on a terminal only."""
-    import pty  # both only where there are terminals
+    """Seconds until a command shows a progress bar, which it does only on a terminal."""
+    import pty  # both exist only where there are terminals
     import termios
 
     ours, theirs = pty.openpty()

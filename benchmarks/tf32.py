@@ -30,7 +30,7 @@ from kmgan_lib import metrics
 
 
 def rounded(x: Tensor) -> Tensor:
-    """The nearest numbers (same shape, float32) with ten bits of fraction."""
+    """The nearest numbers with ten bits of fraction (same shape, float32)."""
     return ((x.detach().contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
@@ -58,7 +58,7 @@ def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """As PyTorch's, with operands rounded, forwards and backwards."""
+    """PyTorch's, with operands rounded, forward and backward."""
     return _Convolution.apply(x, weight, bias, _pair(stride), _pair(padding), _pair(dilation), False, [0, 0], groups)  # pyright: ignore[reportReturnType]
 
 
@@ -66,7 +66,7 @@ def conv_transpose2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """As PyTorch's, with operands rounded, forwards and backwards."""
+    """PyTorch's, with operands rounded, forward and backward."""
     return _Convolution.apply(
         x, weight, bias, _pair(stride), _pair(padding), _pair(dilation), True, _pair(output_padding), groups
     )  # pyright: ignore[reportReturnType]

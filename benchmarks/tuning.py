@@ -69,7 +69,7 @@ evaluate(run, only=["classifier_frechet", "classifier_score"])
 
 
 def tried(name: str, profile: str, rate: float, seed: int, runs: Path, changes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """One run, trained and measured in a process of its own."""
+    """One run, trained and measured in its own process."""
     out = runs / f"{name}-{profile}-{rate:g}-seed{seed}{'-'.join(('', *changes))}"
     log = out.with_name(f"{out.name}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def tried(name: str, profile: str, rate: float, seed: int, runs: Path, changes: 
 
 
 def chosen(found: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """By profile, the best rate of each preset that tried all: the smallest mean distance (a failed run: infinite)."""
+    """By profile, the best rate of each preset that tried all rates: smallest mean distance (infinite if it failed)."""
     best: dict[str, dict[str, float]] = {}
     for profile, name in dict.fromkeys((run["profile"], run["preset"]) for run in found):
         mine = [run for run in found if (run["profile"], run["preset"]) == (profile, name) and not run["changes"]]
@@ -110,7 +110,7 @@ def chosen(found: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Run what the file lacks, and say what it chooses."""
+    """Run what the file lacks, and update the choice."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--group", default="mnist")
     parser.add_argument("--profile", default="quick", choices=ITERATIONS)

@@ -1,4 +1,4 @@
-"""One candidate of `kmgan bench`: a process that reads a number of iterations a line and answers with their time."""
+"""One candidate of `kmgan bench`: a process that reads a number of iterations per line and answers with their time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURES = 4_096
 
 
 def candidate(spec: dict[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
-    """What to call for one iteration, and ``images`` an iteration, ``precision`` and counted ``flops``."""
+    """What to call for one iteration, and its ``images``, ``precision`` and counted ``flops``."""
     device = torch.device(spec["device"])
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(10, (PICTURES,), generator=generator)
@@ -59,7 +59,7 @@ def _count(iterate: Callable[[], object]) -> int:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held: on the GPU if it uses one, else in all."""
+    """The most memory that this process has held: on the GPU if there is one, else in total."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

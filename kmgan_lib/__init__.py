@@ -1,7 +1,7 @@
 """KM-GAN (label-removed GANs with K-Means) in PyTorch.
 
-``kmgan_lib.train`` trains a preset, ``kmgan_lib.load_generator`` loads what it trained. Names are looked up when they
-are first used, so that importing the package costs nothing beyond importing torch.
+``kmgan_lib.train`` trains a preset, and ``kmgan_lib.load_generator`` loads the trained generator. Names are resolved on
+first use, so that importing the package is fast.
 """
 
 import importlib

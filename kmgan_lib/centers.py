@@ -16,7 +16,7 @@ STARVED, RESEEDINGS = 0.1, 5  # see `fed`
 
 
 def distances(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
-    """Distances (n, m) of rows in the p-norm, in float32 at least, by no product that cancels digits far from 0."""
+    """Pairwise p-norm distances (n, m) of rows, in at least float32, without a product that loses digits far from 0."""
     kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     return torch.cdist(a.to(kind), b.to(kind), p, compute_mode="donot_use_mm_for_euclid_dist")
 
@@ -28,13 +28,13 @@ def assign(features: Float[Tensor, "b d"], centers: Float[Tensor, "k d"]) -> Ten
 
 
 def cluster_sums(features: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Sum (k, d) and number (k, 1) of the features of each cluster, as one matrix product without a branch."""
+    """Sum (k, d) and number (k, 1) of each cluster's features, by one matrix product without branches."""
     hot = one_hot(labels, k, features.dtype)
     return hot.T @ features, hot.sum(0).unsqueeze(1)
 
 
 def cluster_means(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
-    """Means (k, d) of the features of each cluster; one without features keeps its center."""
+    """Mean (k, d) of each cluster's features; a cluster without features keeps its center."""
     sums, counts = cluster_sums(features, labels, len(centers))
     return torch.where(counts > 0, sums / counts.clamp_min(1), centers)
 
@@ -47,14 +47,14 @@ def updated_centers(
 
     .. math:: c_m \leftarrow \frac{c_m + \sum_{i: \ell_i = m} f_i}{1 + n_m}
 
-    The center update of Wen et al. (2016) with :math:`\alpha = 1`, differentiable. A cluster without features keeps
-    its center; a feature with a label outside 0 ... k-1 is left out.
+    This is the center update of Wen et al. (2016) with :math:`\alpha = 1`; it is differentiable. A cluster without
+    features keeps its center; a feature whose label is outside 0 ... k-1 is ignored.
     """
     return fractions(centers, features, labels)
 
 
 def fractions(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """`updated_centers` of arguments that are checked already."""
+    """`updated_centers` without its checks of the arguments."""
     sums, counts = cluster_sums(features, labels, len(centers))
     return (centers + sums) / (1 + counts)
 
@@ -63,9 +63,9 @@ def fractions(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 def kmeans_plus_plus(features: Float[Tensor, "n d"], k: int, generator: torch.Generator) -> Tensor:
     r"""Initial centers by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
-    The first is drawn uniformly. Each further step draws :math:`2 + \lfloor\ln k\rfloor` candidates with probability
-    proportional to the squared distance to the nearest center so far, and keeps the one that lowers the sum of these
-    most. ``generator`` is on the features' device. A `UsageError` if there are fewer features than centers.
+    The first center is drawn uniformly. Each later step draws :math:`2 + \lfloor\ln k\rfloor` candidates with
+    probability proportional to the squared distance to the nearest center so far, and keeps the one that lowers the sum
+    of these most. ``generator`` must be on the features' device. Raises `UsageError` for fewer features than centers.
     """
     n = len(features)
     if not 1 <= k <= n:
@@ -74,7 +74,7 @@ def kmeans_plus_plus(features: Float[Tensor, "n d"], k: int, generator: torch.Ge
     centers = [features[torch.randint(n, (1,), generator=generator, device=features.device)]]
     nearest = distances(features, centers[0]).square().squeeze(1)
     for _ in range(1, k):
-        # Where every sample coincides with a center the weights are all zero: then any sample will do.
+        # If every sample coincides with a center, all weights are zero, and any sample will do.
         total = nearest.sum()
         weights = torch.where((total > 0) & total.isfinite(), nearest, torch.ones_like(nearest))
         candidates = torch.multinomial(weights, trials, replacement=True, generator=generator)
@@ -96,9 +96,9 @@ def lloyd(features: Tensor, centers: Tensor, iterations: int) -> Tensor:
 
 
 def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iterations: int) -> Tensor:
-    """Centers (k, d) of `lloyd` on features (n, d), those with less than a tenth of a fair share put elsewhere.
+    """Centers (k, d) of `lloyd` on features (n, d), after reseeding those with less than a tenth of an equal share.
 
-    They move to features drawn as k-means++ draws, and ``iterations`` rounds follow, five times at most.
+    They move to features drawn as in k-means++, and ``iterations`` rounds of `lloyd` follow; five times at most.
     """
     for _ in range(RESEEDINGS):
         labels = assign(features, centers)
@@ -114,13 +114,13 @@ def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iteration
 
 @torch.no_grad()
 def share_between(features: Tensor, labels: Tensor, k: int) -> Tensor:
-    r"""Share :math:`R^2` of the variance of features (b, d) with labels (b,) that lies between clusters, 0 ... 1.
+    r"""Share :math:`R^2`, 0 ... 1, of the variance of features (b, d) that lies between the clusters of labels (b,).
 
     .. math:: R^2 = \frac{\sum_m n_m \|\mu_m - \mu\|^2}{\sum_i \|f_i - \mu\|^2}
               = 1 - \frac{\sum_i \|f_i - \mu_{\ell_i}\|^2}{\sum_i \|f_i - \mu\|^2}
 
-    with :math:`\mu_m` the mean of the :math:`n_m` features of cluster m and :math:`\mu` that of all; 0 where they
-    differ by rounding alone.
+    where :math:`\mu_m` is the mean of the :math:`n_m` features of cluster m and :math:`\mu` that of all features; 0 if
+    the features differ only by rounding.
     """
     centered, limits = features - features.mean(0), torch.finfo(features.dtype)
     sums, counts = cluster_sums(centered, labels, k)
@@ -136,10 +136,10 @@ class CenterBank(nn.Module):
     seen. ``update`` says how a batch moves them (readings, row 6):
 
     - ``eq4``: the fraction of Eq. (4), `updated_centers`. It follows the features as D changes.
-    - ``counts``: Sculley's mini-batch K-Means: the mean of all features ever assigned; its rate falls to 0.
+    - ``counts``: Sculley's mini-batch K-Means: the mean of all features ever assigned, so that its rate falls to 0.
     - ``counts100``: the same with counts that start at 100, as in DCN (Yang et al., 2017).
     - ``ema``: :math:`c \leftarrow 0.9\,c + 0.1\,\bar f` for clusters with features in the batch.
-    - ``recluster``: the batch moves nothing; `recluster` runs Lloyd's algorithm on many features now and then.
+    - ``recluster``: batches move nothing; from time to time `recluster` runs Lloyd's algorithm on many features.
     """
 
     @typed
@@ -151,7 +151,7 @@ class CenterBank(nn.Module):
         self.fake, self.fake_counts = nn.Buffer(self.real.clone()), nn.Buffer(self.real_counts.clone())
 
     def initialise(self, features: Tensor, generator: torch.Generator, *, lloyd_iterations: int = 0) -> None:
-        """Set the real centers by k-means++ on features (n, d); the generated centers begin as their copy."""
+        """Set the real centers by k-means++ on features (n, d); the generated centers start as a copy of them."""
         self.real.copy_(lloyd(features, kmeans_plus_plus(features, len(self.real), generator), lloyd_iterations))
         self.fake.copy_(self.real)
 
@@ -174,6 +174,6 @@ class CenterBank(nn.Module):
 
     @torch.no_grad()
     def recluster(self, real_features: Tensor, fake_features: Tensor, *, iterations: int = 20) -> None:
-        """Lloyd's algorithm on many real features (n, d), then one step of it that groups the generated ones."""
+        """Run Lloyd's algorithm on real features (n, d), then average the fake features nearest to each real center."""
         self.real.copy_(lloyd(real_features, self.real, iterations))
         self.fake.copy_(cluster_means(fake_features, assign(fake_features, self.real), self.fake))

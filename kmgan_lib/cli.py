@@ -1,4 +1,4 @@
-"""The command ``kmgan``: it turns words into calls of the library, and errors into one line and an exit status."""
+"""The command ``kmgan``: it turns arguments into calls of the library, and errors into one line and an exit status."""
 
 import logging
 import os
@@ -19,19 +19,19 @@ app = typer.Typer(
     name="kmgan", help="Train, sample and evaluate KM-GAN and its baselines (--version: print the version).",
     pretty_exceptions_enable=False, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-console = Console(markup=False, emoji=False)  # names and paths stand as they are, brackets and colons too
+console = Console(markup=False, emoji=False)  # names and paths are printed as they are, with their brackets and colons
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data sets; by default $KMGAN_DATA.")]
 Source = Annotated[Path, typer.Argument(help="A run directory, a generator.safetensors, or a preset's name.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its ending gives the format.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Image to write; its extension gives the format.")]
 
 
 def say(text: object) -> None:
-    """Print one line; the terminal breaks it, so that a path copied from there is whole."""
+    """Print one line and leave its wrapping to the terminal, so that a path copied from there is whole."""
     console.print(str(text), highlight=False, soft_wrap=True)
 
 
 def table(first: str, *others: str, **options: Any) -> Table:
-    """A table that cuts no name: the first column stays whole, the others are wrapped."""
+    """A table that truncates nothing: the first column is never wrapped, the others are."""
     return Table(Column(first, no_wrap=True), *(Column(name, overflow="fold") for name in others), **options)
 
 
@@ -57,7 +57,7 @@ def list_(preset: Annotated[str | None, typer.Argument(help="Show every field of
         console.print(rows)
         return
     rows = table("field", "value", "source", "meaning", title=preset)
-    rows.columns[2].max_width = max(12, console.width - 68)  # else the meaning has no room for its longest names
+    rows.columns[2].max_width = max(12, console.width - 68)  # else the longest names do not fit into the meaning
     resolved = presets.resolve(preset)
     for name, known in resolved.fields().items():
         words = f" ({', '.join(choices(known))})" if choices(known) else ""
@@ -104,7 +104,7 @@ def train(
     data_root: DataRoot = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; by default runs/PRESET/PROFILE-seedK.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint, if any.")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; replaces a field of the preset.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: replaces a field; repeatable.")] = None,
 ) -> None:
     """Train a preset, then measure it."""
     from kmgan_lib import distributed, presets
@@ -118,7 +118,7 @@ def train(
         preset, profile=profile, seed=seed, device=device, data_root=data_root, out=out, resume=resume, **fields
     )
     if distributed.rank() > 0:
-        return  # of several processes one measures and reports
+        return  # only one of several processes measures and reports
     say("{iterations:,} iterations, {images_per_second:,.0f} images/s: ".format(**run.result) + str(run.directory))
     _evaluate(run, data_root)
 
@@ -128,12 +128,12 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory, such as runs/mnist/kmgan/quick-seed0.")],
     only: Annotated[list[str] | None, typer.Option(help="A measure that `kmgan list` names; may be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every measure that applies; some take minutes.")] = False,
-    inception_weights: Annotated[Path | None, typer.Option(help="Or $KMGAN_INCEPTION, or the data root's.")] = None,
+    inception_weights: Annotated[Path | None, typer.Option(help="Default: $KMGAN_INCEPTION or data root's.")] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Measure a finished run; the results go into its result.json and metrics.jsonl.
 
-    Without --only or --all: the quick measures, those that `kmgan train` ends with.
+    Without --only or --all: the quick measures, which `kmgan train` takes at its end.
     """
     from kmgan_lib.training.run import Run
 
@@ -157,7 +157,7 @@ def _evaluate(run: Any, data_root: Path | None, **choice: Any) -> None:
 
 
 def _shown(result: dict[str, Any]) -> str:
-    """The value of a measure, and its other numbers and short lists that are not of whole numbers, by their names."""
+    """A measure's value and, by name, its other numbers and short lists of numbers, except whole ones."""
     lists = {key: value if isinstance(value, list) else [value] for key, value in result.items() if key != "seconds"}
     return ", ".join(
         f"{key.replace('_', ' ')} {' '.join('none' if x is None else f'{x:.4g}' for x in numbers)}"
@@ -173,7 +173,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="Fixes the noise.")] = 0,
     out: Out = Path("grid.png"),
 ) -> None:
-    """Draw images from a trained generator, as tiles of one image."""
+    """Generate images with a trained generator, tiled into one image."""
     _save(run, lambda generator: generator.sample(n, seed=seed), out)
 
 
@@ -185,7 +185,7 @@ def interpolate(
     steps: Annotated[int, typer.Option(max=10_000, help="Number of images.")] = 10,
     out: Out = Path("strip.png"),
 ) -> None:
-    """Draw the images between two noise vectors (Section 4.5)."""
+    """Generate the images between two noise vectors (Section 4.5)."""
     _save(run, lambda generator: generator.interpolate(seed_a, seed_b, steps), out, columns=steps)
 
 
@@ -198,19 +198,19 @@ def _save(run: Path, draw: Callable[[Any], Any], out: Path, columns: int | None 
     say(save_sheet(draw(generator), out, columns=columns, zoom=2))
 
 
-OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's kit adds where it is installed; it imports this file
+OF_THE_BOOK = ("sweep", "bench", "records")  # what the book's package, which imports this file, adds if installed
 for _found in entry_points(group="kmgan.commands"):
     if _found.name in OF_THE_BOOK:
         app.command(_found.name)(_found.load())
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 for wrong use, 3 for a directory in use, 1 for a failed run, 130 if cut."""
+    """Run the command line; exit status 2: wrong use, 3: directory in use, 1: failed run, 130: interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)-8s %(message)s")
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # without UTF-8 there is no ±
+        if hasattr(stream, "reconfigure"):  # other encodings than UTF-8 may lack ±
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
-    if not console.is_terminal:  # every line stays one in a pipe or a file
+    if not console.is_terminal:  # in a pipe or a file every line stays one line
         console.width = 10_000
     words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if words == ["--version"]:
@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
     try:
         if words[0] in OF_THE_BOOK and not entry_points(group="kmgan.commands", name=words[0]):
-            raise UsageError(f"kmgan {words[0]} needs a checkout of the book, with `make setup` done there")
+            raise UsageError(f"kmgan {words[0]} needs a checkout of the book: run `make setup` there first")
         sys.exit(app(words, standalone_mode=False) or 0)  # Typer turns an interruption into a status that it returns
     except (UsageError, RunFailed) as error:
         message, status = str(error), error.status
@@ -226,13 +226,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except BrokenPipeError:  # `kmgan list | head`: who reads has enough
+    except BrokenPipeError:  # `kmgan list | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
         sys.exit(1)
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except Exception as error:
-        if not hasattr(error, "format_message"):  # which typer's complaints about options have; all else stays loud
+        if not hasattr(error, "format_message"):  # which typer's usage errors have; all others keep their traceback
             raise
         message, status = error.format_message(), 2  # pyright: ignore[reportAttributeAccessIssue]
     if first_to_report():

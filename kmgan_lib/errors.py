@@ -1,4 +1,4 @@
-"""The ways in which a command ends badly; the command line turns them into one line and an exit status."""
+"""The errors that end a command; the command line turns them into one line and an exit status."""
 
 import contextlib
 import difflib
@@ -11,7 +11,7 @@ LONGEST = 80  # characters of a value in a message
 
 
 class UsageError(ValueError):
-    """Wrong use: an unknown name, a wrong value, data that is not there. Exit status 2; nothing was written."""
+    """Wrong use: an unknown name, a wrong value, missing data. Exit status 2; nothing was written."""
 
     status = 2
 
@@ -20,13 +20,13 @@ class UsageError(ValueError):
 
 
 class DirectoryInUse(UsageError):
-    """Another process works in the run directory. Exit status 3; nothing was written."""
+    """Another process is using the run directory. Exit status 3; nothing was written."""
 
     status = 3
 
 
 class RunFailed(RuntimeError):
-    """A run that began and could not end well. Exit status 1; what was good is kept."""
+    """A run that started but could not finish. Exit status 1; what was good is kept."""
 
     status = 1
 
@@ -36,7 +36,7 @@ class Diverged(RunFailed):
 
 
 def shorten(value: Any) -> str:
-    """A value as a message says it: in one line, and not the whole of a long one."""
+    """A value for an error message: on one line, and cut if it is long."""
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
@@ -48,7 +48,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
-    """A `UsageError` for a name that is none of the known ones, which it lists if there is no other hint."""
+    """A `UsageError` for an unknown name; it lists the known ones if there is no other hint."""
     choice = hint or f"one of {', '.join(known)}"
     return UsageError(f"unknown {what} {shorten(name)}{did_you_mean(name, known)} ({choice})")
 

@@ -1,4 +1,4 @@
-"""Files: written atomically, JSON, names and lock of a run directory, and a cache from which nothing is needed."""
+"""Files: atomic writes, JSON, the file names and lock of a run directory, and a cache that may be emptied."""
 
 import contextlib
 import errno
@@ -16,16 +16,16 @@ from kmgan_lib.errors import DirectoryInUse, RunFailed, UsageError
 
 log = logging.getLogger(__name__)
 CONFIG, GENERATOR, HISTORY, RESULT = "config.json", "generator.safetensors", "history.csv", "result.json"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some network disks: go on without
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some network disks: continue without a lock
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its kind where it says nothing."""
+    """The first line of an error's message; its type if it has none."""
     return (getattr(error, "strerror", None) or f"{error}".strip() or type(error).__name__).splitlines()[0]
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with ``~`` as the home folder, a `UsageError` without one; ``~name`` stays where nobody has it."""
+    """The path with ``~`` expanded, a `UsageError` for a user without home; ``~name`` of an unknown user is kept."""
     place = Path(os.path.expanduser(path))  # Path's own raises for an unknown name
     if place.parts[:1] == ("~",):
         raise UsageError(f"{path}: this user has no home folder: write the whole path")
@@ -33,11 +33,11 @@ def expanded(path: str | Path) -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
-    """Have ``write`` make a file beside its place, then move it there; others may write a ``shared`` one meanwhile."""
+    """Let ``write`` make a temporary file beside the path, then rename it; others may write a ``shared`` one too."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)  # of a process that was killed: some writers append
+        partial.unlink(missing_ok=True)  # left by a killed process: some writers append
         write(partial)
         with partial.open("r+b") as file:  # Windows flushes nothing that was opened for reading
             os.fsync(file.fileno())
@@ -50,12 +50,12 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, shared: boo
 
 
 def finite(content: Any) -> Any:
-    """What JSON keeps of the content, with None for every NaN and infinity, which it does not have."""
+    """The content as JSON stores it, with None for NaN and infinity, which JSON lacks."""
     return json.loads(json.dumps(content), parse_constant=lambda _: None)
 
 
 def as_json(content: dict[str, Any], indent: int | None = 2) -> str:
-    """One line, or many, of JSON that every reader takes."""
+    """JSON that every parser accepts, indented or on one line."""
     return json.dumps(finite(content), indent=indent) + "\n"
 
 
@@ -79,7 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep other processes out of a run directory, or of what a lock file stands for; `DirectoryInUse` if one is in."""
+    """Hold the lock of a run directory, or another lock file; `DirectoryInUse` if another process holds it."""
     file = path / ".lock" if path.is_dir() else path
     lock = FileLock(file)
     try:
@@ -107,8 +107,8 @@ def cache_root() -> Path:
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:
-    """`write_atomically` into the cache; a warning where it cannot be written."""
+    """`write_atomically` into the cache; a warning if that fails."""
     try:
         write_atomically(path, write, shared=True)
     except RunFailed as error:
-        log.warning("%s; KMGAN_CACHE names another folder", error)
+        log.warning("%s; set KMGAN_CACHE to another folder", error)

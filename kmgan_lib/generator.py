@@ -1,4 +1,4 @@
-"""A trained generator that samples and interpolates without data set, optimiser or trainer."""
+"""A trained generator that samples and interpolates without data set, optimizer or trainer."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ CHUNK, GOLDEN = 512, (5**0.5 - 1) / 2
 
 
 class Generator:
-    """G as ``net`` in evaluation mode, its ``preset``, and how many ``classes`` it is told, 0 if none."""
+    """A trained G: ``net`` in evaluation mode, its ``preset``, and the number of ``classes`` it is given, 0 if none."""
 
     def __init__(self, net: nn.Module, preset: Preset):
         self.net, self.preset = net.eval().requires_grad_(False), preset
@@ -26,7 +26,7 @@ class Generator:
 
     @property
     def device(self) -> torch.device:
-        """Where G lies."""
+        """The device that G is on."""
         return next(self.net.parameters()).device
 
     def noise(self, n: int, seed: int = 0) -> Tensor:
@@ -36,7 +36,7 @@ class Generator:
         return draw_noise(self.preset, n, torch.Generator().manual_seed(seed))
 
     def labels(self, n: int) -> Tensor:
-        """The classes (n,) of n images where nobody says which: in turn, by the golden ratio where they have shares."""
+        """Default classes (n,) of n images: in turn, or in proportion to their shares by steps of the golden ratio."""
         turns, shares = torch.arange(n), getattr(self.net, "shares", None)
         if not isinstance(shares, Tensor):
             return turns % max(self.classes, 1)
@@ -50,15 +50,15 @@ class Generator:
         Labels (n,) are classes for a conditional generator, by default those of `Generator.labels`.
         """
         if noise.ndim != 2 or noise.shape[1] != self.preset.z_dim:
-            raise UsageError(f"noise {tuple(noise.shape)} must be (n, {self.preset.z_dim}), z_dim numbers an image")
+            raise UsageError(f"noise {tuple(noise.shape)} must be (n, {self.preset.z_dim}), z_dim numbers per image")
         y = torch.as_tensor(labels) if self.classes and labels is not None else self.labels(len(noise))
         if y.shape != noise.shape[:1] or not ((y >= 0) & (y < max(self.classes, 1))).all():
-            raise UsageError(f"labels must be {len(noise)} classes from 0 to {self.classes - 1}, one for each noise")
+            raise UsageError(f"labels must be {len(noise)} classes from 0 to {self.classes - 1}, one for each image")
         pairs = zip(noise.to(self.device, torch.float32).split(CHUNK), y.to(self.device).split(CHUNK), strict=True)
         return torch.cat([self.net(some, their if self.classes else None) for some, their in pairs])
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draw n images (n, c, h, w) in [0, 1], or points (n, 100) if it draws these; the seed fixes the noise."""
+        """Generate n images (n, c, h, w) in [0, 1], or synthetic points (n, 100); the seed fixes the noise."""
         if n < 1:
             raise UsageError(f"n={n}: ask for at least 1 image")
         return self.images(self.noise(n, seed))
@@ -85,7 +85,7 @@ class Generator:
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
-    """Of all numbers: safetensors has none of its own, and a flipped bit would come through as a weight."""
+    """SHA-256 of all tensors: safetensors has no checksum of its own, and a flipped bit would pass as a weight."""
     total = hashlib.sha256()
     for name in sorted(tensors):
         total.update(name.encode() + tensors[name].cpu().numpy().tobytes())
@@ -95,7 +95,7 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
 def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "cpu") -> Generator:
     """Load a trained generator from a run directory or a ``generator.safetensors``.
 
-    Of a preset the newest run below ``runs/`` is taken. A `UsageError` if there is none, or the file is none of ours.
+    For a preset, the newest run below ``runs/`` is used. Raises `UsageError` if there is none, or the file is not ours.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -119,7 +119,7 @@ def load_generator(path_or_preset: str | Path, *, device: torch.device | str = "
         raise UsageError(f"{path} is not a generator written by kmgan ({error!r:.200})") from None
     preset = presets.from_dict(fields, path)
     try:
-        with torch.device("meta"):  # shapes without room for them: what the file's preset asks for may be huge
+        with torch.device("meta"):  # shapes without memory: what the file's preset asks for may be huge
             net = methods.method(preset.method).make_generator(preset)
         weights = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         net.load_state_dict(weights, assign=True)

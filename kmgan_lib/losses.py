@@ -1,9 +1,9 @@
-r"""The paper's objectives, one equation, one function, literally as printed (Eqs. 4 to 7).
+r"""The paper's objectives, one function per equation, literally as printed (Eqs. 4 to 7).
 
 ``real_features`` and ``fake_features`` (b, d) are :math:`D(x)` and :math:`D(G(z))`, labels (b,) int64 the cluster of
 each row, centers (k, d), and targets (b, d) the center of each row. Centers and targets are constants (readings, rows 3
-and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes, types and words are refused
-by a `jaxtyping.TypeCheckError`; NaN and infinity come out as they went in.
+and 10): gradients flow through the features only. Results are 0-dim tensors. Other shapes, types and words raise a
+`jaxtyping.TypeCheckError`; NaN and infinity are passed through.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ from kmgan_lib.checks import typed
 
 Reduction = Literal["frobenius", "mean"]
 PairReduction = Literal["sum", "mean", "pairs"]
-ROOT_EPS = 1e-12  # under a square root: its gradient at zero would be infinite
+ROOT_EPS = 1e-12  # added under a square root, whose gradient at zero would be infinite
 
 
 @typed
@@ -56,7 +56,7 @@ def discriminator_loss(
     real_features: Float[Tensor, "n d"], fake_features: Float[Tensor, "m d"], real_targets: Float[Tensor, "n d"],
     fake_targets: Float[Tensor, "m d"], *, reduction: Reduction = "frobenius",
 ) -> Tensor:  # fmt: skip
-    r"""Discriminator's objective, Eq. (5). It has no lower bound where features have none (readings, row 11).
+    r"""Discriminator's objective, Eq. (5), not bounded below unless the features are bounded (readings, row 11).
 
     .. math:: L_D = \|D(x) - C_{real}\|_2 - \|D(G(z)) - C_{gen}\|_2
 

@@ -1,4 +1,4 @@
-"""What is run: presets put together from groups, registered methods and profiles, and single fields replaced."""
+"""Presets, put together from groups, registered methods and profiles, with single fields replaced."""
 
 import functools
 import os
@@ -28,7 +28,7 @@ GROUPS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# Step sizes that `benchmarks/tuning.py` chose for each group from one grid; what is not here keeps its method's own.
+# Step sizes that `benchmarks/tuning.py` chose for each group from one grid; all others keep their method's own.
 _PLUS = ("kmgan_plus", "kmgan_plus-random", "kmgan_plus-true", "kmgan_plus-center")
 _FAST = (
     "dcgan", "dcgan-unconditional", "wgan", "wgan_gp", "mix_wgan", "mbgan", "mlgan-clip", "ali", "improved_gan",
@@ -42,9 +42,9 @@ RATES: dict[str, dict[str, float]] = {
         **dict.fromkeys(("kmgan", "kmgan-noclip"), 1e-4),
     },
 }  # fmt: skip
-RATES["fashion"], RATES["cifar10"] = RATES["mnist"], RATES["cifar10-32"]  # tuned on MNIST, and at 32x32, alone
+RATES["fashion"], RATES["cifar10"] = RATES["mnist"], RATES["cifar10-32"]  # tuned only on MNIST, and at 32x32
 
-# Of `SIZE_FIELDS`, in this order.
+# Values of `SIZE_FIELDS`, in this order, by network and profile.
 SIZES: dict[tuple[str, str], tuple[float, int, str, int, int, int]] = {
     ("synthetic", "smoke"): (1.0, 300, "float32", 5, 300, 1_000),
     ("synthetic", "quick"): (1.0, 3_000, "float32", 5, 1_000, 10_000),
@@ -89,12 +89,12 @@ class _Presets(Mapping[str, Preset]):
 
 
 PRESETS: Mapping[str, Preset] = _Presets()
-"""All presets by name, put together from the groups and the registered methods when first looked at."""
+"""All presets by name, put together from the groups and the registered methods on first access."""
 
 
 def _checked(preset: Preset) -> Preset:
     if preset.channels not in (1, 3):
-        raise UsageError(f"channels={preset.channels} must be 1 (grey) or 3 (RGB)")
+        raise UsageError(f"channels={preset.channels} must be 1 (gray) or 3 (RGB)")
     if preset.network == "mnist" and preset.image_size % 4:
         raise UsageError(f"image_size={preset.image_size} must be a multiple of 4, since D halves it twice")
     if preset.network in ("cifar10", "celeba") and preset.image_size not in (32, 64):
@@ -107,8 +107,8 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
     """The preset of this name at the size of a profile, with single fields replaced.
 
     A name is ``dataset/method[-variant]``, or ``folder:PATH`` for your own images, 32x32 RGB and trained by KM-GAN
-    unless ``image_size``, ``channels`` and ``method`` say otherwise. Values are Python's, or text. A `UsageError` on an
-    unknown name, profile or field, or a value that no run can have.
+    unless ``image_size``, ``channels`` and ``method`` say otherwise. Values are Python objects, or text. Raises
+    `UsageError` for an unknown name, profile or field, or a value that no run can have.
     """
     if name.startswith(OWN):
         kind = method(str(overrides.pop("method", "kmgan")))
@@ -131,7 +131,7 @@ def resolve(name: str, profile: str = "quick", /, **overrides: Any) -> Preset:
 
 
 def from_dict(fields: Mapping[str, Any], where: object = "a preset") -> Preset:
-    """The preset that `Preset.as_dict` gave; a `UsageError` names ``where`` it was found if no run can have it."""
+    """The preset from its `Preset.as_dict`; if it is invalid, a `UsageError` names ``where`` it was found."""
     if not isinstance(fields, Mapping) or str(fields.get("method")) not in METHODS:
         raise UsageError(f"{where}: written by another version of kmgan, or its method's file is not imported")
     kind = method(fields["method"]).Options

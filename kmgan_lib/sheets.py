@@ -21,7 +21,7 @@ def sheet(images: Tensor, *, columns: int | None = None) -> np.ndarray:
 
 
 def save_sheet(images: Tensor, path: str | Path, *, columns: int | None = None, zoom: int = 1) -> Path:
-    """Write `sheet` as an image file whose format follows the name, every pixel as ``zoom`` x ``zoom``; atomically."""
+    """Write `sheet` atomically as an image file, format by extension, each pixel enlarged to ``zoom`` x ``zoom``."""
     from PIL import Image
 
     path = expanded(path)

@@ -37,7 +37,7 @@ BAD: list[tuple[list[str], str]] = [
     (["train", "digits/kmgan", "--set", "batch=1798"], "1797 images"), (["train", "folder:."], "no images"),
     (["list", "nothing"], "unknown preset nothing"), (["list", "mnist"], "did you mean mnist/kmgan?"),
     (["data", "eat"], "data eat"), (["data", "show", "imagenet"], "imagenet"),
-    (["data", "fetch", "celeba"], "no dependable download"), (["data", "fetch"], "needs a name"),
+    (["data", "fetch", "celeba"], "no reliable download"), (["data", "fetch"], "needs a name"),
     (["data", "fetch", "digits"], "digits is no data set"), (["sample", "nowhere"], "does not exist"),
     (["evaluate", "nowhere"], "is not a run"),
     (["evaluate", "nowhere", "--only", "fid", "--all"], "exclude each other"),
@@ -56,7 +56,7 @@ BAD: list[tuple[list[str], str]] = [
     (["records", "eat"], "choose ledger, table, check, add or replay"), (["records", "add"], "needs a run directory"),
     (["records", "check", "mnist/kmgan"], "leave out mnist/kmgan"),
     (["records", "add", "nowhere"], "nowhere is not a run"),
-    (["records", "--results", "nowhere"], "nowhere is no folder of records"),
+    (["records", "--results", "nowhere"], "nowhere is not a folder of records"),
     (["records", "table", "imagenet/*"], "no quick record matches imagenet/*"),
     (["records", "table", "--profile", "tiny"], "unknown profile tiny"),
     *((["sweep", *words.split()], message) for words, message in (
@@ -64,7 +64,7 @@ BAD: list[tuple[list[str], str]] = [
         ("--only mnist/kmgann", "no preset matches mnist/kmgann"), ("--seeds=", "write whole numbers"),
         ("--seeds 0,-1", "--seeds 0,-1: write whole numbers"),
         ("--only mnist/* --seeds 9999999999", "must be between 0 and 2147483647"),
-        ("--jobs 0 --only digits/kmgan", "jobs=0: at least 1"),
+        ("--jobs 0 --only digits/kmgan", "jobs=0 must be at least 1"),
     )),
 ]  # fmt: skip
 

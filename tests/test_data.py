@@ -111,7 +111,7 @@ def test_a_root_without_the_data_is_an_error_with_ways_out(tmp_path: Path, monke
         data.load("fashion", root=tmp_path, standin="never")
     message = str(caught.value)
     assert message.startswith(f"no fashion under {tmp_path}")
-    for way in ("--data-root or KMGAN_DATA names a folder", "torchvision downloads", "--profile smoke"):
+    for way in ("set --data-root or KMGAN_DATA to a folder", "torchvision downloads", "--profile smoke"):
         assert way in message
 
 

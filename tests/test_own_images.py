@@ -71,7 +71,7 @@ def test_a_run_on_a_tensor_is_resumed_and_measured_by_handing_it_over_again(tmp_
     run = train(images=own() / 255, out=tmp_path / "run", resume=True, **SMALL)
     assert run.generator.sample(3).equal(whole.generator.sample(3))
     again = Run.open(tmp_path / "run")
-    with pytest.raises(UsageError, match="is not kept: hand it over again"):
+    with pytest.raises(UsageError, match="is not kept: pass it again"):
         evaluate(again, only=["memorisation"])
     again.images = data.load(own())
     assert evaluate(again, only=["memorisation"])["memorisation"]["training_samples"] == 12
@@ -84,7 +84,7 @@ def test_images_are_resized_and_labels_reach_the_method(tmp_path: Path) -> None:
 
 def test_wrong_use_writes_nothing(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({}, "give a preset, or images"), ({"preset": "digits/kmgan", "images": own()}, "give a preset, or images"),
+        ({}, "give either a preset"), ({"preset": "digits/kmgan", "images": own()}, "give either a preset"),
         ({"images": own(side=18)}, "image_size=18 must be a multiple of 4"),
         ({"images": own(), "channels": 1}, "has images"),
         ({"images": own(), "labels": ["a"] * 12}, "images and labels must be numbers"),
@@ -116,7 +116,7 @@ def test_images_that_changed_are_refused_on_resume(tmp_path: Path) -> None:
     before = contents(run.directory)
     Image.new("RGB", (16, 16), "red").save(place / "03.png")
     for _ in range(2):
-        said = r"trained on other data .*12 images, SHA-256 .*bring those back"
+        said = r"trained on other data .*12 images, SHA-256 .*use the former"
         with pytest.raises(UsageError, match=said) as caught:
             on_folder(place, out=tmp_path / "run", resume=True, iterations=8)
         assert run.result["data"]["sha256"][:12] in str(caught.value)

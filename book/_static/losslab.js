@@ -231,19 +231,19 @@
       sum: () => {
         set({ objective: "center" });
         base = heap(base);
-        before((v) => `Every generated feature and center now lies in one heap, on the mean of the real centers. Eq. (4) as printed is ${f(v.center)}: it compares two sums, and the sums agree, so no arrow is left. Now tick “corresponding centers”: the same heap costs ${f(v.corresponding)}. Or drag one generated center, and another as far the other way.`);
+        before((v) => `Every generated feature and center now lies in one heap, on the mean of the real centers. Eq. (4) as printed is ${f(v.center)}: it compares two sums, and the sums agree, so no arrow is left. Now tick “corresponding centers”: the same heap costs ${f(v.corresponding)}. Or drag one generated center, and another one just as far in the opposite direction.`);
       },
       push: () => {
         set({ push: false });
         const pushed = objectives(labels(), { push: true }).D.loss;
-        before((v) => `Algorithm 2 only pulls, so L_D is a norm, here ${f(v.D)}. Shrink all features to a tenth, centers included, and it is a tenth: nothing stops D on its way to a single point, where L_D is 0 whatever the images are. With the push L_D is ${f(pushed)} in the same place: generated features lie farther from the centers than real ones, so shrinking costs and it pays to grow. Tick the push and move “shrink all to”.`);
+        before((v) => `Algorithm 2 only pulls, so L_D is a norm, here ${f(v.D)}. Shrink all features to a tenth, centers included, and it is a tenth: nothing stops D on its way to a single point, where L_D is 0 whatever the images are. With the push L_D is ${f(pushed)} for the same features: generated features lie farther from the centers than real ones, so shrinking costs and growing pays. Tick the push, and move “shrink all to”.`);
         shrink();
       },
       lambda: () => {
         set({ lambda: 5 });
         base.fake = copy(given.alike);
         const { intra, inter } = pairLosses(base, "pairs");
-        before((v) => `The generator has succeeded: generated features are distributed like real ones. Over ordered pairs L_intra − L_inter is still ${f(v.pairs)}, since L_intra counts two batches and L_inter one. With λ = 5 that is nearly all of L_D = ${f(v.D)}, and D lowers it by shrinking everything: λ flattens. Over unordered pairs the difference is ${f(intra.loss - inter.loss)}, and next to nothing is gained.`);
+        before((v) => `The generator has succeeded: generated features are distributed like real ones. Over ordered pairs L_intra − L_inter is still ${f(v.pairs)}, since L_intra counts two batches and L_inter one. With λ = 5 that is nearly all of L_D = ${f(v.D)}, and D lowers it by shrinking everything: λ flattens. Over unordered pairs the difference is ${f(intra.loss - inter.loss)}, and shrinking gains next to nothing.`);
         shrink();
       },
       random: () => {

@@ -1,7 +1,7 @@
 """The book's own kit: records of runs, the ledger of claims, the sweep that fills both, tables, figures and widgets.
 
-It lies in the book's checkout, is installed from there by ``make setup``, and adds ``kmgan sweep``, ``kmgan records``
-and ``kmgan bench`` to the library's commands. The library imports nothing of it.
+It is part of the book's checkout, is installed from there by ``make setup``, and adds ``kmgan sweep``,
+``kmgan records`` and ``kmgan bench`` to the library's commands. The library imports nothing from it.
 """
 
 from pathlib import Path

@@ -18,7 +18,7 @@ from kmgan_lib import presets
 from kmgan_lib.errors import UsageError
 
 LEDGER = records.RESULTS.parent / "claims.yml"
-# The lists of conditions in the order in which they are looked at, and what each is called beside its findings.
+# The lists of conditions in the order in which they are checked, and what each is called beside its findings.
 PARTS = {
     "gate": "needed for a test", "untestable": "untestable if", "holds": "for", "partly": "partly for",
     "fails": "against", "beside": "beside",
@@ -87,7 +87,7 @@ class Claim(Strict):
 
     @property
     def parts(self) -> dict[str, list[Condition]]:
-        """The lists of conditions, in the order in which they are looked at."""
+        """The lists of conditions, in the order in which they are checked."""
         return {part: getattr(self, part) for part in PARTS}
 
     def preset(self, name: str, profile: str) -> str:
@@ -99,7 +99,7 @@ class Claim(Strict):
         return [RunSpec(self.preset(name, profile), profile, s) for name, seeds in self.needs.items() for s in seeds]
 
     def measures(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a preset's name, as it stands in the ledger, and a measure that the rule reads of it."""
+        """Pairs of a preset's name, as the ledger writes it, and a measure that the rule reads of it."""
         return (pair for listed in self.parts.values() for condition in listed for pair in condition.reads())
 
     @model_validator(mode="after")
@@ -111,7 +111,7 @@ class Claim(Strict):
     def _problems(self) -> Iterator[str]:
         yield from (f"{preset} is not in needs" for preset in self.calls if preset not in self.needs)
         if self.groups and (extra := set(self.profiles) - self.groups.keys()):
-            yield f"groups does not say what * stands for at {min(extra)}"
+            yield f"groups must say what * stands for at {min(extra)}"
         if not self.groups and (starred := [preset for preset in self.needs if preset.startswith("*/")]):
             yield f"{starred[0]} needs groups, which say what * stands for"
         runs = [run for profile in self.profiles for run in self.runs(profile)]
@@ -127,11 +127,11 @@ def load(path: Path = LEDGER) -> list[Claim]:
     """Read the ledger; a `UsageError` names the claim and what is wrong with it."""
     entries = read_yaml(path)
     if not isinstance(entries, dict) or not entries:
-        raise UsageError(f"{path} has no claims: it maps their names to entries")
+        raise UsageError(f"{path} has no claims: it must map their names to entries")
     claims = []
     for name, entry in entries.items():
         if not isinstance(entry, dict):
-            raise UsageError(f"{path.name}, {name}: a claim is a mapping")
+            raise UsageError(f"{path.name}, {name}: a claim must be a mapping")
         try:
             claims.append(Claim.model_validate({**entry, "name": str(name)}))
         except ValidationError as error:
@@ -141,16 +141,16 @@ def load(path: Path = LEDGER) -> list[Claim]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of a claim.
+    """What the records say about a claim.
 
-    Runs are missing that have no record, or whose record lacks a measure; a claim that cannot be tested whatever they
-    show is judged without them.
+    Missing runs have no record, or one that lacks a measure; a claim that cannot be tested whatever they show is judged
+    without them.
     """
 
     claim: Claim
     word: str  # of `VERDICTS`
     profile: str  # of the records that decided, or that are missing
-    parts: Mapping[str, Sequence[Finding]]  # of each list of the rule, as in `PARTS`, what was found of its conditions
+    parts: Mapping[str, Sequence[Finding]]  # for each list of the rule, as in `PARTS`, the findings on its conditions
     missing: list[RunSpec]
     found: Mapping[str, Sequence[Record]]  # by preset, as the ledger names it: what the verdict was computed from
 
@@ -166,7 +166,7 @@ class Verdict:
 
     @property
     def findings(self) -> dict[Finding, str]:
-        """Each condition of the rule with what was found, and what it is there for."""
+        """Each condition of the rule with what was found, and its role in the rule."""
         roles: dict[Finding, list[str]] = {}
         for part, listed in self.parts.items():
             for finding in listed:
@@ -175,7 +175,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in English, with its numbers; of a claim that was not yet run, what it waits for."""
+        """The verdict in English, with its numbers; for a claim not yet run, what it waits for."""
         claim = self.claim
         if self.waits:
             called = {claim.preset(name, self.profile): claim.calls.get(name, name) for name in claim.needs}
@@ -194,7 +194,7 @@ class Verdict:
 
     @property
     def strength(self) -> str:
-        """How many runs a verdict rests on, and what would change it; of a claim that was not yet run, nothing."""
+        """How many runs a verdict rests on, and what would change it; empty for a claim not yet run."""
         if self.waits:
             return ""
         turns = self.claim.flips if self.word in (HOLDS, PARTLY, FAILS) else ""
@@ -207,7 +207,7 @@ class Verdict:
         return f"{len(self.records)} {self.profile} runs." + (f" {turns}" if turns else "")
 
     def _not_met(self, part: str) -> list[str]:
-        """The systems that conditions which are not met speak of: what is compared with, or else what is measured."""
+        """The systems that unmet conditions are about: those compared with, or else those measured."""
         found = zip(self.claim.parts[part], self.parts.get(part, ()), strict=False)
         unmet = [condition.given for condition, finding in found if not finding.true]
         return [self.claim.calls.get(test.system, test.system) for test in unmet if isinstance(test, Test)]
@@ -240,7 +240,7 @@ def judge(claim: Claim, profile: str, *, results: Path = records.RESULTS) -> Ver
 
 
 def _word(parts: Mapping[str, Sequence[Finding]]) -> str:
-    """The first word whose conditions are all met; without a system at its level there is nothing to compare."""
+    """The first word whose conditions are all met; if the gate is not met, there is nothing to compare."""
     if not all(finding.true for finding in parts.get("gate", ())):
         return UNTESTABLE
     order = ("untestable", "holds", "partly", "fails")
@@ -270,7 +270,7 @@ def missing_runs(profile: str, path: Path = LEDGER, *, results: Path = records.R
 
 
 def measures_of(preset: str, profile: str, ledger: Iterable[Claim]) -> list[str]:
-    """Measures beyond the quick ones that the ledger reads of a preset, for whoever makes its record."""
+    """Measures beyond the quick ones that the ledger reads of a preset, to be taken when its record is made."""
     reads = (
         measure.partition(".")[0]
         for claim in ledger if profile in claim.profiles

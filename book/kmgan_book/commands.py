@@ -12,7 +12,7 @@ from kmgan_lib.cli import DataRoot, console, say, table
 from kmgan_lib.errors import RunFailed, UsageError, shorten
 from kmgan_lib.files import expanded
 
-# No shell puts the home folder in after `--results=`.
+# No shell expands `~` after `--results=`.
 PATH: dict[str, Any] = {"parser": expanded, "metavar": "PATH"}
 Results = Annotated[Path | None, typer.Option(**PATH, help="Folder of the records; by default the book's.")]
 
@@ -28,11 +28,11 @@ def sweep(
     data_root: DataRoot = None,
     runs: Annotated[Path, typer.Option(**PATH, help="Where run directories and logs go.")] = Path("runs"),
     results: Results = None,
-    print_: Annotated[bool, typer.Option("--print", help="Only print the runs, as commands of their own.")] = False,
+    print_: Annotated[bool, typer.Option("--print", help="Only print the runs, one command each.")] = False,
 ) -> None:
     """Train, measure and record what the ledger of claims lacks, or the presets that --only names.
 
-    Each run is a process of its own and goes on where it stopped. Under the smoke profile nothing is recorded.
+    Each run is a process of its own and resumes where it stopped. Under the smoke profile nothing is recorded.
     """
     from kmgan_book import claims, records, tables
     from kmgan_book import sweep as library
@@ -89,9 +89,9 @@ def records_(
     if of_run and target is None:
         raise UsageError(f"records {action} needs a run directory")
     if not of_run and action != "table" and target is not None:
-        raise UsageError(f"records {action} takes all records: leave out {target}")
+        raise UsageError(f"records {action} works on all records: leave out {target}")
     if results is not None and not of_run and not place.is_dir():
-        raise UsageError(f"{place} is no folder of records")
+        raise UsageError(f"{place} is not a folder of records")
     if action == "ledger":
         print(tables.ledger(claims.verdicts(results=place)))
     elif action == "table":
@@ -118,12 +118,12 @@ def bench(
     out: Annotated[Path, typer.Option("--out", "-o", **PATH, help="The report, as JSON.")] = Path("bench.json"),
 ) -> None:
     """Measure the speed of the library side by side with a plain PyTorch loop."""
-    sys.path.insert(0, str(CHECKOUT))  # the benchmarks are no part of a package
+    sys.path.insert(0, str(CHECKOUT))  # the benchmarks are not part of a package
     from benchmarks import bench as library
     from kmgan_lib.files import write_json
 
     if os.name == "nt":
-        raise UsageError("kmgan bench asks the system for memory and terminals as Linux and macOS have them")
+        raise UsageError("kmgan bench runs on Linux and macOS only: it needs their memory counters and terminals")
     unknown = set(only or ()) - set(library.SECTIONS)
     if unknown:
         raise UsageError(f"--only {min(unknown)}: choose from {', '.join(library.SECTIONS)}")
@@ -133,6 +133,6 @@ def bench(
         numbers = f"{r['images_per_second']:,.0f}", f"{r['speed']:.2f}", f"{r.get('utilisation', 0):.0%}"
         rows.add_row(name, *numbers, f"{r['peak_megabytes'][-1]:,.0f}")
     write_json(out, report)
-    if rows.row_count:  # the other sections are in the report alone
+    if rows.row_count:  # the other sections are only in the report
         console.print(rows)
     say(out)

@@ -19,7 +19,7 @@ from kmgan_book.strict import Strict
 SCORE = "classifier_score.value"
 FAILED = 3.0  # a classifier score below this, of 10, is a failed run: less than a third of what is possible
 LEVEL = 0.05  # of the one-sided tests, where a condition names no `level`
-# Of these lower is better, and of two the quotient counts, not the difference. Of all other measures higher is better.
+# For these lower is better, and two are compared by quotient, not difference. For all others higher is better.
 DISTANCES = ("classifier_frechet", "fid", "fid768")
 Found = Mapping[str, Sequence[Record]]  # by preset, as the ledger names it
 
@@ -41,7 +41,7 @@ def _is_distance(measure: str) -> bool:
 
 
 def _values(group: Sequence[Record], measure: str) -> list[float]:
-    """A number of each record; of a diverged run the worst that there is."""
+    """A number for each record; for a diverged run the worst possible one."""
     worst = math.inf if _is_distance(measure) else -math.inf
     return [worst if record.diverged else record.value(measure) for record in group]
 
@@ -59,7 +59,7 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def _within(value: float, word: str, bound: float) -> bool:
-    """A diverged run meets no bound, and nothing is met by being better than one."""
+    """Whether a value is above or below a bound; if either is infinite, as for a diverged run, it is not."""
     return math.isfinite(value) and math.isfinite(bound) and (value > bound if word == "above" else value < bound)
 
 
@@ -82,18 +82,18 @@ class _Limit(Strict):
 
 
 class Test(Strict):
-    """A condition that is not made of others."""
+    """A condition that is not composed of others."""
 
     of: str
 
     @property
     def limit(self) -> _Limit | None:
-        """What bounds a measure, unless it is a number."""
+        """What bounds a measure, unless the bound is a number."""
         return self.given if self.one_of and isinstance(self.given, _Limit) else None
 
     @property
     def system(self) -> str:
-        """The preset that it speaks of: what is compared with, or else what is measured."""
+        """The preset that it is about: the one compared with, or else the one measured."""
         return getattr(self, "against", None) or getattr(self.limit, "of", None) or self.of
 
     def reads(self) -> Iterator[tuple[str, str]]:
@@ -162,7 +162,7 @@ class _Bounded(Test):
     below: float | _Limit | None = None
 
     def limits(self, group: Sequence[Record], found: Found) -> tuple[list[float], str]:
-        """The limit for each record of a group, and what it is in words."""
+        """The limit for each record of a group, and its description."""
         if not self.limit:
             return [self.given] * len(group), f"{self.given:g}"
         if other := self.limit.of:
@@ -231,7 +231,7 @@ class _Paired(_Compared):
         return self.finding(p, f"{listed or 'no common seed'}; p = {p:.3g} ({test})")
 
     def _gaps(self, values: Sequence[float], limits: Sequence[float]) -> np.ndarray:
-        """By how much values are above their limits; of distances logarithms of quotients. Two that diverged tie."""
+        """By how much values exceed their limits; for distances, logarithms of quotients. Two diverged runs tie."""
         pairs = np.asarray([values, limits], float)
         with np.errstate(divide="ignore", invalid="ignore"):
             a, b = np.log(np.maximum(pairs, 0)) if _is_distance(self.measure) else pairs
@@ -248,7 +248,7 @@ class _Ranks(_Compared):
 
 
 class Condition(Strict):
-    """One condition: a test, or other conditions of which one or all are met, or one that is not."""
+    """One condition: a test; other conditions, of which one or all must be met; or one that must not be met."""
 
     one_of = "count", "fails_more", "rate_gap", "every", "mean", "paired", "ranks", "any", "all", "not_"
     count: _Count | None = None
@@ -264,15 +264,15 @@ class Condition(Strict):
 
     @property
     def inner(self) -> Sequence[Any]:
-        """The test, or the conditions, that it is made of."""
+        """The test or the conditions that it consists of."""
         return self.any or self.all or [self.given]
 
     def reads(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a preset and a measure of it, of all its tests."""
+        """Pairs of a preset and a measure of it, over all its tests."""
         return (pair for part in self.inner for pair in part.reads())
 
     def evaluate(self, found: Found) -> Finding:
-        """Whether records meet it."""
+        """Whether the records meet it."""
         parts = [part.evaluate(found) for part in self.inner]
         if self.not_:
             return Finding(not parts[0].true, f"not so: {parts[0].text}")

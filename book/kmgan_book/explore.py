@@ -1,4 +1,4 @@
-"""Interaction: figures that follow sliders in a kernel, and images with a slider, in plain HTML, elsewhere."""
+"""Interaction: figures that follow sliders in a kernel, and elsewhere images with a slider in plain HTML."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -26,21 +26,21 @@ from kmgan_lib.training.run import Run
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ROUNDS = 30  # of Lloyd's algorithm, enough on features of some thousand images
 CLUSTERED = 1_500  # real images
-COUNTS = (20, 50, 100, 200, 500, 1_000, 2_000)  # of generated images, of which the shares of classes are shown
+COUNTS = (20, 50, 100, 200, 500, 1_000, 2_000)  # of generated images whose class shares are shown
 PRINTED = 10_000.0  # d_round of the experiments on MNIST, Section 4.2
 
-# One figure carries all it needs, so that it works in a page, in Jupyter and in an exported notebook alike. The script
-# starts every figure that has not been started; the slider's keys, touch and screen reader names are the browser's.
+# Each figure has all it needs, so that it works in a page, in Jupyter and in an exported notebook alike. The script
+# starts every figure not yet started; the slider's keys, touch and screen reader names are the browser's.
 _STYLE, _SCRIPT = ((STATIC / name).read_text(encoding="utf8") for name in ("frames.css", "frames.js"))
 
 
 def frames_html(
     images: list[bytes], labels: list[str], alt: str, *, poster: int | None = None, chart: bool = False
 ) -> str:
-    """A figure, as HTML with its own style and script, that shows one of several images in WebP, chosen by a slider.
+    """A figure, as HTML with its own style and script, that shows one of several WebP images, chosen by a slider.
 
-    Without JavaScript, and in print before anything was moved, the image number `poster` shows; without one the last,
-    and the frames play once when they are seen. A `chart` is of dark lines on white, which a dark page turns round.
+    Without JavaScript, and in print before the slider moves, image number `poster` shows; without one the last, and
+    the frames play once when they become visible. A `chart` has dark lines on white, which a dark page inverts.
     """
     last = len(images) - 1
     first = last if poster is None else poster
@@ -60,17 +60,17 @@ def frames_html(
 
 @dataclass
 class Explorer:
-    """A function that draws a figure, and sliders for its arguments.
+    """A function that draws a figure, with sliders for its arguments.
 
-    In Jupyter it shows as an ipywidget. Everywhere else (a page, an executed notebook, nbviewer, papermill, or where
-    ipywidgets is not installed) it shows as images drawn beforehand, with a slider in plain HTML. The one with the
+    In Jupyter it is displayed as an ipywidget. Everywhere else (a page, an executed notebook, nbviewer, papermill, or
+    without ipywidgets) it is displayed as images drawn beforehand, with a slider in plain HTML. The image with the
     first value of every control shows first.
     """
 
     draw: Callable[..., Figure]  # takes a keyword argument for each control, and well under a second
     controls: Mapping[str, tuple[str, Sequence[Any], Any]]  # argument to its label, values and the first of these
     frames: Mapping[str, Mapping[str, Any]]  # label to arguments, in an order that a slider can have
-    alt: str  # what the figure shows, for readers who do not see it
+    alt: str  # what the figure shows, for readers who cannot see it
     chart: bool = True  # as in `frames_html`
 
     @functools.cached_property
@@ -115,8 +115,8 @@ class Explorer:
 def training_frames(run: Run, kept: FeatureRecorder) -> Html:
     """A slider through a training: the samples of the same noise, D's features with the centers, the losses so far.
 
-    `kept` is the callback that the run was trained with. Features of more than two dimensions are projected on the two
-    main components of those at the end. A run on points has no samples.
+    `kept` is the callback that the run was trained with. Features of more than two dimensions are projected onto the
+    first two principal components of the final ones. A run on points has no samples.
     """
     sheets = {int(path.stem): path for path in (run.directory / "samples").glob("*.png")}
     iterations = sorted(sheets.keys() & kept.features.keys() if sheets else kept.features)
@@ -176,7 +176,7 @@ def explore_interpolation(generator: Generator, provenance: str) -> Explorer:
 def explore_classes(run: Run) -> Explorer:
     """Shares of the classes among generated images: choose how many, see the 95% intervals shrink.
 
-    A `UsageError` says that a data set has no classes.
+    Raises `UsageError` for a data set without classes.
     """
     classifier = Evaluation(run, None).classifier
     found = classifier.probabilities(run.generator.sample(COUNTS[-1], seed=SAMPLE_SEED).cpu()).argmax(1)
@@ -193,8 +193,8 @@ def explore_gate(history: Sequence[Mapping[str, float]], provenance: str) -> Exp
     """The threshold of Eq. (4): choose d_round, see which center steps of a finished run it would have let through.
 
     A step is taken where the center loss is above d_round. The run stays as it was: with other steps taken, its loss
-    would have gone another way. Where a row of the history is the mean of several iterations, so is its loss here.
-    A `UsageError` says that a history has no center loss.
+    would have developed differently. If a row of the history is a mean over several iterations, so is its loss here.
+    Raises `UsageError` for a history without a center loss.
     """
     rows = [(row["iteration"], row["loss_center"]) for row in history if "loss_center" in row]
     if not rows:

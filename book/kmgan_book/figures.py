@@ -1,4 +1,4 @@
-"""Every figure of the book, from live runs or from records. Each carries a badge that says which.
+"""The figures of the book, from live runs or from records. Each has a badge that says which.
 
 A method has one color through the whole book. Backgrounds are opaque, so that axes stay readable on a dark page.
 """
@@ -24,7 +24,7 @@ from kmgan_lib.training.run import Run
 
 LIVE, RECORDED = "#1b6e53", "#3d4f8f"
 FAILURE = "#c1121f"
-LETTERS = 14  # of a badge, an inch
+LETTERS = 14  # of a badge, per inch
 PALETTE = "colorblind"
 # Sizes in points of figures at most 7 inches wide, so that a page shows 9 points as about 12 pixels.
 RC = {
@@ -33,7 +33,7 @@ RC = {
     "legend.fontsize": 9, "figure.constrained_layout.use": True,
 }  # fmt: skip
 
-# The first name that a legend contains decides, so variants stand before the method that they vary.
+# The first of these names found in a legend decides, so variants come before the method that they vary.
 COLORS = {
     "no center loss": "#b0529c", "neither": "#b0529c", "never": "#b0529c",
     "clipped to": "#029e73", "told": "#2a9d8f", "true labels": "#56b4e9", "random": "#7a5195", "one cluster": "#7f7f7f",
@@ -43,7 +43,7 @@ COLORS = {
     "mix+wgan": "#66a61e", "mix + wgan": "#66a61e", "wgan": "#1b9e77", "wasserstein": "#1b9e77",
     "improved gan": "#e15f99", "ali": "#5d4e9d", "mbgan": "#17a2b8", "mlgan": "#8d99ae",
 }  # fmt: skip
-SPARE = ("#bc6c25", "#6b705c", "#8e6c8a", "#4a7c8c", "#a44a3f", "#4a4e69")  # of none of them
+SPARE = ("#bc6c25", "#6b705c", "#8e6c8a", "#4a7c8c", "#a44a3f", "#4a4e69")  # for names not listed above
 
 
 def known(name: str) -> str | None:
@@ -52,7 +52,7 @@ def known(name: str) -> str | None:
 
 
 def colors(names: Iterable[str]) -> list[str]:
-    """The color of each name of a figure: its method's, or a spare one where another name has that already."""
+    """The color of each name in a figure: its method's, or a spare one if another name has that already."""
     chosen: list[str] = []
     for name in names:
         own = known(name)
@@ -74,7 +74,7 @@ def panel(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def badge(figure: Figure, text: str) -> Figure:
-    """Write under a figure what made it: ``live · smoke · ...`` or ``recorded · quick · ...``."""
+    """Write below a figure what produced it: ``live · smoke · ...`` or ``recorded · quick · ...``."""
     colour = RECORDED if text.startswith("recorded") else LIVE
     lines = textwrap.fill(text, max(LETTERS, int(LETTERS * figure.get_size_inches()[0])))
     label = figure.supxlabel(lines, fontsize=8, color="white", x=0.995, ha="right")
@@ -83,7 +83,7 @@ def badge(figure: Figure, text: str) -> Figure:
 
 
 def _nothing(provenance: str) -> Figure:
-    """A figure that no page shows, where no run is recorded yet; a line says so."""
+    """A figure that no page shows, for runs not yet recorded; a printed line says so."""
     figure, _ = panel(1.0, 1.0)
     plt.close(figure)
     print("This figure waits for runs that are not yet recorded.")
@@ -107,10 +107,10 @@ def grids(panels: Mapping[str, Tensor], provenance: str, *, columns: int = 8) ->
 
 
 def every_history(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, str], provenance: str) -> Figure:
-    """Curves of training, one panel a column of the history, one line a run; failed recorded runs are dashed.
+    """Training curves, one panel per column of the history, one line per run; failed recorded runs are dashed.
 
-    They are red, too, unless several groups have some: then each keeps its color. `columns` maps the name of a column
-    to its panel's title. A run that lacks the column has no line.
+    These are also red, unless several groups have failed runs: then each keeps its group's color. `columns` maps the
+    name of a column to its panel's title. A run that lacks the column has no line.
     """
     if not any(groups.values()):
         return _nothing(provenance)
@@ -155,7 +155,7 @@ def class_shares(shares: Mapping[str, Mapping[str, Any]], names: Sequence[str], 
 
 
 def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], provenance: str) -> Figure:
-    """Share of each class in percent, a row a run, as numbers on a shade: for more runs than bars can hold.
+    """Share of each class in percent, one row per run, as numbers on a shade: for more runs than bars can show.
 
     `runs` and `names` as in `class_shares`.
     """
@@ -163,7 +163,7 @@ def shares(runs: Mapping[str, Mapping[str, Any]], names: Sequence[str], provenan
         return _nothing(provenance)
     figure, ax = panel(7.0, 0.32 * len(runs) + 1.5)
     percent = 100 * np.asarray([share["frequency"] for share in runs.values()])
-    # A square root keeps apart what lies around equal shares, whatever one collapsed run has.
+    # A square root keeps shares around equality distinguishable, whatever one collapsed run has.
     ax.imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10, aspect="auto")
     for (row, column), value in np.ndenumerate(percent):
         ax.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 40 else "black")
@@ -177,10 +177,10 @@ def seeds(
     values: Mapping[str, Sequence[float]], label: str, provenance: str, *, lines: Mapping[str, float] | None = None,
     scores: bool = False,
 ) -> Figure:  # fmt: skip
-    """One point a seed, and the mean of each group; failed seeds are ringed in red. Far apart, on a logarithmic axis.
+    """One point per seed, and the mean of each group; failed seeds are ringed in red. Values far apart: log axis.
 
-    `lines` are reference values by name; `scores` says that the values are classifier scores, of which the ledger calls
-    the lowest failed.
+    `lines` are reference values by name; `scores` says that the values are classifier scores, the lowest of which the
+    ledger calls failed.
     """
     figure, ax = panel(6.4, 0.36 * len(values) + 1.2)
     for index, (group, color) in enumerate(zip(values.values(), colors(values), strict=True)):
@@ -214,7 +214,7 @@ def seeds(
 
 
 def bars(values: Mapping[str, float], label: str, provenance: str) -> Figure:
-    """One horizontal bar a name, with its value written behind it; in colors if the names are methods."""
+    """One horizontal bar per name, with its value written beside it; in colors if the names are methods."""
     figure, ax = panel(6.4, 0.42 * len(values) + 1.1)
     bar_colors = colors(values) if all(map(known, values)) else "#5b7fa6"
     drawn = ax.barh(list(values), list(values.values()), height=0.6, color=bar_colors)
@@ -226,7 +226,7 @@ def bars(values: Mapping[str, float], label: str, provenance: str) -> Figure:
 
 
 def slopes(pairs: Mapping[str, tuple[float, float]], left: str, right: str, provenance: str) -> Figure:
-    """A line a name from its rank by one number to its rank by another; the highest is at the top on both sides.
+    """One line per name from its rank by one number to its rank by another; the highest is on top on both sides.
 
     `pairs` maps a name to its two numbers, `left` and `right` say what they are.
     """

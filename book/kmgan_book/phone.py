@@ -1,4 +1,4 @@
-"""Figures that carry themselves twice: as drawn, and once more for a phone, narrow and with panels below each other."""
+"""Figures with two images: one as drawn, and one for phones, narrow and with panels below each other."""
 
 import base64
 import copy
@@ -20,26 +20,26 @@ LINE = 0.15  # inches, of a label
 class PageFigure(Figure):
     """A figure whose output in a notebook has a second image, for narrow pages.
 
-    `phone` is drawn by its author for a phone; without one the figure is laid out anew.
+    `phone` is a figure drawn for phones; without one the layout is rearranged automatically.
     """
 
     phone: Figure | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         state = cast("dict[str, Any]", super().__getstate__())
-        state.pop("_restore_to_pylab", None)  # a copy is nobody's current figure
+        state.pop("_restore_to_pylab", None)  # a copy is not pyplot's current figure
         return state
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         buffer = io.BytesIO()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # too little room for a label is seen on the page, not read in its output
+            warnings.simplefilter("ignore")  # too little room for a label is seen on the page, not in the output
             (self.phone or narrow(self)).savefig(buffer, format="webp", dpi=140, pil_kwargs={"quality": 65})
         return {PHONE: base64.b64encode(buffer.getvalue()).decode()}
 
 
 def narrow(figure: Figure) -> Figure:
-    """A copy of a figure, as wide as a phone: a row of panels becomes a column, long labels and badges get lines."""
+    """A copy of a figure, as wide as a phone: a row of panels becomes a column, long labels and badges are wrapped."""
     figure = copy.deepcopy(figure)
     width, height = figure.get_size_inches()
     panels = [(ax, spec) for ax in figure.axes if (spec := ax.get_subplotspec()) is not None]
@@ -76,7 +76,7 @@ def narrow(figure: Figure) -> Figure:
 
 
 def _height(ax: Axes, height: float, width: float, columns: int) -> float:
-    """How high a panel becomes: images and planes keep their shape, one of several curves gets lower."""
+    """The height of a panel: images and planes keep their shape, one of several panels of curves gets lower."""
     if ax.get_aspect() != "auto":
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
         return width * abs(top - bottom) / abs(right - left) + 0.4  # for the title

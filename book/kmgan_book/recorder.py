@@ -1,4 +1,4 @@
-"""What is kept of a training, and drawings of features and of one moment: samples, features, losses so far."""
+"""Features recorded during a training, and figures of them and of one moment: samples, features, losses so far."""
 
 import io
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from kmgan_lib.methods.base import Method
 from kmgan_lib.training.run import Run
 
 LOSSES = {"loss_d": "$L_D$", "loss_g": "$L_G$", "loss_center": "$L_{center}$"}
-MARKS = "osv^DPX*<>"  # a shape for each ten clusters, since twenty colors cannot all be told apart
+MARKS = "osv^DPX*<>"  # one shape per ten clusters, since twenty colors cannot all be distinguished
 
 
 def to_webp(figure: Figure) -> bytes:
@@ -32,7 +32,7 @@ def to_webp(figure: Figure) -> bytes:
 
 
 class Projection:
-    """The plane of the two main components of features (n, d); features of two dimensions stay as they are."""
+    """Projection of features (n, d) onto their first two principal components; two-dimensional features are kept."""
 
     def __init__(self, features: Tensor):
         dimensions = features.shape[1]
@@ -45,7 +45,7 @@ class Projection:
 
 
 def scatter(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | None) -> None:
-    """Points (n, 2), a color and a shape per label, and centers (k, 2) as black crosses."""
+    """Points (n, 2), one color and shape per label, and centers (k, 2) as black crosses."""
     x, y = points.numpy().T
     groups = np.zeros(len(x), int) if labels is None else labels.numpy()
     colors = sns.color_palette(PALETTE)
@@ -63,7 +63,7 @@ def scatter(ax: Axes, points: Tensor, labels: Tensor | None, centers: Tensor | N
 class FeatureRecorder:
     """A callback of `kmgan_lib.train` that keeps D's features and the centers at every snapshot.
 
-    Those of at most `most` images, a fixed random choice, whose labels, where there are any, only color the points.
+    The features are of at most `most` images, a fixed random choice; their labels, if any, only color the points.
     """
 
     images: Images
@@ -90,7 +90,7 @@ def moment(
 ) -> Figure:  # fmt: skip
     """One moment of a training: the sheet of samples, if any, features with centers, and the losses so far.
 
-    ``limits`` of both axes of the features, the same at every moment, let one see how they move.
+    ``limits`` are those of both feature axes, the same at every moment, so that movement can be seen.
     """
     if samples is None:
         figure, ((left, ax),) = canvas(1, 2, 6.4, 3.3)

@@ -1,4 +1,4 @@
-"""Recorded results: finished runs worth keeping, as small folders that the book reads its numbers from."""
+"""Recorded results: finished runs worth keeping, as small folders from which the book reads its numbers."""
 
 import functools
 import math
@@ -34,12 +34,12 @@ class _Preset(TypedDict):
 
 
 class _Measured(TypedDict, total=False):
-    value: float | None  # None as for 0 / 0
+    value: float | None  # None for 0 / 0, say
     extractor: dict[str, Any]
 
 
 class _Result(TypedDict):
-    """What a result has, whatever else there is."""
+    """What every result has, besides anything else."""
 
     preset: _Preset
     preset_hash: Any
@@ -91,14 +91,14 @@ class Record:
         return read_history(self.directory)
 
     def has(self, measure: str) -> bool:
-        """Whether `value` knows this measure: a finite number by this name, or a column of the history."""
+        """Whether the record has this measure: a finite number by this name, or a column of the history."""
         value = self._found(measure)
         return value is not None and (math.isfinite(value) or measure.startswith("history."))
 
     def value(self, measure: str) -> float:
         """A number by its full name: ``clustering.nmi``, or ``history.center_step``, the mean over the rows.
 
-        Of a list the least or the largest, as in ``class_frequency.frequency.min``.
+        For a list, its smallest or largest number, as in ``class_frequency.frequency.min``.
         """
         if (value := self._found(measure)) is None:
             raise KeyError(measure)
@@ -136,7 +136,7 @@ def _read(directory: Path) -> Record:
 
 
 def place(preset: str, profile: str, seed: int, *, results: Path = RESULTS) -> Path:
-    """The folder of a record, whether it is there or not."""
+    """The folder of a record, whether it exists or not."""
     return results / preset / f"{profile}-seed{seed}"
 
 
@@ -152,7 +152,7 @@ def load(preset: str, profile: str, *, results: Path = RESULTS) -> list[Record]:
 
 
 def badge(records: Sequence[Record]) -> str:
-    """The line that tells a reader what made a recorded figure, with every seed, device and commit that is in it."""
+    """The line that tells a reader which records made a figure: profiles, data, seeds, devices and commits."""
     if not records:
         return "not yet recorded"
     seeds = {record.seed for record in records}
@@ -169,17 +169,17 @@ def badge(records: Sequence[Record]) -> str:
 def save(run: Run, *, results: Path = RESULTS) -> Record:
     """Keep a finished, evaluated run as a record: ``result.json``, ``history.csv`` and ``samples.webp``.
 
-    Of seed 0 a generator small enough to be kept with the book comes along, in half precision. A `UsageError` says that
-    a run is unfinished, not evaluated, or trained on your own folder of images.
+    For seed 0 the generator is kept too, in half precision, if it is small enough for the book. A `UsageError` says
+    that a run is unfinished, not evaluated, or trained on your own images.
     """
     if run.result.get("status") == "completed" and not run.result.get("metrics"):
-        raise UsageError(f"{run.directory} is not evaluated yet: `kmgan evaluate {run.directory}` first")
+        raise UsageError(f"{run.directory} is not evaluated yet: run `kmgan evaluate {run.directory}` first")
     if not run.result:
         raise UsageError(f"{run.directory} is not finished: --resume continues it")
     named = presets.PRESETS.get(run.preset.name)
     if named and run.preset.hash != named.hash:
         changed = _changed(run.preset.as_dict(), named)
-        raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it has another {', '.join(changed)}")
+        raise UsageError(f"{run.directory} is not a run of {run.preset.name}: it differs in {', '.join(changed)}")
     if run.preset.dataset.startswith(OWN):
         raise UsageError("runs on images of your own are not recorded: nobody else could repeat them")
     target = place(run.preset.name, run.profile, run.seed, results=results)
@@ -197,18 +197,18 @@ def save(run: Run, *, results: Path = RESULTS) -> Record:
 
 
 def _changed(preset: Mapping[str, Any], named: presets.Preset) -> list[str]:
-    """Fields, other than those of size, in which a preset is not the one of its name."""
+    """Fields, other than those of size, in which a preset differs from the one of its name."""
     known = named.as_dict()
     return [k for k, v in preset.items() if k in known and k not in presets.SIZE_FIELDS and known[k] != v]
 
 
 def check(*, results: Path = RESULTS) -> list[str]:
-    """What is wrong with the records, a line each; an empty list if they are sound."""
+    """What is wrong with the records, one line per problem; an empty list if they are sound."""
     found = sorted(path for path in results.rglob("*") if path.is_file())
     places = {path.parent: path.parent.relative_to(results).as_posix() for path in found}
     known = {directory: place for directory, place in places.items() if _PLACE.fullmatch(place)}
     strays = [path for path in found if path.parent not in known or path.name not in FILES]
-    wrong = [f"{path.relative_to(results)}: no file of a record" for path in strays]
+    wrong = [f"{path.relative_to(results)}: not a file of a record" for path in strays]
     for directory, place in known.items():
         try:
             wrong += [f"{place}: {problem}" for problem in _problems(_read(directory), place)]
@@ -244,7 +244,7 @@ def _problems(record: Record, place: str) -> Iterator[str]:
         if lacks:
             yield f"{name} lacks {', '.join(lacks)}"
         elif not record.has(f"{name}.value"):
-            yield f"{name} is {measured['value']!r}, which is no number"
+            yield f"{name} is {measured['value']!r}, which is not a number"
         for key, value in measured.items():
             if key != "value" and isinstance(value, float) and not math.isfinite(value):
                 yield f"{name}.{key} is {value}"

@@ -16,9 +16,9 @@ CURVES = {"loss_d": "loss of D", "loss_g": "loss of G", "assignment_entropy": "e
 
 
 def keep(run: Run, *, replays: Path = REPLAYS) -> Path:
-    """Keep a run's snapshots as one image, ``mnist-kmgan-seed0.webp`` or so, and beside it its curves and settings.
+    """Keep a run's snapshots as one image, such as ``mnist-kmgan-seed0.webp``, with its curves and settings beside it.
 
-    The run was trained with ``snapshots=30`` or so. The image, whose path is returned, takes some 150 KB.
+    The run was trained with about ``snapshots=30``. The image, whose path is returned, takes about 150 KB.
     """
     snapshots = sorted((run.directory / "samples").glob("*.png"))
     if len(snapshots) < 2:

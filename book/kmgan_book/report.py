@@ -1,4 +1,4 @@
-"""Tables, boxes and sentences of the book, computed from runs and records so that no number in it is typed by hand."""
+"""Tables, boxes and sentences of the book, computed from runs and records, so that no number is typed by hand."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ class Html:
 
 
 def data_url(image: Image.Image | bytes, **options: Any) -> str:
-    """The address of an image, as one to encode or as a file's bytes, that holds it whole."""
+    """A data URL that contains a whole image, given as an image to encode or as a file's bytes."""
     if isinstance(image, Image.Image):
         buffer = io.BytesIO()
         image.save(buffer, format="WEBP", **options)
@@ -56,13 +56,13 @@ def data_url(image: Image.Image | bytes, **options: Any) -> str:
 
 
 def badge_html(text: str) -> str:
-    """The badge of a result, as HTML: what it was made by, and whether it is recorded or live."""
+    """The badge of a result, as HTML: what produced it, and whether it is recorded or live."""
     kind = "badge-live" if text.startswith("live") else "badge-recorded"
     return f'<span class="{kind}">{escape(text)}</span>'
 
 
 def we_found(text: str, provenance: str) -> Html:
-    """A *We found* box: text with numbers that were computed, and the badge of what they were computed from."""
+    """A *We found* box: text with computed numbers, and the badge of what they were computed from."""
     return Html(
         '<div class="admonition we-found"><p class="admonition-title">We found</p>'
         f"<p>{escape(text)}</p><p>{badge_html(provenance)}</p></div>"
@@ -76,12 +76,12 @@ def anchor(word: str) -> str:
 
 
 def _rich(text: str) -> str:
-    """Text as HTML, what is between backticks as code."""
+    """Text as HTML, with code between backticks."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def verdict_text(found: claims.Verdict, when: str = "") -> str:
-    """The verdict in a word and a sentence, what it rests on, and closed how (and when) it was decided."""
+    """The verdict in a word and a sentence, what it rests on, and, folded, how (and when) it was decided."""
     claim = found.claim
     beside = (("By eye", claim.eye), ("Before", claim.before), ("When", when))
     more = "".join(f"<p><em>{name}:</em> {_rich(text)}</p>" for name, text in beside if text)
@@ -112,7 +112,7 @@ def verdict(name: str) -> Html:
 
 
 def printed(mean: float, spread: float | None) -> str:
-    """A score of the paper as it stands there."""
+    """A score as the paper prints it."""
     return f"{mean:.2f}" + (f" ± {spread:.2f}" if spread else "")
 
 
@@ -136,7 +136,7 @@ def table_4() -> Html:
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are HTML; a column in which no row has a value is left out."""
+    """A table of HTML cells; a column in which no row has a value is left out."""
     kept = [i for i in range(len(heads)) if i == 0 or any(row[i] not in ("–", "") for row in rows)] if rows else []
     head = "".join(f"<th>{heads[i]}</th>" if heads[i] else "<td></td>" for i in kept)
     body = "".join("<tr>" + "".join(f"<td>{row[i]}</td>" for i in kept) + "</tr>" for row in rows)
@@ -144,7 +144,7 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(group: Sequence[Record | Run], column: Column) -> str:
-    """A mean with its range below it, as HTML; and below that of how many seeds, where some lack the measure."""
+    """A mean with its range below it, as HTML; and below that the number of seeds, if some lack the measure."""
     numbers = values(group, column)
     if not numbers:
         return "–"
@@ -157,14 +157,14 @@ def _cell(group: Sequence[Record | Run], column: Column) -> str:
 
 
 def values(group: Iterable[Record | Run | Outcome], column: Column) -> list[float]:
-    """One number of each run of a group; those without this measure are left out."""
+    """One number for each run of a group; runs without this measure are left out."""
     measure, key, _ = column
     found = [run.result.get("metrics", {}).get(measure, {}).get(key) for run in group]
     return [float(value) for value in found if value is not None]
 
 
 def span(numbers: Sequence[float], form: int | str = 2) -> str:
-    """Mean and range, ``8.21 (8.05 to 8.40)``; one number alone as it is; a dash for none.
+    """Mean and range, ``8.21 (8.05 to 8.40)``; a single number by itself; a dash for none.
 
     `form` is the number of decimals, a format such as ``.1%``, or ``p`` for p-values.
     """
@@ -187,10 +187,10 @@ def failures(scores: Sequence[float]) -> str:
 
 
 def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Column], provenance: str) -> Html:
-    """A line a group of runs: how many seeds, how many diverged, and mean (range) of each column.
+    """One line per group of runs: how many seeds, how many diverged, and mean (range) of each column.
 
-    Where the runs say what their generators were before training, the last line says it too. Empty groups are named
-    below the table as not yet recorded; a column in which nobody has a value is left out.
+    If the runs have measures of their untrained generators, the last line shows these. Empty groups are named
+    below the table as not yet recorded; a column in which no group has a value is left out.
     """
     rows = []
     for name, group in groups.items():
@@ -215,7 +215,7 @@ def table(groups: Mapping[str, Sequence[Record | Run]], columns: Mapping[str, Co
 def recorded(
     presets: Mapping[str, str], profile: str = "quick", *, seeds: Container[int] = SEEDS
 ) -> dict[str, list[Record]]:
-    """Records of several presets: legend to preset becomes legend to records, those of these seeds."""
+    """Records of several presets with these seeds: legend to preset becomes legend to records."""
     return {
         legend: [record for record in records.load(preset, profile) if record.seed in seeds]
         for legend, preset in presets.items()
@@ -228,7 +228,7 @@ def largest(preset: str) -> str:
 
 
 def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
-    """`table` of those of the presets, by legend, that have records at a larger profile than `quick`, if any have."""
+    """`table` of the presets, by legend, that have records at a larger profile than `quick`, if any have."""
     parts = (
         f"<p>At the profile <code>{profile}</code>:</p>{table(found, columns, provenance(found)).text}"
         for profile in claims.PROFILES[: claims.PROFILES.index("quick")]
@@ -238,6 +238,6 @@ def larger(presets: Mapping[str, str], columns: Mapping[str, Column]) -> Html:
 
 
 def provenance(groups: Mapping[str, Sequence[Any]]) -> str:
-    """The badge of everything in ``groups``: of all records together, or of the live runs."""
+    """One badge for everything in ``groups``: for all records together, or for the live runs."""
     members = [run for group in groups.values() for run in group]
     return next((run.label for run in members if isinstance(run, Run)), None) or records.badge(members)

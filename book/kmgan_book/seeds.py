@@ -1,4 +1,4 @@
-"""What few seeds can say: exact tests and an interval that take no bell curve for granted."""
+"""What a few seeds can show: exact tests, and an interval, that assume no normal distribution."""
 
 import math
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ def rate_gap(failed: int, runs: int, other_failed: int, other_runs: int) -> tupl
 
 
 def sign_flip(gaps: Sequence[float] | np.ndarray) -> float:
-    """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomisation of signs).
+    """Exact paired test that the gaps lie below 0, one-sided (Fisher's randomization of signs).
 
-    The share of the :math:`2^n` choices of signs whose sum is at most the one found: not below :math:`2^{-n}`, and 1
-    with fewer than two pairs. An infinite gap outweighs all finite ones. The time doubles with each: seconds at 22.
+    The share of the :math:`2^n` choices of signs whose sum is at most the one found: at least :math:`2^{-n}`, and 1
+    with fewer than two pairs. An infinite gap outweighs all finite ones. Each pair doubles the time: seconds at 22.
     """
     known = np.asarray(gaps, float)
     if len(known) < 2:
@@ -44,13 +44,13 @@ def sign_flip(gaps: Sequence[float] | np.ndarray) -> float:
 def ranks(values: Sequence[float], others: Sequence[float]) -> float:
     """Exact test that values lie below others, one-sided (Mann and Whitney's, with ties and infinite values).
 
-    The share of all ways to deal the pooled ranks, means for ties, that give the first at most the sum found. Three
-    against three reach 0.05 where none overlap; 1 with fewer than two of either.
+    The share of all ways to deal the pooled ranks (means for ties) that give the first group at most the sum found.
+    Three against three reach 0.05 if they do not overlap; it is 1 with fewer than two of either.
     """
     if min(len(values), len(others)) < 2:
         return 1.0
     doubled = np.rint(2 * stats.rankdata([*values, *others])).astype(int)  # means of ranks are halves
-    ways = np.zeros((len(values) + 1, doubled.sum() + 1))  # how many choices of so many ranks have this sum
+    ways = np.zeros((len(values) + 1, doubled.sum() + 1))  # [i, s]: how many choices of i ranks have the sum s
     ways[0, 0] = 1
     for rank in doubled:
         ways[1:, rank:] += ways[:-1, :-rank].copy()

@@ -1,4 +1,4 @@
-"""What is written in files, as models of pydantic, and what is wrong with it in one line."""
+"""Files read strictly as pydantic models, with one line that says what is wrong with them."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,7 +10,7 @@ from kmgan_lib.errors import UsageError, shorten
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, plain data only; a `UsageError` says in one line why it cannot be read."""
+    """The content of a YAML file, plain data only; a `UsageError` says in one line why it cannot be read."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf8"))
     except OSError as error:
@@ -20,7 +20,7 @@ def read_yaml(path: Path) -> Any:
 
 
 class Strict(BaseModel):
-    """Nothing is converted, no key is left over; of the fields in `one_of`, if there are any, exactly one is given."""
+    """A model that converts no value and allows no extra key; of the fields in `one_of`, exactly one must be given."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
     one_of: ClassVar[tuple[str, ...]] = ()
@@ -32,7 +32,7 @@ class Strict(BaseModel):
 
     @property
     def given(self) -> Any:
-        """What that field holds."""
+        """The value of that field."""
         return getattr(self, self.way)
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class Strict(BaseModel):
 
 
 def complaint(error: ValidationError, most: int = 3) -> str:
-    """Where something is wrong and what it should be, of the first few places."""
+    """Where something is wrong and what it should be, for the first few places."""
     texts = []
     found = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
     for each in found[:most]:

@@ -1,4 +1,4 @@
-"""Many runs, one process each: planned, trained, measured and recorded, whatever the ledger still lacks first."""
+"""Many runs, one process each: planned, trained, measured and recorded, those that the ledger lacks first."""
 
 import contextlib
 import fnmatch
@@ -25,7 +25,7 @@ INTERRUPTED = 130  # exit status
 
 
 def seconds(text: str) -> float:
-    """Seconds of a time such as ``90s``, ``25m`` or ``3h``; a `UsageError` if it is none."""
+    """Seconds of a time such as ``90s``, ``25m`` or ``3h``; raises `UsageError` for anything else."""
     with contextlib.suppress(ValueError):
         amount = float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
         if 0 < amount < float("inf"):
@@ -34,7 +34,7 @@ def seconds(text: str) -> float:
 
 
 def shard_of(text: str) -> tuple[int, int]:
-    """Numbers i and n of a shard ``i/n``, the i-th of n parts; a `UsageError` if it is none."""
+    """Numbers i and n of a shard ``i/n``, the i-th of n parts; raises `UsageError` for anything else."""
     first, _, count = text.partition("/")
     if not (first.isdecimal() and count.isdecimal() and len(text) < 20 and 1 <= int(first) <= int(count)):
         raise UsageError(f"--shard {shorten(text)}: write i/n, such as 1/8 to 8/8")
@@ -45,14 +45,14 @@ def planned(
     profile: str, *, only: Sequence[str] = (), seeds: Sequence[int] | None = None, results: Path = records.RESULTS,
     shard: tuple[int, int] = (1, 1),
 ) -> list[RunSpec]:  # fmt: skip
-    """The runs that a sweep has before it, the most valuable first.
+    """The runs that a sweep has to do, the most valuable first.
 
-    Those of the presets whose names match `only`, such as ``cifar10/*``, of `seeds` (0 by default); without patterns
-    what the ledger of claims lacks, of these seeds if they are given. Runs that have a record in `results` are left
-    out, unless the ledger reads a measure that it lacks.
+    These are the presets whose names match `only`, such as ``cifar10/*``, with `seeds` (0 by default); without
+    patterns, what the ledger of claims lacks, with these seeds if any are given. Runs that have a record in `results`
+    are left out, unless the ledger reads a measure that the record lacks.
 
-    A shard (i, n) is the i-th of n parts. The parts divide the runs that there would be without any record, one by one
-    in turn, so that each machine's part stays the same while others record theirs.
+    A shard (i, n) is the i-th of n parts. The runs that there would be without any record are dealt to the parts in
+    turn, so that each machine's part stays the same while others record theirs.
     """
     i, n = shard
     if n > 1:
@@ -78,7 +78,7 @@ def planned(
 
 @dataclass
 class Outcome:
-    """What became of one run in its `directory`, with the content of ``result.json``, empty if there is none.
+    """How one run in its `directory` ended, with the content of ``result.json``, empty if there is none.
 
     The status is ``completed``, ``diverged``, ``failed`` (with the reason in ``error``), ``unfinished``: the time was
     up, or ``taken``: another process is doing it, or has recorded it (``error`` says which).
@@ -92,7 +92,7 @@ class Outcome:
 
 
 def read_result(directory: Path) -> dict[str, Any]:
-    """``result.json``; nothing where there is none, or a garbled one, of which the run's own process will complain."""
+    """``result.json``; empty if it is missing, or garbled, which the run's own process will report."""
     with contextlib.suppress(UsageError):
         return files.read_json(directory / files.RESULT)
     return {}
@@ -104,7 +104,7 @@ def missing_measures(measures: Sequence[str], result: Mapping[str, Any]) -> list
 
 
 class _Children:
-    """Processes of the library, of which none begins any more once they are told to stop."""
+    """Processes of the library; none starts any more once `stop` was called."""
 
     def __init__(self, threads: int, data_root: Path | None):
         self.environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "KMGAN_PROGRESS": "0"}
@@ -124,9 +124,9 @@ class _Children:
         return process.wait()
 
     def stop(self) -> None:
-        """Ask all for a checkpoint and an end. A process that is still starting up just ends.
+        """Ask all processes to write a checkpoint and end. A process that is still starting up just ends.
 
-        Not by an interrupt: what a shell starts in the background does not hear it before training listens itself.
+        SIGINT would not do: a process that a shell started in the background ignores it until training handles it.
         """
         with self.gate:
             self.stopped = True
@@ -134,7 +134,7 @@ class _Children:
             process.terminate()
 
     def outcome(self, run: RunSpec, measures: Sequence[str], directory: Path, device: str) -> Outcome:
-        """What became of a run: training, then the measures that the ledger asks for beyond those of every training."""
+        """The outcome of a run: training, then the measures that the ledger needs beyond those of every training."""
         log = directory.with_name(f"{directory.name}.log")
         words = ["--profile", run.profile, "--seed", str(run.seed), "--out", str(directory), "--device", device]
         code = self.run(log, "train", run.preset, *words, "--resume")
@@ -160,15 +160,15 @@ def sweep(
 ) -> list[Outcome]:  # fmt: skip
     """Train, measure and record the runs of a plan, one process each, and report how each ended.
 
-    A run that was begun before goes on from its checkpoint, and one that another process is doing, or has done since,
-    is left to it: sweeps may share their folders. When the `budget` of seconds is up nothing new begins, and what is
-    running writes a checkpoint and stops; the same sweep later goes on with it.
+    A run that was begun before continues from its checkpoint, and one that another process is doing, or has done since,
+    is left to it: sweeps may share their folders. When the `budget` in seconds is up, nothing new starts, and what is
+    running writes a checkpoint and stops; the same sweep can continue it later.
 
-    Run directories and logs go to `runs`, records to `results`, if any. The processor's cores are shared out among
-    `jobs` runs at the same time; `device` and `data_root` are as in `kmgan_lib.train`.
+    Run directories and logs go to `runs`, records to `results`, if any. The CPU's cores are divided among `jobs`
+    simultaneous runs; `device` and `data_root` are as in `kmgan_lib.train`.
     """
     if jobs < 1:
-        raise UsageError(f"jobs={jobs}: at least 1")
+        raise UsageError(f"jobs={jobs} must be at least 1")
     ledger, outcomes = claims.load(), dict[Future[Outcome], Outcome]()
     children = _Children(max(1, (os.cpu_count() or 1) // jobs), data_root)
 
@@ -196,7 +196,7 @@ def sweep(
                 report(outcomes[each])
 
     with contextlib.ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():  # SIGTERM is as Ctrl-C: the runs are stopped first
+        if threading.current_thread() is threading.main_thread():  # SIGTERM acts like Ctrl-C: it stops the runs first
             before = signal.signal(signal.SIGTERM, signal.default_int_handler)
             stack.callback(signal.signal, signal.SIGTERM, before)
         pool = stack.enter_context(ThreadPoolExecutor(jobs))
@@ -210,7 +210,7 @@ def sweep(
             try:
                 children.stop()
                 wait(begun, GRACE)
-            finally:  # its time is up, or somebody asks a second time: nothing is left behind
+            finally:  # the grace period is over, or a second signal came: nothing is left behind
                 for process in children.begun:
                     process.kill()
         tell(begun)

@@ -1,4 +1,4 @@
-"""What the command line prints of many runs: outcomes and records beside the paper's scores, and the ledger."""
+"""What the command line prints about many runs: outcomes and records beside the paper's scores, and the ledger."""
 
 import fnmatch
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ _NUMBERS = {
 
 
 def outcomes(found: Iterable[Outcome]) -> Table:
-    """A row a run, with the paper's Inception Score where Table 4 has the system.
+    """One row per run, with the paper's Inception Score if Table 4 has the system.
 
-    That has another extractor, so only the order of rows compares.
+    That score has another extractor, so only the order of rows can be compared.
     """
     paper = {preset: report.printed(mean, spread) for _, preset, mean, spread in report.TABLE_4}
     rows = []
@@ -38,7 +38,7 @@ def outcomes(found: Iterable[Outcome]) -> Table:
 
 
 def line(outcome: Outcome) -> str:
-    """One run that ended, in one line."""
+    """One line about a run that ended."""
     name = f"{outcome.run.preset} {outcome.run.profile} seed {outcome.run.seed}"
     scores = report.values([outcome], report.SCORE)
     scored = f", classifier score {report.span(scores)}" if scores else ""
@@ -60,7 +60,7 @@ def recorded(pattern: str, profile: str, *, results: Path = records.RESULTS) -> 
 
 
 def ledger(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts, a line each; then each in a sentence with what decided it, or the commands for what is missing."""
+    """The verdicts, one per line; then each in a sentence with what decided it, or the commands for missing runs."""
     lines = [f"{v.claim.name:4} {v.word:30} {v.claim.title}" for v in verdicts]
     for verdict in verdicts:
         claim = verdict.claim
@@ -76,7 +76,7 @@ def ledger(verdicts: Sequence[Verdict]) -> str:
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
-    """The ledger as a list for the README: a line per verdict that is given, and one for all that wait for runs."""
+    """The ledger as a list for the README: one line per verdict, and one for all claims that wait for runs."""
     lines = [f"- {MARKS[v.word]} **{v.claim.name} {v.word}.** {v.sentence}" for v in verdicts if not v.waits]
     wait = [v.claim.name for v in verdicts if v.waits]
     return "\n".join(lines + ([f"- {MARKS[NOT_RUN]} Waiting for runs: {', '.join(wait)}."] if wait else []))

@@ -2,8 +2,8 @@
 
 A field is written ``{median mnist/kmgan classifier_score.value}``: how several seeds become one text (`HOW`), then the
 preset, then a measure that the claim's rule reads of it. ``{median alive ...}`` leaves failed runs out,
-``{failed PRESET}`` is how many of how many runs failed, ``{runs PRESET}`` how many there are. ``{unready}`` and
-``{unmet}`` name the systems that a gate, or the conditions for *holds*, are not met by.
+``{failed PRESET}`` says how many of how many runs failed, ``{runs PRESET}`` how many there are. ``{unready}`` and
+``{unmet}`` name the systems that do not meet a gate, or the conditions for *holds*.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from kmgan_book.conditions import SCORE, Found, has_failed
 
-# What the ledger calls a verdict, and the verdict in a word.
+# What the ledger calls a verdict, and the verdict in words.
 OUTCOMES = {
     "holds": "holds", "partly": "holds partly", "fails": "does not hold", "undecided": "undecided",
     "untestable": "cannot be tested at this scale",
@@ -23,7 +23,7 @@ HOW: dict[str, Callable[[list[float]], list[float]]] = {
     "median": lambda values: [statistics.median(values)], "least": lambda values: [min(values)],
     "most": lambda values: [max(values)], "range": lambda values: [min(values), max(values)],
 }  # fmt: skip
-# Of a measure, or of one of its numbers: what it is multiplied by, how many decimals are printed, and the unit.
+# For a measure, or one of its numbers: the factor it is multiplied by, the decimals printed, and the unit.
 FORMS: dict[str, tuple[float, int, str]] = {
     "classifier_score": (1, 1, " of 10"), "classifier_frechet": (1, 1, ""), "fid768": (1, 2, ""),
     "clustering": (1, 2, ""), "class_frequency": (100, 1, "%"), "interpolation": (1, 2, ""),
@@ -34,12 +34,12 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 def complaints(sentence: str, reads: Collection[tuple[str, str]]) -> Iterator[str]:
-    """What is wrong with a sentence: fields that are none, or ask for what the rule does not read.
+    """What is wrong with a sentence: invalid fields, or fields that ask for what the rule does not read.
 
     `reads` are presets and their measures, as the claim's rule reads them.
     """
     if set("{}") & set(_FIELD.sub("", sentence)):
-        yield "a brace without its other half"
+        yield "an unmatched brace"
     for text in _FIELD.findall(sentence):
         if wrong := _wrong_field(text, reads):
             yield f"{{{text}}}: {wrong}"
@@ -66,8 +66,8 @@ def _wrong_field(text: str, reads: Collection[tuple[str, str]]) -> str:
 def fill(sentence: str, found: Found, systems: Mapping[str, Sequence[str]]) -> str:
     """A sentence with its fields filled; runs that diverged have no numbers and are counted.
 
-    `found` maps presets, as the ledger names them, to their records, and `systems` each of `SYSTEMS` to the names of
-    the systems that it stands for.
+    `found` maps presets, as the ledger names them, to their records, and `systems` maps each of `SYSTEMS` to the names
+    of the systems that it stands for.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -106,6 +106,6 @@ def listed(names: Sequence[str], most: int = 20) -> str:
 
 
 def waiting(missing: Mapping[str, int], wanted: int) -> str:
-    """What a claim waits for: systems with the number of their missing runs, of how many that are wanted."""
+    """What a claim waits for: systems with their numbers of missing runs, and how many runs it needs in all."""
     systems = [f"{name} ({count})" for name, count in missing.items()]
     return f"Waits for {sum(missing.values())} of {wanted} runs: {listed(systems, most=3)}."

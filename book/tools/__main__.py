@@ -1,7 +1,7 @@
-"""Build the book, print it, or write what its sources say: ``python -m book.tools [build|pdf|address|readme]``.
+"""Build the book, print it, or update address and README: ``python -m book.tools [build|pdf|address|readme]``.
 
 Exit status 0: done. 1: a chapter, Jupyter Book, the check of the pages or Chromium failed; if no book was built, pages
-of an earlier build are moved to ``_build/html.previous``. 2: wrong use, nothing executed or written.
+of an earlier build are moved to ``_build/html.previous``. 2: wrong use, nothing was executed or written.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from kmgan_lib.errors import RunFailed, UsageError
 
 
 def state(executed: bool, outcome: Outcome | None, now: str) -> str:
-    """Say in a word or two how a chapter's shown copy came about; ``now`` is the fingerprint of its source."""
+    """Say in a word or two where a chapter's shown copy comes from; ``now`` is the fingerprint of its source."""
     if outcome is None:
         return "not executed"
     if outcome.fingerprint != now:
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None, root: Path = PROJECT) -> int:
     parser.add_argument("what", nargs="?", default="build", choices=("build", "pdf", "address", "readme"))
     parser.add_argument("--profile", default="smoke", help="build, pdf: one of book/profiles.yml (default: smoke)")
     parser.add_argument("--only", help="build: execute this chapter only, show the others as last executed")
-    parser.add_argument("--url", help="address: https://github.com/owner/name; left out, the one that is there")
+    parser.add_argument("--url", help="address: https://github.com/owner/name; by default the present one")
     options = parser.parse_args(arguments)
     try:
         if options.what == "build":

@@ -1,8 +1,8 @@
 """Write the repository's address where readers need it.
 
 It goes into `_config.yml` (Binder and Colab buttons), `CITATION.cff` and the first cell of every chapter, which fetches
-the library where it is not installed. Without an argument the address of `_config.yml` stays, and chapters that lack
-the cell get it.
+the library if it is not installed. Without an argument the address in `_config.yml` is kept, and chapters that lack the
+cell get it.
 """
 
 import re
@@ -13,7 +13,7 @@ import nbformat
 from book.tools import profiles
 from kmgan_book.strict import read_yaml
 
-ID, TAG = "fetch-library", "remove-cell"  # no reader of the page needs it
+ID, TAG = "fetch-library", "remove-cell"  # readers of the page do not need it
 CELL = """\
 # Where the library is not installed, take it from a folder above, or fetch it with the book, as on Colab.
 import importlib.util
@@ -38,7 +38,7 @@ KNOWN = re.compile(r"https://github\.com/[\w-]+/[\w.-]+")
 
 
 def configured(root: Path) -> str:
-    """Return the address in `_config.yml`, empty where there is none."""
+    """Return the address in `_config.yml`, empty if there is none."""
     return read_yaml(root / "_config.yml")["repository"]["url"]
 
 
@@ -53,7 +53,7 @@ def give_cell(chapter: Path, address: str) -> None:
 
 
 def write(root: Path, url: str | None) -> None:
-    """Write the address, or the one that is there, into the configuration, the citation and the chapters."""
+    """Write the address, by default the present one, into the configuration, the citation and the chapters."""
     address = url or configured(root)
     known = not address or KNOWN.fullmatch(address)
     profiles.need(bool(known), f"{address} is not of the form https://github.com/owner/name")

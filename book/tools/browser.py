@@ -1,4 +1,4 @@
-"""Where Chromium is and how it is started, for the PDF, for the preview of links and for the tests of the pages."""
+"""Find and start Chromium, for the PDF, for the preview of links and for the tests of the pages."""
 
 import shutil
 import subprocess
@@ -14,12 +14,12 @@ FLAGS = (
 
 
 def chromium() -> str | None:
-    """Return the path of the browser, or None where there is none."""
+    """Return the path of the browser, or None if there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def run(*options: str) -> None:
-    """Run the browser without a window; a `subprocess.SubprocessError` says that it failed."""
+    """Run the browser without a window; raises `subprocess.SubprocessError` if it fails."""
     path = chromium()
     if path is None:
         raise UsageError("Chromium is needed, for example Debian's package: apt-get install chromium")

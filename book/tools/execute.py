@@ -1,4 +1,4 @@
-"""Execute the chapters of a profile with papermill, a few at a time, and keep what came out."""
+"""Execute the chapters of a profile with papermill, a few at a time, and keep the results."""
 
 import ast
 import asyncio
@@ -56,7 +56,7 @@ def fingerprint(source: Path, parameters: dict[str, Any]) -> str:
 
 
 def last_outcome(folder: Path, chapter: str) -> Outcome | None:
-    """Return how the kept executed copy of a chapter was made, or None where there is none."""
+    """Return how the kept executed copy of a chapter was made, or None if there is none."""
     note = folder / "executed" / f"{chapter}.json"
     return Outcome(**json.loads(note.read_text(encoding="utf8"))) if note.exists() else None
 
@@ -64,13 +64,13 @@ def last_outcome(folder: Path, chapter: str) -> Outcome | None:
 class ChapterEngine(NBClientEngine):
     """papermill's engine with two changes.
 
-    Its client has no registry of widgets. With it nbclient answers messages of `Output` widgets and hangs about one
-    run in four on `interact` (nteract/papermill#723, jupyter/nbclient#312). Without it the first picture of an
+    Its client has no registry of widgets. With one, nbclient answers messages of `Output` widgets and hangs in about
+    one run in four on `interact` (nteract/papermill#723, jupyter/nbclient#312). Without one, the first picture of an
     interaction is an ordinary output, which is also what a page without a kernel can show.
 
-    Its kernel has sockets with a name that nobody else takes. Free TCP ports are looked up before a kernel starts, so
-    that any process may take one in between; a kernel without its iopub port lives and never answers. Only Linux has
-    sockets without a file, hence without a limit on the length of a folder's name.
+    Its kernel has sockets with a unique name. Free TCP ports are looked up before a kernel starts, so that any process
+    may take one in between; a kernel without its iopub port stays alive and never answers. Only Linux has sockets
+    without a file, hence without a limit on the length of a folder's name.
     """
 
     @classmethod
@@ -78,9 +78,9 @@ class ChapterEngine(NBClientEngine):
         cls, nb_man: Any, kernel_name: str, *, options: dict[str, Any], process: dict[str, Any], kernels: list[Any],
         **_: Any,
     ) -> Any:  # fmt: skip
-        """Execute the notebook of the manager with a client of these options and a kernel, which goes to ``kernels``.
+        """Execute the manager's notebook with a client of these options and a kernel, which is added to ``kernels``.
 
-        ``process`` is how the kernel is started.
+        ``process`` says how the kernel is started.
         """
         client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, **options)
         client.widget_registry = {}
@@ -95,18 +95,18 @@ papermill_engines.register("book", ChapterEngine)
 
 
 def environment(workers: int) -> dict[str, str]:
-    """Return the environment of the kernels: cores shared out among them, byte code kept."""
+    """Return the environment of the kernels: cores divided among them, byte code kept."""
     values = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     values |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    values["KMGAN_PROGRESS"] = "0"  # bars are for people who wait, not for pages
+    values["KMGAN_PROGRESS"] = "0"  # progress bars are for people who wait, not for pages
     # The debugger that Jupyter offers warns about frozen modules on each start.
     values["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     return values
 
 
 def run_with(cells: list[nbformat.NotebookNode]) -> str:
-    """The parameters of a run as one line for the foot of its page; the injected ones come last and count."""
+    """The parameters of a run as one line for the foot of its page; injected ones come last and override."""
     given = {}
     for statement in ast.parse("\n".join(cell.source for cell in cells)).body:
         if isinstance(statement, ast.AnnAssign | ast.Assign) and statement.value:
@@ -119,13 +119,13 @@ def run_with(cells: list[nbformat.NotebookNode]) -> str:
 def tidy(path: Path) -> None:
     """Make an executed notebook fit for readers.
 
-    Views of widgets whose kernel has ended go where the same output holds pictures: a reader would see an error in
-    their place. In the place of the cells of parameters the page has a line at its foot.
+    Views of widgets whose kernel has ended are removed if the same output holds pictures: a reader would see an error
+    in their place. Instead of the cells of parameters the page has a line at its foot.
     """
     notebook = nbformat.read(path, as_version=4)
     injected = tagged(notebook, INJECTED)
     for cell in injected:
-        cell["id"] = INJECTED  # not a random one: the same build gives the same file
+        cell["id"] = INJECTED  # not random: the same build gives the same file
     if parameters := tagged(notebook, "parameters") + injected:
         for cell in parameters:
             cell.metadata["tags"] = [*cell.metadata["tags"], UNSEEN]
@@ -145,7 +145,7 @@ class Runner:
         self.console = console
         self.environment: dict[str, str] = {}
         self.kernels: list[Any] = []
-        # On a terminal a moving bar a chapter; elsewhere (a CI log) only the lines said below.
+        # On a terminal one progress bar per chapter; elsewhere (a CI log) only the lines printed below.
         self.progress = Progress(console=console, transient=True, disable=not console.is_terminal)
 
     def say(self, text: str, style: str | None = None) -> None:
@@ -170,7 +170,7 @@ class Runner:
                 raise
 
     def chapter(self, source: Path) -> Outcome:
-        """Execute one chapter, keep what came out and say how it ended."""
+        """Execute one chapter, keep the result and say how it ended."""
         name, parameters = source.stem, self.profile.chapters[source.stem]
         running, failed = self.folder / "running" / source.name, self.folder / "failed" / source.name
         running.unlink(missing_ok=True)
@@ -212,22 +212,22 @@ class Runner:
 
         def reach(cell: nbformat.NotebookNode, cell_index: int) -> None:
             nonlocal reached, injected
-            # The injected cell does not count: numbers are those of the chapter as its reader has it.
+            # The injected cell does not count: cells are numbered as in the chapter that its reader has.
             injected += INJECTED in cell.metadata.get("tags", [])
             reached = f"cell {cell_index + 1 - injected} ({cell.source.strip().splitlines()[0]})"
             self.progress.update(task, completed=cell_index)
 
         log = running.with_suffix(".log")
         with (
-            # A kernel that is stopped at once removes nothing of its own.
+            # A kernel that is killed removes none of its own files.
             tempfile.TemporaryDirectory(prefix="kmgan-", ignore_cleanup_errors=True) as scratch,
             log.open("wb") as written,
             asyncio.Runner(loop_factory=ensure_event_loop) as runner,
         ):
-            runner.get_loop()  # in which nbclient works; it is closed with what an ended kernel left waiting
+            runner.get_loop()  # used by nbclient, and closed with whatever an ended kernel left pending
             options = {
                 "startup_timeout": self.profile.start_timeout, "timeout": self.profile.cell_timeout,
-                "shutdown_kernel": "immediate",  # a cell that ran past its time may not answer a polite request either
+                "shutdown_kernel": "immediate",  # after a timeout a cell may not answer a polite request either
                 "store_widget_state": False, "record_timing": False, "on_cell_execute": reach,
             }  # fmt: skip
             variables = {**self.environment, "TMPDIR": scratch}

@@ -1,4 +1,4 @@
-"""What a built page loads: nothing from another host (plain hyperlinks are fine), and not too much."""
+"""Check what built pages load: nothing from another host (plain hyperlinks are fine), and not too much."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 
 PAGE, SITE = 3_000_000, 35_000_000  # bytes
 PICTURE = re.compile(r"""<(?:img|source)\b[^>]*?\ssrc=["'](?!data:|https?:|//)([^"'?#]+)""")
-# Attributes whose address a browser fetches by itself, but for that of a hyperlink.
+# Attributes whose address a browser fetches by itself, except in a hyperlink.
 LOADED = ("src", "srcset", "href", "xlink:href", "poster", "data")
 HYPERLINKS = ("a", "area")
 # A <link> of these kinds only names a related page.
@@ -54,7 +54,7 @@ def external_loads(site: Path) -> Iterator[str]:
 
 
 def weight(page: Path) -> int:
-    """Return the bytes of a page and of the pictures that it shows; scripts and fonts are shared by all pages."""
+    """Return the size in bytes of a page and of the pictures that it shows; all pages share scripts and fonts."""
     shown = {(page.parent / unquote(source)).resolve() for source in PICTURE.findall(page.read_text(encoding="utf8"))}
     return page.stat().st_size + sum(picture.stat().st_size for picture in shown if picture.is_file())
 

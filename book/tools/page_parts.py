@@ -1,4 +1,4 @@
-"""Sphinx extension: what the theme leaves to do on a page, and what pages show differently from their sources.
+"""Sphinx extension: what the theme does not do on a page, and where pages differ from their sources.
 
 Nothing loads from another host: Thebe's scripts, which Jupyter Book puts on every page, are dropped, and MathJax is
 served from the build.
@@ -48,7 +48,7 @@ CODE_WIDTH = 50  # characters of a line
 
 
 def address(configured: str) -> str:
-    """Return the repository's address: that of `_config.yml`, or where GitHub builds the book, that repository's."""
+    """Return the repository's address: that of `_config.yml` or, if GitHub builds the book, that repository's."""
     repository = os.environ.get("GITHUB_REPOSITORY")
     if configured or not repository:
         return configured
@@ -56,7 +56,7 @@ def address(configured: str) -> str:
 
 
 def offer_launch(app: Sphinx, config: Config) -> None:
-    """Switch on the buttons of Binder and Colab where there is a repository that they can open."""
+    """Switch on the buttons of Binder and Colab if there is a repository that they can open."""
     options: dict[str, Any] = config.html_theme_options
     options["repository_url"] = address(options.get("repository_url", ""))
     if options["repository_url"]:
@@ -72,7 +72,7 @@ def drop_thebe(app: Sphinx, config: Config) -> None:
 
 
 def offer_preview(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Say in a page's head what a link to it should show: title, the book's answer, and its image."""
+    """Say in a page's head what a link to it should show: title, description, and the image of the book's answer."""
     base = str(app.config.html_baseurl).rstrip("/")
     texts = {
         "title": re.sub("<[^>]*>", "", context.get("title") or app.config.html_title), "type": "article",
@@ -101,7 +101,7 @@ def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
 
 
 def finish(app: Sphinx, failure: Exception | None) -> None:
-    """Copy sources and second images beside the pages, and mend the roles of the pages' elements."""
+    """Copy sources and second images beside the pages, and correct the ARIA roles of the pages' elements."""
     if failure or app.builder.name != "html":
         return
     source, target = Path(app.srcdir), Path(app.outdir)
@@ -129,13 +129,13 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
 
 
 def share_handlers(app: Sphinx) -> None:
-    """Let the one-page book write every element that the pages can: extensions register most of them for pages only."""
+    """Let the one-page book write every element that pages can: extensions register most of them only for pages."""
     handlers = app.registry.translation_handlers
     handlers["singlehtml"] = {**handlers.get("html", {}), **handlers.get("singlehtml", {})}
 
 
 def profile(path: Path) -> str:
-    """Return the profile that a chapter was executed under, or nothing where it was not."""
+    """Return the profile that a chapter was executed under, or nothing if it was not."""
     if not path.exists():
         return ""
     for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
@@ -146,7 +146,7 @@ def profile(path: Path) -> str:
 
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
-    """Put what follows the heading of each section to be run into an element that opens and closes."""
+    """Put what follows the heading of each "Run it yourself" section into an element that opens and closes."""
     for section in list(doctree.findall(nodes.section)):
         if section[0].astext() != RUN:
             continue
@@ -158,7 +158,7 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def bare(source: str, name: str) -> str:
-    """Return a function or a method (``Class.method``) of a module's source as its bare lines.
+    """Return the bare lines of a function or a method (``Class.method``) in a module's source.
 
     Without decorators, docstring and types; long signatures are wrapped.
     """

@@ -1,7 +1,7 @@
-"""What each profile gives to each chapter, checked against the chapters before anything runs.
+"""The parameters that each profile gives to each chapter, checked against the chapters before anything runs.
 
 papermill only warns about a parameter that a notebook does not have and then runs with the default, so a
-mistyped name would go unseen. Here it is an error, for every profile in the file and not only the one asked for.
+mistyped name would go unnoticed. Here it is an error, for every profile in the file and not only the one asked for.
 """
 
 import ast
@@ -34,7 +34,7 @@ class Profile:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the nearest known name, or the list of all where none is near."""
+    """Return "; did you mean 'x'?" for the nearest known name, or the list of all if none is near."""
     names = list(known)
     if near := difflib.get_close_matches(str(name), names, n=1):
         return f"; did you mean {near[0]!r}?"
@@ -42,7 +42,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def need(true: bool, text: str) -> None:
-    """Raise a `UsageError` with this text where something is not true."""
+    """Raise a `UsageError` with this text if something is not true."""
     if not true:
         raise UsageError(text)
 
@@ -68,7 +68,7 @@ def fits(value: Any, annotation: str) -> bool:
     """Tell whether a literal has the annotated type: a scalar of ``SCALARS`` or a list of one."""
     if annotation.startswith("list[") and annotation.endswith("]"):
         return isinstance(value, list) and all(fits(item, annotation[5:-1]) for item in value)
-    # bool is a subclass of int, but `true` for a number is a slip.
+    # bool is a subclass of int, but `true` for a number is a mistake.
     if isinstance(value, bool):
         return annotation == "bool"
     return isinstance(value, SCALARS.get(annotation, ()))
@@ -81,8 +81,8 @@ def parameters(path: Path) -> dict[str, str]:
     try:
         statements = ast.parse(cells[0].source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # half a character, or brackets without end
-        raise UsageError(f"{path.stem}: its parameters cell is no Python") from None
-    # papermill reads the cell line by line and may see less than Python does; what it misses it cannot set.
+        raise UsageError(f"{path.stem}: its parameters cell is not valid Python") from None
+    # papermill reads the cell line by line and may see less than Python does; it cannot set what it misses.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     seen = papermill.inspect_notebook(str(path))
     found: dict[str, str] = {}

@@ -30,7 +30,7 @@ STYLE = """
 
 
 def between(text: str, name: str, new: str) -> str:
-    """Return the text with something new between the two marks of this name."""
+    """Return the text with new content between the two marks of this name."""
     begin, end = BEGIN.format(name), END.format(name)
     block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if len(block.findall(text)) != 1:
@@ -79,7 +79,7 @@ def abstract() -> str:
 
 
 def preview(drawn: str, target: Path) -> None:
-    """Write the image once more as pixels, for previews of links, which show no SVG."""
+    """Write the image as pixels, too, for previews of links, which show no SVG."""
     with tempfile.TemporaryDirectory(prefix="kmgan-") as folder:
         source, shot = Path(folder) / "abstract.svg", Path(folder) / "abstract.png"
         source.write_text(drawn, encoding="utf8")

@@ -17,7 +17,7 @@ from kmgan_book import PHONE
 from kmgan_lib.errors import RunFailed
 
 SOURCES, PHONES = "sources", "phone"  # folders of the staged book
-CHART = 30_000  # colors, those of smoothed edges included
+CHART = 30_000  # colors, including those of smoothed edges
 PAGES = Path("_build") / "html"
 PREVIOUS = Path("_build") / "html.previous"
 NOT_STAGED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
@@ -27,7 +27,7 @@ def stage(root: Path, folder: Path, status: str) -> Path:
     """Copy what Jupyter Book reads into ``folder/stage``, executed chapters in place of their sources.
 
     The copy has the project's layout, so page addresses, links to downloads and literal includes of the library
-    are those of the sources. These go to ``sources/``: they are what readers download.
+    are those of the sources. The sources go to ``sources/``, for readers to download.
     """
     staged = folder / "stage"
     shutil.rmtree(staged, ignore_errors=True)
@@ -50,9 +50,9 @@ def stage(root: Path, folder: Path, status: str) -> Path:
 
 
 def take_phone_images(chapter: Path, folder: Path) -> None:
-    """Make a staged chapter's figures lighter, and move their second images (`kmgan_book.phone`) into a folder.
+    """Make a staged chapter's figures smaller, and move their second images (`kmgan_book.phone`) into a folder.
 
-    There they have the name that MyST-NB gives to the first: `page_parts` shows them on narrow pages.
+    There they have the name that MyST-NB gives to the first image: `page_parts` shows them on narrow pages.
     """
     notebook = json.loads(chapter.read_text(encoding="utf8"))
     for data in (output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])):
@@ -68,7 +68,7 @@ def take_phone_images(chapter: Path, folder: Path) -> None:
 
 
 def lighter(image: bytes) -> bytes:
-    """Return a chart with at most 256 colors, where that saves something; photographs, of many colors, stay."""
+    """Return a chart with at most 256 colors, if that makes it smaller; photographs, with many colors, stay."""
     with Image.open(io.BytesIO(image)) as file:
         opaque = file.convert("RGB")
     if opaque.getcolors(CHART) is None:
@@ -79,7 +79,7 @@ def lighter(image: bytes) -> bytes:
 
 
 def render(staged: Path, builder: str = "html") -> Path:
-    """Run Jupyter Book on the staged sources, every warning an error; return the folder of the pages.
+    """Run Jupyter Book on the staged sources, with warnings as errors; return the folder of the pages.
 
     A `RunFailed` says why there are none.
     """
@@ -113,7 +113,7 @@ def publish(pages: Path, root: Path) -> None:
 
 
 def withdraw(root: Path) -> bool:
-    """Move the pages of an earlier build aside, so that they are not taken for this one's; tell if there were any."""
+    """Move the pages of an earlier build aside, so that they are not taken for new ones; return if there were any."""
     target, previous = root / PAGES, root / PREVIOUS
     if not target.exists():
         return False

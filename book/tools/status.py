@@ -1,4 +1,4 @@
-"""The page of execution statistics: what was executed for this build, when, how long it took, on what."""
+"""The page of execution statistics: what was executed for this build, when, for how long, and on which device."""
 
 import os
 import platform
@@ -11,19 +11,19 @@ from pathlib import Path
 from book.tools.execute import Outcome
 from book.tools.profiles import Profile
 
-Rows = dict[str, tuple[str, Outcome | None]]  # of each chapter: a word about its executed copy, and how it was made
+Rows = dict[str, tuple[str, Outcome | None]]  # for each chapter: a word about its executed copy, and how it was made
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill", "jupyter-book")
 
 
 def _answer(*command: str) -> str:
-    """Return what a command prints, or nothing where it is missing or fails."""
+    """Return what a command prints, or nothing if it is missing or fails."""
     if shutil.which(command[0]) is None:
         return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def device() -> str:
-    """Name the graphics card, or else the processor, without importing torch."""
+    """Name the GPU, or else the CPU, without importing torch."""
     cards = _answer("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     if cards:
         return cards.splitlines()[0]
@@ -34,7 +34,7 @@ def device() -> str:
 
 
 def commit(root: Path) -> str:
-    """Name the commit, with a word where files differ from it."""
+    """Name the commit, with a note if files differ from it."""
     name = _answer("git", "-C", str(root), "rev-parse", "--short=10", "HEAD")
     if not name:
         return "no commit"
@@ -42,7 +42,7 @@ def commit(root: Path) -> str:
 
 
 def _code(text: str) -> str:
-    """Return text as code in a cell of a table: in backticks enough, and without a bar or a line's end of its own."""
+    """Return text as code in a table cell: in enough backticks, and without bars or line breaks of its own."""
     line = " ".join(text.split()).replace("|", "\\|")
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-LARGEST = 1024  # pixels on a side; the largest network makes 64
+LARGEST = 1024  # pixels on a side; the largest network generates 64
 
 
 class Layout(NamedTuple):
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set: how its files may lie below a root, and what may stand in for it."""
+    """A named data set: how its files may be laid out below a root, and what may stand in for it."""
 
     name: str
     classes: tuple[str, ...] = ()
@@ -96,18 +96,18 @@ def _located(dataset: Dataset, root: str | Path | None) -> tuple[str, Path, Layo
 
 
 def find(name: str, *, root: str | Path | None = None) -> tuple[str, Path] | None:
-    """Where the files of a data set are, as `load` looks for them: a word for the place, and its folder, or None."""
+    """Where `load` finds the files of a data set: a word for the kind of place, and the folder; None if nowhere."""
     located = _located(_known(name), root)
     return located and located[:2]
 
 
 def fetch(name: str) -> Path:
-    """Download a data set with torchvision, which checks its checksum, into the cache; nothing half-written is kept."""
+    """Download a data set into the cache with torchvision, which verifies its checksum; nothing partial is kept."""
     from torchvision import datasets
 
     dataset = _known(name)
     if not dataset.torchvision:
-        raise UsageError(f"{name} has no dependable download. {_ways(dataset)}")
+        raise UsageError(f"{name} has no reliable download. {_ways(dataset)}")
     target = cache_root() / "data" / dataset.layouts[0].folder
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _ways(dataset: Dataset) -> str:
     folders = " or ".join(layout.folder for layout in dataset.layouts)
     fetched = "without one, torchvision downloads it; " if dataset.torchvision else ""
     return (
-        f"Ways to get it: --data-root or KMGAN_DATA names a folder that holds {folders}, as torchvision has it "
+        f"Ways to get it: set --data-root or KMGAN_DATA to a folder that holds {folders}, as torchvision has it "
         f"({' and '.join(dataset.layouts[0].files)}); {fetched}or train with --profile smoke on {dataset.standin_text}"
     )
 
@@ -158,18 +158,18 @@ def load(
     ----------
     name, labels
         ``synthetic``, ``digits``, ``mnist``, ``fashion``, ``cifar10``, ``celeba``, or ``folder:PATH``; or images in
-        memory, with their labels, if there are any (`kmgan_lib.data.images.given`).
+        memory, with their labels if there are any (`kmgan_lib.data.images.given`).
     root, download
-        Data root, searched first, by default ``$KMGAN_DATA``. If it lacks the data, nothing is downloaded.
+        Data root, searched first, by default ``$KMGAN_DATA``; and, if there is none, whether to download.
     standin : {"auto", "always", "never"}
         Whether a stand-in may take the data's place: if nothing else is found (with a warning), always, or never.
     split : {"train", "test", "all"}
-        ``all`` is train, then test; of ``celeba`` it has the valid partition too. The rest has no splits.
+        ``all`` is train, then test, and for ``celeba`` also valid. Points, folders and arrays have no splits.
     image_size, channels
-        Side in pixels (`kmgan_lib.data.images.resized`), by default their own, and for a folder 32; and, of folders
-        only, 1 channel for grey or 3 for RGB.
+        Side in pixels (`kmgan_lib.data.images.resized`), by default the images' own, or 32 for a folder; and, only for
+        folders, 1 channel (gray) or 3 (RGB).
 
-    A `UsageError` says the ways to get data that cannot be had.
+    If the data cannot be found, a `UsageError` lists the ways to get them.
     """
     for key, word, known in (("standin", standin, ("auto", "always", "never")), ("split", split, readers.PARTS)):
         if word not in known:
@@ -181,7 +181,7 @@ def load(
     elif name.startswith("folder:"):
         return folder(name.removeprefix("folder:"), image_size=image_size or 32, channels=channels)
     elif name.startswith("images:"):
-        raise UsageError(f"{name} was handed over in Python and is not kept: hand it over again, as images=...")
+        raise UsageError(f"{name} was passed in Python and is not kept: pass it again, as images=...")
     elif name == "synthetic":
         return toys.synthetic()
     else:

@@ -1,4 +1,4 @@
-"""The one container of data: a tensor, labels if there are any, where it came from; and images of one's own."""
+"""The container of all data (a tensor, labels if any, where it came from), and images of the user's own."""
 
 import functools
 import hashlib
@@ -22,12 +22,12 @@ from kmgan_lib.files import CONFIG, HISTORY, expanded, first_line
 from kmgan_lib.progress import progress
 
 log = logging.getLogger(__name__)
-EMBEDDED = "embedded"  # what the source begins with of test images that come with the library
+EMBEDDED = "embedded"  # what the source of the library's own test images begins with
 RESIZED_AT_ONCE = 1000  # as floats the whole of CIFAR-10 at 64x64 would take 2.5 GB
-# Whatever a file is called, nothing else is opened: for PostScript, say, Pillow would start another program.
+# No other format is opened, whatever a file's name: for PostScript, say, Pillow would start another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-NAMED = 10  # files left out that are named
+NAMED = 10  # at most so many skipped files are named
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Images:
         return replace(self, tensor=self.tensor.to(device), labels=labels)
 
     def at(self, size: int) -> Self:
-        """The same images at another side length (`resized`), which the source then says."""
+        """The same images at another side length (`resized`), which is noted in the source."""
         if self.tensor.shape[-2:] == (size, size):
             return self
         kept = {k: v for k, v in self.provenance.items() if k not in ("count", "sha256")}
@@ -67,12 +67,12 @@ class Images:
 
 
 def stands_in(provenance: dict[str, Any]) -> bool:
-    """Whether data stand in for the data set of their name: drawings, or its embedded test images alone."""
+    """Whether data only stand in for the data set of their name: drawings, or just its embedded test images."""
     return provenance.get("kind") == "stand-in" or str(provenance.get("source")).startswith(EMBEDDED)
 
 
 def described(provenance: dict[str, Any]) -> str:
-    """Data in a message: where they are from, how many, and the beginning of their hash."""
+    """Data described in a message: their source, their number, and the first digits of their hash."""
     return "{source}, {count} images, SHA-256 {sha256!s:.12}".format_map(defaultdict(str, provenance))
 
 
@@ -83,25 +83,25 @@ def to_bytes(images: Tensor) -> Tensor:
 
 def to_unit(tensor: Tensor) -> Tensor:
     """Images as float32 in [0, 1]; points pass through unchanged."""
-    # By a plain number CUDA would multiply with the reciprocal, which rounds otherwise than a CPU.
+    # To divide by a Python number, CUDA multiplies by its reciprocal, which rounds differently from a CPU.
     return tensor.float().div_(tensor.new_full((), 255)) if tensor.dtype == torch.uint8 else tensor
 
 
 @functools.cache
 def _factors(count: int, device: torch.device) -> Tensor:
-    """Odd numbers, made once: a step that copies them from the host could not be captured."""
+    """Odd numbers, made once: a step that copies them from the host could not be captured in a CUDA graph."""
     return (2 * torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(0)) + 1).to(device)
 
 
 def content_keys(images: Tensor) -> Tensor:
-    """A number (n,), at least 0, for each floating-point image (n, ...): the same in every row and on every device."""
+    """A number (n,), at least 0, for each floating-point image (n, ...): the same in any row and on any device."""
     bits = images.flatten(1).contiguous().view(torch.int32 if images.element_size() == 4 else torch.int64).long()
     mixed = (bits * _factors(bits.shape[1], bits.device)).sum(1)  # int64 wraps around
     return mixed >> 24 & 2**39 - 1  # the low bits mix badly
 
 
 def resized(tensor: Tensor, size: int) -> Tensor:
-    """Images (n, c, h, w) of uint8 at another side, bilinearly, with antialiasing and rounding (readings, row 24)."""
+    """Resize images (n, c, h, w) of uint8, bilinearly, with antialiasing and rounding (readings, row 24)."""
     if tensor.shape[-2:] == (size, size):
         return tensor
     resize = functools.partial(F.interpolate, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -109,7 +109,7 @@ def resized(tensor: Tensor, size: int) -> Tensor:
 
 
 def _tensor(values: Any) -> Tensor:
-    try:  # PyTorch takes no array that runs backwards, and warns of one that is not to be written to
+    try:  # PyTorch rejects arrays with negative strides, and warns about read-only ones
         numbers = values if isinstance(values, Tensor) else np.require(values, None, ["C", "E", "W"])
         return torch.as_tensor(numbers).detach().cpu()
     except (RuntimeError, TypeError, ValueError) as error:
@@ -117,9 +117,9 @@ def _tensor(values: Any) -> Tensor:
 
 
 def given(images: Tensor | np.ndarray, labels: Any = None) -> Images:
-    """Square images (n, c, h, h) of a caller, uint8 or float in [0, 1], with 1 or 3 channels, and their classes (n,).
+    """The caller's square images (n, c, h, h), uint8 or float in [0, 1], 1 or 3 channels, and their classes (n,).
 
-    They are kept as uint8, floats rounded. A `UsageError` if shapes, types or values are others.
+    They are kept as uint8, floats rounded. Raises `UsageError` for other shapes, types or values.
     """
     tensor, known = _tensor(images), None if labels is None else _tensor(labels)
     real = tensor.dtype == torch.uint8 or (tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all()))
@@ -149,10 +149,10 @@ def _image_files(root: Path) -> Iterator[Path]:
 
 
 def _cut(image: Image.Image, size: int, mode: str) -> np.ndarray:
-    """The upright image's central square, resized, transparency on white: (c, size, size)."""
+    """The central square of an image, upright, resized, and white where transparent: (c, size, size)."""
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F"):
-        raise ValueError("greys of unknown range: save it with 8 bits")
+        raise ValueError("gray values of unknown range: save it with 8 bits")
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.has_transparency_data:
@@ -163,10 +163,10 @@ def _cut(image: Image.Image, size: int, mode: str) -> np.ndarray:
 
 
 def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
-    """All images below a folder, cut to their central square: (n, channels, image_size, image_size), grey or RGB.
+    """All images below a folder, cut to their central square: (n, channels, image_size, image_size), gray or RGB.
 
-    They are in the order of their paths, without hidden files and runs of this library. Where all lie in several
-    subfolders, these are the classes. What cannot be read is named in a warning; a `UsageError` if nothing can.
+    They are sorted by path; hidden files and runs of this library are left out. If all lie in several subfolders, these
+    are the classes. A file that cannot be read is named in a warning; raises `UsageError` if none can.
     """
     if channels not in (1, 3):
         raise UsageError(f"channels={channels} must be 1 or 3")
@@ -180,7 +180,7 @@ def folder(path: str, *, image_size: int = 32, channels: int = 3) -> Images:
         try:
             with Image.open(place / name, formats=FORMATS) as image:
                 return _cut(image, image_size, "L" if channels == 1 else "RGB")
-        except Exception as error:  # Pillow raises many kinds for a broken image, all of them meaning this
+        except Exception as error:  # Pillow raises many kinds of error for a broken image
             return f"{place / name}: {first_line(error)}"
 
     with ThreadPoolExecutor() as pool:

@@ -1,7 +1,7 @@
 """Files of data sets: MNIST's format, CIFAR-10's release, CelebA's photographs, and atlases of the last two.
 
-``read_...(place, split)`` gives images (n, c, h, w) as uint8, labels (n,) as int64 or None, and a remark for the
-provenance, from a folder that holds the files of a list here. A `UsageError` names a file that is not as it should be.
+``read_...(place, split)`` returns images (n, c, h, w) as uint8, labels (n,) as int64 or None, and a remark for the
+provenance, from a folder with the files listed here. A `UsageError` names a file that is not as it should be.
 """
 
 import contextlib
@@ -23,29 +23,29 @@ from kmgan_lib.files import first_line
 from kmgan_lib.progress import progress
 
 AGAIN = "remove it and get the data again"
-FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file is called, Pillow opens nothing else
+FORMATS = ("JPEG", "PNG", "WEBP")  # Pillow opens nothing else, whatever a file's name
 PARTS = {"train": ("train",), "test": ("test",), "all": ("train", "test")}
 
 
 @contextlib.contextmanager
 def _expecting(path: Path, what: str) -> Iterator[None]:
-    """Whatever goes wrong in the block means that the file is not what it should be."""
+    """Any error in the block means that the file is not what it should be."""
     try:
         yield
-    except Exception as error:  # Pillow, NumPy and gzip raise many kinds for a broken file
+    except Exception as error:  # Pillow, NumPy and gzip raise many kinds of error for a broken file
         reason = first_line(error).replace(str(path), path.name)
         raise UsageError(f"{path} is not {what} ({reason}): {AGAIN}") from None
 
 
 def _classes(labels: np.ndarray, count: int) -> Tensor:
-    """Labels (n,) of ten classes as int64; a `ValueError` if they are not, or not so many."""
+    """Labels (n,) of ten classes as int64; a `ValueError` if they are anything else, or not ``count`` of them."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < 10)).all():
         raise ValueError(f"labels must be {count} whole numbers from 0 to 9")
     return torch.from_numpy(labels.astype(np.int64))
 
 
 def _decoded(jobs: list[tuple[Path, int]], side: int, read: Callable[[Path, np.ndarray], None]) -> Tensor:
-    """Images (n, 3, side, side) of files with so many each, read in threads: Pillow decodes without Python's lock."""
+    """Images (n, 3, side, side) of files with so many images each, read in threads: Pillow releases Python's lock."""
     ends = np.cumsum([n for _, n in jobs])
     pixels = np.empty((ends[-1], 3, side, side), np.uint8)
     todo = [(path, pixels[end - n : end]) for (path, n), end in zip(jobs, ends, strict=True)]
@@ -65,20 +65,20 @@ def _atlas(path: Path, out: np.ndarray) -> None:
 
 # MNIST and Fashion-MNIST
 
-IDX_LARGEST = 1 << 28  # bytes, five times MNIST: no more is unpacked, whatever a file holds
+IDX_LARGEST = 1 << 28  # bytes, five times MNIST: no file is unpacked any further
 IDX_PREFIX = {"train": "train", "test": "t10k"}
 IDX_FILES = tuple(f"{p}-{kind}-ubyte*" for p in IDX_PREFIX.values() for kind in ("images-idx3", "labels-idx1"))
 
 
 def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The bytes, n of the given shape, of a file of big-endian header words, then bytes; plain or gzipped."""
+    """The bytes (n, *shape) of an IDX file, big-endian header words followed by bytes; plain or gzipped."""
     path = path if path.is_file() else path.with_suffix(".gz")
     with _expecting(path, f"a whole IDX file of {'28x28 images' if shape else 'labels'}"):
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(IDX_LARGEST)
         magic, count, *sides = np.frombuffer(content, ">u4", 2 + len(shape)).tolist()
         if magic != 0x801 + len(shape) or tuple(sides) != shape:
-            raise ValueError("another header")
+            raise ValueError("its header is wrong")
         return np.frombuffer(content, np.uint8, offset=8 + 4 * len(shape)).reshape(count, *shape)
 
 
@@ -100,7 +100,7 @@ BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.met
 PER_ATLAS, ATLASES = 1000, 50
 EXACT, EXACT_FILE = 1017, "test/exact-0000-1016.webp"  # test images that the atlases hold without loss
 CIFAR_FILES = ("labels_train.npy", "labels_test.npy", EXACT_FILE, "train/*.webp")
-# Of the images as rows of 3,072 bytes, channel by channel, which is how the release has them.
+# Of the images as rows of 3,072 bytes, channel by channel, as in the release.
 TRAIN_SHA256 = "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"
 EXACT_SHA256 = "2c64b81a519186681be7080da632757a9e060e16b6a4bfe963ef342b6ba0f15c"
 
@@ -145,16 +145,16 @@ CODES = {"0": "train", "1": "valid", "2": "test"}  # of list_eval_partition.txt
 
 
 def _inside(name: str) -> str:
-    """The name, if it is one of a file of the list's own folder, not of one elsewhere on the machine."""
+    """The name, if it is that of a file in the list's own folder; a `ValueError` if it leads elsewhere."""
     if name == ".." or Path(name).name != name or "\\" in name:
-        raise ValueError(f"{name[:40]!r} is no file of the folder")
+        raise ValueError(f"{name[:40]!r} is not a file of this folder")
     return name
 
 
 def _faces(
     listed: Path, split: str, files: list[tuple[str, Path, int]], read: Callable[[Path, np.ndarray], None]
 ) -> Tensor:
-    """The faces of a split, partition by partition, of files that are listed with their partition and count."""
+    """The faces of a split, partition by partition, from files listed with their partition and count."""
     jobs = [(path, count) for wanted in PARTITIONS[split] for part, path, count in files if part == wanted]
     if not jobs:
         raise UsageError(f"{listed} names no images of this split: {AGAIN}")
@@ -178,7 +178,7 @@ def read_photographs(place: Path, split: str) -> tuple[Tensor, None, str]:
 
 
 def read_face_atlases(place: Path, split: str) -> tuple[Tensor, None, str]:
-    """The compact copy, a part of the data set: JPEG atlases of the central 178x178 pixels at 64x64, ``index.csv``."""
+    """The compact copy, a part of the data set: JPEG atlases of the central 178x178 pixels at 64x64."""
     index = place / "index.csv"
     with _expecting(index, "the index of the atlases"), index.open(newline="", encoding="utf8") as file:
         counts = Counter((row["partition"], _inside(row["shard"])) for row in csv.DictReader(file))

@@ -16,7 +16,7 @@ from kmgan_lib.data.readers import read_idx
 MEANS = 10.0 * torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 DEVIATION, POINTS_PER_CLASS = 1.5, 2_500
 TEST_COUNT = 297  # of scikit-learn's digits
-HELD_OUT = 5  # of so many embedded images one is for tests
+HELD_OUT = 5  # one in so many embedded images is for tests
 COUNTS = {"train": 2_000, "test": 500}  # of the drawn ones
 CORNERS = {"triangle": 3, "square": 4, "pentagon": 5, "hexagon": 6, "disc": 90}
 PETALS = {"propeller": 2, "trefoil": 3, "quatrefoil": 4, "cinquefoil": 5, "star": 8}
@@ -24,10 +24,10 @@ SHAPES = (*CORNERS, *PETALS)
 
 
 def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tuple[Tensor, Tensor]:
-    """The two-dimensional structure that nobody observes (Fig. 2a): points h (n, 2) and their classes (n,).
+    """The hidden two-dimensional structure (Fig. 2a): points h (n, 2) and their classes (n,).
 
-    Means and scale are those of DCN's data generator (Yang et al., 2017). The two deviations of a class have the
-    geometric mean 1.5, are stretched by a random factor of at most 1.5 and turned by a random angle (ours).
+    Means and scale are those of DCN's data generator (Yang et al., 2017). The two standard deviations of a class have
+    the geometric mean 1.5; they are stretched by a random factor of at most 1.5 and turned by a random angle (ours).
     """
     generator = torch.Generator().manual_seed(seed)
     points = []
@@ -43,7 +43,7 @@ def hidden_points(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> tu
 def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images:
     r"""The observed points :math:`x = \sigma(W_2\,\sigma(W_1 h)) \in \mathbb{R}^{100}` (n, 100), and their classes.
 
-    The mapping is Table 2's (FC 10 sigmoid, FC 100 sigmoid) with standard normal weights and no biases, as DCN's.
+    The mapping is Table 2's (FC 10 sigmoid, FC 100 sigmoid) with standard normal weights and no biases, as in DCN.
     """
     points, labels = hidden_points(seed, points_per_class)
     generator = torch.Generator().manual_seed(seed + 1_000_003)
@@ -54,7 +54,7 @@ def synthetic(seed: int = 0, points_per_class: int = POINTS_PER_CLASS) -> Images
 
 
 def digits(split: str = "train") -> Images:
-    """Real 8x8 digits (UCI), enlarged to 20x20, centred on 28x28; ``test`` is the last 297, by other writers."""
+    """Real 8x8 digits (UCI), enlarged to 20x20, centered on 28x28; ``test`` is the last 297, by other writers."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -68,7 +68,7 @@ def digits(split: str = "train") -> Images:
 
 
 def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Images:
-    """The 10,000 test images of MNIST or Fashion-MNIST (n, 1, 28, 28), every fifth for tests, the rest to train on."""
+    """The 10,000 test images of MNIST or Fashion-MNIST (n, 1, 28, 28), every fifth for tests, the rest for training."""
     tensor, labels, _ = read_idx(Path(__file__).parent / "embedded" / name, "test")
     held_out = torch.arange(len(labels)) % HELD_OUT == HELD_OUT - 1
     part = {"train": ~held_out, "test": held_out, "all": slice(None)}[split]
@@ -77,13 +77,13 @@ def embedded(name: str, classes: tuple[str, ...], split: str = "train") -> Image
 
 
 def _painted(images: np.ndarray, depth: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Images (n, 3, s, s) with colours (n, 3) where the depth (n, s, s), 1 for half a side, is positive."""
+    """Images (n, 3, s, s) painted with colors (n, 3) where the depth (n, s, s), in half sides, is positive."""
     opaque = np.clip(0.5 + images.shape[-1] / 2 * depth, 0, 1)[:, None]
     return images + opaque.astype(np.float32) * (colours[:, :, None, None].astype(np.float32) - images)
 
 
 def _canvas(colours: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images (n, 3, s, s) of one colour each, and the coordinates of their pixels, from -1 to 1."""
+    """Images (n, 3, s, s) of one color each, and the coordinates of their pixels, from -1 to 1."""
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     return np.tile(colours[:, :, None, None].astype(np.float32), (1, 1, side, side)), x, y
 
@@ -132,7 +132,7 @@ def _drawn(draw: Callable[[np.ndarray, Generator], np.ndarray], split: str) -> t
 
 
 def shapes(split: str = "train") -> Images:
-    """Ten coloured shapes, 32x32 RGB, as many of each: the stand-in for CIFAR-10. ``split`` as for `load`."""
+    """Ten colored shapes, 32x32 RGB, equally many of each: the stand-in for CIFAR-10. ``split`` as for `load`."""
     names = {"name": "cifar10", "kind": "stand-in", "source": "drawn coloured shapes"}
     return Images.create(*_drawn(_shapes, split), classes=SHAPES, split=split, **names)
 

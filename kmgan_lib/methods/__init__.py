@@ -1,4 +1,4 @@
-"""Training methods, a file each or a family, under the protocol of `base.Method`; all are imported here."""
+"""Training methods, one file per method or family, each a `base.Method`; all are imported here."""
 
 import importlib
 import pkgutil
@@ -25,5 +25,5 @@ def method(name: str) -> type[Method]:
 
 
 def create(preset: Preset, *, device: torch.device | str = "cpu", seed: int = 0) -> Method:
-    """The method that a preset names, its networks initialised from the seed and placed on the device."""
+    """The method that a preset names, its networks initialized from the seed and placed on the device."""
     return method(preset.method)(preset, device=torch.device(device), seed=seed)

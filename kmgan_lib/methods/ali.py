@@ -22,7 +22,7 @@ def _linear(inputs: int, outputs: int = 1) -> nn.Linear:
 
 
 class JointHead(nn.Module):
-    """Whether an image, by its features, and a code belong to the encoder or to G: two layers after joining them."""
+    """Tells whether image features and a code come from the encoder or from G: two layers after joining them."""
 
     def __init__(self, features: int, z_dim: int, width: float, *, dropout: float = 0.0, he: bool = False):
         super().__init__()
@@ -45,18 +45,18 @@ class ALI(WeightNormalised):
     .. math:: \hat z = \mu(x) + \sigma(x)\,\epsilon, \quad \epsilon \sim N(0, 1), \qquad
               \max_D\; E \log D(x, \hat z) + E \log (1 - D(G(z), z))
 
-    G and the encoder maximise :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come
+    G and the encoder maximize :math:`E \log (1 - D(x, \hat z)) + E \log D(G(z), z)`. From IshmaelBelghazi/ALI come
     Adam, the Gaussian prior, dropout in D, and D's shape: features of the image and of the code, joined, then two
-    layers. D normalises weights instead of batches, its gains set by a first batch (ours). All else is that of the
-    other methods (original: maxout units, z_dim 64). ``ali-nodropout`` has neither dropout nor gains.
+    layers. D normalizes weights instead of batches, its gains set from a first batch (ours). All else is as in the
+    other methods (original: maxout units, z_dim 64). ``ali-nodropout`` has neither dropout nor these gains.
     """
 
     name = "ali"
     drawing = ("generator_net", "encoder")
 
     class Options(Preset):
-        dropout: float = field(0.0, "ALI's code", "share of D's units that drop out", ge=0, lt=1, later=True)
-        initialise_by_data: bool = field(False, "ours", "D's gains by a first batch", later=True)
+        dropout: float = field(0.0, "ALI's code", "share of D's units dropped", ge=0, lt=1, later=True)
+        initialise_by_data: bool = field(False, "ours", "set D's gains from a first batch", later=True)
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:

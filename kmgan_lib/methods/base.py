@@ -19,18 +19,18 @@ from kmgan_lib.models import layers
 
 log = logging.getLogger(__name__)
 CLASSES = 10  # of the data sets with labels
-NORM_BATCHES = 50  # batches for re-estimated batch-normalisation statistics
+NORM_BATCHES = 50  # batches for re-estimated batch-normalization statistics
 FEATURE_BATCH = 512  # images of a data set that D sees at once when features are measured
-Variants = Mapping[str, Mapping[str, Any]]  # presets: name behind the slash to what differs from the group's others
+Variants = Mapping[str, Mapping[str, Any]]  # a preset's name after the slash to the fields that differ
 
 
 def detached(**values: Tensor) -> dict[str, Tensor]:
-    """Numbers to be logged, without their gradients."""
+    """Values to log, without their gradients."""
     return {name: value.detach() for name, value in values.items()}
 
 
 def class_count(images: Images) -> int:
-    """Number of classes that the labels know, 0 without labels."""
+    """Number of classes in the labels, 0 without labels."""
     return 0 if images.labels is None else 1 + int(images.labels.max())
 
 
@@ -42,47 +42,47 @@ def draw_noise(preset: Preset, count: int, generator: torch.Generator) -> Tensor
 
 
 def set_rng(generator: torch.Generator, state: Tensor) -> None:
-    """Restore a generator's state, in place; one of another kind of device seeds it instead, and a warning says so."""
+    """Restore a generator's state in place; a state from another kind of device seeds it instead, with a warning."""
     state = state.cpu()
     if state.numel() == generator.get_state().numel():
         generator.set_state(state)
         return
     generator.manual_seed(int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:4], "big"))
-    log.warning("the random state is of another kind of device than %s: new random numbers", generator.device.type)
+    log.warning("the random state is from another kind of device than %s: new random numbers", generator.device.type)
 
 
 METHODS: dict[str, type["Method"]] = {}
 
 
 class Method(nn.Module, ABC):
-    """A training method: networks and optimisers, and nothing of loops, files or reports.
+    """A training method: its networks and optimizers, without loops, files or reports.
 
     A class with a ``name`` of its own registers itself, and so makes its presets known (see the book's chapter on a new
     method). The seed fixes the initial weights. The ``state_dict`` has networks, buffers and, as extra state,
-    optimisers and random numbers: all that the next step depends on.
+    optimizers and random state: all that the next step depends on.
 
-    Attributes are G as ``generator_net`` and D, a feature extractor, as ``discriminator_net``; ``average_net``, the
-    running average of G's weights, or None; ``feature_dim``, the number d of D's features; ``training_set``, all images
-    (n, ...), which the trainer sets; ``classes``, the number of classes that G and D are told; and ``rng``, the
-    randomness inside a step, on the device.
+    Attributes: ``generator_net``, G, and ``discriminator_net``, D, a feature extractor; ``average_net``, the running
+    average of G's weights, or None; ``feature_dim``, the number d of D's features; ``training_set``, all images
+    (n, ...), which the trainer sets; ``classes``, the number of classes that G and D are given; and ``rng``, the random
+    generator to use inside a step, on the device.
     """
 
     name: ClassVar[str]  # the method in ``dataset/method``
     Options: ClassVar[type[Preset]] = Preset  # its presets, with the fields that only this method has
-    drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimiser moves
+    drawing: ClassVar[tuple[str, ...]] = ("generator_net",)  # networks that G's optimizer moves
     preset: Any  # of the class `Options`
-    short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations, where an iteration takes longer
+    short: ClassVar[Mapping[str, float]] = {}  # profile to the share of its iterations to run, for slow methods
     on_points: ClassVar[bool] = False  # whether there are presets for the synthetic points too
-    labelled: ClassVar[bool] = False  # whether networks may be told the classes
+    labelled: ClassVar[bool] = False  # whether the networks may be given the classes
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "name" in cls.__dict__:
-            METHODS[cls.name] = cls  # instead of an older one, if its file is imported again
+            METHODS[cls.name] = cls  # in place of an older one, if its file is imported again
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
-        """The presets of this method in a group, whose data and networks ``base`` has with this method's defaults."""
+        """Presets of this method in a group; ``base`` has the group's data and networks, and this method's defaults."""
         return {cls.name: {}}
 
     @classmethod
@@ -102,12 +102,12 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def generator_classes(cls, preset: Preset) -> int:
-        """Number of classes that G is told, 0 for none."""
+        """Number of classes that G is given, 0 for none."""
         return CLASSES if preset.conditional else 0
 
     @classmethod
     def make_generator(cls, preset: Preset) -> nn.Module:
-        """The network that samples are drawn from, before training or before its file is read."""
+        """The network that generates samples, before it is trained or its weights are loaded."""
         return models.build_generator(preset, cls.generator_classes(preset))
 
     @classmethod
@@ -142,7 +142,7 @@ class Method(nn.Module, ABC):
         self._optimise()
 
     def linear(self, inputs: int, outputs: int = 1) -> nn.Linear:
-        """A linear layer on D's features, its weights drawn as the networks' are (Table 2's: by PyTorch's default)."""
+        """A linear layer on D's features, initialized as the networks are (those of Table 2 by PyTorch's default)."""
         layer = nn.Linear(inputs, outputs)
         if self.preset.network != "synthetic":
             layers.initialise(layer)
@@ -152,10 +152,10 @@ class Method(nn.Module, ABC):
         return layer
 
     def _build(self) -> None:
-        """Networks and buffers beyond G and D; weights are drawn here so that the seed covers them."""
+        """Make networks and buffers beyond G and D; weights are drawn here so that the seed covers them."""
 
     def _optimise(self) -> None:
-        """Make the optimisers, one for G and one for all other networks."""
+        """Make the optimizers, one for G and one for all other networks."""
         trained = [(name.partition(".")[0], p) for name, p in self.named_parameters() if p.requires_grad]
         self.discriminator_optimiser = self.optimiser(p for net, p in trained if net not in self.drawing)
         self.generator_optimiser = self.optimiser(p for net, p in trained if net in self.drawing)
@@ -166,22 +166,22 @@ class Method(nn.Module, ABC):
         return torch.optim.Adam(parameters, p.learning_rate, (p.beta1, p.beta2), fused=True, capturable=cuda)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """All optimisers that are attributes, by name."""
+        """All optimizers that are attributes, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, torch.optim.Optimizer)}
 
     def setup(self, images: Tensor) -> None:
-        """Prepare on the whole training set (n, ...) once, before the first step; not called on resume."""
+        """Prepare, from the whole training set (n, ...), once before the first step; not called on resume."""
 
     def batches_per_step(self, iteration: int) -> int:
-        """Number of batches, one for each update of D, that a step, which is one update of G, takes after so many."""
+        """Batches, one per update of D, that a step (one update of G) takes after so many iterations."""
         return 1
 
     @abstractmethod
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
-        """One iteration on a batch; returns 0-dim tensors to be logged and never waits for the device.
+        """One iteration on a batch; returns 0-dim tensors to log and never waits for the device.
 
-        Images (b, ...) are float in [0, 1], noise is (b, z_dim), labels (b,) are real classes; of `batches_per_step`
-        batches one after the other. A CUDA graph of one step stands for all, so Python must do the same in each.
+        Images (b, ...) are float in [0, 1], noise is (b, z_dim), labels (b,) are real classes; `batches_per_step`
+        batches come concatenated. A CUDA graph of one step is replayed for all, so Python must do the same in each.
         """
 
     @torch.no_grad()
@@ -193,30 +193,30 @@ class Method(nn.Module, ABC):
             get_ema_multi_avg_fn(decay)(average, last, 0)  # one kernel on a GPU
 
     def before_step(self, done: int) -> None:
-        """What is due now and then, after so many steps and before the next: here a method may wait for the device."""
+        """Occasional work, after ``done`` steps and before the next; here a method may wait for the device."""
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        """Step an optimiser on a loss; no gradient is computed for parameters that are not its own."""
+        """Step an optimizer on a loss; gradients are computed only for its own parameters."""
         optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=[p for group in optimiser.param_groups for p in group["params"]])
         distributed.average_gradients(optimiser)
         optimiser.step()
 
     def run_net(self, net: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """Output in float32 of a network, which runs in the preset's precision. Centers and losses stay in float32."""
+        """Run a network in the preset's precision, with its output in float32. Centers and losses stay in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.precision == "bf16"):
             return layers.to_float32(net(*inputs))
 
     def D(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Features in float32 of the whole batch (b, d), of which this rank has the images."""
+        """Features (b, d) of the whole batch in float32, where ``images`` are this rank's part of it."""
         return distributed.all_gather(self.run_net(self.discriminator_net, images, labels if self.classes else None))
 
     def G(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (b, ...) in float32, in the network's present mode."""
+        """Generated images (b, ...) in float32, in the network's current mode."""
         return self.run_net(self.generator_net, noise, labels if self.generator_classes(self.preset) else None)
 
     def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """The data set in order, in float batches on the device; a last batch of one image joins its neighbour."""
+        """The data set in order, in float batches on the device; a last batch of one image joins the one before."""
         *parts, last = images.split(self.preset.batch)
         if parts and len(last) < 2:
             last = torch.cat([parts.pop(), last])
@@ -225,7 +225,7 @@ class Method(nn.Module, ABC):
 
     @torch.no_grad()
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Features (n, d) of images (n, ...) by a copy of D with batch statistics re-estimated on them (row 22).
+        """Features (n, d) of images (n, ...) by a copy of D, its batch statistics re-estimated on them (row 22).
 
         They do not depend on the order of the rows. A conditional D needs the real classes (n,) as labels.
         """
@@ -244,8 +244,8 @@ class Method(nn.Module, ABC):
         return torch.cat([run(chosen) for chosen in rows])
 
     def _copy(self, make: Callable[[Preset], nn.Module], net: nn.Module) -> nn.Module:
-        """A copy of a network that asks nothing of other ranks, so that one of them can run it alone."""
-        with torch.random.fork_rng(devices=[]):  # its first weights are overwritten
+        """A copy of a network that does not communicate, so that one rank can run it alone."""
+        with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
             copied = make(self.preset).to(self.device)
         copied.load_state_dict(net.state_dict())
         return copied
@@ -270,12 +270,12 @@ class Method(nn.Module, ABC):
         return net
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Of optimisers and random numbers."""
+        """The state of the optimizers and of the random generator."""
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers().items()}
         return {"optimisers": optimisers, "rng": self.rng.get_state()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore `get_extra_state`, on any kind of device; without random numbers those stay as they are."""
+        """Restore `get_extra_state`, on any kind of device; without a random state the present one stays."""
         for name, optimiser in self.optimisers().items():
             saved, here = state["optimisers"][name], {"capturable": optimiser.defaults["capturable"]}
             optimiser.load_state_dict({**saved, "param_groups": [group | here for group in saved["param_groups"]]})

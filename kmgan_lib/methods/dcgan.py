@@ -1,4 +1,4 @@
-"""DCGAN, the paper's baseline, with labels as in its code for MNIST or without; and SN-GAN, a yardstick of today."""
+"""DCGAN, the paper's baseline, with labels (as in its MNIST code) or without; and SN-GAN, a newer yardstick."""
 
 from typing import Any
 
@@ -19,18 +19,18 @@ class DCGAN(Method):
     .. math:: \max_D\; E \log D(x) + E \log (1 - D(G(z))), \qquad \max_G\; E \log D(G(z))
 
     Goodfellow et al. (2014); Eqs. (1) and (2) of the paper print both signs flipped. D is KM-GAN's without its last
-    layer and without batch normalisation of the fully connected one, with one linear unit as the logit (Radford et al.,
+    layer and without batch normalization of the fully connected one, with one linear unit as the logit (Radford et al.,
     2016). A conditional model feeds real labels to every layer of both networks.
 
     ``dcgan-carpedm20`` has the D of carpedm20/DCGAN-tensorflow on 28x28, ``dcgan-table3`` and ``dcgan-table5`` have
-    those of the paper's tables, whose batch normalisation before the logit hides a collapsed generator from D.
+    those of the paper's tables, whose batch normalization before the logit hides a collapsed generator from D.
     """
 
     name = "dcgan"
     on_points = labelled = True
 
     class Options(Preset):
-        generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G for one of D", gt=0)
+        generator_updates: int = field(2, "DCGAN's code; readings, row 20", "updates of G per update of D", gt=0)
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -77,12 +77,12 @@ class DCGAN(Method):
 
 
 class SNGAN(DCGAN):
-    r"""Spectrally normalised GAN with the hinge loss (Miyato et al., 2018), on the convolutions of the other methods.
+    r"""Spectrally normalized GAN with the hinge loss (Miyato et al., 2018), on the convolutions of the other methods.
 
     .. math:: L_D = E [1 - D(x)]_+ + E [1 + D(G(z))]_+ , \qquad L_G = -E\, D(G(z))
 
-    Every layer of D, the logit too, is divided by its largest singular value, and no batch is normalised. No row of
-    Table 4: it tells what a GAN of these networks and this budget can do.
+    Every layer of D, the logit too, is divided by its largest singular value, without batch normalization. It is not in
+    Table 4; it shows what a GAN with these networks and this budget can do.
     """
 
     name = "sngan"

@@ -17,8 +17,8 @@ class MinibatchDiscrimination(nn.Module):
 
     .. math:: M_i = f_i T, \qquad o_{i,r} = \frac{1}{b - 1} \sum_{j \ne i} \exp(-\|M_{i,r} - M_{j,r}\|_1)
 
-    The mean stands for the original's sum (ours). ``features`` is d, ``kernels`` the number of r, ``kernel_dim`` the
-    length of each row :math:`M_{i,r}`.
+    The mean replaces the original's sum (ours). ``features`` is d, ``kernels`` the number of values of r,
+    ``kernel_dim`` the length of each row :math:`M_{i,r}`.
     """
 
     def __init__(self, features: int, kernels: int, kernel_dim: int):
@@ -35,15 +35,15 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class ImprovedGAN(WeightNormalised, DCGAN):
-    r"""Improved GAN, unlabelled: D with minibatch discrimination, and the objectives of `DCGAN`.
+    r"""Improved GAN, unlabeled: D with minibatch discrimination, and the objectives of `DCGAN`.
 
-    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their program come weight
-    normalisation, noise and dropout in D, gains and biases set by a first batch, and three updates of G for one of D.
-    ``improved_gan-matching`` has the kernels alone, and feature matching,
+    Table 4's 4.36 is the ablation "-L" of Salimans et al., their model without labels. From their code come weight
+    normalization, noise and dropout in D, gains and biases set from a first batch, and three updates of G per update of
+    D. ``improved_gan-matching`` has only the kernels, and feature matching,
 
     .. math:: \min_G\; \frac{1}{d'} \big\| \overline{h(x)} - \overline{h(G(z))} \big\|_1
 
-    with h the features and closeness values, the bar the mean over the batch.
+    where h are the features and closeness values, and the bar is the mean over the batch.
     """
 
     name = "improved_gan"
@@ -55,10 +55,10 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         objective: Literal["matching", "logarithm"] = field(
             "matching", "Improved GAN's code", "of G: feature matching, or the logarithm as in DCGAN", later=True
         )
-        generator_updates: int = field(1, "Improved GAN's code", "updates of G for one of D", gt=0, later=True)
-        noise: float = field(0.0, "Improved GAN's code", "spread of the noise on D's images", ge=0, later=True)
-        dropout: float = field(0.0, "Improved GAN's code", "share of D's units that drop out", ge=0, lt=1, later=True)
-        initialise_by_data: bool = field(False, "Improved GAN's code", "D's gains by a first batch", later=True)
+        generator_updates: int = field(1, "Improved GAN's code", "updates of G per update of D", gt=0, later=True)
+        noise: float = field(0.0, "Improved GAN's code", "deviation of the noise on D's images", ge=0, later=True)
+        dropout: float = field(0.0, "Improved GAN's code", "share of D's units dropped", ge=0, lt=1, later=True)
+        initialise_by_data: bool = field(False, "Improved GAN's code", "set D's gains from a batch", later=True)
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -75,7 +75,7 @@ class ImprovedGAN(WeightNormalised, DCGAN):
         self.logit = self.linear(d + p.kernels)
 
     def _hidden(self, images: Tensor) -> Tensor:
-        """Features and closeness values of the whole batch, whose images D sees with noise."""
+        """Features and closeness values of the whole batch, with noise added to the images."""
         if self.preset.noise:
             shape = (len(images) * world_size(), *images.shape[1:])
             noise = shard(torch.randn(shape, generator=self.rng, device=self.device))

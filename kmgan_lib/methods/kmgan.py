@@ -18,17 +18,17 @@ PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
 
 
 class KMGAN(Clustered):
-    r"""Regular and generalized KM-GAN (Algorithm 1 and Eq. 7), trained by three Adams, one an objective (row 17).
+    r"""Regular and generalized KM-GAN (Algorithm 1 and Eq. 7), trained by three Adams, one per objective (row 16).
 
     One iteration, on one batch x and one noise z:
 
     1. :math:`f = D(x)`, :math:`g = D(G(z))`; labels are the nearest *real* centers (row 4).
-    2. D step on Eq. (5), by the same features.
+    2. D step on Eq. (5), with the same features.
     3. G step on Eq. (6), with the labels of the first pass.
     4. Center step: D and G together on Eq. (4), skipped where its gate is closed.
     5. The centers move by the features of the center step, or by fresh ones (row 7).
 
-    D's parameters are clipped after every step that moves them (row 14).
+    With ``clip``, D's parameters are clipped after every step that moves them (row 14). Rows: those of the readings.
     """
 
     name = "kmgan"
@@ -39,7 +39,7 @@ class KMGAN(Clustered):
         grouping: Literal["nearest", "pixels", "random", "true", "partition"] = field(
             "nearest", "ours", "labels: nearest centers, or K-Means on pixels, random, true, a fixed random partition"
         )
-        told: bool = field(False, "ours", "G is told the cluster to draw; Eq. (6) pulls it there", later=True)
+        told: bool = field(False, "ours", "G is given the cluster to draw; Eq. (6) pulls it there", later=True)
         center_loss: bool = field(True, "Eq. (4)", "train on the center loss; off for the ablation of Section 3.1")
         center_moves: Literal["both", "discriminator", "generator"] = field(
             "both", "Algorithm 1", "networks that the center step moves", later=True
@@ -60,7 +60,7 @@ class KMGAN(Clustered):
         recluster_every: int = field(1000, "readings, row 6", "iterations between two runs of recluster", gt=0)
         clip: float | None = field(None, "Section 4.2.2", "bound on D's parameters, or none", gt=0)
         clip_scope: Literal["all", "weights"] = field("all", "readings, row 14", "which parameters are clipped")
-        generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G for one of D", gt=0)
+        generator_updates: int = field(1, "Algorithm 1; readings, row 20", "updates of G per update of D", gt=0)
 
     @classmethod
     def variants(cls, base: Preset) -> Variants:
@@ -81,11 +81,11 @@ class KMGAN(Clustered):
                 "kmgan-lr2e4-nocenter": {"learning_rate": 2e-4, "center_loss": False},
                 "kmgan-printed": {"d_round": 10_000.0},
                 "kmgan-printed-1024": {"d_round": 10_000.0, "feature_dim": 1024},
-                # Of quick's 10,000 iterations the part that 10,000 are of 25 epochs.
+                # The share of quick's 10,000 iterations that 10,000 iterations are of 25 epochs.
                 "kmgan-start": {"center_gate": "start_step", "d_round": 3_660.0},
                 "kmgan-generalized": {"lambda_pair": 5.0}, "kmgan-generalized-k20": {"lambda_pair": 5.0, "k": 20},
             }  # fmt: skip
-        # Every parameter within 0.01 silences D behind its last batch normalisation; the weights alone leave it be.
+        # Clipping all parameters to 0.01 silences D after its last batch normalization; clipping only weights does not.
         weights: dict[str, Any] = {"clip": 0.01, "clip_scope": "weights"}
         printed: dict[str, Any] = {"clip": 0.01, "clip_scope": "all", "d_round": 20_000.0}
         if base.dataset == "celeba":
@@ -105,9 +105,9 @@ class KMGAN(Clustered):
         p = self.preset
         self.bank = CenterBank(p.k, self.feature_dim, update=p.center_update)
         self.reclusters = p.center_update == "recluster"
-        # On the device, so that the gate needs no look from the host and a captured step counts on.
+        # On the device, so that the gate needs no read by the host, and a captured step keeps counting.
         self.step_count = nn.Buffer(torch.zeros((), dtype=torch.int64))
-        # Centers of K-Means on pixels where they group; they stay as they are.
+        # The fixed centers of K-Means on pixels, if these group the images.
         pixels = p.channels * p.image_size**2
         self.pixel_centers = nn.Buffer(torch.zeros(p.k, pixels)) if p.grouping == "pixels" else None
 
@@ -162,7 +162,7 @@ class KMGAN(Clustered):
     def _group(
         self, f: Tensor, g: Tensor, images: Tensor, fake: Tensor, labels: Tensor | None, told: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Labels of real and generated features: those of K-Means, of the controls, or what G was told."""
+        """Labels of real and generated features: those of K-Means, of the controls, or those given to G."""
         p, bank = self.preset, self.bank
         generated = assign(g, bank.real if p.fake_labels == "real" else bank.fake)
         if p.grouping == "random":
@@ -179,16 +179,16 @@ class KMGAN(Clustered):
         self, images: Tensor, labels: Tensor | None, noise: Tensor, told: Tensor | None, real_labels: Tensor,
         fake_labels: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """Step 3 on Eq. (4), then the update of the centers."""
+        """The center step on Eq. (4), then the update of the centers."""
         p, bank = self.preset, self.bank
         with torch.set_grad_enabled(p.center_loss):
             f, g = self.D(images), self.D(self.G(noise, told))
             loss = losses.center_loss(f, g, real_labels, fake_labels, bank.real, bank.fake, per_cluster=p.per_cluster)
         closed = self._gate_closed(loss.detach())
-        # Apple's fused Adam takes no notice of found_inf, so there the host has to look.
+        # Apple's fused Adam ignores found_inf, so there the host has to read the gate.
         if p.center_loss and not (self.device.type == "mps" and bool(closed)):
-            # A fused Adam skips its step on the device where found_inf is 1: the gate needs no look at the loss from
-            # the host, and a skipped step moves neither weights nor moments.
+            # A fused Adam skips its step on the device where found_inf is 1: the host need not read the loss, and a
+            # skipped step moves neither weights nor moments.
             self.center_optimiser.found_inf = closed.float()  # pyright: ignore[reportAttributeAccessIssue]
             self._update(self.center_optimiser, loss)
             clip_weights(self.discriminator_net, p.clip, p.clip_scope)

@@ -1,4 +1,4 @@
-"""KM-GAN+: what repairs KM-GAN. Clusters of D's features as the classes that both networks are told."""
+"""KM-GAN+, a repair of KM-GAN: clusters of D's features are the classes that both networks are given."""
 
 import copy
 import itertools
@@ -22,7 +22,7 @@ ROUNDS, NORM_BATCHES = 20, 50  # of Lloyd's algorithm; for the batch statistics 
 
 
 class KMGANPlus(Clustered):
-    r"""Clusters of D's features stand in for class labels: G draws from one, and D asks whether an image is of it.
+    r"""Clusters of D's features replace class labels: G draws from one, and D judges whether an image is of it.
 
     .. math:: v(x, y) = \langle w, f(x) \rangle + \langle e_y, f(x) \rangle + b, \qquad
               y(x) = \arg\min_m \|\varphi(x) - c_m\|
@@ -30,13 +30,13 @@ class KMGANPlus(Clustered):
     .. math:: L_D = -E \log \sigma(v(x, y)) - E \log \sigma(-v(G(z, y), y)), \qquad
               L_G = -E \log \sigma(v(G(z, y), y))
 
-    f is D without its last unit; :math:`\varphi`, the ``anchor``, is f as it was at the last run of K-Means, so that an
-    image keeps its cluster until the next; ``centers`` (k, d) are of its features. y of a generated image is that of
-    the real one in the same place of the batch. Where ``grouping`` is none this is `DCGAN` without labels, and with
-    ``norm=spectral`` and the hinge loss `SNGAN`.
+    f is D without its last unit; :math:`\varphi`, the ``anchor``, is a copy of f from the last run of K-Means, so that
+    an image keeps its cluster until the next; ``centers`` (k, d) are of its features. A generated image has the y of
+    the real one at the same place in the batch. With ``grouping=none`` this is `DCGAN` without labels, and with
+    ``norm=spectral`` and the hinge loss too it is `SNGAN`.
 
-    Every ``recluster_every`` iterations K-Means runs anew from the means of its clusters, and each new cluster takes
-    the number of the old one that it shares most images with (the Hungarian method).
+    Every ``recluster_every`` iterations K-Means runs again from the means of its clusters, and the new clusters are
+    numbered so that they share as many images as possible with the old ones (Hungarian method).
     """
 
     name = "kmgan_plus"
@@ -47,7 +47,7 @@ class KMGANPlus(Clustered):
         grouping: Literal["nearest", "partition", "true", "none"] = field(
             "nearest", "Liu et al., 2020", "clusters: of K-Means, or a fixed random partition, the true labels, or none"
         )
-        told: bool = field(True, "Liu et al., 2020", "G is told the cluster of the real image beside which it stands")
+        told: bool = field(True, "Liu et al., 2020", "G is given the cluster of the real image at its place")
         embedding: Literal["learned", "centers", "none"] = field(
             "learned", "Miyato and Koyama, 2018", "vector of a cluster for D: learned, its center of K-Means, or none"
         )
@@ -65,7 +65,7 @@ class KMGANPlus(Clustered):
 
     @classmethod
     def make_generator(cls, preset: Preset) -> nn.Module:
-        """G, which knows how large each cluster is, so that whoever samples draws as many of each."""
+        """G with the cluster sizes as a buffer, so that samples are drawn in the same proportions."""
         net = super().make_generator(preset)
         if k := cls.generator_classes(preset):
             net.register_buffer("shares", torch.full((k,), 1 / k))
@@ -109,7 +109,7 @@ class KMGANPlus(Clustered):
             centers = centers[torch.from_numpy(linear_sum_assignment(-shared.cpu().numpy())[1]).to(self.device)]
         labels = assign(f, centers)
         self.centers.copy_(centers)
-        apart = (centers - centers.mean(0)).nan_to_num(0, 0, 0)  # of a D that diverged, as its losses will say
+        apart = (centers - centers.mean(0)).nan_to_num(0, 0, 0)  # of a D that diverged, as its losses will show
         self.directions.copy_(apart / torch.linalg.matrix_norm(apart, 2).clamp_min(1e-12))
         for net in (self.generator_net, self.average_net):
             if net is not None and self.generator_classes(self.preset):
@@ -117,7 +117,7 @@ class KMGANPlus(Clustered):
 
     @torch.no_grad()
     def clusters(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Clusters (b,) of real images (b, ...): those that both networks are told."""
+        """Clusters (b,) of real images (b, ...): those that both networks are given."""
         if self.preset.grouping == "true":
             return require_labels(labels)
         if self.preset.grouping == "partition":
@@ -127,7 +127,7 @@ class KMGANPlus(Clustered):
         return assign(self.run_net(self.anchor, images), self.centers)
 
     def _value(self, features: Tensor, clusters: Tensor) -> Tensor:
-        """What D makes of features (b, d) that are said to be of these clusters (b,)."""
+        """The value v (b,) that D gives to features (b, d) under clusters (b,)."""
         value, p = self.logit(features).squeeze(1), self.preset
         if p.embedding == "none" or p.grouping == "none":
             return value

@@ -19,7 +19,7 @@ def mean_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 class MBGAN(Method):
-    r"""Metric-based GAN: real samples near each other, generated ones farther by a margin that the data set.
+    r"""Metric-based GAN: real samples near each other, generated ones farther away by a margin set by the data.
 
     With other real images x' (the batch shifted by one), :math:`\hat x = G(z)`, features on the unit sphere (Schroff et
     al., 2015) and :math:`d(a, b) = \|a - b\|_2^2`,
@@ -27,13 +27,13 @@ class MBGAN(Method):
     .. math:: L_D = [m + d(f(x), f(x')) - d(f(x), f(\hat x))]_+ , \quad
               m = \frac{\Delta(x, \hat x)}{2\, \overline{\Delta}} , \qquad L_G = d(f(x), f(\hat x)),
 
-    means over the batch, :math:`\Delta` the mean absolute difference of pixels and the bar its mean. ``mbgan-free``
-    leaves features as they come, takes mean absolute differences for d and :math:`\Delta` itself as the margin, and
-    adds :math:`d(f(x), f(x'))` once more; there D gains by mapping all to one point.
+    averaged over the batch, with :math:`\Delta` the mean absolute difference of pixels and the bar its mean.
+    ``mbgan-free`` leaves features unscaled, uses mean absolute differences for d and :math:`\Delta` itself as the
+    margin, and adds :math:`d(f(x), f(x'))` once more; there D gains by mapping everything to one point.
 
-    *Reconstruction*: only the abstract could be read. It gives triplets and a data-dependent margin as in Qi (2017),
-    there an L1 distance of pixels; formula, norm and settings are ours. Table 4 (4.27) calls MBGAN conditional; here no
-    labels enter.
+    *Reconstruction*: only the abstract was available. It gives triplets and a data-dependent margin as in Qi (2017),
+    there an L1 distance of pixels; formula, norm and settings are ours. Table 4 (4.27) calls MBGAN conditional; this
+    one uses no labels.
     """
 
     name = "mbgan"
@@ -75,14 +75,14 @@ class MLGAN(Method):
 
     .. math:: L_D = L_{intra} - L_{inter}, \qquad L_G = L_{inter}
 
-    with the distances of Eq. (7), of features on the unit sphere over unordered pairs, so that D maximises the energy
-    distance and G minimises it, the distances of its own samples too (Bellemare et al., 2017): without them the best G
-    draws one median image. ``mlgan-clip``, the row of Table 4 (5.23), also keeps the weights of D within ±0.01.
-    ``mlgan-ordered`` and ``mlgan-ordered-clip`` take means over ordered pairs of features as they come; there D gains
-    by mapping all to one point.
+    with the distances of Eq. (7) over unordered pairs of features on the unit sphere, so that D maximizes the energy
+    distance and G minimizes it, including the distances of its own samples (Bellemare et al., 2017): without them the
+    best G generates one median image. ``mlgan-clip``, the row of Table 4 (5.23), also keeps the weights of D within
+    ±0.01. ``mlgan-ordered`` and ``mlgan-ordered-clip`` take means over ordered pairs of unscaled features; there D
+    gains by mapping everything to one point.
 
-    *Reconstruction*: only the abstract could be read. It gives the pull and push terms, which Section 3.3 takes from
-    it; the clip is WGAN's, all else is KM-GAN's. No labels enter.
+    *Reconstruction*: only the abstract was available. It gives the pull and push terms, which Section 3.3 takes from
+    it; the clip is WGAN's, all else is KM-GAN's. It uses no labels.
     """
 
     name = "mlgan"

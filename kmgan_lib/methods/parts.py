@@ -1,4 +1,4 @@
-"""Small pieces that several methods are made of."""
+"""Building blocks that several methods share."""
 
 import contextlib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from kmgan_lib.models.layers import one_hot, without_batch_norm
 
 
 def unnormalised(base: Preset, **changes: Any) -> dict[str, Any]:
-    """Settings of a D that a logit or a critic may stand on: no batch normalisation in a fully connected layer."""
+    """Settings of a D for a logit or a critic: no batch normalization in its fully connected layers."""
     tail = "plain" if base.network == "mnist" else "linear"  # FC 1024 without it, or the last convolution's maps
     return {"tail": tail, "head": "penultimate", "initial_scale": "fan-in", **changes}
 
@@ -29,14 +29,14 @@ def logged(loss_d: Tensor, loss_g: Tensor, real_logits: Tensor, fake_logits: Ten
 
 
 def label_entropy(labels: Tensor, k: int) -> Tensor:
-    """Entropy, in nats, of the shares that k clusters have of the labels (b,)."""
+    """Entropy, in nats, of the shares of k clusters among the labels (b,)."""
     return torch.special.entr(one_hot(labels, k).mean(0)).sum()
 
 
 @torch.no_grad()
 def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> None:
     """Clip ``all`` parameters, or ``weights`` of layers alone, to [-bound, bound] (Section 4.2.2; readings, row 14)."""
-    if bound is None or bound > torch.finfo().max:  # no number is as large
+    if bound is None or bound > torch.finfo().max:  # above every number
         return
     for name, p in net.named_parameters():
         if scope == "all" or (name.endswith("weight") and p.ndim > 1):
@@ -44,7 +44,7 @@ def clip_weights(net: nn.Module, bound: float | None, scope: str = "all") -> Non
 
 
 class Clustered(Method):
-    """A method whose ``k`` centers K-Means finds on images of the training set."""
+    """A method with ``k`` centers, found by K-Means on images of the training set."""
 
     clustered: ClassVar[str] = "init_images"  # the option that says how many images K-Means sees
     reclusters = False  # whether `_recluster` finds them anew every ``recluster_every`` steps
@@ -55,14 +55,14 @@ class Clustered(Method):
         super().check_data(preset, images)
         known, seen = class_count(images), min(len(images), getattr(preset, cls.clustered))
         if preset.k > seen:
-            raise UsageError(f"k={preset.k} centers need as many images, and there are {seen}")
+            raise UsageError(f"k={preset.k} centers need at least {preset.k} images, and there are {seen}")
         if getattr(preset, "grouping", None) == "true" and not 0 < known <= preset.k:
             least = f"k of at least {known}, its number of classes" if known else "a data set with labels"
             raise UsageError(f"grouping=true needs {least}")
 
     @classmethod
     def generator_classes(cls, preset: Preset) -> int:
-        """The clusters, if there are any and G is told them."""
+        """Number of clusters, if there are any and G is told them, else 0."""
         return preset.k if getattr(preset, "told", False) and getattr(preset, "grouping", None) != "none" else 0
 
     def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -80,7 +80,7 @@ class Clustered(Method):
             assert self.training_set is not None
             with alone():
                 self._recluster(self.training_set, done)
-            broadcast(self.state_dict())  # unlike GPUs differ in the last bit
+            broadcast(self.state_dict())  # GPUs of different kinds differ in the last bit
 
 
 class Dropout(nn.Module):
@@ -103,7 +103,7 @@ class Dropout(nn.Module):
 
 
 class WeightNormalised(Method):
-    """A method whose D normalises weights instead of batches, with options ``dropout`` and ``initialise_by_data``."""
+    """A method whose D normalizes weights instead of batches, with options ``dropout`` and ``initialise_by_data``."""
 
     @classmethod
     def make_discriminator(cls, preset: Preset) -> nn.Module:
@@ -117,7 +117,7 @@ class WeightNormalised(Method):
 
     @torch.no_grad()
     def setup(self, images: Tensor) -> None:
-        """Set D's gains and biases by a first batch, if so chosen (Salimans and Kingma, 2016, Section 3)."""
+        """Set D's gains and biases from a first batch, if so chosen (Salimans and Kingma, 2016, Section 3)."""
         if not self.preset.initialise_by_data:
             return
         with contextlib.ExitStack() as hooked:
@@ -128,7 +128,7 @@ class WeightNormalised(Method):
 
 
 def _rescale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
-    """Give the outputs of a weight-normalised layer mean 0 and variance 1, by its gain and bias."""
+    """Give the outputs of a weight-normalized layer mean 0 and variance 1, by its gain and bias."""
     dims = [0, *range(2, output.ndim)]
     mean, deviation = output.mean(dims), output.std(dims).clamp_min(1e-6)
     gain, bias = (layer.get_parameter(name) for name in ("parametrizations.weight.original0", "bias"))

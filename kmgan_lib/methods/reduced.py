@@ -17,30 +17,30 @@ from kmgan_lib.methods.parts import Clustered, label_entropy
 class Reduced(Clustered):
     r"""Reduced KM-GAN (Algorithm 2), with the centers :math:`\tilde C` in pixel space.
 
-    With labels :math:`\ell, \hat\ell` by the nearest real center, both centers moved by the batch as in Eq. (4),
+    With labels :math:`\ell, \hat\ell` of the nearest real centers, and all centers moved by the batch as in Eq. (4),
 
     .. math:: \tilde c_m = \frac{c_m + \sum_{\ell_i = m} x_i}{1 + n_m}, \qquad
               \tilde e_m = \frac{\hat c_m + \sum_{\hat\ell_i = m} G(z_i)}{1 + \hat n_m},
 
-    one iteration descends, in the paper's order,
+    one iteration takes a step on each loss, in the paper's order:
 
     .. math:: \tilde L_{center} = \|D(\tilde c) - D(\tilde e)\|_1, \quad
               \tilde L_D = \|D(x) - D(\tilde c)_\ell\|_2 \;[- \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2], \quad
               \tilde L_G = \|D(G(z)) - D(\tilde t)_{\hat\ell}\|_2 .
 
-    The term in brackets (``repulsion=true``) is no part of Algorithm 2; without it a constant D minimises everything
+    The term in brackets (``repulsion=true``) is not part of Algorithm 2; without it a constant D minimizes every loss
     (readings, row 37). The targets :math:`\tilde t` are the generated centers :math:`\tilde e`, so that
     :math:`\tilde C_{gen}` means one thing in all of Algorithm 2, or the real ones :math:`\tilde c` as in Algorithm 1.
 
-    Only the center step reaches G through :math:`\tilde e`; the targets of the other two are constant images, through
-    which gradients of D flow. D sees the k centers as a batch of their own.
+    Only the center step reaches G through :math:`\tilde e`; the targets of the other two steps are constant images,
+    although the D step also differentiates D at them. D sees the k centers as a batch of their own.
     """
 
     name = "reduced"
 
     class Options(Preset):
-        k: int = field(10, "Section 2.1", "number of centers; D normalises over them, so at least 2", ge=2)
-        repulsion: bool = field(False, "readings, row 37", "D pushes generated samples off their centers (Eq. 5)")
+        k: int = field(10, "Section 2.1", "number of centers; D normalizes over them, so at least 2", ge=2)
+        repulsion: bool = field(False, "readings, row 37", "D pushes generated samples from their centers (Eq. 5)")
         fake_targets: Literal["generated", "real"] = field("generated", "readings, row 37", "centers that pull G")
         init_images: int = field(10_000, "readings, row 23", "images that k-means++ sees", ge=2)
 
@@ -64,7 +64,7 @@ class Reduced(Clustered):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         bank, x = self.bank, all_gather(images.flatten(1))
-        of_centers = functools.partial(self.run_net, self.discriminator_net)  # every rank has all k of them
+        of_centers = functools.partial(self.run_net, self.discriminator_net)  # every rank has all k centers
         fake = self.G(noise)
         pixels = all_gather(fake.flatten(1))
         real_labels, fake_labels = assign(x, bank.real), assign(pixels.detach(), bank.real)

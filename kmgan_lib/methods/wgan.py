@@ -21,12 +21,12 @@ class WGAN(Method):
 
     .. math:: \max_{f}\; E f(x) - E f(G(z)), \qquad \max_G\; E f(G(z))
 
-    Settings are those of martinarjovsky/WassersteinGAN, whose critic is clipped whole, biases too. G's update takes the
-    noise of the critic's last one, where that code draws anew.
+    Settings are those of martinarjovsky/WassersteinGAN, which clips the whole critic, biases too. G's update reuses the
+    noise of the critic's last update, where that code draws new noise.
 
-    The critic has the layers of DCGAN's D, without any normalisation (the code's ``--noBN``). At a fraction w of full
+    The critic has the layers of DCGAN's D, without any normalization (the code's ``--noBN``). At a fraction w of full
     width its bound is :math:`0.01 / \sqrt{w}`, so that its outputs keep their spread. ``wgan-norm`` has batch
-    normalisation, the code's rate of 5e-5, and the bound ±0.01 at any width.
+    normalization, the code's learning rate of 5e-5, and the bound ±0.01 at any width.
     """
 
     name = "wgan"
@@ -35,7 +35,7 @@ class WGAN(Method):
 
     class Options(Preset):
         clip: float = field(0.01, "WGAN's code", "bound on every parameter of D, at full width", gt=0)
-        critic_updates: int = field(5, "WGAN's code", "updates of D for one of G", gt=0)
+        critic_updates: int = field(5, "WGAN's code", "updates of D per update of G", gt=0)
         burst: int = field(100, "WGAN's code", "updates of D in the first 25 iterations, and in every 500th", gt=0)
 
     @classmethod
@@ -47,7 +47,7 @@ class WGAN(Method):
         self.critic = self.linear(self.feature_dim)
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """RMSprop with the preset's rate, for a few parameters a kernel, and such that a CUDA graph can capture it."""
+        """RMSprop with the preset's learning rate, several parameters per kernel, and capturable by a CUDA graph."""
         cuda = self.device.type == "cuda"
         return torch.optim.RMSprop(parameters, self.preset.learning_rate, foreach=True, capturable=cuda)
 
@@ -68,7 +68,7 @@ class WGAN(Method):
 
     def step(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> dict[str, Tensor]:
         p, size = self.preset, self.preset.batch // world_size()
-        # The spread of a layer's outputs is that of full width where its bound grows as its initial weights do.
+        # A layer's outputs spread as at full width if its bound is scaled like its initial weights.
         bound = p.clip * (p.width**-0.5 if p.initial_scale == "fan-in" else 1)
         loss_d = torch.zeros((), device=self.device)
         for x, z in zip(images.split(size), noise.split(size), strict=True):
@@ -87,7 +87,7 @@ class WGANGP(WGAN):
     .. math:: L_f = E f(G(z)) - E f(x) + \lambda\, E (\|\nabla_{\tilde x} f(\tilde x)\|_2 - 1)^2 , \qquad
               \tilde x = u x + (1 - u) G(z), \quad u \sim U(0, 1)
 
-    Settings are the original's. No row of Table 4: it stands beside WGAN, whose clipping fails at full size.
+    Settings are the original's. It is not in Table 4; it is shown beside WGAN, whose clipping fails at full size.
     """
 
     name = "wgan_gp"
@@ -112,10 +112,10 @@ class WGANGP(WGAN):
 
 
 class MixtureGenerator(nn.Module):
-    r"""Generators :math:`G_1 \dots G_n` and the weights with which samples are drawn from them.
+    r"""Generators :math:`G_1 \dots G_n` and the probabilities with which samples are drawn from them.
 
     The first number of the noise picks the generator, the others are its noise: with :math:`u \in (0, 1)` the value of
-    :math:`z_1` under its distribution function, it is the first i with :math:`u \le w_1 + \dots + w_i`.
+    :math:`z_1` under its distribution function, the first i with :math:`u \le w_1 + \dots + w_i` is picked.
     """
 
     def __init__(self, components: list[nn.Module], *, normal: bool):
@@ -124,7 +124,7 @@ class MixtureGenerator(nn.Module):
         self.logits = nn.Parameter(torch.zeros(len(components)))
 
     def pick(self, noise: Tensor) -> Tensor:
-        """Number (b,) of the generator of each row of noise."""
+        """Index (b,) of the generator that each row of noise picks."""
         first = noise[:, 0].float()
         u = torch.special.ndtr(first) if self.normal else (first + 1) / 2
         return (u.unsqueeze(1) > self.logits.softmax(0).cumsum(0)[:-1]).sum(1)
@@ -156,10 +156,10 @@ class MixWGAN(WGAN):
     .. math:: \max_{f, v} \min_{G, w}\; \sum_{ij} w_i v_j F_{ij}, \qquad
               R(w) = -\frac{1}{n} \sum_i \log w_i ,
 
-    where each side also minimises :math:`0.1\,R` of its own weights (Arora et al., 2017, Section 6).
+    where each side also minimizes :math:`0.1\,R` of its own weights (Arora et al., 2017, Section 6).
 
     *Reconstruction*: Table 4's 4.04 is from that paper, whose released code (PrincetonML/MIX-plus-GANs) is the
-    label-conditional MIX+DCGAN only. From it comes the regulariser; all else is WGAN's, without bursts. The presets
+    label-conditional MIX+DCGAN only. The regularizer comes from it; all else is WGAN's, without bursts. The presets
     have 2 + 2 members where that code has 5 + 5. Mixture weights are not clipped.
     """
 
@@ -168,7 +168,7 @@ class MixWGAN(WGAN):
     class Options(WGAN.Options):
         burst: int = field(5, "ours", "updates of D in the first 25 iterations, and in every 500th: no bursts", gt=0)
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
-        entropy: float = field(0.1, "MIX+GAN's code", "weight of the regulariser of the mixture weights", ge=0)
+        entropy: float = field(0.1, "MIX+GAN's code", "weight of the regularizer of the mixture weights", ge=0)
 
     generator_net: MixtureGenerator  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -195,10 +195,10 @@ class MixWGAN(WGAN):
     def _build(self) -> None:
         count = self.preset.components
         self.critic = self.linear(self.feature_dim // count, count)  # a unit on the features of each extractor
-        self.critic_logits = nn.Parameter(torch.zeros(count))  # beside the critics, whose parameters are clipped
+        self.critic_logits = nn.Parameter(torch.zeros(count))  # not in the critics, whose parameters are clipped
 
     def _values(self, images: Tensor) -> Tensor:
-        """Means (n,) over the batch of what each critic makes of images."""
+        """Mean (n,) over the batch of each critic's values of images."""
         unit = self.critic
         return ((self.D(images).unflatten(1, unit.weight.shape) * unit.weight).sum(2) + unit.bias).mean(0)
 

@@ -1,4 +1,4 @@
-"""The classifier of a data set's real images, trained once a data set and kept in the cache, or found pretrained."""
+"""The classifier of a data set's real images: trained once per data set and kept in the cache, or pretrained."""
 
 import copy
 import functools
@@ -29,9 +29,9 @@ from kmgan_lib.progress import progress
 log = logging.getLogger(__name__)
 BATCH, MIN_STEPS, PEAK_RATE, CHUNK = 128, 240, 4e-3, 1000
 # Version and epochs of the training; a change needs a new version, which makes a data set's old classifiers invalid.
-# Fashion: the paper's classifier has 97 % of the training and 91 % of the test images right (Section 4.3).
+# Fashion: the paper's classifier gets 97 % of the training and 91 % of the test images right (Section 4.3).
 RECIPE, RECIPES = (1, 3), {"fashion": (2, 10)}
-RESNET = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends in the SHA-256's beginning
+RESNET = "classifiers/cifar10-resnet56-4bfd9763.th"  # below a data root; the name ends with the SHA-256's start
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels that the ResNet was trained on
 
 
@@ -51,7 +51,7 @@ class Classifier:
 
     net: nn.Sequential
     classes: tuple[str, ...]
-    side: int  # of the images that it knows, in pixels; others are resized to it
+    side: int  # of its input images, in pixels; others are resized to it
     kind: str  # what it was trained on, ``real`` or ``stand-in``
     name: str  # in reports
     accuracy: float = math.nan  # share of real test images that it classifies right
@@ -59,11 +59,11 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """The device that the network is on."""
         return next(self.net.parameters()).device
 
     def to(self, device: torch.device) -> "Classifier":
-        """The same classifier on a device; the one that is asked, which others may hold, stays where it is."""
+        """The same classifier on a device; this one, which others may hold, stays where it is."""
         return self if device == self.device else replace(self, net=copy.deepcopy(self.net).to(device))
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class Classifier:
         return self.classify(self.features(images))
 
     def right(self, images: Images) -> float:
-        """The share of images with labels that it classifies right."""
+        """The share of labeled images that it classifies right."""
         return (self.probabilities(images.tensor).argmax(1) == images.labels).double().mean().item()
 
     def describe(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _trained(train: Images, test: Images, dataset: str) -> Classifier:
 
 
 def _block(inputs: int, outputs: int) -> nn.Module:
-    """Two convolutions; a shortcut to more channels has no parameters: every second pixel, and zeros for the added."""
+    """Two convolutions; a shortcut to more channels has no parameters: every second pixel, zeros for new channels."""
     if inputs == outputs:
         return BasicBlock(inputs, outputs)
     added = (outputs - inputs) // 2
@@ -180,7 +180,7 @@ def resnet(depth: int = 56, classes: int = 10) -> nn.Sequential:
 def load_resnet56(path: Path) -> nn.Sequential:
     """The network that Y. Idelbayev trained (akamaster/pytorch_resnet_cifar10, BSD), read without running code.
 
-    A `UsageError` if the file is not the published one: the numbers of a report name it.
+    Raises `UsageError` if the file is not the published one, since reported numbers name it.
     """
     expected = path.stem.rsplit("-", 1)[-1]
     found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -190,14 +190,14 @@ def load_resnet56(path: Path) -> nn.Sequential:
             raise ValueError(f"SHA-256 {found[:8]}... instead of {expected}...")
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
+    except Exception as error:  # torch.load raises many kinds of error for a broken file
         reason = first_line(error)
         raise UsageError(f"{path} is not the ResNet-56 it should be ({reason}): get it again, or remove it") from None
     return net.eval().requires_grad_(False)
 
 
 def _pretrained(test: Images, dataset: str, data_root: str | None) -> Classifier | None:
-    """The published network, if it lies in the data root and the data are the ones it knows."""
+    """The published network, if it is in the data root and the data are those it was made for."""
     root = data_root or os.environ.get("KMGAN_DATA")
     if root is None or dataset != "cifar10" or stands_in(test.provenance):
         return None
@@ -205,7 +205,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Classifier
         return None
     name = f"{dataset} ResNet-56 ({path.name})"
     classifier = Classifier(load_resnet56(path), test.classes, test.tensor.shape[-1], "real", name)
-    # Its accuracy holds for these test images, which need not be the whole test set; ten thousand take a minute.
+    # Its accuracy is measured on these test images, maybe not the whole test set; ten thousand take a minute.
     kept = cache_root() / "judges" / f"{path.stem}-{test.provenance['sha256'][:12]}.json"
     try:
         accuracy = float(read_json(kept)["accuracy"])
@@ -219,7 +219,7 @@ def _pretrained(test: Images, dataset: str, data_root: str | None) -> Classifier
 def load_classifier(dataset: str, *, data_root: str | None = None, standin: str = "never") -> Classifier:
     """The classifier of a data set with classes: pretrained in the data root, from the cache, or trained now.
 
-    For CIFAR-10 it is the data root's ResNet-56, if any. A `UsageError` for data without classes, or not to be found.
+    For CIFAR-10 it is the data root's ResNet-56, if any. Raises `UsageError` for data without classes, or not found.
     """
     if not has_classes(dataset):
         known = ", ".join(name for name in data.DATASETS if has_classes(name))
@@ -230,5 +230,5 @@ def load_classifier(dataset: str, *, data_root: str | None = None, standin: str 
 
 
 def has_classes(dataset: str) -> bool:
-    """Whether a data set has images with classes, so that there is a classifier of it."""
+    """Whether a data set has images with classes, and thus a classifier."""
     return dataset in data.DATASETS and dataset != "synthetic" and len(data.DATASETS[dataset].classes) > 0

@@ -1,4 +1,4 @@
-"""Measures of a finished run: what they look at, the registry, and results of one JSON line each."""
+"""Measures of a finished run: their inputs, their registry, and their results, one JSON line each."""
 
 import functools
 import logging
@@ -25,13 +25,13 @@ from kmgan_lib.training.run import Run, pick_device, restore
 
 log = logging.getLogger(__name__)
 REFERENCE = 10_000  # real images that generated ones are compared with
-UNTRAINED = 2_000  # samples of G at initialisation: their distance is so large that more would not change it
+UNTRAINED = 2_000  # samples of G at initialization, whose distance is so large that more would not change it
 SAMPLE_SEED = 2**31 - 1  # apart from the seeds that readers choose
 
 
 @dataclass
 class Evaluation:
-    """What the measures look at; each part is made when a measure first asks for it."""
+    """The inputs of the measures, each made when a measure first asks for it."""
 
     run: Run
     data_root: str | None
@@ -45,12 +45,12 @@ class Evaluation:
 
     @property
     def standin(self) -> str:
-        """Whether the run was trained on a stand-in; then it is judged by the stand-in too."""
+        """``always`` if the run was trained on a stand-in, which then judges it too, else ``never``."""
         return "always" if stands_in(self.run.result["data"]) else "never"
 
     @functools.cached_property
     def device(self) -> torch.device:
-        """Where networks run: where this process trained the run, else the GPU if there is one."""
+        """The device of the networks: that of the run, if this process trained it, else the GPU if there is one."""
         return self.run.method.device if self.run.method else pick_device("auto")
 
     @functools.cached_property
@@ -79,11 +79,11 @@ class Evaluation:
 
     @functools.cached_property
     def seen(self) -> Images:
-        """What the run was trained on; a warning if it is not what it was."""
+        """The data the run was trained on; a warning if they have changed since."""
         images = self.images(self.run.preset.split)
         then, now = self.run.result["data"], images.provenance
         if then.get("sha256") != now["sha256"]:
-            text = "the run was trained on %s, and is measured against %s, which differ"
+            text = "the run was trained on %s, and is measured against other data, %s"
             log.warning(text, described(then), described(now))
         return images
 
@@ -94,14 +94,14 @@ class Evaluation:
 
     @functools.cached_property
     def reference(self) -> str:
-        """``test``, or ``train`` where there are too few test images: other ones than those of ``train`` features."""
+        """``test``, or ``train`` if test images are too few: then other images than those of the kind ``train``."""
         few = len(self.images("test")) < REFERENCE // 2 and len(self.images("train")) >= 2 * REFERENCE
         return "train" if few else "test"
 
     def rows(self, kind: str) -> Tensor:
         """Images (n, c, h, w) of one kind.
 
-        ``fake``: samples; ``last``: of the last weights of G; ``untrained``: of G before training. ``test``: all real
+        ``fake``: samples; ``last``: samples by G's last weights; ``untrained``: by G untrained. ``test``: all real
         test images; ``reference``: those to compare with; ``train``: real training images, as many as samples or all.
         """
         preset = self.run.preset
@@ -124,15 +124,15 @@ class Evaluation:
         return self._once("features", kind, lambda: self.classifier.features(self.rows(kind)))
 
     def probabilities(self, kind: str) -> Tensor:
-        """The classifier's opinion (n, c) of the images of a kind."""
+        """The classifier's probabilities (n, c) for the images of a kind."""
         return self.classifier.classify(self.features(kind))
 
     def weights(self, layer: str) -> Weights:
-        """Those of Inception, at least as far as a layer of features."""
+        """The weights of Inception, at least up to a layer of features."""
         return inception.find_weights(self.inception_weights, data_root=self.data_root, full=layer == "2048")
 
     def inception(self, layer: str, level: str = "") -> dict[str, Any]:
-        """Inception measures of samples, or of a level of real images, against as many that the run was trained on."""
+        """Inception measures of samples, or of real images at a level of `LEVELS`, against as many training images."""
         n = len(self.samples)
         mixed = chosen(self.seen.tensor, 2 * n)
         real, others = mixed[:n], mixed[n:]
@@ -159,9 +159,9 @@ NEEDS: dict[str, Callable[[Preset], bool]] = {
     "K-Means": lambda p: issubclass(methods.method(p.method), KMGAN),
     "K-Means and images": lambda p: NEEDS["K-Means"](p) and NEEDS["images"](p),
     # Clustering the features of a conditional D would measure the labels that it was given.
-    "classes that D is not told": lambda p: (has_classes(p.dataset) or p.dataset == "synthetic") and not p.conditional,
+    "classes that D is not given": lambda p: (has_classes(p.dataset) or p.dataset == "synthetic") and not p.conditional,
 }
-# What the numbers of a measure are read from, as results say it.
+# What a measure computes its numbers from, as results name it.
 EXTRACTORS: dict[str, Callable[[Evaluation], dict[str, Any]]] = {
     "pixels": lambda _: {"name": "pixels"},
     "D": lambda _: {"name": "the run's D"},
@@ -177,7 +177,7 @@ Compute = Callable[[Evaluation], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of runs: ``compute`` gives ``value``, ``samples``, ``extractor`` and what else it reports."""
+    """A measure of runs: ``compute`` returns ``value``, ``samples``, ``extractor`` and whatever else it reports."""
 
     compute: Compute
     text: str
@@ -190,7 +190,7 @@ METRICS: dict[str, Measure] = {}
 
 
 def measure(needs: str, extractor: str, *, value: str = "value", quick: bool = False) -> Callable[[Compute], Compute]:
-    """Decorate a function that measures an `Evaluation`, in `METRICS` under its name; ``value`` is the key to quote."""
+    """Register a function that measures an `Evaluation` in `METRICS` under its name; ``value`` is its main key."""
 
     def register(compute: Compute) -> Compute:
         @functools.wraps(compute)
@@ -211,8 +211,8 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a finished run and add the results to its ``result.json`` and, a line each, to ``metrics.jsonl``.
 
-    ``only`` names measures; by default they are the quick ones, with ``everything`` all that can be had. A `UsageError`
-    if a name is unknown or makes no sense for this run, or another process works in its directory.
+    ``only`` names measures; the default is the quick ones, with ``everything`` all that are available. Raises
+    `UsageError` if a name is unknown or makes no sense for this run, or another process is using its directory.
     """
     possible = [name for name, measure in METRICS.items() if measure.applies(run.preset)]
     for name in only or ():

@@ -1,4 +1,4 @@
-"""Inception Score and FID by torch-fidelity; no other network takes the place of Inception's of 2015."""
+"""Inception Score and FID by torch-fidelity, with the Inception network of 2015 and no other."""
 
 import contextlib
 import hashlib
@@ -27,24 +27,24 @@ from kmgan_lib.progress import progress
 log = logging.getLogger(__name__)
 EXTRACTOR = "inception-v3-compat"  # torch-fidelity's name for it
 FULL_NAME, PART_NAME = "weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05-to-768.pth"
-FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the beginnings
-# Of real images made worse, levels that say what a distance is worth: standard deviations of the blur, in sides of the
-# image (1.5 pixels of 64), and of the noise, in units of the range from black to white.
+FULL_SHA256, PART_SHA256 = "6726825d", "7fed11cb0f76"  # the first digits
+# Degraded real images, which show what a distance means: standard deviations of the blur, in sides of the image (1.5
+# pixels of 64), and of the noise, in units of the range from black to white.
 BLUR, NOISE = 1.5 / 64, 0.1
 SPLITS, CHUNK = 10, 1000
 WAYS = (
-    f"get {FULL_NAME} from the releases of toshas/torch-fidelity on GitHub, and give --inception-weights PATH, set "
+    f"get {FULL_NAME} from the releases of toshas/torch-fidelity on GitHub, and pass --inception-weights PATH, set "
     "KMGAN_INCEPTION, or put it into the data root's folder inception"
 )
 
 
 class Unavailable(UsageError):
-    """Something that a measure needs is not there: a package, a file of weights, or enough images."""
+    """Something that a measure needs is missing: a package, a file of weights, or enough images."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A checked file of weights; ``full`` if it goes on after the 768 features."""
+    """A checked file of weights; ``full`` if it continues after the 768 features."""
 
     path: Path
     sha256: str
@@ -74,12 +74,12 @@ def find_weights(path: str | Path | None = None, *, data_root: str | Path | None
         raise UsageError(f"{found} has SHA-256 {digest[:8]}..., not {FULL_SHA256}...: get {FULL_NAME} again")
     weights = Weights(found, digest, digest.startswith(FULL_SHA256))
     if full and not weights.full:
-        raise Unavailable(f"{found} ends after the 768 features: fid768 can be had from it; for the others {WAYS}")
+        raise Unavailable(f"{found} ends after the 768 features: it is enough for fid768; for the others {WAYS}")
     return weights
 
 
 class _Bytes(Dataset[Tensor]):
-    """Images as torch-fidelity wants them: uint8, three channels, one at a time, with a bar that follows."""
+    """Images as torch-fidelity wants them: uint8, three channels, one at a time, with a progress bar."""
 
     def __init__(self, images: Tensor, what: str):
         self.images, self.bar = to_bytes(images), progress(None, f"Inception features of {what} images", len(images))
@@ -94,12 +94,12 @@ class _Bytes(Dataset[Tensor]):
 
 @contextlib.contextmanager
 def _plain_data_only() -> Iterator[None]:
-    """Within the block ``torch.load`` runs no code of a file, though torch-fidelity asks for files as they come."""
-    # The features that it keeps are arrays.
+    """Within the block ``torch.load`` runs no code from files, although torch-fidelity calls it without that check."""
+    # The features that torch-fidelity caches are arrays.
     arrays = [np.empty(0).__reduce__()[0], np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8"))]
     forced = mock.patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD="1")
     with forced, torch.serialization.safe_globals(arrays), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no plain data is refused anyway
+        warnings.filterwarnings("ignore", "Detected pickle protocol")  # anything but plain data is refused anyway
         yield
 
 
@@ -112,8 +112,8 @@ def inception_measures(
     The protocol is that of the original code: images as uint8 (or as float in [0, 1], rounded), resized bilinearly to
     299x299 as TensorFlow 1 did; Inception Score of the softmax of the 1,008 outputs without their bias, on 10
     consecutive splits. ``layer`` has the features of FID: ``2048``, the real one, or ``768``, without Inception Score.
-    Features are kept in the cache under ``real_name`` and ``fake_name``. A `UsageError` without torch-fidelity, with
-    fewer images than splits, or if the weights give NaN, or carry code.
+    Features are cached under ``real_name`` and ``fake_name``. Raises `UsageError` without torch-fidelity, with fewer
+    images than splits, or if the weights give NaN or contain code.
     """
     try:
         import torch_fidelity as fidelity
@@ -129,7 +129,7 @@ def inception_measures(
     try:
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.warning("%s could not be made (%s); KMGAN_CACHE names another folder", kept, first_line(error))
+        log.warning("%s could not be made (%s); set KMGAN_CACHE to another folder", kept, first_line(error))
         real_name = fake_name = None
     inputs = _Bytes(fake, "generated"), _Bytes(real, "real")
     try:
@@ -143,7 +143,7 @@ def inception_measures(
             )  # fmt: skip
     except pickle.UnpicklingError:
         raise UsageError(f"{weights}, or what is in {kept}, is no plain data: get it again, or remove it") from None
-    except np.linalg.LinAlgError:  # what NumPy makes of a covariance of NaN
+    except np.linalg.LinAlgError:  # NumPy's answer to a covariance of NaN
         found = {"frechet_inception_distance": math.nan}
     if not all(math.isfinite(value) for value in found.values()):
         raise UsageError(f"{weights or extractor} gives NaN: it ends before layer {layer}; use fid768, or {WAYS}")
@@ -159,7 +159,7 @@ def blurred(images: Tensor) -> Tensor:
 
 
 def noisy(images: Tensor) -> Tensor:
-    """Images (n, c, h, w) of uint8 with normal noise of deviation `NOISE`, the same every time, cut to the range."""
+    """Images (n, c, h, w) of uint8 with normal noise of deviation `NOISE`, always the same, clipped to the range."""
     generator = torch.Generator().manual_seed(0)
     drawn = ((part, torch.randn(part.shape, generator=generator)) for part in images.split(CHUNK))
     return torch.cat([to_bytes(to_unit(part) + NOISE * noise) for part, noise in drawn])

@@ -28,7 +28,7 @@ FREQUENCY_SAMPLES = {"fashion": 5_000}
 
 
 def _levels(rows: Callable[[str], Tensor], score: Callable[[Tensor], float], real: str) -> dict[str, Any]:
-    """A score of samples, and those that tell what it is worth: of the last weights, of no training, of real images."""
+    """A score of samples, and the scores to compare it with: of the last weights, untrained, and of real images."""
     kinds = {kind: rows(kind) for kind in ("fake", "last", "untrained", real)}
     found = {kind: score(features) for kind, features in kinds.items()}
     return {
@@ -56,7 +56,7 @@ def classifier_frechet(evaluation: Evaluation) -> dict[str, Any]:
 
 @measure("classes", "classifier", quick=True)
 def class_frequency(evaluation: Evaluation) -> dict[str, Any]:
-    """Share of each class by the classifier, and corrected for its confusions of real test images."""
+    """Share of each class by the classifier, and corrected for its confusions on real test images."""
     labels = evaluation.probabilities("fake").argmax(1)[: FREQUENCY_SAMPLES.get(evaluation.run.preset.dataset)]
     classes, test = len(evaluation.classifier.classes), evaluation.images("test")
     confusion = confusion_matrix(test.labels, evaluation.probabilities("test").argmax(1), labels=range(classes))
@@ -68,7 +68,7 @@ def class_frequency(evaluation: Evaluation) -> dict[str, Any]:
 
 @measure("classes", "pixels, classifier", value="within", quick=True)
 def within_class(evaluation: Evaluation) -> dict[str, Any]:
-    """Variance of pixels within the classes that the classifier sees, over that of real images."""
+    """Variance of pixels within the classes that the classifier predicts, over that of real images."""
     labels, real_labels = (evaluation.probabilities(kind).argmax(1) for kind in ("fake", "reference"))
     found = scores.within_class_scores(evaluation.samples, labels, evaluation.rows("reference"), real_labels)
     samples = {"samples": len(labels), "reference_samples": len(real_labels)}
@@ -85,9 +85,9 @@ def coverage(evaluation: Evaluation) -> dict[str, Any]:
     return {**found, **levels, "k": 5, "samples": n, "reference_samples": n, "reference": evaluation.reference}
 
 
-@measure("classes that D is not told", "D", value="nmi", quick=True)
+@measure("classes that D is not given", "D", value="nmi", quick=True)
 def clustering(evaluation: Evaluation) -> dict[str, Any]:
-    """Agreement of K-Means on D's features of real images with their classes; beside it K-Means on the data."""
+    """Agreement of K-Means on D's features of real images, and of K-Means on the data, with their classes."""
     images = evaluation.images("all")
     assert images.labels is not None
     # Ten starts of K-Means on ten thousand images take longer than training under `smoke`, where stand-ins are used.
@@ -104,7 +104,7 @@ def clustering(evaluation: Evaluation) -> dict[str, Any]:
 
 @measure("K-Means", "D", value="distinct", quick=True)
 def centers(evaluation: Evaluation) -> dict[str, Any]:
-    """Have K-Means' centers become one (Section 3.3), and have the generated ones."""
+    """Whether K-Means' centers, real and generated, have become one (Section 3.3)."""
     bank = cast(KMGAN, evaluation.method).bank
     tensor = chosen(evaluation.seen.tensor, CLUSTERED)
     found = scores.center_scores(bank.real, evaluation.method.features(tensor))
@@ -126,7 +126,7 @@ def memorisation(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _apart(evaluation: Evaluation, most: int) -> tuple[Tensor, Tensor, bool]:
-    """At most so many real images, others that are not among them, and whether these others were not trained on."""
+    """At most so many real images, others not among them, and whether the run was not trained on these others."""
     preset, seen = evaluation.run.preset, evaluation.seen.tensor
     if preset.split == "train" and not preset.dataset.startswith(OWN):
         return chosen(seen, most), chosen(evaluation.images("test").tensor, HELD_OUT), True
@@ -137,7 +137,7 @@ def _apart(evaluation: Evaluation, most: int) -> tuple[Tensor, Tensor, bool]:
 
 @measure("images", "pixels", value="largest_step", quick=True)
 def interpolation(evaluation: Evaluation) -> dict[str, Any]:
-    """Steps, ends and middle of straight lines between images (Section 4.5), in pixels."""
+    """Steps, ends and middle of interpolations between images (Section 4.5), in pixels."""
     generator = evaluation.generator
     start, end = generator.noise(2 * LINES, SAMPLE_SEED).split(LINES)
     labels = generator.labels(LINES) if generator.classes else None
@@ -177,7 +177,7 @@ def fid768(evaluation: Evaluation) -> dict[str, Any]:
     measured = evaluation.inception("768")
     if measured["others"] < SPLITS:
         return _fid(measured)
-    # The full network has levels of its own in the literature; the features of its middle have none.
+    # The literature has levels to compare with for the full network, but none for its middle features.
     levels = {level: evaluation.inception("768", level)["fid"] for level in LEVELS}
     return {**_fid(measured), **levels, "real_samples": measured["others"]}
 

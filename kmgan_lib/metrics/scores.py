@@ -29,8 +29,8 @@ def inception_score(probabilities: Float[Tensor, "n c"], splits: int = 10) -> tu
     .. math:: \exp\big(E_x\, KL(p(y|x)\,\|\,p(y))\big)
 
     Mean and population standard deviation over consecutive ``splits``, at most n, each with its own marginal, as in
-    the original code; between 1 and the number of classes. The name is right for probabilities of the Inception network
-    of 2015 alone.
+    the original code; between 1 and the number of classes. The name is right only for probabilities of the Inception
+    network of 2015.
     """
     if splits < 1 or len(probabilities) < splits:
         raise ValueError(f"{splits} splits need at least {splits} rows, and there are {len(probabilities)}")
@@ -59,8 +59,8 @@ def frechet_distance(features_a: Real[Tensor, "n d"], features_b: Real[Tensor, "
 
     With :math:`\Sigma_a = R_a^T R_a` the last trace is the sum of the singular values of :math:`R_a R_b^T`, accurate
     for singular covariances too. In squared units of the features, in double precision; NaN for features that are not
-    finite. The estimate is biased upwards for small n: compare equal n only. The name FID is right for the 2,048
-    features of the Inception network of 2015 alone.
+    finite. The estimate is biased upwards for small n: compare only equal n. The name FID is right only for the 2,048
+    features of the Inception network of 2015.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     if not (a.isfinite().all() and b.isfinite().all()):
@@ -81,8 +81,8 @@ def kernel_distance(
        \frac{\sum_{i \ne j} k(a_i, a_j) + k(b_i, b_j)}{s(s - 1)} - \frac{2 \sum_{i, j} k(a_i, b_j)}{s^2}
 
     Mean and population standard deviation over ``subsets`` pairs of random subsets of ``subset_size`` rows s each, at
-    most n and m, drawn without replacement by the seed; in double precision. Without bias in n, so that it is around 0,
-    and also below it, for equal distributions.
+    most n and m, drawn without replacement by the seed; in double precision. It has no bias in n, so that it is around
+    0, and may be below it, for equal distributions.
     """
     a, b = (features.detach().cpu().double() for features in (features_a, features_b))
     size = subset_size
@@ -102,7 +102,7 @@ def kernel_distance(
 def class_frequency(predicted_labels: Int64[Tensor, " n"], classes: int) -> dict[str, Any]:
     r"""Share of each class with its Wilson 95% interval, and a test against equal shares (Section 4.3, Fig. 5c).
 
-    Of labels 0 ... classes - 1 ``frequency``, ``low``, ``high``: lists of length ``classes``, shares in [0, 1];
+    For labels 0 ... classes - 1, ``frequency``, ``low``, ``high``: lists of length ``classes``, shares in [0, 1];
     ``chi2``, ``p``: Pearson's statistic against equal shares with classes - 1 degrees of freedom, and its p-value.
     """
     n = len(predicted_labels)
@@ -126,8 +126,8 @@ def corrected_frequency(
     .. math:: \hat\pi = \arg\min_{\pi \ge 0,\; \sum_i \pi_i = 1} \|C^T \pi - p\|_2, \qquad
               C_{ij} = P(\text{predicted } j \,|\, \text{true } i)
 
-    with p the predicted shares of generated images, which are taken to be confused like real ones. C is estimated from
-    ``confusion``, counts of real test images, true classes in rows, none of them empty, predicted ones in columns.
+    with p the predicted shares of generated images, which are assumed to be confused like real ones. C is estimated
+    from ``confusion``, counts of real test images, true classes in rows, none of them empty, predicted ones in columns.
     ``corrected``, ``corrected_low`` and ``corrected_high`` are lists of c shares in [0, 1], the bounds those of a 95%
     parametric bootstrap of predictions and rows of C.
     """
@@ -176,18 +176,18 @@ def clustering_scores(true_labels: Int64[Tensor, " n"], cluster_labels: Int64[Te
 
 @checks.typed
 def kmeans_labels(features: Float[Tensor, "n d"], k: int, seed: int = 0) -> Int64[Tensor, " n"]:
-    """Clusters by scikit-learn's K-Means, the best of ten starts; no more than there are distinct features."""
+    """Clusters by scikit-learn's K-Means, the best of ten starts; at most as many as there are distinct features."""
     if not features.float().isfinite().all():
         raise ValueError("features must be finite numbers of single precision")
     points = features.detach().cpu().double().numpy()
     clusters = min(k, len(np.unique(points, axis=0)))
     fitted = KMeans(clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # of rows that differ by too little
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # for rows that differ too little
         return torch.from_numpy(np.asarray(fitted.fit_predict(points), dtype=np.int64))
 
 
 def distinct_points(points: Tensor, within: float) -> int:
-    """Number of groups of points (k, d), those no farther apart than ``within`` being of one group."""
+    """Number of groups of points (k, d), where points no farther apart than ``within`` are in one group."""
     close = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") <= within
     return int(connected_components(close.numpy(), directed=False, return_labels=False))
 
@@ -236,8 +236,8 @@ def within_class_scores(
               V(S) = \tfrac{1}{|S| - 1} \textstyle\sum_{s \in S} \|s - \bar s\|^2
 
     Images are uint8 or float in [0, 1], with their classes by the same classifier. ``ratios``: list over all classes,
-    None for those that lack a share of ``rarest`` or two images in either, or variance in the real ones. ``present``:
-    number of the others; ``within``, ``smallest``: mean and least of their ratios, 0 where there are none.
+    None for those with less than a share ``rarest`` or two images in either set, or no variance in the real one.
+    ``present``: number of the others; ``within``, ``smallest``: mean and least of their ratios, 0 if there are none.
     """
     ratios: list[float | None] = []
     for c in range(1 + int(max(labels.max(), real_labels.max()))):

@@ -1,4 +1,4 @@
-"""Networks: Tables 2, 3 and 5 of the paper and the DCGAN of MNIST, widened or narrowed by one factor.
+"""Networks: Tables 2, 3 and 5 of the paper and the DCGAN of MNIST, with one factor on their width.
 
 Every discriminator here is a feature extractor: images to features (b, d). Convolutions are 5x5 with stride 2, padded
 (2, 2) where TensorFlow pads (1, 2): a small difference from the code that the paper builds on (readings, row 46).
@@ -24,5 +24,5 @@ def build_discriminator(preset: Preset, classes: int = 0) -> nn.Module:
     net = networks.NETWORKS[preset.network][1](preset, classes)
     if preset.norm == "batch" or preset.network == "synthetic":
         return net
-    # Miyato et al. (2018) divide weights by their largest singular value, which a step of the power method follows.
+    # Miyato et al. (2018) divide weights by their largest singular value, tracked by a step of the power method.
     return without_batch_norm(net, nn.Identity, spectral_norm if preset.norm == "spectral" else None)

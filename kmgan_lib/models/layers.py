@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from kmgan_lib.config import Preset
 from kmgan_lib.distributed import all_gather, shard, world_size
 
-FEW_CHANNELS = 4  # channels of an image: a convolution to or from so few leaves a processor's vector units idle
+FEW_CHANNELS = 4  # channels of an image: a convolution to or from so few leaves a CPU's vector units idle
 WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -27,7 +27,7 @@ def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) ->
 
 
 def concat_labels(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
-    """A layer's input (b, n) with the one-hot labels of its rows appended; ``x`` itself if there are no classes."""
+    """A layer's input (b, n) with the one-hot labels of its rows appended; ``x`` itself without classes."""
     return torch.cat([x, one_hot(require_labels(labels), classes, x.dtype)], 1) if classes else x
 
 
@@ -39,12 +39,12 @@ def require_labels(labels: Tensor | None) -> Tensor:
 
 
 def _phases(weight: Tensor) -> Tensor:
-    """5x5 kernels (a, b, 5, 5) as the four 3x3 kernels (a, b, 3, 2, 3, 2) that meet even and odd rows and columns."""
+    """5x5 kernels (a, b, 5, 5) as the four 3x3 kernels (a, b, 3, 2, 3, 2) for even and odd rows and columns."""
     return F.pad(weight, (0, 1, 0, 1)).unflatten(3, (3, 2)).unflatten(2, (3, 2))
 
 
 class _Labelled(nn.Module):
-    """A convolution whose input the one-hot labels join as constant maps: convolved once a class, not once a sample."""
+    """A convolution with one-hot labels added to its input as constant maps, convolved once per class, not sample."""
 
     weight: Tensor
     bias: Tensor | None
@@ -76,7 +76,7 @@ class Up(_Labelled, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleMe
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if x.device.type != "cpu" or self.out_channels > FEW_CHANNELS:
             return F.conv_transpose2d(x, weight, bias, **self.options)
-        # An output pixel meets other taps of the kernel in even and odd rows and columns: a 3x3 convolution to four
+        # Output pixels in even and odd rows and columns use different taps of the kernel: a 3x3 convolution to four
         # times the channels, which are shuffled into one image.
         kernels = _phases(weight).flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
         return F.pixel_shuffle(F.conv2d(x, kernels, None if bias is None else bias.repeat_interleave(4), padding=1), 2)
@@ -88,7 +88,7 @@ class Down(_Labelled, nn.Conv2d):  # pyright: ignore[reportIncompatibleMethodOve
     inputs, options = 1, {"stride": 2, "padding": 2}
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # The gradient of an image is what PyTorch's form computes slowly; where none is asked for, it is the faster.
+        # PyTorch's own form computes the gradient of an image slowly; where none is needed, it is the faster one.
         if x.device.type != "cpu" or x.shape[1] > FEW_CHANNELS or not x.requires_grad:
             return F.conv2d(x, weight, bias, **self.options)
         kernels = _phases(weight).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
@@ -111,7 +111,7 @@ def to_float32(x: Tensor) -> Tensor:
 
 
 class Float32Sequential(nn.Sequential):
-    """Layers that compute in float32 where those before them run in bf16: features are told apart by their digits."""
+    """Layers that compute in float32 after layers in bf16, which has too few digits to tell features apart."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Units (b, n) to units (b, m)."""
@@ -120,9 +120,9 @@ class Float32Sequential(nn.Sequential):
 
 
 def feature_head(hidden: int, preset: Preset) -> tuple[nn.Module, int]:
-    """The last layers of a discriminator, from ``hidden`` units to features, and the number d of these.
+    """The last layers of a discriminator, from ``hidden`` units to features, and the number d of features.
 
-    ``penultimate``: the units themselves; ``bn-relu``: FC d, batch normalisation and ReLU (as Table 3 ends);
+    ``penultimate``: the units themselves; ``bn-relu``: FC d, batch normalization and ReLU (as Table 3 ends);
     ``sigmoid``: FC d and sigmoid (Tables 2, 5).
     """
     if preset.head == "penultimate":
@@ -135,7 +135,7 @@ def feature_head(hidden: int, preset: Preset) -> tuple[nn.Module, int]:
 def without_batch_norm(
     net: nn.Module, instead: Callable[[], nn.Module], weights: Callable[[Any], object] | None = None
 ) -> nn.Module:
-    """The network with something else in the place of batch normalisation, and a normalisation of weights, in place."""
+    """Put ``instead()`` in the place of batch normalization and apply ``weights`` to other layers, in place."""
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, _BatchNorm):
@@ -160,7 +160,7 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def reestimate_batch_norm(module: nn.Module, batches: Callable[[int], object], count: int) -> None:
-    """Average batch statistics over ``count`` batches that ``batches(i)`` runs (row 22), and go to evaluation mode."""
+    """Average batch statistics over ``count`` batches that ``batches(i)`` runs (row 22); switch to evaluation mode."""
     norms = {m: m.momentum for m in module.modules() if isinstance(m, _BatchNorm)}
     for norm in norms:
         norm.reset_running_stats()
@@ -180,11 +180,11 @@ class _Synchronised(nn.SyncBatchNorm):  # PyTorch's would ask the other ranks ev
 
 
 def sync_batch_norm(net: nn.Module, cuda: bool) -> nn.Module:
-    """The network with batch normalisation over the rows of all ranks; parameters and names stay."""
+    """The network with batch normalization over the rows of all ranks; parameters and names are unchanged."""
     net = nn.SyncBatchNorm.convert_sync_batchnorm(net) if cuda else net
     for module in net.modules():
         if isinstance(module, nn.SyncBatchNorm):
-            module.__class__ = _Synchronised  # PyTorch converts to its own class alone
+            module.__class__ = _Synchronised  # PyTorch converts only to its own class
         elif isinstance(module, _BatchNorm):  # PyTorch's works on GPUs only; on CPUs every rank takes the whole batch
             module.register_forward_pre_hook(lambda norm, inputs: all_gather(inputs[0]) if norm.training else None)
             module.register_forward_hook(lambda norm, _, output: shard(output) if norm.training else None)  # pyright: ignore[reportArgumentType]

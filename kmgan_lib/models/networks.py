@@ -1,6 +1,6 @@
 """The networks of Table 2 (points), of the MNIST DCGAN (Section 4.2), of Table 3 (CIFAR-10) and Table 5 (CelebA).
 
-Each is made from the fields of a preset, and from the number of classes that it is told, 0 for none.
+Each is made from the fields of a preset, and from the number of classes that it is given, 0 for none.
 """
 
 from itertools import pairwise
@@ -28,14 +28,14 @@ class _Dense(nn.Module):
 
 
 class SyntheticGenerator(_Dense):
-    """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalisation, the last one too."""
+    """Generator of Table 2: FC 10, 50, 100, each followed by ReLU and batch normalization, the last one too."""
 
     def __init__(self, preset: Preset, classes: int = 0):
         super().__init__(preset.z_dim, *(scale_width(n, preset.width) for n in (10, 50)), 100)
 
 
 class SyntheticDiscriminator(_Dense):
-    """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalisation, FC 2, sigmoid, at any width."""
+    """Discriminator of Table 2: FC 100, 50, 10 with ReLU and batch normalization, FC 2, sigmoid, at any width."""
 
     def __init__(self, preset: Preset, classes: int = 0):
         hidden = [scale_width(n, preset.width) for n in (100, 50, 10)]
@@ -76,7 +76,7 @@ class MnistDiscriminator(nn.Module):
     """The discriminator of the MNIST DCGAN without its last unit: conv -> conv -> FC 1024 -> features.
 
     Source: carpedm20/DCGAN-tensorflow, ``model.py``, whose convolutions have 11 and 74 channels (readings, rows 12 and
-    13). ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch normalisation (``table``) or
+    13). ``head``: `kmgan_lib.models.layers.feature_head`. ``tail``: FC 1024 with batch normalization (``table``) or
     without it (``plain``), or nothing (``linear``).
     """
 
@@ -102,18 +102,18 @@ class MnistDiscriminator(nn.Module):
         return self.head(self.act(self.bn3(self.fc(concat_labels(x.flatten(1), labels, self.classes)))))
 
 
-# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. A smaller image drops the front.
+# Channels of G's up-convolutions from 4x4 on; the first number is the FC layer's. Smaller images drop the front.
 GENERATOR_CHANNELS = {"cifar10": (512, 256, 128, 64), "celeba": (512, 256, 128, 128)}
-# Channels of D's convolutions, the same in both tables. A smaller image drops the end.
+# Channels of D's convolutions, the same in both tables. Smaller images drop the end.
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
-HIDDEN = 4096  # the FC layer that Table 3 has and Table 5 has not
+HIDDEN = 4096  # the FC layer of Table 3, which Table 5 lacks
 STAGES = {64: 4, 32: 3}  # between the image and 4x4, by its side in pixels
 
 
 class ConvGenerator(nn.Module):
     r"""Generator of Table 3 or Table 5: z -> FC 4x4x512 -> deconv 256 -> 128 -> 64 (Table 5: 128) -> 3.
 
-    Every layer but the last is followed by batch normalisation and ReLU. Table 3 ends in a sigmoid, Table 5 in
+    Every layer but the last is followed by batch normalization and ReLU. Table 3 ends in a sigmoid, Table 5 in
     :math:`\tanh`; images lie in [0, 1] here, so it returns :math:`(\tanh + 1) / 2`, and `ConvDiscriminator` begins with
     :math:`2x - 1`. At 32x32 the 512-channel stage is left out: FC 4x4x256 -> 128 -> 64 -> 3 (readings, row 24).
     """
@@ -139,10 +139,10 @@ class ConvGenerator(nn.Module):
 class ConvDiscriminator(nn.Module):
     """Discriminator of Table 3 or Table 5: conv 64 -> 128 -> 256 -> 512 -> features, all with ReLU.
 
-    Table 3 has no batch normalisation after the first convolution and one more hidden layer, FC 4096 with batch
-    normalisation; Table 5 has batch normalisation everywhere and no hidden layer (readings, rows 28 and 29). At 32x32
+    Table 3 has no batch normalization after the first convolution and one more hidden layer, FC 4096 with batch
+    normalization; Table 5 has batch normalization everywhere and no hidden layer (readings, rows 28 and 29). At 32x32
     the 512-channel convolution is left out. ``head``: Table 3 prints ``bn-relu``, Table 5 ``sigmoid``, both with d =
-    100. ``tail``: FC 4096 as printed (``table``), without its batch normalisation (``plain``), or none (``linear``).
+    100. ``tail``: FC 4096 as printed (``table``), without its batch normalization (``plain``), or none (``linear``).
     """
 
     def __init__(self, preset: Preset, classes: int = 0):

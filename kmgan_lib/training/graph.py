@@ -1,4 +1,4 @@
-"""The step of a method as a CUDA graph: one launch for an iteration instead of a thousand."""
+"""The step of a method as a CUDA graph: one launch per iteration instead of a thousand."""
 
 import logging
 
@@ -10,19 +10,19 @@ from kmgan_lib.files import first_line
 from kmgan_lib.methods.base import Method
 
 log = logging.getLogger(__name__)
-WARM_UP = 3  # ordinary steps before the capture: optimisers make their state, libraries choose their kernels
+WARM_UP = 3  # ordinary steps before the capture: optimizers make their state, libraries choose their kernels
 Losses = dict[str, Tensor]
 
 
 class _Captured:
-    """A graph of one step, with its inputs in tensors that stay where they are, and its outputs."""
+    """A graph of one step, with its outputs, and its inputs in tensors at fixed addresses."""
 
     def __init__(self, method: Method, batch: tuple[Tensor | None, ...], stream: torch.cuda.Stream | None):
         self.graph, self.inputs = torch.cuda.CUDAGraph(), [None if part is None else part.clone() for part in batch]
         self.graph.register_generator_state(method.rng)
         for optimiser in method.optimisers().values():
             optimiser.zero_grad(set_to_none=True)
-        # Other threads, such as a notebook's, may go on talking to the device.
+        # Other threads, such as a notebook's, may keep using the device.
         with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
             self.losses = method.step(*self.inputs)  # pyright: ignore[reportArgumentType]
 
@@ -37,7 +37,7 @@ class _Captured:
 class Stepper:
     """Calls `Method.step`, or replays it from a CUDA graph where that is possible; ``reason`` says why it is not.
 
-    The first steps of each number of batches run as they are, on the stream of the capture, as its warm-up.
+    For each number of batches the first steps run without a graph, on the stream of the capture, as its warm-up.
     """
 
     def __init__(self, method: Method):
@@ -47,7 +47,7 @@ class Stepper:
         self._graphs: dict[int, _Captured] = {}
         self._stream: torch.cuda.Stream | None = None  # one for all: autograd remembers the stream of a parameter
         if self.reason is None and distributed.world_size() > 1:
-            self.reason = "several devices talk to each other within a step"
+            self.reason = "several devices communicate within a step"
             log.warning("no CUDA graph: %s", self.reason)
 
     def __call__(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
@@ -68,7 +68,7 @@ class Stepper:
         return self._graphs[count].replay(batch)
 
     def _on_side_stream(self, images: Tensor, labels: Tensor | None, noise: Tensor) -> Losses:
-        """A step on the stream of the capture, so that what is allocated there is not of the main one."""
+        """A step on the stream of the capture, so that its allocations do not belong to the main stream."""
         self._stream = self._stream or torch.cuda.Stream(self.method.device)
         main = torch.cuda.current_stream(self.method.device)
         self._stream.wait_stream(main)

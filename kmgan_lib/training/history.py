@@ -14,7 +14,7 @@ NEVER = 2**62  # an iteration that no run reaches
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:
-    """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it is something else."""
+    """Rows of ``history.csv``; an empty list if there is none yet, a `UsageError` if it cannot be read."""
     path = directory / files.HISTORY
     if not path.exists():
         return []
@@ -37,7 +37,7 @@ def _append(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 class History:
-    """Window means of the losses, kept on the device until a row is written; and the first iteration gone wrong."""
+    """Window means of the losses, kept on the device until a row is written; and the first iteration that failed."""
 
     def __init__(self, directory: Path, device: torch.device):
         self.path = directory / files.HISTORY
@@ -46,7 +46,7 @@ class History:
         self.first_bad = torch.full((), NEVER, device=device)
 
     def add(self, iteration: int, losses: dict[str, Tensor]) -> None:
-        """Take in the losses of one iteration; never waits for the device."""
+        """Add the losses of one iteration; never waits for the device."""
         stacked = torch.stack(list(losses.values()))
         self.sums = self.sums + stacked if self.count else stacked
         self.names, self.count = list(losses), self.count + 1

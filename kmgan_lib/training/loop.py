@@ -1,4 +1,4 @@
-"""The training loop. It knows no method: it draws batches and noise, keeps history, checkpoints and the result."""
+"""The training loop, the same for every method: it draws batches and noise, keeps history, checkpoints and result."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ HISTORY_ROWS, GRID = 200, 64
 
 
 class Batches:
-    """Shuffled batches of a resident data set, reshuffled each epoch, an incomplete last batch left out."""
+    """Shuffled batches of a data set on the device, reshuffled each epoch, without an incomplete last batch."""
 
     def __init__(self, images: Images, preset: Preset, device: torch.device, seed: int):
         self.images, self.preset = images, preset
@@ -46,7 +46,7 @@ class Batches:
         return to_unit(self.images.tensor[chosen]), labels, noise
 
     def _one(self) -> tuple[Tensor, Tensor]:
-        """Rows of the next batch that are this rank's, and their noise."""
+        """Rows of the next batch that belong to this rank, and their noise."""
         b = self.preset.batch
         if self.position + b > len(self.order):
             n, device = len(self.images), self.generator.device
@@ -67,7 +67,7 @@ class Batches:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Numbers of the signals (SIGINT, SIGTERM) received in the block, the first of which only adds itself here."""
+    """Numbers of the signals (SIGINT, SIGTERM) received in the block; the first one is only recorded here."""
     received: list[int] = []
     with contextlib.ExitStack() as before:
 
@@ -75,7 +75,7 @@ def interruptible() -> Iterator[list[int]]:
             received.append(number)
             before.close()  # a second one stops at once
 
-        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+        if threading.current_thread() is threading.main_thread():  # no other thread may handle signals
             for number in (signal.SIGINT, signal.SIGTERM):
                 before.callback(signal.signal, number, signal.getsignal(number))
                 signal.signal(number, note)
@@ -83,14 +83,14 @@ def interruptible() -> Iterator[list[int]]:
 
 
 class Training:
-    """One call of `kmgan_lib.train`, once all is checked, from the ``state`` of a checkpoint or from the beginning."""
+    """One call of `kmgan_lib.train`, after all checks, from the ``state`` of a checkpoint or from the beginning."""
 
     def __init__(
         self, preset: Preset, images: Images, device: torch.device, directory: Path, config: dict[str, Any],
         state: dict[str, Any] | None, callback: Callback | None,
     ):  # fmt: skip
         self.preset, self.directory, self.config, self.callback = preset, directory, config, callback
-        self.writes, self.commit = distributed.rank() == 0, commit()  # what runs now: files may change meanwhile
+        self.writes, self.commit = distributed.rank() == 0, commit()  # of the running code: files may change later
         images = images.to(device)
         self.method = methods.create(preset, device=device, seed=config["seed"])
         self.method.training_set = images.tensor
@@ -108,7 +108,7 @@ class Training:
                 getattr(self, name).load_state_dict(state[name])
 
     def run(self) -> Method:
-        """Train to the last iteration; the method."""
+        """Train to the last iteration, and return the method."""
         threads = torch.get_num_threads()
         if self.preset.network == "synthetic":  # so small that threads would wait for each other
             torch.set_num_threads(1)
@@ -137,7 +137,7 @@ class Training:
                 last = self.iteration == total
                 row_due, snapshot_due = last or self.iteration % every == 0, self.iteration in snapshots
                 stop = bool(interrupted)
-                if distributed.world_size() > 1:  # they ask each other only now and then, and stop together
+                if distributed.world_size() > 1:  # ranks ask rank 0 only now and then, and stop together
                     stop = row_due and distributed.from_rank_zero(lambda: bool(interrupted))
                 checkpoint_due = last or stop or self.iteration % self.preset.checkpoint_every == 0
                 self.seconds = time.perf_counter() - begun
@@ -155,7 +155,7 @@ class Training:
             raise KeyboardInterrupt
 
     def _snapshot(self) -> None:
-        """Draw images once G has learned something, and tell the callback."""
+        """Save a sheet of samples, except before the first iteration, and call the callback."""
         if self.writes and self.iteration > 0 and self.preset.network != "synthetic":
             images = Generator(self.method.eval_generator(), self.preset).sample(GRID)
             save_sheet(images, self.directory / "samples" / f"{self.iteration:06d}.png", columns=8)
@@ -172,10 +172,10 @@ class Training:
             raise Diverged(f"a loss was not finite at iteration {bad}: the run is recorded as diverged; {kept}")
 
     def _checkpoint(self) -> None:
-        # The losses of an iteration know nothing of its last update.
+        # The losses of an iteration do not reflect its last update.
         self._check(None if all(bool(p.isfinite().all()) for p in self.method.parameters()) else self.iteration)
         if self.writes:
-            # The generator first: killed between the two, a run goes on from the older checkpoint and writes it again.
+            # The generator first: a run killed in between resumes from the older checkpoint and writes it again.
             Generator(self.method.eval_generator(), self.preset).save(self.directory / files.GENERATOR)
             state = {"format": FORMAT, "iteration": self.iteration, "seconds": self.seconds}
             parts = {name: getattr(self, name).state_dict() for name in ("method", "batches", "history")}

@@ -1,4 +1,4 @@
-"""A run directory: what is in it, where it goes, and what may continue it."""
+"""A run directory: what is in it, where it is, and what may continue it."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from kmgan_lib.methods.base import Method
 from kmgan_lib.training.history import read_history
 
 CHECKPOINT = "checkpoint.pt"
-FORMAT = 2  # of it; 1 had each network of a method for itself
+FORMAT = 2  # of the checkpoint; 1 had each network of a method by itself
 KEYS = {"format", "iteration", "seconds", "method", "batches", "history"}
 # What a resumed run may change: how long and how often, never what is trained.
 FREE_ON_RESUME = ("iterations", "snapshots", "checkpoint_every", "eval_samples")
@@ -72,7 +72,7 @@ def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, Any]:
-    """Read ``checkpoint.pt``, running no code of it; a `UsageError` if it is garbled or holds other than plain data."""
+    """Read ``checkpoint.pt`` without running code from it; a `UsageError` if it is garbled or not plain data."""
     path = directory / CHECKPOINT
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load compares no checksums: a flipped bit would be a weight
@@ -84,7 +84,7 @@ def load_checkpoint(directory: Path, device: torch.device | str) -> dict[str, An
         if state["format"] == FORMAT:
             return state
         raise ValueError("another version of kmgan wrote it")
-    except Exception as error:  # torch.load raises many kinds for a broken file, all of them meaning this
+    except Exception as error:  # torch.load raises many kinds of error for a broken file
         why = files.first_line(error)[:200]
         raise UsageError(f"{path} is not a usable checkpoint ({why}); remove it to start this run anew") from error
 
@@ -99,7 +99,7 @@ def restore(run: Run, *, device: str = "auto") -> Method:
 
 
 def pick_device(name: str | torch.device) -> torch.device:
-    """The device of a name; ``auto`` is the GPU if there is one, NVIDIA's or Apple's. A `UsageError` if it is none."""
+    """The device of a name; ``auto`` is the GPU, NVIDIA's or Apple's, if any. Raises `UsageError` if it is absent."""
     mps = torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
@@ -107,7 +107,7 @@ def pick_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).item()  # a meta device has no numbers
     except torch.OutOfMemoryError:
-        return torch.device(name)  # it is there, but full, as the training will say
+        return torch.device(name)  # it is there, but full, as the training will report
     except (RuntimeError, AssertionError, TypeError):  # a PyTorch without CUDA raises the second
         cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ", ".join(["auto", "cpu", *cuda, *["mps"] * mps])
@@ -122,14 +122,14 @@ def _taken(directory: Path) -> bool:
 def claim_run_dir(
     config: dict[str, Any], preset: Preset, out: str | Path | None, resume: bool, held: contextlib.ExitStack
 ) -> Path:
-    """The run directory, made, and kept from other processes until ``held`` ends.
+    """Make the run directory and keep other processes out of it until ``held`` ends.
 
-    A default name that is taken gets a number. A `UsageError` if what is there is not the run to be resumed.
+    A default name that is taken gets a number. Raises `UsageError` if what is there is not the run to be resumed.
     """
     name = preset.name
     if name.startswith(OWN):
         kind, _, place = name.partition(":")
-        name = f"{kind}/{Path(os.path.abspath(files.expanded(place))).name}"  # which `..` is none of
+        name = f"{kind}/{Path(os.path.abspath(files.expanded(place))).name}"  # `..` has no name
     directory = files.expanded(out) if out else Path("runs", name, f"{config['profile']}-seed{config['seed']}")
     if not (resume or out):
         numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
@@ -157,7 +157,7 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
     fields, wanted, data = old.get("preset"), new["preset"], old.get("data", new["data"])
     if not (isinstance(fields, dict) and isinstance(data, dict)):
         raise UsageError(f"{directory / files.CONFIG} is not of a run: it has no sensible preset or data")
-    # Where images of one's own lie is no part of the training; whether they are the same is.
+    # Where the user's own images are stored may change; the images may not.
     own = all(str(f.get("dataset")).startswith(OWN) for f in (fields, wanted))
     free = (*FREE_ON_RESUME, "name", "dataset") if own else FREE_ON_RESUME
     before = {"profile": old.get("profile"), "seed": old.get("seed"), **fields}
@@ -166,11 +166,11 @@ def _check_resumable(directory: Path, old: dict[str, Any], new: dict[str, Any]) 
             raise UsageError(f"{directory} was trained with {key}={then}, not {now}: use the same, or another --out")
     if data.get("sha256") != new["data"]["sha256"]:
         then, now = described(data), described(new["data"])
-        raise UsageError(f"{directory} was trained on other data ({then}) than there are now ({now}): bring those back")
+        raise UsageError(f"{directory} was trained on other data ({then}) than there are now ({now}): use the former")
 
 
 def data_label(provenance: dict[str, Any]) -> str:
-    """Name of a data set for a badge; what stands in for it says so."""
+    """Name of a data set for a badge; a stand-in is named as such."""
     name, count = str(provenance.get("name")), provenance.get("count")
     if not stands_in(provenance):
         return name

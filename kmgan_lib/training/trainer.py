@@ -1,4 +1,4 @@
-"""The beginning of a training: everything is checked before anything is written, then the loop runs."""
+"""The start of a training: everything is checked before anything is written, then the loop runs."""
 
 import contextlib
 import dataclasses
@@ -32,21 +32,21 @@ def train(
     images, labels
         Instead of a preset, images of your own and their classes (`kmgan_lib.data.images.given`).
     profile, seed, device
-        Size and length (``smoke`` trains on a stand-in where there is one); what fixes weights, batches and noise;
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
+        Size and length (``smoke`` trains on a stand-in if there is one); the number that fixes initial weights, batches
+        and noise; and ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
     data_root, out
-        Where the data lie (`kmgan_lib.data.load`), and the run directory, by default ``runs/PRESET/PROFILE-seedK``.
+        Where the data are (`kmgan_lib.data.load`), and the run directory, by default ``runs/PRESET/PROFILE-seedK``.
     resume
-        Continue the run that is there from its last checkpoint. ``iterations`` is the total, not an addition.
+        Continue the run in this directory from its last checkpoint. ``iterations`` is the total, not an addition.
     callback
         Called as ``callback(iteration, method)`` before the first iteration and at every snapshot.
     **overrides
-        Fields of the method's presets.
+        Fields of the preset to replace.
 
-    A `UsageError` on wrong use, before anything is written; a `Diverged` if a loss stopped being finite.
+    Raises `UsageError` on wrong use, before anything is written, and `Diverged` if a loss stops being finite.
     """
     if (preset is None) == (images is None):
-        raise UsageError("give a preset, or images with or without labels (method=... names their method)")
+        raise UsageError("give either a preset, or images with or without labels (method=... chooses the method)")
     own = None if images is None else given(images, labels)
     if own is not None:
         overrides = {"channels": own.tensor.shape[1], "image_size": own.tensor.shape[-1], **overrides}
@@ -70,13 +70,13 @@ def train(
         state = load_checkpoint(directory, target) if resumed else None
         method = None
         held.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-        torch.backends.cudnn.allow_tf32 = False  # else those of float32 would round to ten bits, on some GPUs
+        torch.backends.cudnn.allow_tf32 = False  # else float32 would be rounded to ten bits, on some GPUs
         if not distributed.from_rank_zero(lambda: _finished(directory, config, state)):  # else its measures stay
             try:
                 method = Training(settings, found, target, directory, config, state, callback).run()
             except (RuntimeError, MemoryError) as error:
                 full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-                if not full and "DefaultCPUAllocator: " not in str(error):  # the CPU has no class for it
+                if not full and "DefaultCPUAllocator: " not in str(error):  # the CPU has no class for this error
                     raise
                 smaller = settings.batch // (2 * distributed.world_size()) * distributed.world_size()
                 advice = f"try --set batch={smaller}" if smaller > 1 else "use another --device or --profile"
@@ -95,11 +95,11 @@ def _check(preset: Preset, images: Images) -> None:
         raise UsageError(f"batch={preset.batch} is larger than the data ({n} image{'s' * (n != 1)}): {way}")
     methods.method(preset.method).check_data(preset, images)
     if preset.network != "synthetic" and (found := tuple(images.tensor.shape[1:])) != shape:
-        raise UsageError(f"{preset.dataset} has images {found}, and channels and image_size make {shape}")
+        raise UsageError(f"{preset.dataset} has images {found}, but channels and image_size make {shape}")
 
 
 def _config(preset: Preset, profile: str, seed: int, images: Images, overrides: dict[str, Any]) -> dict[str, Any]:
-    """What ``config.json`` says: what is trained on what, and the command that does it again."""
+    """The content of ``config.json``: what is trained on what, and the command that repeats it."""
     words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
     name, config = preset.name, {"preset": preset.as_dict(), "preset_hash": preset.hash, "profile": profile}
     config |= {"seed": seed, "data": images.provenance}
@@ -110,10 +110,10 @@ def _config(preset: Preset, profile: str, seed: int, images: Images, overrides: 
 
 
 def _finished(directory: Path, config: dict[str, Any], state: dict[str, Any] | None) -> bool:
-    """Whether the run that is there is at its end already; if it is not, its config is written."""
+    """Whether the run in the directory is already finished; if it is not, its config is written."""
     done, total, result = state["iteration"] if state else 0, config["preset"]["iterations"], directory / files.RESULT
     if done > total:
-        raise UsageError(f"{directory} is at iteration {done} already: iterations is the total")
+        raise UsageError(f"{directory} is already at iteration {done}: iterations is the total, not an addition")
     if done == total and result.exists() and files.read_json(result).get("status") == "completed":
         return True
     files.write_json(directory / files.CONFIG, config)

@@ -87,7 +87,7 @@ def test_a_cache_is_written_by_two_at_once_or_not_at_all(monkeypatch: Patch, tmp
     assert caplog.text == ""
     files.keep(path / "no folder" / "x", lambda p: p.write_text("x"))
     assert "could not be written" in caplog.text
-    assert "KMGAN_CACHE names another folder" in caplog.text
+    assert "set KMGAN_CACHE to another folder" in caplog.text
 
 
 def test_the_cache_has_its_place_whatever_is_set_and_without_a_home(monkeypatch: Patch, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_lists_of_celeba_name_files_of_their_folder_alone(tmp_path: Path) -> Non
     (tmp_path / "secret.jpg").write_bytes(encoded((178, 218), "JPEG"))
     for name in ("/etc/hostname", "../secret.jpg", "..", "a\\b.jpg"):
         (tmp_path / "list_eval_partition.txt").write_text(f"{name} 0\n")
-        with pytest.raises(UsageError, match="is no file of the folder"):
+        with pytest.raises(UsageError, match="is not a file of this folder"):
             readers.read_photographs(tmp_path, "train")
         (tmp_path / "index.csv").write_text(f"shard,partition\n{name},train\n")
         with pytest.raises(UsageError, match="is not the index"):

@@ -176,7 +176,7 @@ def test_a_claim_that_makes_no_sense_and_a_file_that_is_no_ledger_are_named(tmp_
     path = tmp_path / "ledger.yml"
     for text in (b"", b"- a\n", b"X1: [\n", b"X1: 2020-13-45\n", b"\x00", b"X1: \xff\xfe", b"X1: 5"):
         path.write_bytes(text)
-        with pytest.raises(UsageError, match=f"^({path}|ledger.yml, X1: a claim is).*$"):
+        with pytest.raises(UsageError, match=f"^({path}|ledger.yml, X1: a claim must be).*$"):
             claims.load(path)
 
 

@@ -207,7 +207,8 @@ def test_a_wrong_field_is_named() -> None:
         ("{median mnist/kmgan clustering.nmi}", "does not read clustering.nmi of mnist/kmgan"),
         ("{failed mnist/dcgan}", "does not read classifier_score.value of mnist/dcgan"),
         ("{median alive mnist/dcgan clustering.nmi}", "does not read classifier_score.value of mnist/dcgan"),
-        ("{runs mnist/kmgan", "a brace without"), ("runs}", "a brace without"), ("{{runs mnist/kmgan}}", "a brace"),
+        ("{runs mnist/kmgan", "unmatched brace"), ("runs}", "unmatched brace"),
+        ("{{runs mnist/kmgan}}", "unmatched brace"),
     ):  # fmt: skip
         found = list(words.complaints(f"It scores {field}.", READS))
         assert len(found) == 1, field

@@ -137,8 +137,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no samples": (lambda p: (p / "samples.webp").unlink(), f"{PLACE}: has no samples.webp"),
     "no result": (lambda p: (p / "result.json").unlink(), "it has no result.json"),
     "no JSON": (text("result.json", "{"), "result.json cannot be read"),
-    "a stray file": (text("notes.txt", "mine"), f"{PLACE}/notes.txt: no file of a record"),
-    "a file elsewhere": (lambda p: (p.parent / "result.json").write_text("{}"), "mnist/kmgan/result.json: no file"),
+    "a stray file": (text("notes.txt", "mine"), f"{PLACE}/notes.txt: not a file of a record"),
+    "a file elsewhere": (lambda p: (p.parent / "result.json").write_text("{}"), "mnist/kmgan/result.json: not a file"),
 }
 
 
@@ -213,7 +213,7 @@ def test_records_are_listed_and_unsound_ones_are_a_failure_in_one_line(kmgan: Co
     (twenty / "mnist" / "kmgan" / "quick-seed1" / "history.csv").unlink()
     status, out, err = kmgan("records", "check", "--results", str(twenty))
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert "notes.txt: no file of a record" in err
+    assert "notes.txt: not a file of a record" in err
     assert "mnist/kmgan/quick-seed1: has no history.csv" in err
 
 

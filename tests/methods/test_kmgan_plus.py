@@ -175,7 +175,7 @@ def test_k_means_runs_on_a_d_that_diverged_and_the_losses_say_so() -> None:
 def test_it_wants_as_many_images_as_clusters_and_labels_where_they_group() -> None:
     kind = methods.method(presets.PRESETS["digits/kmgan_plus"].method)
     few = Images(pictures()[:4], None)
-    with pytest.raises(UsageError, match="k=5 centers need as many images, and there are 4"):
+    with pytest.raises(UsageError, match="k=5 centers need at least 5 images, and there are 4"):
         kind.check_data(presets.resolve("digits/kmgan_plus", k=5), few)
     with pytest.raises(UsageError, match="grouping=true needs a data set with labels"):
         kind.check_data(presets.resolve("digits/kmgan_plus-true", k=4), few)

@@ -146,7 +146,7 @@ def test_a_conditional_run(quick: Quick, pictures: Run, tmp_path: Path, monkeypa
     assert all(measure.applies(pictures.preset) for measure in METRICS.values())
     without = {name for name, measure in METRICS.items() if not measure.applies(run.preset)}
     assert without == {"clustering", "centers", "kmeans_cost"}
-    with pytest.raises(UsageError, match=r"no sense for digits/dcgan .*needs classes that D is not told"):
+    with pytest.raises(UsageError, match=r"no sense for digits/dcgan .*needs classes that D is not given"):
         evaluate(run, only=["clustering"])
     asked: list[Tensor] = []
     images = Generator.images

@@ -102,7 +102,7 @@ def test_no_cache_is_warned_of(
     monkeypatch.setenv("KMGAN_CACHE", str(tmp_path / "file" / "cache"))
     measured = inception_measures(noise(20, 3, 0), noise(20, 3, 1), layer="768", extractor=BROKEN, real_name="name")
     assert set(measured) == {"fid", "splits"}
-    assert "KMGAN_CACHE names another folder" in caplog.text
+    assert "set KMGAN_CACHE to another folder" in caplog.text
 
 
 def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_rows_that_cannot_be_compared_are_refused() -> None:
         nearest_neighbours(torch.zeros(2, 3), torch.zeros(5, 4))
     with pytest.raises(TypeCheckError, match="parameter 'fake_features'"):
         coverage_scores(torch.zeros(9, 3), torch.zeros(9, 4))
-    with pytest.raises(ValueError, match="k=5 neighbours need more than 5 rows"):
+    with pytest.raises(ValueError, match="k=5 neighbors need more than 5 rows"):
         coverage_scores(torch.zeros(9, 3), torch.zeros(5, 3))
     same, other = torch.zeros(3, 2), torch.zeros(3, 3)
     with pytest.raises(TypeCheckError, match="parameter 'middle'"):

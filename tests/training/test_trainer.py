@@ -113,7 +113,7 @@ def test_iterations_is_the_total_when_resuming(quick: Quick, tmp_path: Path) -> 
     run = quick(tmp_path / "run", iterations=12, k=40, init_images=40, resume=True)
     assert run.result["iterations"] == 12
     assert [row["iteration"] for row in run.history] == list(range(1, 13))
-    with pytest.raises(UsageError, match="at iteration 12 already"):
+    with pytest.raises(UsageError, match="already at iteration 12"):
         quick(tmp_path / "run", iterations=11, k=40, init_images=40, resume=True)
     assert_same_run(run.directory, quick(tmp_path / "whole", iterations=12, k=40, init_images=40).directory)
 
