@@ -102,8 +102,7 @@ def fed(features: Tensor, centers: Tensor, generator: torch.Generator, iteration
     """
     for _ in range(RESEEDINGS):
         labels = assign(features, centers)
-        shares = one_hot(labels, len(centers)).mean(0)
-        starved = (shares < STARVED / len(centers)).unsqueeze(1)
+        starved = (one_hot(labels, len(centers)).mean(0) < STARVED / len(centers)).unsqueeze(1)
         squares = (features - centers[labels]).square().sum(1)
         if not starved.any() or not 0 < squares.sum() < torch.inf:
             break

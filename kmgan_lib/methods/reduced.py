@@ -81,7 +81,8 @@ class Reduced(Clustered):
         self._update(self.discriminator_optimiser, loss_d)
 
         with torch.no_grad():
-            loss_g = block_norm(self.D(self.G(noise)) - of_centers(targets)[fake_labels])
+            wanted = of_centers(targets)[fake_labels]
+        loss_g = block_norm(self.D(self.G(noise)) - wanted)
         self._update(self.generator_optimiser, loss_g)
 
         bank.update(x, pixels.detach(), real_labels, fake_labels)
