@@ -63,7 +63,7 @@ class Preset(BaseModel):
         "table", "Tables 2, 3, 5; DCGAN's D", "D's FC layers: as printed, without batch norm, or none", later=True
     )
     norm: Literal["batch", "none", "spectral"] = field(
-        "batch", "readings, row 28; Miyato et al., 2018", "normalization in D: of batches, none, of weights", later=True
+        "batch", "Tables 2, 3, 5; Miyato et al., 2018", "normalization in D: of batches, none, of weights", later=True
     )
     initial_scale: Literal["printed", "fan-in"] = field(
         "printed", "ours", "initial weights: N(0, 0.02), or widened so that outputs are those of full width", later=True

@@ -89,7 +89,7 @@ class Method(nn.Module, ABC):
     def check(cls, preset: Preset) -> None:
         """Raise a `UsageError` for settings that do not go together."""
         if preset.conditional and (not cls.labelled or preset.network == "synthetic"):
-            raise UsageError("conditional=true needs method dcgan, and images: all else uses no labels")
+            raise UsageError("conditional=true needs method dcgan, and images: others cannot be given labels this way")
 
     @classmethod
     def check_data(cls, preset: Preset, images: Images) -> None:

@@ -18,7 +18,7 @@ PIXEL_ROUNDS = 20  # of Lloyd's algorithm, where K-Means works on pixels
 
 
 class KMGAN(Clustered):
-    r"""Regular and generalized KM-GAN (Algorithm 1 and Eq. 7), trained by three Adams, one per objective (row 16).
+    r"""Regular and generalized KM-GAN (Algorithm 1 and Eq. 7), trained by three Adams, one per objective (row 17).
 
     One iteration, on one batch x and one noise z:
 

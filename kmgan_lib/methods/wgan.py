@@ -166,7 +166,7 @@ class MixWGAN(WGAN):
     name = "mix_wgan"
 
     class Options(WGAN.Options):
-        burst: int = field(5, "ours", "updates of D in the first 25 iterations, and in every 500th: no bursts", gt=0)
+        burst: int = field(5, "ours", "updates of D in the first 25 iterations, and in every 500th: as in all", gt=0)
         components: int = field(5, "MIX+GAN's code", "number of generators, and of critics", gt=0)
         entropy: float = field(0.1, "MIX+GAN's code", "weight of the regularizer of the mixture weights", ge=0)
 

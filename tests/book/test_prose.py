@@ -48,6 +48,17 @@ def test_the_readme_is_short_whatever_is_decided() -> None:
     assert len(own.split()) + 30 * sum(claim.name.startswith("C") for claim in claims.load()) <= 800
 
 
+def test_every_reading_that_the_library_cites_is_a_row_of_the_appendix() -> None:
+    source = "".join(path.read_text(encoding="utf8") for path in (PROJECT / "kmgan_lib").rglob("*.py"))
+    cited = re.findall(r"\brows? (\d+)(?: and (\d+))?", source)
+    cells = nbformat.read(PROJECT / "book" / "ablations.ipynb", 4).cells
+    (table,) = (cell.source for cell in cells if cell.source.startswith("(all-readings)="))
+    assert len(cited) > 30
+    assert {number for pair in cited for number in pair if number} <= set(
+        re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+    )
+
+
 SETTINGS = {
     f"{value:.10f}".rstrip("0")
     for preset in presets.PRESETS.values()
